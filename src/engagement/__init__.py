@@ -1,0 +1,1 @@
+"""Engagement Export: raw mobile engagement data, exported whole into your own storage."""

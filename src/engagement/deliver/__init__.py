@@ -1,0 +1,1 @@
+"""This package holds files in the user's container."""

@@ -1,0 +1,155 @@
+"""This module draws the tree of everything that can go wrong, with the code that users see.
+
+    EngagementError
+    ├── BadInputError              the caller must change what was asked
+    │   ├── UnknownAppError
+    │   ├── UnknownTaskError
+    │   ├── CorruptInputError      a file or body that cannot be decoded
+    │   ├── InvalidExportError     impossible range, unknown format, missing campaign ids
+    │   ├── InvalidContainerError  a container URL or SAS that cannot work
+    │   └── IllegalStateError      the task is not in a state that allows this
+    ├── HomeBusyError              another process owns ENGAGEMENT_HOME
+    ├── LakeDamagedError           a table file is missing or altered; names the file
+    ├── IncompleteExportError      the counts of an export disagree
+    ├── VerificationError          a delivered export is not what its manifest says
+    ├── CancelledError             the task was cancelled
+    └── DestinationError           the user's container refused
+        └── TransientDestinationError (also Retryable)
+"""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """The stable code of every failure; the documentation explains each."""
+
+    BAD_INPUT = "BadInput"
+    UNKNOWN_APP = "UnknownApp"
+    UNKNOWN_TASK = "UnknownTask"
+    CORRUPT_INPUT = "CorruptInput"
+    INVALID_EXPORT = "InvalidExport"
+    INVALID_CONTAINER = "InvalidContainer"
+    ILLEGAL_STATE = "IllegalState"
+    HOME_BUSY = "HomeBusy"
+    LAKE_DAMAGED = "LakeDamaged"
+    INCOMPLETE_EXPORT = "IncompleteExport"
+    VERIFICATION_FAILED = "VerificationFailed"
+    SAS_EXPIRED = "SasExpired"
+    SAS_NOT_YET_VALID = "SasNotYetValid"
+    SAS_INVALID_SIGNATURE = "SasInvalidSignature"
+    SAS_PERMISSION_MISSING = "SasPermissionMissing"
+    CONTAINER_NOT_FOUND = "ContainerNotFound"
+    CONTAINER_BEING_DELETED = "ContainerBeingDeleted"
+    ACCOUNT_DISABLED = "AccountDisabled"
+    IP_NOT_ALLOWED = "IpNotAllowed"
+    BLOB_IMMUTABLE = "BlobImmutable"
+    LEASE_CONFLICT = "LeaseConflict"
+    CONCURRENT_WRITER = "ConcurrentWriter"
+    DESTINATION_THROTTLED = "DestinationThrottled"
+    DESTINATION_UNAVAILABLE = "DestinationUnavailable"
+    DESTINATION_TIMEOUT = "DestinationTimeout"
+    TLS_ERROR = "TlsError"
+    DNS_ERROR = "DnsError"
+    EGRESS_DENIED = "EgressDenied"
+    INSUFFICIENT_QUOTA = "InsufficientQuota"
+    LIMIT_EXCEEDED = "LimitExceeded"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    INTERNAL_RETRIES_EXHAUSTED = "InternalRetriesExhausted"
+    CANCELLED = "Cancelled"
+
+
+class Retryable(Exception):  # noqa: N818 - a mark on exceptions, not one of its own
+    """May succeed if repeated; everything without this mark never will."""
+
+
+class EngagementError(Exception):
+    """Something failed for a reason we can name."""
+
+    code = ErrorCode.INTERNAL_RETRIES_EXHAUSTED
+
+    def __init__(self, message: str, *, code: ErrorCode | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class BadInputError(EngagementError):
+    """The caller must change what was asked."""
+
+    code = ErrorCode.BAD_INPUT
+
+
+class UnknownAppError(BadInputError):
+    """No app has this id."""
+
+    code = ErrorCode.UNKNOWN_APP
+
+
+class UnknownTaskError(BadInputError):
+    """No export task has this id."""
+
+    code = ErrorCode.UNKNOWN_TASK
+
+
+class CorruptInputError(BadInputError):
+    """A file or body cannot be decoded."""
+
+    code = ErrorCode.CORRUPT_INPUT
+
+
+class InvalidExportError(BadInputError):
+    """The export that was asked for cannot exist."""
+
+    code = ErrorCode.INVALID_EXPORT
+
+
+class InvalidContainerError(BadInputError):
+    """The container URL or its SAS cannot work."""
+
+    code = ErrorCode.INVALID_CONTAINER
+
+
+class IllegalStateError(BadInputError):
+    """The task is not in a state that allows this."""
+
+    code = ErrorCode.ILLEGAL_STATE
+
+
+class HomeBusyError(EngagementError):
+    """Another process owns the home folder."""
+
+    code = ErrorCode.HOME_BUSY
+
+
+class LakeDamagedError(EngagementError):
+    """A table file is missing or altered and cannot be rebuilt; the message names it."""
+
+    code = ErrorCode.LAKE_DAMAGED
+
+
+class IncompleteExportError(EngagementError):
+    """Rows planned, read and written disagree, so the export must not succeed."""
+
+    code = ErrorCode.INCOMPLETE_EXPORT
+
+
+class VerificationError(EngagementError):
+    """A delivered export is not what its manifest says."""
+
+    code = ErrorCode.VERIFICATION_FAILED
+
+
+class CancelledError(EngagementError):
+    """The task was cancelled."""
+
+    code = ErrorCode.CANCELLED
+
+
+class DestinationError(EngagementError):
+    """The user's container refused, for good."""
+
+    code = ErrorCode.DESTINATION_UNAVAILABLE
+
+
+class TransientDestinationError(DestinationError, Retryable):
+    """The user's container refused this time."""

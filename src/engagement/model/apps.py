@@ -1,0 +1,38 @@
+"""This module holds an app: the owner of records and of the key its devices write with."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A registered mobile application."""
+
+    app_id: str
+    """32 hexadecimal digits."""
+    name: str
+    """Its name inside the collection."""
+    collection: str
+    """The app collection it belongs to."""
+    resource_group: str
+    """Azure-style resource group of the collection."""
+    subscription: str
+    """Azure-style subscription of the collection."""
+
+    @property
+    def resource_path(self) -> str:
+        """The app's path in the management API, as the published contract spells it."""
+        return (
+            f"/subscriptions/{self.subscription}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.MobileEngagement/appcollections/{self.collection}"
+            f"/apps/{self.name}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewApp:
+    """An app that was just registered, with the key that is shown once."""
+
+    app: App
+    """The app."""
+    app_key: str = field(repr=False)
+    """What its devices write with; only a hash of it is kept."""

@@ -1,0 +1,304 @@
+"""This module holds what an export is: what was asked, how it is cut into parts, what came out."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+from engagement.exceptions import ErrorCode, InvalidExportError
+from engagement.model.records import Kind
+
+
+class ExportType(StrEnum):
+    """What an export delivers, with the names of the published contract."""
+
+    ACTIVITY = "Activity"
+    EVENT = "Event"
+    ERROR = "Error"
+    CRASH = "Crash"
+    JOB = "Job"
+    SESSION = "Session"
+    DEVICE = "Device"
+    TAG = "Tag"
+    TOKEN = "Token"
+    PUSH = "Push"
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of record this export reads."""
+        return Kind.FEEDBACK if self is ExportType.PUSH else Kind(self.value.lower())
+
+    @property
+    def is_historical(self) -> bool:
+        """Whether it is asked by range; else it is a snapshot."""
+        return self.kind.is_historical
+
+
+class ExportFormat(StrEnum):
+    """How a part's rows are written."""
+
+    JSON = "JsonBlob"
+    CSV = "CsvBlob"
+    NDJSON = "NdjsonBlob"
+    PARQUET = "ParquetBlob"
+
+    @property
+    def extension(self) -> str:
+        """The file name's ending, without a dot."""
+        return self.name.lower()
+
+
+class Compression(StrEnum):
+    """How a part's bytes are compressed."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+class ExportState(StrEnum):
+    """Where a task stands; the last three are final."""
+
+    QUEUED = "Queued"
+    STARTED = "Started"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the state never changes again, except by a retry."""
+        return self in {ExportState.SUCCEEDED, ExportState.FAILED, ExportState.CANCELLED}
+
+
+class CampaignType(StrEnum):
+    """What kind of push campaign a feedback belongs to."""
+
+    ANNOUNCEMENT = "Announcement"
+    DATA_PUSH = "DataPush"
+    NATIVE_PUSH = "NativePush"
+    POLL = "Poll"
+
+
+FEEDBACK_STATUSES = (
+    "None",
+    "Queued",
+    "Dropped",
+    "InAppNotificationDisplayed",
+    "InAppNotificationActioned",
+    "InAppNotificationExited",
+    "SystemNotificationDisplayed",
+    "SystemNotificationActioned",
+    "SystemNotificationExited",
+    "ContentDisplayed",
+    "ContentActioned",
+    "ContentExited",
+)
+"""The flags of the published schema, in its order, which is also the order of a status set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeRange:
+    """A half-open range of UTC instants, `[start, end)`."""
+
+    start: datetime
+    """First instant inside."""
+    end: datetime
+    """First instant outside."""
+
+    def __post_init__(self) -> None:
+        for name, instant in (("start", self.start), ("end", self.end)):
+            if instant.utcoffset() != timedelta(0):
+                raise InvalidExportError(f"The range's {name} must be in UTC, got {instant!r}.")
+        if self.start >= self.end:
+            raise InvalidExportError(
+                "The range must start before it ends, "
+                f"got start {self.start.isoformat()} and end {self.end.isoformat()}."
+            )
+
+    @classmethod
+    def of_days(cls, first: date, last: date) -> "TimeRange":
+        """The range of whole UTC days, both included.
+
+        Raises:
+            InvalidExportError: The last day is before the first, or beyond what can be counted.
+        """
+        if last < first:
+            raise InvalidExportError(
+                f"The end date must not be before the start date, got {first} to {last}."
+            )
+        if last == date.max:
+            raise InvalidExportError(f"The end date must be before {date.max}, got {last}.")
+        return cls(
+            start=datetime(first.year, first.month, first.day, tzinfo=UTC),
+            end=datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1),
+        )
+
+    @property
+    def first_day(self) -> date:
+        """The UTC day of the first instant."""
+        return self.start.date()
+
+    @property
+    def last_day(self) -> date:
+        """The UTC day of the last instant."""
+        return (self.end - timedelta(microseconds=1)).date()
+
+    @property
+    def is_whole_days(self) -> bool:
+        """Whether both ends are at midnight."""
+        midnight = datetime.min.time()
+        return self.start.time() == midnight and self.end.time() == midnight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """What a client asks for; impossible ones cannot be built."""
+
+    app_id: str
+    """The app whose records are exported."""
+    export_type: ExportType
+    """What to deliver."""
+    export_format: ExportFormat
+    """How rows are written."""
+    compression: Compression = Compression.NONE
+    """How parts are compressed."""
+    container_url: str = field(repr=False)
+    """Where to deliver, with the credential to write; a secret."""
+    time_range: TimeRange | None = None
+    """Which records of a historical type, or which campaigns' feedback (Push)."""
+    campaign_type: CampaignType | None = None
+    """Push: the type of the campaigns."""
+    campaign_ids: tuple[int, ...] = ()
+    """Push: the campaigns, instead of a range."""
+    as_of: datetime | None = None
+    """Snapshot types: the state as it was known at this instant; now if absent."""
+    include_user_id: bool = False
+    """Adds `userId` where known to the types that do not have it by default."""
+    csv_formula_guard: bool = False
+    """CSV: puts an apostrophe before values that a spreadsheet would run."""
+    description: str = ""
+    """The client's own words."""
+
+    def __post_init__(self) -> None:
+        _check_range(self)
+        _check_campaigns(self)
+        _check_options(self)
+
+
+def _check_range(request: ExportRequest) -> None:
+    kind = request.export_type
+    if kind.is_historical and request.time_range is None:
+        raise InvalidExportError(f"A {kind} export needs a start and an end date, got none.")
+    if not kind.is_historical and kind is not ExportType.PUSH and request.time_range is not None:
+        raise InvalidExportError(f"A {kind} export is a snapshot: it takes no date range.")
+
+
+def _check_campaigns(request: ExportRequest) -> None:
+    by_id, by_range = bool(request.campaign_ids), request.time_range is not None
+    if request.export_type is not ExportType.PUSH:
+        if by_id or request.campaign_type is not None:
+            raise InvalidExportError(
+                f"Only a Push export takes campaigns, got some for {request.export_type}."
+            )
+        return
+    if request.campaign_type is None:
+        raise InvalidExportError("A Push export needs a campaign type, got none.")
+    if by_id == by_range:
+        got = "both" if by_id else "neither"
+        raise InvalidExportError(
+            f"A Push export needs either campaign ids or a feedback window, got {got}."
+        )
+    if any(not 0 <= one < 2**63 for one in request.campaign_ids):
+        raise InvalidExportError("Campaign ids must be whole numbers from 0 to 2^63-1.")
+
+
+def _check_options(request: ExportRequest) -> None:
+    if request.as_of is not None:
+        if request.export_type.is_historical:
+            raise InvalidExportError(
+                f"`as of` is for snapshots; a {request.export_type} export takes a date range."
+            )
+        if request.as_of.utcoffset() != timedelta(0):
+            raise InvalidExportError(f"`as of` must be in UTC, got {request.as_of!r}.")
+    if request.csv_formula_guard and request.export_format is not ExportFormat.CSV:
+        raise InvalidExportError(
+            f"The formula guard is for CsvBlob, got it for {request.export_format}."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a delivered part proved to be."""
+
+    name: str
+    """Object key inside the container."""
+    rows: int
+    """Rows that the part's bytes hold."""
+    rows_read: int
+    """Rows that an independent count of the source found for the part."""
+    bytes: int
+    """Size of the object."""
+    sha256: str
+    """Of the object's bytes, 64 hexadecimal digits."""
+    first_at: datetime | None = None
+    """Earliest record time inside."""
+    last_at: datetime | None = None
+    """Latest record time inside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a task is."""
+
+    parts_total: int = 0
+    """Parts in the plan; 0 before the plan is made."""
+    parts_done: int = 0
+    """Parts delivered."""
+    rows_total: int = 0
+    """Rows planned."""
+    rows_done: int = 0
+    """Rows delivered."""
+    bytes_done: int = 0
+    """Bytes delivered."""
+    rows_per_second: float | None = None
+    """Rows delivered a second since the start."""
+    seconds_left: float | None = None
+    """Expected time to the end at that rate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportTask:
+    """An export that was asked for and what became of it."""
+
+    task_id: str
+    """32 hexadecimal digits; also the id of the workflow and a part of every object key."""
+    app_id: str
+    """The app whose records are exported."""
+    export_type: ExportType
+    """What it delivers."""
+    export_format: ExportFormat
+    """How rows are written."""
+    compression: Compression
+    """How parts are compressed."""
+    state: ExportState
+    """Where it stands."""
+    container: str
+    """Where it delivers, without the credential."""
+    folder: str
+    """Object key prefix of the parts and the manifest."""
+    description: str
+    """The client's own words."""
+    created_at: datetime
+    """When it was accepted."""
+    started_at: datetime | None
+    """When a worker took it."""
+    completed_at: datetime | None
+    """When its state became final."""
+    error_code: ErrorCode | None
+    """Why it failed."""
+    error_details: str | None
+    """The reason in words, without secrets."""
+    progress: Progress
+    """How far it is."""
+    attempt: int
+    """1 at first, one more with each retry."""

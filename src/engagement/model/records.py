@@ -1,0 +1,208 @@
+"""This module names the kinds of record and what a record of each kind holds."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+
+NIL_GUID = "0" * 32
+"""Stands for an id that a record lacks where a published schema requires one."""
+
+
+class Kind(StrEnum):
+    """What a record reports; one table of the lake each."""
+
+    ACTIVITY = "activity"
+    EVENT = "event"
+    ERROR = "error"
+    CRASH = "crash"
+    JOB = "job"
+    SESSION = "session"
+    DEVICE = "device"
+    TAG = "tag"
+    TOKEN = "token"
+    FEEDBACK = "feedback"
+
+    @property
+    def is_historical(self) -> bool:
+        """Whether records stay as they happened; else each is a change of a snapshot."""
+        return self in HISTORICAL_KINDS
+
+
+HISTORICAL_KINDS = frozenset(
+    {Kind.ACTIVITY, Kind.EVENT, Kind.ERROR, Kind.CRASH, Kind.JOB, Kind.SESSION}
+)
+
+
+class ColumnType(StrEnum):
+    """What a column holds."""
+
+    GUID = "guid"
+    STRING = "string"
+    JSON = "json"
+    TIMESTAMP = "timestamp"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a kind's table."""
+
+    name: str
+    """Name in the table, snake_case."""
+    type: ColumnType
+    """What it holds."""
+    required: bool = False
+    """Whether every record has a value."""
+
+
+_G, _S, _J = ColumnType.GUID, ColumnType.STRING, ColumnType.JSON
+_T, _I, _B = ColumnType.TIMESTAMP, ColumnType.INTEGER, ColumnType.BOOLEAN
+
+LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
+    Kind.ACTIVITY: (
+        Column("session_id", _G),
+        Column("name", _S, required=True),
+        Column("timestamp", _T, required=True),
+        Column("end", _T),
+        Column("extras", _J),
+    ),
+    Kind.EVENT: (
+        Column("session_id", _G),
+        Column("job_id", _G),
+        Column("name", _S, required=True),
+        Column("timestamp", _T, required=True),
+        Column("extras", _J),
+    ),
+    Kind.ERROR: (
+        Column("session_id", _G),
+        Column("job_id", _G),
+        Column("name", _S, required=True),
+        Column("timestamp", _T, required=True),
+        Column("extras", _J),
+    ),
+    Kind.CRASH: (
+        Column("session_id", _G),
+        Column("name", _S, required=True),
+        Column("timestamp", _T, required=True),
+        Column("stack", _S, required=True),
+    ),
+    Kind.JOB: (
+        Column("job_id", _G, required=True),
+        Column("name", _S, required=True),
+        Column("start", _T, required=True),
+        Column("end", _T),
+        Column("extras", _J),
+    ),
+    Kind.TAG: (
+        Column("key", _S, required=True),
+        Column("value", _S),
+        Column("value_type", _S),
+        Column("set_at", _T, required=True),
+    ),
+    Kind.TOKEN: (
+        Column("token", _S, required=True),
+        Column("type", _S, required=True),
+        Column("registered_at", _T, required=True),
+        Column("valid", _B, required=True),
+    ),
+    Kind.FEEDBACK: (
+        Column("campaign_type", _S, required=True),
+        Column("campaign_id", _I, required=True),
+        Column("status", _S, required=True),
+        Column("occurred_at", _T, required=True),
+    ),
+}
+"""What one log says by itself, in the order in which the inbox keeps its values.
+
+Sessions and devices are not here: they are computed from the activities and the batches.
+"""
+
+INFO_COLUMNS: tuple[Column, ...] = (
+    Column("firmware_name", _S),
+    Column("firmware_version", _S),
+    Column("android_api_level", _I),
+    Column("phone_model", _S),
+    Column("phone_manufacturer", _S),
+    Column("screen_width", _I),
+    Column("screen_height", _I),
+    Column("application_version_code", _I),
+    Column("application_version_name", _S),
+    Column("carrier_name", _S),
+    Column("carrier_country", _S),
+    Column("network_type", _S),
+    Column("network_subtype", _S),
+    Column("locale", _S),
+    Column("time_zone_offset", _I),
+    Column("service_version", _S),
+)
+"""Technical information of a device, as a batch's `info` carries it (there in camelCase)."""
+
+LOCATION_COLUMNS: tuple[Column, ...] = (
+    Column("country_code", _S),
+    Column("region", _S),
+    Column("locality", _S),
+)
+"""Where a device is, as a batch's `location` carries it (there in camelCase)."""
+
+SESSION_COLUMNS: tuple[Column, ...] = (
+    Column("session_id", _G, required=True),
+    Column("start", _T, required=True),
+    Column("end", _T, required=True),
+)
+
+DEVICE_COLUMNS: tuple[Column, ...] = (
+    Column("first_seen_at", _T, required=True),
+    Column("seen_at", _T, required=True),
+    Column("info_at", _T),
+    Column("location_at", _T),
+    *INFO_COLUMNS,
+    *LOCATION_COLUMNS,
+)
+
+
+def own_columns(kind: Kind) -> tuple[Column, ...]:
+    """What a record of this kind holds besides what all kinds share."""
+    if kind is Kind.SESSION:
+        return SESSION_COLUMNS
+    if kind is Kind.DEVICE:
+        return DEVICE_COLUMNS
+    return LOG_COLUMNS[kind]
+
+
+TIME_COLUMN: dict[Kind, str] = {
+    Kind.ACTIVITY: "timestamp",
+    Kind.EVENT: "timestamp",
+    Kind.ERROR: "timestamp",
+    Kind.CRASH: "timestamp",
+    Kind.JOB: "start",
+    Kind.SESSION: "start",
+    Kind.DEVICE: "seen_at",
+    Kind.TAG: "set_at",
+    Kind.TOKEN: "registered_at",
+    Kind.FEEDBACK: "occurred_at",
+}
+"""The column that says when a record happened."""
+
+
+def new_guid() -> str:
+    """A random id, 32 lower-case hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+def content_id(canonical_json: bytes) -> str:
+    """The id of an info or location: equal content has equal id, on every machine.
+
+    Args:
+        canonical_json: The content as compact JSON with sorted keys.
+
+    Returns:
+        32 lower-case hexadecimal digits: the first 128 bits of the content's SHA-256.
+    """
+    return hashlib.sha256(canonical_json).hexdigest()[:32]
+
+
+def derived_guid(*parts: str) -> str:
+    """An id that depends on its parts alone, 32 lower-case hexadecimal digits."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

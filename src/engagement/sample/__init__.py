@@ -1,0 +1,1 @@
+"""This package holds realistic sample data, the same for the same seed."""

@@ -1,0 +1,95 @@
+"""This module holds every setting: its name, its default and what it is for, read once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from engagement.exceptions import BadInputError
+
+
+def _setting(default: object, environment: str, sentence: str) -> "object":
+    return field(default=default, metadata={"environment": environment, "sentence": sentence})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one process; a value that is passed, never looked up."""
+
+    home: Path = _setting(  # type: ignore[assignment]
+        Path("engagement-home"), "ENGAGEMENT_HOME", "Folder of state, lake and keys."
+    )
+    state_url: str = _setting(  # type: ignore[assignment]
+        "", "ENGAGEMENT_STATE_URL", "State database; empty means SQLite in the home folder."
+    )
+    lake_url: str = _setting(  # type: ignore[assignment]
+        "", "ENGAGEMENT_LAKE_URL", "Lake's folder or object-store URL; empty means `lake` in home."
+    )
+    local_roots: tuple[Path, ...] = _setting(  # type: ignore[assignment]
+        (),
+        "ENGAGEMENT_LOCAL_ROOTS",
+        "Folders, separated by `:`, below which file:// containers may lie; none by default.",
+    )
+    allow_loopback_containers: bool = _setting(  # type: ignore[assignment]
+        False,
+        "ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS",
+        "Development only: container URLs may use http and loopback hosts.",
+    )
+    container_hosts: tuple[str, ...] = _setting(  # type: ignore[assignment]
+        (),
+        "ENGAGEMENT_CONTAINER_HOSTS",
+        "Further host suffixes, separated by `,`, that container URLs may name.",
+    )
+    part_rows_target: int = _setting(  # type: ignore[assignment]
+        500_000, "ENGAGEMENT_PART_ROWS", "Rows that a part of an export aims at."
+    )
+    parts_concurrent_max: int = _setting(  # type: ignore[assignment]
+        2, "ENGAGEMENT_PARTS_CONCURRENT", "Parts that one process writes at a time."
+    )
+    flush_logs_max: int = _setting(  # type: ignore[assignment]
+        500_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."
+    )
+    session_timeout_seconds: int = _setting(  # type: ignore[assignment]
+        180,
+        "ENGAGEMENT_SESSION_TIMEOUT_SECONDS",
+        "Silence after which activities without a session id start a new session.",
+    )
+    batch_dedup_days: int = _setting(  # type: ignore[assignment]
+        7, "ENGAGEMENT_BATCH_DEDUP_DAYS", "Days during which a batch id is accepted once."
+    )
+    vacuum_days_min: int = _setting(  # type: ignore[assignment]
+        7, "ENGAGEMENT_VACUUM_DAYS", "Days that files no longer referenced are kept at least."
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """The settings that the environment gives.
+
+        Raises:
+            BadInputError: A variable does not hold what its setting needs; names it.
+        """
+        given = os.environ if environment is None else environment  # noqa: TID251 - the one place
+        values: dict[str, object] = {}
+        for one in fields(cls):
+            name = one.metadata["environment"]
+            if given.get(name, "") != "":
+                values[one.name] = _parsed(name, given[name], one.default)
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _parsed(name: str, text: str, default: object) -> object:
+    if isinstance(default, bool):
+        if text not in {"0", "1"}:
+            raise BadInputError(f"{name} must be 0 or 1, got {text!r}.")
+        return text == "1"
+    if isinstance(default, int):
+        if not text.isascii() or not text.isdigit() or int(text) == 0:
+            raise BadInputError(f"{name} must be a whole number above 0, got {text!r}.")
+        return int(text)
+    if isinstance(default, Path):
+        return Path(text)
+    if name == "ENGAGEMENT_LOCAL_ROOTS":
+        return tuple(Path(one) for one in text.split(":") if one)
+    if isinstance(default, tuple):
+        return tuple(one.strip() for one in text.split(",") if one.strip())
+    return text

@@ -1,0 +1,1 @@
+"""This package holds what the service keeps: the lake and the state database."""
