@@ -1,0 +1,1 @@
+"""This package holds the numbered, forward-only migrations of the state database."""

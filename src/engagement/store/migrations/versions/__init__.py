@@ -1,0 +1,1 @@
+"""This package holds one module a migration."""

@@ -1,0 +1,57 @@
+"""This module asks the state database about apps."""
+
+from dataclasses import asdict
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from engagement.exceptions import BadInputError, UnknownAppError
+from engagement.model.apps import App
+from engagement.store.state import apps
+
+
+class AppQueries:
+    """Apps and the hashes of their keys."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(read_only=True)
+
+    def add(self, app: App, *, key_sha256: str, created_at: datetime) -> None:
+        """Keep a new app.
+
+        Raises:
+            BadInputError: An app with this name exists in the collection.
+        """
+        row = asdict(app) | {"key_sha256": key_sha256, "created_at": created_at}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(apps.insert().values(row))
+        except sa.exc.IntegrityError as error:
+            raise BadInputError(
+                f"The app name must be new in its collection, got {app.name!r}, "
+                f"which exists in {app.collection!r}."
+            ) from error
+
+    def get(self, app_id: str) -> App:
+        """The app with this id.
+
+        Raises:
+            UnknownAppError: There is none.
+        """
+        found = self._select(apps.c.app_id == app_id)
+        if not found:
+            raise UnknownAppError(
+                f"No app has the id {app_id!r}; `engagement apps list` shows all."
+            )
+        return found[0]
+
+    def list_all(self) -> list[App]:
+        """Every app, oldest first."""
+        return self._select(sa.true())
+
+    def _select(self, condition: sa.ColumnElement[bool]) -> list[App]:
+        columns = [apps.c[name] for name in App.__dataclass_fields__]
+        question = sa.select(*columns).where(condition).order_by(apps.c.created_at, apps.c.app_id)
+        with self._reading.begin() as connection:
+            return [App(**row) for row in connection.execute(question).mappings()]

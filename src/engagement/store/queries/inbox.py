@@ -1,0 +1,225 @@
+"""This module asks the state database about accepted batches and the lake commits they became."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from engagement.model.records import Kind
+from engagement.store.state import batches, commits, inbox, open_sessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxRow:
+    """An accepted batch that is not in the lake yet."""
+
+    app_id: str
+    """The app it was sent to."""
+    batch_id: str
+    """The sender's id of it."""
+    received_at: datetime
+    """When it was accepted."""
+    logs: int
+    """Logs that were accepted from it."""
+    payload: bytes
+    """Its records, as `collect.inbox` encodes them."""
+    position: int = 0
+    """Its place in the order of acceptance; given by the database."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """A Delta commit that is on disk for good."""
+
+    kind: Kind
+    """The table's kind of record."""
+    version: int
+    """The table's version after it."""
+    rows_total: int
+    """Rows of the whole table at that version."""
+    sha256: str
+    """Of the commit's file in the Delta log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession:
+    """A session that the service opened because the client names none."""
+
+    session_id: str
+    """Its id."""
+    device_id: str
+    """The device it belongs to."""
+    start: datetime
+    """Its first activity so far."""
+    end: datetime
+    """Its last activity so far."""
+
+
+class InboxQueries:
+    """Batches on their way into the lake."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(read_only=True)
+
+    def accept(self, rows: Sequence[InboxRow]) -> list[bool]:
+        """Return only when the new batches are durable, all in one transaction.
+
+        Returns:
+            For each row, whether it is new; a batch id that is known is not stored again.
+        """
+        if not rows:
+            return []
+        with self._engine.begin() as connection:
+            known = self._known(connection, rows)
+            fresh: list[bool] = []
+            for row in rows:
+                fresh.append((row.app_id, row.batch_id) not in known)
+                known.add((row.app_id, row.batch_id))
+            new = [row for row, is_new in zip(rows, fresh, strict=True) if is_new]
+            if new:
+                connection.execute(batches.insert(), [_batch_values(row) for row in new])
+                connection.execute(inbox.insert(), [_inbox_values(row) for row in new])
+        return fresh
+
+    @staticmethod
+    def _known(connection: sa.Connection, rows: Sequence[InboxRow]) -> set[tuple[str, str]]:
+        known: set[tuple[str, str]] = set()
+        for app_id in {row.app_id for row in rows}:
+            ids = [row.batch_id for row in rows if row.app_id == app_id]
+            question = sa.select(batches.c.batch_id).where(
+                batches.c.app_id == app_id, batches.c.batch_id.in_(ids)
+            )
+            known.update((app_id, batch_id) for batch_id in connection.scalars(question))
+        return known
+
+    def oldest(self, app_id: str, *, logs_max: int) -> list[InboxRow]:
+        """The app's oldest batches, in order of position, of about `logs_max` logs together."""
+        running = sa.func.sum(inbox.c.logs).over(order_by=inbox.c.position) - inbox.c.logs
+        ranked = (
+            sa.select(inbox, running.label("before")).where(inbox.c.app_id == app_id).subquery()
+        )
+        question = (
+            sa.select(*[ranked.c[column.name] for column in inbox.columns])
+            .where(ranked.c.before < logs_max)
+            .order_by(ranked.c.position)
+        )
+        with self._reading.begin() as connection:
+            return [InboxRow(**row) for row in connection.execute(question).mappings()]
+
+    def waiting(self) -> list[str]:
+        """The ids of the apps that have batches in the inbox."""
+        with self._reading.begin() as connection:
+            return list(connection.scalars(sa.select(inbox.c.app_id).distinct()))
+
+    def depth(self) -> int:
+        """How many logs wait in the inbox."""
+        with self._reading.begin() as connection:
+            return connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(inbox.c.logs), 0))) or 0
+
+    def forget_batches(self, before: datetime) -> None:
+        """Drop the ids of batches received before an instant; they could be accepted again."""
+        with self._engine.begin() as connection:
+            connection.execute(batches.delete().where(batches.c.received_at < before))
+
+    def sessions_of(self, app_id: str, device_ids: Iterable[str]) -> list[OpenSession]:
+        """The sessions that the service opened for these devices and still remembers."""
+        columns = [open_sessions.c[name] for name in OpenSession.__dataclass_fields__]
+        question = sa.select(*columns).where(
+            open_sessions.c.app_id == app_id, open_sessions.c.device_id.in_(sorted(device_ids))
+        )
+        with self._reading.begin() as connection:
+            return [OpenSession(**row) for row in connection.execute(question).mappings()]
+
+    def last_commits(self, app_id: str) -> dict[Kind, Commit]:
+        """The newest recorded commit of each of the app's tables."""
+        newest = (
+            sa.select(commits.c.kind, sa.func.max(commits.c.version).label("version"))
+            .where(commits.c.app_id == app_id)
+            .group_by(commits.c.kind)
+            .subquery()
+        )
+        question = sa.select(commits).join(
+            newest,
+            sa.and_(
+                commits.c.app_id == app_id,
+                commits.c.kind == newest.c.kind,
+                commits.c.version == newest.c.version,
+            ),
+        )
+        with self._reading.begin() as connection:
+            return {Kind(row.kind): _commit(row) for row in connection.execute(question)}
+
+    def apps_with_tables(self) -> list[str]:
+        """The ids of the apps that have a table in the lake."""
+        with self._reading.begin() as connection:
+            return list(connection.scalars(sa.select(commits.c.app_id).distinct()))
+
+    def record_commits(
+        self,
+        app_id: str,
+        made: Iterable[Commit],
+        *,
+        committed_at: datetime,
+        sessions: Iterable[OpenSession] = (),
+        flushed: Sequence[InboxRow] = (),
+    ) -> None:
+        """Remember commits that are on disk and, at once, let the batches go that are in them."""
+        positions = [row.position for row in flushed]
+        with self._engine.begin() as connection:
+            for commit in made:
+                key = {"app_id": app_id, "kind": commit.kind.value, "version": commit.version}
+                connection.execute(commits.delete().filter_by(**key))
+                connection.execute(
+                    commits.insert().values(
+                        **key,
+                        rows_total=commit.rows_total,
+                        sha256=commit.sha256,
+                        committed_at=committed_at,
+                    )
+                )
+            for session in sessions:
+                connection.execute(
+                    open_sessions.delete().filter_by(app_id=app_id, session_id=session.session_id)
+                )
+                connection.execute(
+                    open_sessions.insert().values(
+                        app_id=app_id,
+                        session_id=session.session_id,
+                        device_id=session.device_id,
+                        start=session.start,
+                        end=session.end,
+                    )
+                )
+            if positions:
+                connection.execute(
+                    inbox.delete().where(
+                        inbox.c.app_id == app_id,
+                        inbox.c.position.between(positions[0], positions[-1]),
+                    )
+                )
+
+    def forget_sessions(self, before: datetime) -> None:
+        """Drop opened sessions that ended before an instant; later activities start new ones."""
+        with self._engine.begin() as connection:
+            connection.execute(open_sessions.delete().where(open_sessions.c.end < before))
+
+    def forget_device(self, app_id: str, device_id: str) -> None:
+        """Drop the opened sessions of a device."""
+        with self._engine.begin() as connection:
+            connection.execute(open_sessions.delete().filter_by(app_id=app_id, device_id=device_id))
+
+
+def _batch_values(row: InboxRow) -> dict[str, object]:
+    return {"app_id": row.app_id, "batch_id": row.batch_id, "received_at": row.received_at}
+
+
+def _inbox_values(row: InboxRow) -> dict[str, object]:
+    return _batch_values(row) | {"logs": row.logs, "payload": row.payload}
+
+
+def _commit(row: sa.Row[tuple[object, ...]]) -> Commit:
+    return Commit(
+        kind=Kind(row.kind), version=row.version, rows_total=row.rows_total, sha256=row.sha256
+    )

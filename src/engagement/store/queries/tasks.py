@@ -1,0 +1,270 @@
+"""This module asks the state database about export tasks and moves them from state to state."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from engagement.exceptions import ErrorCode, UnknownTaskError
+from engagement.model.exports import (
+    Compression,
+    ExportFormat,
+    ExportState,
+    ExportTask,
+    ExportType,
+    Progress,
+    Receipt,
+)
+from engagement.store.state import export_parts, export_tasks
+
+ERROR_DETAILS_CHARACTERS_MAX = 1024
+_RECEIPT_COLUMNS = tuple(Receipt.__dataclass_fields__)
+
+
+class TaskQueries:
+    """Export tasks: what was asked, the frozen plan, the receipts and the state."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(read_only=True)
+
+    def add(self, task: ExportTask, *, request: str, sealed_container_url: bytes) -> None:
+        """Keep a new task."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                export_tasks.insert().values(
+                    task_id=task.task_id,
+                    app_id=task.app_id,
+                    export_type=task.export_type,
+                    export_format=task.export_format,
+                    compression=task.compression,
+                    state=task.state,
+                    container=task.container,
+                    folder=task.folder,
+                    description=task.description,
+                    request=request,
+                    sealed_container_url=sealed_container_url,
+                    created_at=task.created_at,
+                )
+            )
+
+    def get(self, task_id: str, *, now: datetime) -> ExportTask:
+        """The task with this id, with its progress.
+
+        Raises:
+            UnknownTaskError: There is none.
+        """
+        found = self._select(export_tasks.c.task_id == task_id, now=now, limit=1)
+        if not found:
+            raise UnknownTaskError(f"No export task has the id {task_id!r}.")
+        return found[0]
+
+    def list_newest(self, *, app_id: str | None, limit: int, now: datetime) -> list[ExportTask]:
+        """The newest tasks, of one app or of all, newest first."""
+        condition = sa.true() if app_id is None else export_tasks.c.app_id == app_id
+        return self._select(condition, now=now, limit=limit)
+
+    def unfinished(self) -> list[str]:
+        """The ids of the tasks whose state is not final."""
+        states = [state for state in ExportState if not state.is_final]
+        question = sa.select(export_tasks.c.task_id).where(export_tasks.c.state.in_(states))
+        with self._reading.begin() as connection:
+            return list(connection.scalars(question.order_by(export_tasks.c.created_at)))
+
+    def oldest_unfinished_at(self) -> datetime | None:
+        """When the oldest task whose state is not final was created."""
+        states = [state for state in ExportState if not state.is_final]
+        question = sa.select(sa.func.min(export_tasks.c.created_at)).where(
+            export_tasks.c.state.in_(states)
+        )
+        with self._reading.begin() as connection:
+            found: datetime | None = connection.scalar(question)
+        return found
+
+    def request(self, task_id: str) -> str:
+        """What was asked, as `export.requests` wrote it."""
+        return str(self._value(task_id, export_tasks.c.request))
+
+    def attempt(self, task_id: str) -> int:
+        """1 at first, one more with each retry."""
+        return int(str(self._value(task_id, export_tasks.c.attempt)))
+
+    def sealed_container_url(self, task_id: str) -> bytes | None:
+        """The encrypted container URL; None once the task has ended."""
+        value = self._value(task_id, export_tasks.c.sealed_container_url)
+        return value if isinstance(value, bytes) else None
+
+    def plan(self, task_id: str) -> str | None:
+        """The frozen plan, as `export.plan` wrote it."""
+        value = self._value(task_id, export_tasks.c.plan)
+        return None if value is None else str(value)
+
+    def is_cancel_requested(self, task_id: str) -> bool:
+        """Whether somebody asked to cancel the task."""
+        return bool(self._value(task_id, export_tasks.c.cancel_requested))
+
+    def start(self, task_id: str, *, now: datetime) -> None:
+        """Move a queued task to Started; a task that has started stays as it is."""
+        self._update(task_id, {ExportState.QUEUED}, state=ExportState.STARTED, started_at=now)
+
+    def keep_plan(self, task_id: str, plan: str, *, parts: int, rows: int) -> str:
+        """Keep the plan once and for all; the plan that was first is the one returned."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                export_tasks.update()
+                .where(export_tasks.c.task_id == task_id, export_tasks.c.plan.is_(None))
+                .values(plan=plan, parts_total=parts, rows_total=rows)
+            )
+        return str(self.plan(task_id))
+
+    def keep_receipt(self, task_id: str, part_index: int, receipt: Receipt) -> None:
+        """Keep what a delivered part proved to be; a repeat replaces itself."""
+        values = {name: getattr(receipt, name) for name in _RECEIPT_COLUMNS}
+        with self._engine.begin() as connection:
+            connection.execute(
+                export_parts.delete().filter_by(task_id=task_id, part_index=part_index)
+            )
+            connection.execute(
+                export_parts.insert().values(task_id=task_id, part_index=part_index, **values)
+            )
+
+    def receipts(self, task_id: str) -> dict[int, Receipt]:
+        """The receipts of the delivered parts, by part index."""
+        question = sa.select(export_parts).where(export_parts.c.task_id == task_id)
+        with self._reading.begin() as connection:
+            return {
+                row["part_index"]: Receipt(**{name: row[name] for name in _RECEIPT_COLUMNS})
+                for row in connection.execute(question.order_by("part_index")).mappings()
+            }
+
+    def request_cancel(self, task_id: str) -> bool:
+        """Ask for cancellation; whether the task could still be asked."""
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                export_tasks.update()
+                .where(
+                    export_tasks.c.task_id == task_id,
+                    export_tasks.c.state.in_([ExportState.QUEUED, ExportState.STARTED]),
+                )
+                .values(cancel_requested=True)
+            )
+        return result.rowcount == 1
+
+    def finish(
+        self,
+        task_id: str,
+        state: ExportState,
+        *,
+        now: datetime,
+        code: ErrorCode | None = None,
+        details: str | None = None,
+    ) -> bool:
+        """Move a task to a final state, once, and erase its credential in the same transaction.
+
+        Returns:
+            Whether this call moved it; False if its state was final before.
+        """
+        return self._update(
+            task_id,
+            {ExportState.QUEUED, ExportState.STARTED},
+            state=state,
+            completed_at=now,
+            error_code=code,
+            error_details=None if details is None else details[:ERROR_DETAILS_CHARACTERS_MAX],
+            sealed_container_url=None,
+        )
+
+    def reopen(self, task_id: str, *, container: str, sealed_container_url: bytes) -> bool:
+        """Queue a failed or cancelled task again; its plan and receipts stay."""
+        return self._update(
+            task_id,
+            {ExportState.FAILED, ExportState.CANCELLED},
+            state=ExportState.QUEUED,
+            container=container,
+            sealed_container_url=sealed_container_url,
+            cancel_requested=False,
+            completed_at=None,
+            error_code=None,
+            error_details=None,
+            attempt=export_tasks.c.attempt + 1,
+        )
+
+    def _update(self, task_id: str, allowed: Iterable[ExportState], **values: object) -> bool:
+        with self._engine.begin() as connection:
+            result = connection.execute(
+                export_tasks.update()
+                .where(export_tasks.c.task_id == task_id, export_tasks.c.state.in_(list(allowed)))
+                .values(**values)
+            )
+        return result.rowcount == 1
+
+    def _value(self, task_id: str, column: sa.Column[object]) -> object:
+        question = sa.select(column).where(export_tasks.c.task_id == task_id)
+        with self._reading.begin() as connection:
+            row = connection.execute(question).one_or_none()
+        if row is None:
+            raise UnknownTaskError(f"No export task has the id {task_id!r}.")
+        return row[0]
+
+    def _select(
+        self, condition: sa.ColumnElement[bool], *, now: datetime, limit: int
+    ) -> list[ExportTask]:
+        done = (
+            sa.select(
+                export_parts.c.task_id,
+                sa.func.count().label("parts_done"),
+                sa.func.sum(export_parts.c.rows).label("rows_done"),
+                sa.func.sum(export_parts.c.bytes).label("bytes_done"),
+            )
+            .group_by(export_parts.c.task_id)
+            .subquery()
+        )
+        question = (
+            sa.select(export_tasks, done.c.parts_done, done.c.rows_done, done.c.bytes_done)
+            .outerjoin(done, done.c.task_id == export_tasks.c.task_id)
+            .where(condition)
+            .order_by(export_tasks.c.created_at.desc(), export_tasks.c.task_id)
+            .limit(limit)
+        )
+        with self._reading.begin() as connection:
+            return [_task(row, now) for row in connection.execute(question)]
+
+
+def _task(row: sa.Row[tuple[object, ...]], now: datetime) -> ExportTask:
+    return ExportTask(
+        task_id=row.task_id,
+        app_id=row.app_id,
+        export_type=ExportType(row.export_type),
+        export_format=ExportFormat(row.export_format),
+        compression=Compression(row.compression),
+        state=ExportState(row.state),
+        container=row.container,
+        folder=row.folder,
+        description=row.description,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        error_code=None if row.error_code is None else ErrorCode(row.error_code),
+        error_details=row.error_details,
+        progress=_progress(row, now),
+        attempt=row.attempt,
+    )
+
+
+def _progress(row: sa.Row[tuple[object, ...]], now: datetime) -> Progress:
+    rows_done = int(row.rows_done or 0)
+    rate = left = None
+    if row.started_at is not None and rows_done:
+        seconds = ((row.completed_at or now) - row.started_at).total_seconds()
+        rate = rows_done / seconds if seconds > 0 else None
+    if rate and row.completed_at is None:
+        left = max(0, row.rows_total - rows_done) / rate
+    return Progress(
+        parts_total=row.parts_total,
+        parts_done=row.parts_done or 0,
+        rows_total=row.rows_total,
+        rows_done=rows_done,
+        bytes_done=int(row.bytes_done or 0),
+        rows_per_second=rate,
+        seconds_left=left,
+    )

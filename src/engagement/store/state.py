@@ -1,0 +1,179 @@
+"""This module opens the state database: apps, inbox, Delta commits and export tasks.
+
+SQLite in WAL mode with full synchronisation is the embedded default, PostgreSQL serves several
+processes. The tables here and the migrations must agree; a test compares them.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import Dialect
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_TIMEOUT_MILLISECONDS = 30_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """A UTC instant, kept as whole microseconds since 1970 so that both databases sort it alike."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Microseconds of an aware instant."""
+        del dialect
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """The instant of microseconds."""
+        del dialect
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+metadata = sa.MetaData()
+_Position = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+apps = sa.Table(
+    "apps",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("collection", sa.String(64), nullable=False),
+    sa.Column("resource_group", sa.String(90), nullable=False),
+    sa.Column("subscription", sa.String(64), nullable=False),
+    sa.Column("key_sha256", sa.String(64), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.UniqueConstraint(
+        "subscription", "resource_group", "collection", "name", name="uq_apps_path"
+    ),
+)
+
+inbox = sa.Table(
+    "inbox",
+    metadata,
+    sa.Column("position", _Position, primary_key=True, autoincrement=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("batch_id", sa.String(100), nullable=False),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("logs", sa.Integer, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Index("ix_inbox_app_position", "app_id", "position"),
+    sqlite_autoincrement=True,
+)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("batch_id", sa.String(100), primary_key=True),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Index("ix_batches_received_at", "received_at"),
+)
+
+commits = sa.Table(
+    "commits",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("rows_total", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("committed_at", Instant, nullable=False),
+)
+
+open_sessions = sa.Table(
+    "open_sessions",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("session_id", sa.String(32), primary_key=True),
+    sa.Column("device_id", sa.String(32), nullable=False),
+    sa.Column("start", Instant, nullable=False),
+    sa.Column("end", Instant, nullable=False),
+    sa.Index("ix_open_sessions_device", "app_id", "device_id"),
+)
+
+export_tasks = sa.Table(
+    "export_tasks",
+    metadata,
+    sa.Column("task_id", sa.String(32), primary_key=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("export_type", sa.String(16), nullable=False),
+    sa.Column("export_format", sa.String(16), nullable=False),
+    sa.Column("compression", sa.String(8), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
+    sa.Column("container", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("sealed_container_url", sa.LargeBinary),
+    sa.Column("plan", sa.Text),
+    sa.Column("parts_total", sa.Integer, nullable=False, default=0),
+    sa.Column("rows_total", sa.BigInteger, nullable=False, default=0),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("started_at", Instant),
+    sa.Column("completed_at", Instant),
+    sa.Column("error_code", sa.String(40)),
+    sa.Column("error_details", sa.Text),
+    sa.Column("attempt", sa.Integer, nullable=False, default=1),
+    sa.Index("ix_export_tasks_app_created", "app_id", "created_at"),
+    sa.Index("ix_export_tasks_state", "state"),
+)
+
+export_parts = sa.Table(
+    "export_parts",
+    metadata,
+    sa.Column("task_id", sa.String(32), primary_key=True),
+    sa.Column("part_index", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("rows_read", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("first_at", Instant),
+    sa.Column("last_at", Instant),
+)
+
+
+def open_state(url: str) -> sa.Engine:
+    """An engine on a database whose schema is current; commits survive power loss.
+
+    Args:
+        url: SQLAlchemy address, `sqlite:///…` or `postgresql+psycopg://…`.
+    """
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_immediately)
+    _migrate(engine)
+    return engine
+
+
+def _prepare_sqlite(connection: object, record: object) -> None:
+    """WAL lets readers go on beside the one writer; FULL makes a commit survive power loss."""
+    del record
+    connection.isolation_level = None  # type: ignore[attr-defined] # we say BEGIN ourselves
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MILLISECONDS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA secure_delete=ON")  # an erased SAS must not stay in a free page
+    cursor.close()
+
+
+def _begin_immediately(connection: sa.Connection) -> None:
+    """A write lock taken late would fail with SQLITE_BUSY in the middle of a transaction."""
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _migrate(engine: sa.Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
