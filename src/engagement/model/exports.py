@@ -19,7 +19,7 @@ class ExportType(StrEnum):
     SESSION = "Session"
     DEVICE = "Device"
     TAG = "Tag"
-    TOKEN = "Token"
+    TOKEN = "Token"  # noqa: S105 - a record kind, not a secret
     PUSH = "Push"
 
     @property

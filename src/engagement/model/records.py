@@ -20,7 +20,7 @@ class Kind(StrEnum):
     SESSION = "session"
     DEVICE = "device"
     TAG = "tag"
-    TOKEN = "token"
+    TOKEN = "token"  # noqa: S105 - a record kind, not a secret
     FEEDBACK = "feedback"
 
     @property

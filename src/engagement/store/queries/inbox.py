@@ -94,16 +94,25 @@ class InboxQueries:
             known.update((app_id, batch_id) for batch_id in connection.scalars(question))
         return known
 
-    def oldest(self, app_id: str, *, logs_max: int) -> list[InboxRow]:
-        """The app's oldest batches, in order of position, of about `logs_max` logs together."""
-        running = sa.func.sum(inbox.c.logs).over(order_by=inbox.c.position) - inbox.c.logs
+    def newest_position(self, app_id: str) -> int:
+        """The position of the app's newest batch in the inbox; 0 if there is none."""
+        question = sa.select(sa.func.max(inbox.c.position)).where(inbox.c.app_id == app_id)
+        with self._reading.begin() as connection:
+            return connection.scalar(question) or 0
+
+    def oldest(self, app_id: str, *, logs_max: int, position_max: int) -> list[InboxRow]:
+        """The app's oldest batches up to a position, of about `logs_max` logs together."""
+        before = sa.func.sum(inbox.c.logs).over(order_by=inbox.c.position) - inbox.c.logs
         ranked = (
-            sa.select(inbox, running.label("before")).where(inbox.c.app_id == app_id).subquery()
+            sa.select(inbox.c.position, before.label("before"))
+            .where(inbox.c.app_id == app_id, inbox.c.position <= position_max)
+            .subquery()
         )
         question = (
-            sa.select(*[ranked.c[column.name] for column in inbox.columns])
+            sa.select(inbox)
+            .join(ranked, ranked.c.position == inbox.c.position)
             .where(ranked.c.before < logs_max)
-            .order_by(ranked.c.position)
+            .order_by(inbox.c.position)
         )
         with self._reading.begin() as connection:
             return [InboxRow(**row) for row in connection.execute(question).mappings()]

@@ -1,0 +1,76 @@
+"""This module accepts batches durably and once, and encodes what the inbox keeps of each."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from engagement.collect.payload import Batch
+from engagement.model.records import Kind
+from engagement.store.queries.inbox import InboxQueries, InboxRow
+
+
+class StoredBatch(msgspec.Struct, array_like=True, frozen=True):
+    """What the inbox keeps of a batch: its sender once, and its records as rows per kind."""
+
+    device_id: str
+    user_id: str | None
+    info: dict[str, str | int] | None
+    info_id: str | None
+    location: dict[str, str] | None
+    location_id: str | None
+    first_at: int
+    last_at: int
+    rows: dict[str, list[tuple]]  # type: ignore[type-arg] # one tuple of LOG_COLUMNS a record
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(StoredBatch)
+
+
+def accept(
+    queries: InboxQueries, app_id: str, batches: Sequence[Batch], *, received_at: datetime
+) -> list[bool]:
+    """Return only when the batches are durable, in one transaction shared by all of them.
+
+    A batch whose records were all refused is accepted too: its id must not be accepted later.
+
+    Returns:
+        For each batch, whether it is new; one whose id is known was accepted before.
+    """
+    return queries.accept(
+        [
+            InboxRow(
+                app_id=app_id,
+                batch_id=batch.batch_id,
+                received_at=received_at,
+                logs=batch.accepted,
+                payload=_encode(batch),
+            )
+            for batch in batches
+        ]
+    )
+
+
+def stored_batch(row: InboxRow) -> StoredBatch:
+    """The batch that an inbox row keeps."""
+    return _DECODER.decode(row.payload)
+
+
+def _encode(batch: Batch) -> bytes:
+    rows: dict[str, list[tuple[object, ...]]] = {
+        kind.value: batch.rows[kind] for kind in Kind if batch.rows.get(kind)
+    }
+    return _ENCODER.encode(
+        StoredBatch(
+            device_id=batch.device_id,
+            user_id=batch.user_id,
+            info=batch.info,
+            info_id=batch.info_id,
+            location=batch.location,
+            location_id=batch.location_id,
+            first_at=batch.first_at or 0,
+            last_at=batch.last_at or 0,
+            rows=rows,
+        )
+    )

@@ -1,0 +1,79 @@
+"""This module finds the session of every activity, and the sessions that activities make."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+import polars as pl
+
+from engagement.model.records import derived_guid
+from engagement.store.queries.inbox import OpenSession
+
+
+def sessionless_devices(activities: pl.DataFrame) -> set[str]:
+    """The devices that sent activities without a session id."""
+    return set(activities.filter(pl.col("session_id").is_null())["device_id"].unique())
+
+
+def assign_sessions(
+    activities: pl.DataFrame, known: Iterable[OpenSession], *, timeout: timedelta
+) -> tuple[pl.DataFrame, list[OpenSession]]:
+    """The activities, each with a session id, and the opened sessions as they are now.
+
+    An activity without a session id joins the device's session that it overlaps or follows
+    within the time-out, wherever in time that is, so late and out-of-order activities land in
+    the session they belong to. Otherwise it opens one, whose id depends on the device and the
+    activity's time alone: a repeated flush assigns the same ids.
+    """
+    lacking = activities.filter(pl.col("session_id").is_null())
+    if lacking.is_empty():
+        return activities, []
+    sessions: dict[str, list[OpenSession]] = {}
+    for session in sorted(known, key=lambda one: (one.start, one.session_id)):
+        sessions.setdefault(session.device_id, []).append(session)
+    assigned: list[tuple[int, str]] = []
+    ordered = lacking.sort("device_id", "timestamp", "sequence")
+    for row in ordered.select("device_id", "timestamp", "end", "sequence").iter_rows(named=True):
+        start, end = row["timestamp"], row["end"] or row["timestamp"]
+        of_device = sessions.setdefault(row["device_id"], [])
+        place = next(
+            (
+                index
+                for index, one in enumerate(of_device)
+                if one.start - timeout <= end and start <= one.end + timeout
+            ),
+            None,
+        )
+        if place is None:
+            session_id = derived_guid("session", row["device_id"], start.isoformat())
+            of_device.append(
+                OpenSession(session_id=session_id, device_id=row["device_id"], start=start, end=end)
+            )
+        else:
+            one = of_device[place]
+            session_id = one.session_id
+            of_device[place] = replace(one, start=min(one.start, start), end=max(one.end, end))
+        assigned.append((row["sequence"], session_id))
+    ids = pl.DataFrame(
+        assigned, schema={"sequence": pl.Int64(), "assigned": pl.String()}, orient="row"
+    )
+    filled = activities.join(ids, on="sequence", how="left", maintain_order="left").with_columns(
+        pl.coalesce("session_id", "assigned").alias("session_id")
+    )
+    return filled.drop("assigned"), [one for some in sessions.values() for one in some]
+
+
+def session_changes(activities: pl.DataFrame) -> pl.DataFrame:
+    """What the activities say of their sessions; `store.folds` makes sessions of it."""
+    return activities.select(
+        "device_id",
+        "user_id",
+        "session_id",
+        pl.col("timestamp").alias("start"),
+        pl.coalesce("end", "timestamp").alias("end"),
+        "info_id",
+        "location_id",
+        "received_at",
+        "batch_id",
+        "sequence",
+    )

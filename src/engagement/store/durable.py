@@ -1,0 +1,44 @@
+"""This module makes files of a local lake survive power loss, which delta-rs leaves to us."""
+
+import json
+import os
+from pathlib import Path
+
+
+def sync_commit(table: Path, commit_file: Path) -> None:
+    """Return only when a commit, the files it adds and the folders that name them are on disk.
+
+    Without it an acknowledged commit is only in the page cache and a power loss takes it.
+    """
+    folders = {table, commit_file.parent}
+    for line in commit_file.read_bytes().splitlines():
+        added = json.loads(line).get("add")
+        if added is not None:
+            file = table / added["path"]
+            sync_path(file)
+            folders.add(file.parent)
+    for checkpoint in commit_file.parent.glob(f"{commit_file.stem}.checkpoint*"):
+        sync_path(checkpoint)
+    last_checkpoint = commit_file.parent / "_last_checkpoint"
+    if last_checkpoint.exists():
+        sync_path(last_checkpoint)
+    sync_path(commit_file)
+    for folder in sorted(folders, key=lambda one: -len(one.parts)):
+        sync_path(folder)
+
+
+def sync_tree_root(root: Path, table: Path) -> None:
+    """Return only when the folders from the lake's root down to a table are on disk."""
+    folder = table
+    while folder != root.parent:
+        sync_path(folder)
+        folder = folder.parent
+
+
+def sync_path(path: Path) -> None:
+    """Return only when a file's content, or a folder's entries, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

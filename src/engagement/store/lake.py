@@ -1,0 +1,302 @@
+"""This module keeps the Delta tables: append exactly once, pin a version, list and scan files."""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from engagement.exceptions import LakeDamagedError
+from engagement.model.records import TIME_COLUMN, Kind
+from engagement.store.durable import sync_commit, sync_tree_root
+from engagement.store.queries.inbox import Commit
+from engagement.store.schemas import file_schema, sort_columns, table_schema
+
+ROW_GROUP_ROWS = 131_072
+FILE_BYTES_TARGET = 256 * 1024 * 1024
+INBOX_TRANSACTION = "inbox"
+"""Delta app transaction under which a table remembers the last inbox position it holds."""
+QUARANTINE = "_quarantine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFile:
+    """One Parquet file of a table, with what Delta's own statistics say of it."""
+
+    path: str
+    """Relative to the table."""
+    bytes: int
+    """Its size."""
+    rows: int
+    """Rows inside."""
+    day: date | None
+    """The partition; None for snapshot kinds."""
+    device_min: str
+    """Smallest device id inside."""
+    device_max: str
+    """Largest device id inside."""
+    time_min: datetime
+    """Earliest record time inside."""
+    time_max: datetime
+    """Latest record time inside."""
+
+
+class Lake:
+    """All tables of one service. One process commits; one lock a table orders its commits."""
+
+    def __init__(self, url: str) -> None:
+        self._root = url.rstrip("/")
+        self._local = Path(self._root) if "://" not in self._root else None
+        self._locks: dict[tuple[str, Kind], threading.RLock] = {}
+        self._guard = threading.Lock()
+
+    def lock(self, app_id: str, kind: Kind) -> threading.RLock:
+        """The lock that whoever commits to this table holds."""
+        with self._guard:
+            return self._locks.setdefault((app_id, kind), threading.RLock())
+
+    def append(self, app_id: str, kind: Kind, rows: pl.DataFrame, *, position: int) -> Commit:
+        """Return only when rows up to an inbox position are in the table for good, and once.
+
+        A repeat with a position that the table already holds adds nothing. delta-rs records app
+        transactions but does not refuse a known one, so it is checked here, under the lock.
+        """
+        with self.lock(app_id, kind):
+            table = self._open(app_id, kind)
+            if table is None or (table.transaction_version(INBOX_TRANSACTION) or -1) < position:
+                self._write(app_id, kind, rows, position)
+            return self.seal(app_id, kind)
+
+    def replace(
+        self, app_id: str, kind: Kind, batches: Iterable[pl.DataFrame], *, day: date | None
+    ) -> Commit:
+        """Return only when a partition, or a whole snapshot table, holds exactly these rows."""
+        with self.lock(app_id, kind):
+            write_deltalake(
+                self._path(app_id, kind),
+                _stream(batches, kind),
+                mode="overwrite",
+                predicate=None if day is None else f"date = '{day.isoformat()}'",
+                target_file_size=FILE_BYTES_TARGET,
+                writer_properties=_WRITER,
+                commit_properties=CommitProperties(max_commit_retries=0),
+                post_commithook_properties=_AFTER_COMMIT,
+            )
+            return self.seal(app_id, kind)
+
+    def vacuum(self, app_id: str, kind: Kind, *, retention_hours: int) -> int:
+        """Delete files that no version younger than the retention refers to; how many."""
+        with self.lock(app_id, kind):
+            table = self._open(app_id, kind)
+            if table is None:
+                return 0
+            deleted = table.vacuum(
+                retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False
+            )
+            return len(deleted)
+
+    def seal(self, app_id: str, kind: Kind) -> Commit:
+        """Return only when the newest commit is on disk; what it is."""
+        table = self._require(app_id, kind)
+        version = table.version()
+        rows_total = _rows_total(table)
+        if self._local is None:
+            return Commit(kind=kind, version=version, rows_total=rows_total, sha256="")
+        file = self._commit_file(app_id, kind, version)
+        sync_commit(self._local / app_id / kind.value, file)
+        sync_tree_root(self._local, self._local / app_id / kind.value)
+        return Commit(
+            kind=kind, version=version, rows_total=rows_total, sha256=_sha256(file.read_bytes())
+        )
+
+    def recover(self, app_id: str, kind: Kind, recorded: Commit | None) -> list[str]:
+        """Return only when the table is exactly what was recorded last.
+
+        Commits after the recorded one were never acknowledged: their rows are still in the
+        inbox, and after a power loss their files cannot be trusted. They are moved aside and
+        the next flush writes them again.
+
+        Returns:
+            The names of the commit files that were moved aside.
+
+        Raises:
+            LakeDamagedError: The recorded commit, or a file it needs, is missing or altered.
+        """
+        if self._local is None:
+            return []
+        log = self._local / app_id / kind.value / "_delta_log"
+        newest = -1 if recorded is None else recorded.version
+        moved = [file for file in sorted(log.glob("*.json")) if _version_of(file) > newest]
+        for file in moved:
+            aside = log.parent / QUARANTINE
+            aside.mkdir(exist_ok=True)
+            file.rename(aside / f"{file.name}.{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}")
+        for file in log.glob("*.checkpoint*"):
+            if _version_of(file) > newest:
+                file.unlink()
+                (log / "_last_checkpoint").unlink(missing_ok=True)
+        if recorded is not None:
+            self._check(app_id, kind, recorded)
+        return [file.name for file in moved]
+
+    def _check(self, app_id: str, kind: Kind, recorded: Commit) -> None:
+        file = self._commit_file(app_id, kind, recorded.version)
+        if not file.exists():
+            raise LakeDamagedError(f"The table's newest commit is missing: {file}.")
+        if _sha256(file.read_bytes()) != recorded.sha256:
+            raise LakeDamagedError(
+                f"The table's newest commit was altered (its SHA-256 is not the recorded one): "
+                f"{file}."
+            )
+        table = self._require(app_id, kind)
+        rows = _rows_total(table)
+        if rows != recorded.rows_total:
+            raise LakeDamagedError(
+                f"The log of table {file.parent.parent} counts {rows} rows where "
+                f"{recorded.rows_total} were recorded: an older commit in {file.parent} is damaged."
+            )
+        self.check_files(app_id, kind, self._data_files(table, kind))
+
+    def check_files(self, app_id: str, kind: Kind, files: Sequence[DataFile]) -> None:
+        """Return only if every file is there with its recorded size.
+
+        Raises:
+            LakeDamagedError: One is not; names it.
+        """
+        if self._local is None:
+            return
+        for file in files:
+            path = self._local / app_id / kind.value / file.path
+            size = path.stat().st_size if path.exists() else None
+            if size != file.bytes:
+                got = "none" if size is None else f"{size} bytes"
+                raise LakeDamagedError(
+                    f"A data file of the lake must have {file.bytes} bytes, got {got}: {path}."
+                )
+
+    def files(self, app_id: str, kind: Kind, version: int) -> list[DataFile]:
+        """The files of a table at a version, in a fixed order."""
+        return self._data_files(self._require(app_id, kind, version), kind)
+
+    def scan(self, app_id: str, kind: Kind, paths: Sequence[str]) -> pl.LazyFrame:
+        """The rows of some of a table's files, file after file in the order given."""
+        root = self._path(app_id, kind)
+        return pl.scan_parquet(
+            [f"{root}/{path}" for path in paths],
+            schema=file_schema(kind),
+            missing_columns="insert",
+            extra_columns="ignore",
+            hive_partitioning=False,
+            glob=False,
+        )
+
+    def _write(self, app_id: str, kind: Kind, rows: pl.DataFrame, position: int) -> None:
+        statistics = ",".join(("device_id", TIME_COLUMN[kind]))
+        write_deltalake(
+            self._path(app_id, kind),
+            rows.select(table_schema(kind).keys()),
+            mode="append",
+            partition_by=["date"] if kind.is_historical else None,
+            # Only what the planner needs: other statistics would copy users' data into the log.
+            configuration={"delta.dataSkippingStatsColumns": statistics},
+            writer_properties=_WRITER,
+            commit_properties=CommitProperties(
+                app_transactions=[Transaction(INBOX_TRANSACTION, position)], max_commit_retries=0
+            ),
+            post_commithook_properties=_AFTER_COMMIT,
+        )
+
+    def _open(self, app_id: str, kind: Kind, version: int | None = None) -> DeltaTable | None:
+        try:
+            return DeltaTable(self._path(app_id, kind), version=version)
+        except TableNotFoundError:
+            return None
+        except DeltaError as error:
+            raise LakeDamagedError(
+                f"The log of table {self._path(app_id, kind)} cannot be read: {error}."
+            ) from error
+
+    def _require(self, app_id: str, kind: Kind, version: int | None = None) -> DeltaTable:
+        table = self._open(app_id, kind, version)
+        if table is None:
+            raise LakeDamagedError(f"The table {self._path(app_id, kind)} is missing.")
+        return table
+
+    def _data_files(self, table: DeltaTable, kind: Kind) -> list[DataFile]:
+        actions = pl.DataFrame(table.get_add_actions(flatten=True))
+        time = TIME_COLUMN[kind]
+        return sorted(
+            (
+                DataFile(
+                    path=row["path"],
+                    bytes=row["size_bytes"],
+                    rows=row["num_records"],
+                    day=row.get("partition.date"),
+                    device_min=row["min.device_id"],
+                    device_max=row["max.device_id"],
+                    time_min=row[f"min.{time}"],
+                    time_max=row[f"max.{time}"],
+                )
+                for row in actions.iter_rows(named=True)
+            ),
+            key=lambda file: (file.day or date.min, file.device_min, file.path),
+        )
+
+    def _path(self, app_id: str, kind: Kind) -> str:
+        return f"{self._root}/{app_id}/{kind.value}"
+
+    def _commit_file(self, app_id: str, kind: Kind, version: int) -> Path:
+        return Path(self._path(app_id, kind)) / "_delta_log" / f"{version:020d}.json"
+
+
+_WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP_ROWS)
+_AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+
+
+def _stream(batches: Iterable[pl.DataFrame], kind: Kind) -> pa.RecordBatchReader:
+    """Rows of one frame after another as an Arrow stream, so that no table is whole in memory."""
+    columns = list(table_schema(kind))
+    schema = pl.DataFrame(schema=table_schema(kind)).to_arrow(compat_level=_COMPATIBLE).schema
+    return pa.RecordBatchReader.from_batches(
+        schema,
+        (
+            batch
+            for frame in batches
+            for batch in frame.select(columns).to_arrow(compat_level=_COMPATIBLE).to_batches()
+        ),
+    )
+
+
+_COMPATIBLE = pl.CompatLevel.oldest()
+
+
+def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
+    """The rows with their partition column, in the order of a file."""
+    if kind.is_historical:
+        rows = rows.with_columns(pl.col(TIME_COLUMN[kind]).dt.date().alias("date"))
+    return rows.sort(sort_columns(kind))
+
+
+def _rows_total(table: DeltaTable) -> int:
+    return int(pl.DataFrame(table.get_add_actions(flatten=True))["num_records"].sum())
+
+
+def _version_of(file: Path) -> int:
+    return int(file.name.split(".", 1)[0])
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
