@@ -14,7 +14,7 @@ class Destination(Protocol):
             DestinationError: It cannot; the code says why.
         """
 
-    def put(self, key: str, chunks: Iterable[bytes]) -> None:
+    def put(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Return only when the object is durable in the container, replacing what was there.
 
         If the iterable raises, nothing is visible under the key that was not before, and its

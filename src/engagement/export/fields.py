@@ -1,0 +1,188 @@
+"""This module says what each export type delivers: fields, their order, how JSON nests them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engagement.model.exports import ExportType
+from engagement.model.records import INFO_COLUMNS, LOCATION_COLUMNS, ColumnType
+
+
+class FieldType(StrEnum):
+    """How a field's value is written."""
+
+    GUID = "guid"
+    STRING = "string"
+    TIMESTAMP = "timestamp"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    JSON = "json"
+    SCALAR = "scalar"
+    STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an exported record."""
+
+    name: str
+    """Its name in every format."""
+    column: str
+    """The column of the rows that holds it."""
+    type: FieldType
+    """How its value is written."""
+    required: bool = False
+    """Whether JSON always has it; an id that a record lacks is then the nil GUID."""
+    parent: str | None = None
+    """The object that JSON nests it in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What an export type delivers."""
+
+    fields: tuple[Field, ...]
+    """Fields of a record, in order; every format but JsonBlob has them flat."""
+    group: tuple[str, ...] = ()
+    """JsonBlob: the fields that name the object which a run of records is gathered in."""
+    gathered: str | None = None
+    """JsonBlob: the name under which that object holds its records."""
+
+
+_G, _S, _T = FieldType.GUID, FieldType.STRING, FieldType.TIMESTAMP
+_I, _B, _J = FieldType.INTEGER, FieldType.BOOLEAN, FieldType.JSON
+
+_DEVICE_ID = Field("deviceId", "device_id", _G, required=True)
+_USER_ID = Field("userId", "user_id", _S)
+_NAME = Field("name", "name", _S, required=True)
+_TIMESTAMP = Field("timestamp", "timestamp", _T, required=True)
+_END = Field("end", "end", _T)
+_SESSION_ID = Field("sessionId", "session_id", _G, required=True)
+_INFO_ID = Field("infoId", "info_id", _G, required=True)
+_LOCATION_ID = Field("locationId", "location_id", _G, required=True)
+_JOB_ID = Field("jobId", "job_id", _G)
+_EXTRAS = Field("extras", "extras", _J)
+
+_IN_SESSION = (_NAME, _TIMESTAMP, _INFO_ID, _SESSION_ID, _LOCATION_ID, _JOB_ID, _EXTRAS)
+
+_CONTRACT_SPELLINGS = {"android_api_level": "androidAPILevel", "country_code": "countrycode"}
+_FIELD_TYPES = {ColumnType.STRING: _S, ColumnType.INTEGER: _I}
+
+
+def _camel_case(column: str) -> str:
+    head, *rest = column.split("_")
+    return _CONTRACT_SPELLINGS.get(column, head + "".join(word.capitalize() for word in rest))
+
+
+_DEVICE_FIELDS = (
+    _DEVICE_ID,
+    _USER_ID,
+    Field("appInfo", "app_info", _J),
+    *(
+        Field(_camel_case(one.name), one.name, _FIELD_TYPES[one.type], parent="info")
+        for one in INFO_COLUMNS
+    ),
+    *(
+        Field(_camel_case(one.name), one.name, _FIELD_TYPES[one.type], parent="location")
+        for one in LOCATION_COLUMNS
+    ),
+    Field("firstSeen", "first_seen", _I, parent="meta"),
+    Field("lastSeen", "last_seen", _I, parent="meta"),
+    Field("lastInfo", "last_info", _I, parent="meta"),
+    Field("lastLocation", "last_location", _I, parent="meta"),
+    Field("nativePushEnabled", "native_push_enabled", _B, parent="meta"),
+)
+
+_SHAPES: dict[ExportType, Shape] = {
+    ExportType.ACTIVITY: Shape(
+        fields=(
+            _SESSION_ID,
+            _DEVICE_ID,
+            _NAME,
+            _TIMESTAMP,
+            _END,
+            _INFO_ID,
+            _LOCATION_ID,
+            _EXTRAS,
+        ),
+        group=("sessionId", "deviceId"),
+        gathered="activities",
+    ),
+    ExportType.EVENT: Shape(
+        fields=(_DEVICE_ID, *_IN_SESSION), group=("deviceId",), gathered="events"
+    ),
+    ExportType.ERROR: Shape(
+        fields=(_DEVICE_ID, *_IN_SESSION), group=("deviceId",), gathered="errors"
+    ),
+    ExportType.CRASH: Shape(
+        fields=(
+            _DEVICE_ID,
+            _NAME,
+            _TIMESTAMP,
+            _INFO_ID,
+            _SESSION_ID,
+            _LOCATION_ID,
+            Field("stack", "stack", _S, required=True),
+        ),
+        group=("deviceId",),
+        gathered="crashes",
+    ),
+    ExportType.JOB: Shape(
+        fields=(
+            Field("jobId", "job_id", _G, required=True),
+            _NAME,
+            _DEVICE_ID,
+            Field("start", "start", _T, required=True),
+            _END,
+            _INFO_ID,
+            _EXTRAS,
+        )
+    ),
+    ExportType.SESSION: Shape(
+        fields=(
+            _SESSION_ID,
+            _DEVICE_ID,
+            Field("start", "start", _T, required=True),
+            Field("end", "end", _T, required=True),
+            Field("infoId", "info_id", _G),
+            Field("locationId", "location_id", _G),
+        )
+    ),
+    ExportType.DEVICE: Shape(fields=_DEVICE_FIELDS),
+    ExportType.TAG: Shape(
+        fields=(
+            _DEVICE_ID,
+            _USER_ID,
+            Field("key", "key", _S, required=True),
+            Field("value", "value", FieldType.SCALAR, required=True),
+            Field("type", "value_type", _S, required=True),
+        ),
+        group=("deviceId", "userId"),
+        gathered="tags",
+    ),
+    ExportType.TOKEN: Shape(
+        fields=(
+            _DEVICE_ID,
+            Field("token", "token", _S, required=True),
+            Field("type", "type", _S, required=True),
+        )
+    ),
+    ExportType.PUSH: Shape(
+        fields=(
+            _DEVICE_ID,
+            _USER_ID,
+            Field("campaignType", "campaign_type", _S, required=True),
+            Field("campaignId", "campaign_id", _I, required=True),
+            Field("status", "status", FieldType.STATUS, required=True),
+        )
+    ),
+}
+
+
+def shape_of(export_type: ExportType, *, include_user_id: bool) -> Shape:
+    """What an export delivers; `userId` follows `deviceId` where it is asked for."""
+    shape = _SHAPES[export_type]
+    if not include_user_id or _USER_ID in shape.fields:
+        return shape
+    place = shape.fields.index(_DEVICE_ID) + 1
+    fields = (*shape.fields[:place], _USER_ID, *shape.fields[place:])
+    return Shape(fields=fields, group=shape.group, gathered=shape.gathered)

@@ -1,0 +1,237 @@
+"""This module turns a part's rows into bytes: one encoder a format, rows never touched by Python.
+
+The engine computes one string column, and the value buffer of that Arrow column is the file.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engagement.export.fields import Field, FieldType, Shape
+from engagement.export.json_text import (
+    TIMESTAMP_FORMAT,
+    Piece,
+    joined,
+    json_object,
+    json_string,
+    json_value,
+)
+from engagement.model.exports import Compression, ExportFormat
+from engagement.model.records import TIME_COLUMN, Kind
+
+BATCH_ROWS = 65_536
+PARQUET_ROW_GROUP_ROWS = 131_072
+_FORMULA = r"^[\s\u00a0]*[=+\-@\t\r\n\u{FF1D}\u{FF0B}\u{FF0D}\u{FF20}]"
+"""Values that a spreadsheet would run; full-width signs count too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How a part's rows become bytes."""
+
+    kind: Kind
+    """What the rows are."""
+    shape: Shape
+    """What a record delivers."""
+    export_format: ExportFormat
+    """The format."""
+    compression: Compression = Compression.NONE
+    """Parquet compresses inside; the text formats are compressed after this module."""
+    csv_formula_guard: bool = False
+    """CSV: puts an apostrophe before values that a spreadsheet would run."""
+    in_order: bool = False
+    """Whether the rows come sorted by device id and time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Some rows as bytes."""
+
+    data: bytes | memoryview
+    """The bytes."""
+    rows: int = 0
+    """How many rows they hold."""
+    first_at: datetime | None = None
+    """The earliest record time inside."""
+    last_at: datetime | None = None
+    """The latest record time inside."""
+
+
+def encode(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
+    """The rows as the bytes of one file; the same rows give the same bytes."""
+    return _ENCODERS[encoding.export_format](rows, encoding)
+
+
+def _encode_ndjson(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
+    yield from _text(rows, encoding, joined([*json_object(encoding.shape.fields), "\n"]))
+
+
+def _encode_json(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
+    """One JSON array; records of the same group follow each other inside one object."""
+    shape = encoding.shape
+    if shape.gathered is None:
+        text, skipped, end = joined([",\n", *json_object(shape.fields)]), 1, b"\n]\n"
+    else:
+        rows = rows if encoding.in_order and len(shape.group) == 1 else _gathered(rows, encoding)
+        text, skipped, end = _grouped(shape, shape.gathered)
+    yield Chunk(data=b"[")
+    is_first = True
+    for chunk in _text(rows, encoding, text):
+        # The first row must not close an object or separate itself from one before it.
+        data = memoryview(chunk.data)[skipped:] if is_first else chunk.data
+        is_first = False
+        yield Chunk(data=data, rows=chunk.rows, first_at=chunk.first_at, last_at=chunk.last_at)
+    yield Chunk(data=b"]\n" if is_first else end)
+
+
+def _gathered(rows: pl.LazyFrame, encoding: Encoding) -> pl.LazyFrame:
+    columns = {field.name: field.column for field in encoding.shape.fields}
+    group = sorted({"device_id", *(columns[name] for name in encoding.shape.group)} - {"user_id"})
+    last = "key" if encoding.kind is Kind.TAG else "sequence"
+    return rows.sort(*group, TIME_COLUMN[encoding.kind], last)
+
+
+def _grouped(shape: Shape, gathered: str) -> tuple[pl.Expr, int, bytes]:
+    """A row's text: it opens its group's object where the group changes, else it goes on in it.
+
+    Only a comparison with the row before is needed, so a group may have any number of rows.
+    """
+    is_map = gathered == "tags"
+    opening, closing = ("{", "}}") if is_map else ("[", "]}")
+    outer = [field for field in shape.fields if field.name in shape.group]
+    outer.sort(key=lambda field: shape.group.index(field.name))
+    inner = [field for field in shape.fields if field.name not in shape.group]
+    record: list[Piece]
+    if is_map:
+        key, value = inner[:2]
+        record = [json_string(key.column), ":", *json_value(value)]
+    else:
+        record = json_object(inner)
+    header = json_object(outer)[:-1]
+    changes = pl.any_horizontal(
+        pl.col(field.column).ne_missing(pl.col(field.column).shift(1)) for field in outer
+    )
+    begins = pl.int_range(pl.len()) == 0
+    opened = joined([f"{closing},\n", *header, f',"{gathered}":{opening}'])
+    text = joined([pl.when(changes | begins).then(opened).otherwise(pl.lit(",")), *record])
+    return text, len(closing) + 1, f"{closing}\n]\n".encode()
+
+
+def _encode_csv(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
+    """RFC 4180 with a header; an empty field is null, a quoted empty one is an empty string."""
+    fields = encoding.shape.fields
+    columns = [_csv_column(field, guard=encoding.csv_formula_guard) for field in fields]
+    yield Chunk(data=(",".join(field.name for field in fields) + "\r\n").encode())
+    for batch in _batches(rows.select(*columns, _time(encoding))):
+        out = io.BytesIO()
+        batch.drop("_time").write_csv(out, include_header=False, line_terminator="\r\n")
+        yield _chunk(out.getbuffer(), batch)
+
+
+def _csv_column(field: Field, *, guard: bool) -> pl.Expr:
+    column = pl.col(field.column)
+    if field.type is FieldType.TIMESTAMP:
+        column = column.dt.strftime(TIMESTAMP_FORMAT)
+    elif field.type is FieldType.STATUS:
+        column = joined(['["', column.list.join('","'), '"]'])
+    elif guard and field.type in {FieldType.STRING, FieldType.SCALAR}:
+        is_formula = column.str.contains(_FORMULA)
+        column = pl.when(is_formula).then(pl.concat_str(pl.lit("'"), column)).otherwise(column)
+    return column.alias(field.name)
+
+
+def _encode_parquet(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
+    columns = [_parquet_column(field) for field in encoding.shape.fields]
+    sink = _Drained()
+    writer: pq.ParquetWriter | None = None
+    for batch in _batches(rows.select(*columns, _time(encoding)), PARQUET_ROW_GROUP_ROWS):
+        table = batch.drop("_time").to_arrow(compat_level=pl.CompatLevel.oldest())
+        if writer is None:
+            codec = encoding.compression.value.upper()
+            writer = pq.ParquetWriter(sink, table.schema, compression=codec, store_schema=False)
+        writer.write_table(table, row_group_size=PARQUET_ROW_GROUP_ROWS)
+        yield _chunk(sink.drain(), batch)
+    if writer is not None:
+        writer.close()
+        yield Chunk(data=sink.drain())
+
+
+def _parquet_column(field: Field) -> pl.Expr:
+    column = pl.col(field.column)
+    if field.type is FieldType.TIMESTAMP:
+        column = column.dt.cast_time_unit("ms")
+    return column.alias(field.name)
+
+
+class _Drained(io.RawIOBase):
+    """A sink that gives away what was written to it, so that a file is never whole in memory."""
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self._waiting.append(bytes(data))
+        self._size += len(self._waiting[-1])
+        return len(self._waiting[-1])
+
+    def tell(self) -> int:
+        return self._size
+
+    def drain(self) -> bytes:
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        return data
+
+
+def _text(rows: pl.LazyFrame, encoding: Encoding, text: pl.Expr) -> Iterator[Chunk]:
+    for batch in _batches(rows.select(text.alias("_text"), _time(encoding))):
+        column = batch["_text"].to_arrow(compat_level=pl.CompatLevel.oldest())
+        for array in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+            yield _chunk(_value_buffer(array), batch)
+
+
+def _value_buffer(array: pa.Array) -> memoryview:
+    """The bytes of all strings of an Arrow column, one after another, without a copy."""
+    _, offsets, values = array.buffers()
+    bounds = memoryview(offsets).cast("q")
+    return memoryview(values)[bounds[array.offset] : bounds[array.offset + len(array)]]
+
+
+def _batches(rows: pl.LazyFrame, batch_rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
+    for batch in rows.collect_batches(
+        chunk_size=batch_rows, maintain_order=True, engine="streaming"
+    ):
+        if batch.height:
+            yield batch
+
+
+def _time(encoding: Encoding) -> pl.Expr:
+    return pl.col(TIME_COLUMN[encoding.kind]).alias("_time")
+
+
+def _chunk(data: bytes | memoryview, batch: pl.DataFrame) -> Chunk:
+    first, last = batch["_time"].min(), batch["_time"].max()
+    return Chunk(
+        data=data,
+        rows=batch.height,
+        first_at=first if isinstance(first, datetime) else None,
+        last_at=last if isinstance(last, datetime) else None,
+    )
+
+
+_ENCODERS: dict[ExportFormat, Callable[[pl.LazyFrame, Encoding], Iterator[Chunk]]] = {
+    ExportFormat.JSON: _encode_json,
+    ExportFormat.NDJSON: _encode_ndjson,
+    ExportFormat.CSV: _encode_csv,
+    ExportFormat.PARQUET: _encode_parquet,
+}

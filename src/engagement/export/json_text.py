@@ -1,0 +1,94 @@
+"""This module builds JSON text as Polars expressions: a record becomes one string, no Python a row.
+
+Strings are escaped by the engine's own JSON encoder; ids, times and numbers need no escaping, and
+extras are canonical JSON already, so they are joined as they are.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from engagement.export.fields import Field, FieldType
+from engagement.model.records import NIL_GUID
+
+TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.3fZ"
+"""RFC 3339, UTC, milliseconds."""
+
+Piece = str | pl.Expr
+"""A literal, or text that depends on the row."""
+
+
+def json_string(column: str) -> pl.Expr:
+    """A string column as JSON strings, escaped, with its quotes; null stays null."""
+    encoded = pl.struct(pl.col(column).alias("s")).struct.json_encode()
+    text = encoded.str.strip_prefix('{"s":').str.strip_suffix("}")
+    return pl.when(pl.col(column).is_not_null()).then(text)
+
+
+def joined(pieces: Sequence[Piece]) -> pl.Expr:
+    """The pieces one after another; null where one of them is null."""
+    merged: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    return pl.concat_str([pl.lit(one) if isinstance(one, str) else one for one in merged])
+
+
+def json_object(fields: Sequence[Field]) -> list[Piece]:
+    """A record as the pieces of a JSON object; the first field must be a required one."""
+    pieces: list[Piece] = []
+    parents: list[str] = []
+    for field in fields:
+        if field.parent is None:
+            pieces += _member(field)
+        elif field.parent not in parents:
+            parents.append(field.parent)
+            pieces.append(_nested([one for one in fields if one.parent == field.parent]))
+    first = pieces[0]
+    if not isinstance(first, str) or not first.startswith(","):
+        raise ValueError(f"The first field of an object must be required, got {fields[0].name}.")
+    return ["{" + first[1:], *pieces[1:], "}"]
+
+
+def _nested(fields: Sequence[Field]) -> pl.Expr:
+    """An object member of optional members; nothing where the row has none of them."""
+    members = joined([piece for field in fields for piece in _member(field)])
+    text = joined([f',"{fields[0].parent}":{{', members.str.strip_prefix(","), "}"])
+    return pl.when(members != "").then(text).otherwise(pl.lit(""))
+
+
+def _member(field: Field) -> list[Piece]:
+    """One member with its leading comma; an optional one is empty where the row lacks it."""
+    name = f',"{field.name}":'
+    if field.required:
+        return [name, *_required_value(field)]
+    return [joined([name, *json_value(field)]).fill_null("")]
+
+
+def _required_value(field: Field) -> list[Piece]:
+    if field.type is FieldType.GUID:
+        return ['"', pl.col(field.column).fill_null(NIL_GUID), '"']
+    return json_value(field)
+
+
+def json_value(field: Field) -> list[Piece]:  # noqa: PLR0911 - one arm a type
+    """A field's value as pieces of JSON text; null where the row lacks it."""
+    column = pl.col(field.column)
+    match field.type:
+        case FieldType.GUID:
+            return ['"', column, '"']
+        case FieldType.TIMESTAMP:
+            return ['"', column.dt.strftime(TIMESTAMP_FORMAT), '"']
+        case FieldType.STRING:
+            return [json_string(field.column)]
+        case FieldType.INTEGER | FieldType.BOOLEAN:
+            return [column.cast(pl.String())]
+        case FieldType.JSON:
+            return [column]
+        case FieldType.STATUS:
+            return ['["', column.list.join('","'), '"]']
+        case FieldType.SCALAR:
+            is_bare = pl.col(f"{field.column}_type").is_in(["integer", "boolean"])
+            return [pl.when(is_bare).then(column).otherwise(json_string(field.column))]

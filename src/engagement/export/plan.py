@@ -1,0 +1,264 @@
+"""This module cuts an export into parts, from nothing but Delta's statistics of its files."""
+
+import json
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from itertools import groupby, pairwise
+from typing import Any
+
+from engagement.model.exports import ExportType, TimeRange
+from engagement.model.records import Kind
+from engagement.store.lake import DataFile
+
+PLAN_FORMAT = 1
+_HEX_DIGITS = 12
+"""Leading digits of a device id that boundaries are computed with; 2^48 places are enough."""
+_PLACE_MAX = 16**_HEX_DIGITS - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One file to write: a run of whole days, or a range of device ids of one day."""
+
+    index: int
+    """Its place in the plan; also in its object key."""
+    first_day: date | None
+    """First UTC day; None for snapshots."""
+    last_day: date | None
+    """Last UTC day, included."""
+    device_from: str | None
+    """Smallest device id inside; None means no lower bound."""
+    device_to: str | None
+    """Smallest device id beyond; None means no upper bound."""
+    files: Mapping[Kind, tuple[str, ...]]
+    """The files to read, by table, in reading order."""
+    rows: int | None
+    """Rows it will hold; None until they are counted."""
+    in_order: bool
+    """Whether the files, read one after another, are sorted by device id and time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a task reads and writes, frozen: a repeat reads and writes the very same."""
+
+    versions: Mapping[Kind, int]
+    """The pinned version of every table that is read."""
+    parts: tuple[Part, ...]
+    """The files to write."""
+    campaign_ids: tuple[int, ...] = ()
+    """Push: the campaigns, named or found in the window."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts."""
+        return sum(part.rows or 0 for part in self.parts)
+
+
+def plan_parts(
+    export_type: ExportType,
+    files: Mapping[Kind, Sequence[DataFile]],
+    *,
+    time_range: TimeRange | None,
+    part_rows_target: int,
+) -> tuple[Part, ...]:
+    """Parts that hold every row of the export exactly once, of about the target's rows each.
+
+    Args:
+        export_type: What is exported.
+        files: The pinned files of every table that the export reads.
+        time_range: The asked range of a historical type.
+        part_rows_target: Rows that a part aims at. Days below it are gathered into one part;
+            a day above it is cut into ranges of device ids.
+    """
+    kind = export_type.kind
+    main = files.get(kind, ())
+    if time_range is None or not export_type.is_historical:
+        cut = _by_device(kind, main, part_rows_target)
+    else:
+        cut = _by_day(kind, main, time_range, part_rows_target)
+    others = {other: some for other, some in files.items() if other is not kind}
+    return tuple(
+        replace(
+            part,
+            index=index,
+            files=dict(part.files)
+            | {other: _paths(_meeting(some, part)) for other, some in others.items()},
+        )
+        for index, part in enumerate(cut)
+    )
+
+
+def _by_day(
+    kind: Kind, files: Sequence[DataFile], time_range: TimeRange, target: int
+) -> list[Part]:
+    """Runs of whole days; a session's day also needs the day before and the day after."""
+    beside = timedelta(days=1 if kind is Kind.SESSION else 0)
+    inside = _of_days(files, time_range.first_day, time_range.last_day)
+    parts: list[Part] = []
+    for first, last in _runs(inside, target):
+        wide = _of_days(files, first - beside, last + beside)
+        is_one_day = first == last and not beside
+        parts += [
+            replace(
+                part,
+                first_day=first,
+                last_day=last,
+                rows=part.rows if time_range.is_whole_days and not beside else None,
+                in_order=part.in_order and is_one_day,
+            )
+            for part in _by_device(kind, wide, target if first == last else None)
+        ]
+    return parts
+
+
+def _of_days(files: Sequence[DataFile], first: date, last: date) -> list[DataFile]:
+    return [file for file in files if file.day is not None and first <= file.day <= last]
+
+
+def _runs(files: Sequence[DataFile], target: int) -> list[tuple[date, date]]:
+    """First and last of consecutive days whose rows together stay within the target.
+
+    A day is never cut here, so one above the target is a run of its own.
+    """
+    runs: list[tuple[date, date]] = []
+    rows = 0
+    for day, some in groupby(files, key=lambda file: file.day or date.min):
+        day_rows = sum(file.rows for file in some)
+        if runs and rows + day_rows <= target:
+            runs[-1] = (runs[-1][0], day)
+            rows += day_rows
+        else:
+            runs.append((day, day))
+            rows = day_rows
+    return runs
+
+
+def _by_device(kind: Kind, files: Sequence[DataFile], target: int | None) -> list[Part]:
+    """One part, or one for each range of device ids if there are more rows than the target."""
+    rows = sum(file.rows for file in files)
+    if rows == 0:
+        return []
+    boundaries = [] if target is None else device_boundaries(files, -(-rows // target))
+    whole = Part(
+        index=0,
+        first_day=None,
+        last_day=None,
+        device_from=None,
+        device_to=None,
+        files={},
+        # Only history is delivered row by row; a snapshot has fewer rows than changes.
+        rows=rows if kind.is_historical and not boundaries else None,
+        in_order=False,
+    )
+    parts = []
+    for device_from, device_to in zip([None, *boundaries], [*boundaries, None], strict=True):
+        part = replace(whole, device_from=device_from, device_to=device_to)
+        inside = _meeting(files, part)
+        if inside:
+            parts.append(
+                replace(part, files={kind: _paths(inside)}, in_order=_are_disjoint(inside))
+            )
+    return parts
+
+
+def _meeting(files: Sequence[DataFile], part: Part) -> list[DataFile]:
+    """The files that may hold device ids of the part."""
+    low, high = part.device_from, part.device_to
+    return [
+        file
+        for file in files
+        if (low is None or file.device_max >= low) and (high is None or file.device_min < high)
+    ]
+
+
+def _are_disjoint(files: Sequence[DataFile]) -> bool:
+    return all(before.device_max < after.device_min for before, after in pairwise(files))
+
+
+def _paths(files: Sequence[DataFile]) -> tuple[str, ...]:
+    return tuple(file.path for file in files)
+
+
+def device_boundaries(files: Sequence[DataFile], count: int) -> list[str]:
+    """At most `count - 1` ascending device ids that cut the rows into about equal ranges.
+
+    Each file's rows are taken as spread evenly between its smallest and largest device id, which
+    is true of random ids. Where it is not, ranges are uneven but still hold every row once.
+    """
+    if count <= 1:
+        return []
+    spans = [(_place(file.device_min), _place(file.device_max) + 1, file.rows) for file in files]
+    places = sorted({edge for low, high, _ in spans for edge in (low, high)})
+    below = [sum(_rows_below(place, *span) for span in spans) for place in places]
+    total = below[-1]
+    boundaries: list[str] = []
+    for step in range(1, count):
+        wanted = total * step / count
+        right = min(bisect_right(below, wanted), len(places) - 1)
+        left = right - 1
+        width = below[right] - below[left]
+        share = (wanted - below[left]) / width if width else 0.0
+        place = places[left] + round((places[right] - places[left]) * share)
+        boundaries.append(f"{min(place, _PLACE_MAX):0{_HEX_DIGITS}x}".ljust(32, "0"))
+    first = min(file.device_min for file in files)
+    last = max(file.device_max for file in files)
+    return sorted({one for one in boundaries if first < one <= last})
+
+
+def _rows_below(place: int, low: int, high: int, rows: int) -> float:
+    return rows * min(max(place - low, 0), high - low) / (high - low)
+
+
+def _place(device_id: str) -> int:
+    return int(device_id[:_HEX_DIGITS], 16)
+
+
+def encode_plan(plan: Plan) -> str:
+    """The plan as JSON, to be kept; `decode_plan` gives back an equal one."""
+    return json.dumps(
+        {
+            "format": PLAN_FORMAT,
+            "versions": {kind.value: version for kind, version in plan.versions.items()},
+            "campaignIds": plan.campaign_ids,
+            "parts": [
+                {
+                    "days": None if part.first_day is None else [part.first_day, part.last_day],
+                    "devices": [part.device_from, part.device_to],
+                    "files": {kind.value: paths for kind, paths in part.files.items()},
+                    "rows": part.rows,
+                    "inOrder": part.in_order,
+                }
+                for part in plan.parts
+            ],
+        },
+        default=date.isoformat,
+        separators=(",", ":"),
+    )
+
+
+def decode_plan(text: str) -> Plan:
+    """The plan that was kept."""
+    content = json.loads(text)
+    return Plan(
+        versions={Kind(kind): version for kind, version in content["versions"].items()},
+        campaign_ids=tuple(content["campaignIds"]),
+        parts=tuple(_decode_part(index, part) for index, part in enumerate(content["parts"])),
+    )
+
+
+def _decode_part(index: int, content: dict[str, Any]) -> Part:
+    first, last = content["days"] or (None, None)
+    device_from, device_to = content["devices"]
+    return Part(
+        index=index,
+        first_day=first and date.fromisoformat(first),
+        last_day=last and date.fromisoformat(last),
+        device_from=device_from,
+        device_to=device_to,
+        files={Kind(kind): tuple(paths) for kind, paths in content["files"].items()},
+        rows=content["rows"],
+        in_order=content["inOrder"],
+    )

@@ -1,0 +1,186 @@
+"""This module reads the rows of a part: one lazy query for counting and for writing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+import polars as pl
+
+from engagement.export.json_text import joined, json_string
+from engagement.export.plan import Part
+from engagement.model.exports import FEEDBACK_STATUSES, CampaignType, ExportType, TimeRange
+from engagement.model.records import TIME_COLUMN, Kind
+from engagement.store.folds import fold
+from engagement.store.lake import Lake
+from engagement.store.schemas import file_schema, sort_columns
+
+ONE_DAY = timedelta(days=1)
+"""A session whose id is active on consecutive UTC days starts on the first of them and ends at
+the latest on the day after it, so a day's sessions depend on its two neighbours alone."""
+
+
+_Others = Callable[[Kind], pl.LazyFrame]
+"""The changes that another table holds of the part's devices."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which rows an export delivers, out of what its plan has pinned."""
+
+    app_id: str
+    """The app."""
+    export_type: ExportType
+    """What is delivered."""
+    time_range: TimeRange | None = None
+    """History: the asked range."""
+    as_of: datetime | None = None
+    """Snapshots: leave out what was received later."""
+    campaign_type: CampaignType | None = None
+    """Push: the campaigns' type."""
+    campaign_ids: tuple[int, ...] = ()
+    """Push: the campaigns."""
+
+
+def part_rows(lake: Lake, selection: Selection, part: Part) -> pl.LazyFrame:
+    """The rows of a part, each once, the same in every run; not sorted unless folded."""
+    kind = selection.export_type.kind
+    changes = _changes(lake, selection, part, kind)
+    if selection.export_type is ExportType.SESSION:
+        return _sessions(changes, selection, part)
+    if kind.is_historical:
+        return _in_range(changes, kind, selection.time_range)
+    others: _Others = partial(_changes, lake, selection, part)
+    return _SNAPSHOTS[kind](changes, selection, others)
+
+
+def campaigns_in_window(
+    lake: Lake, selection: Selection, paths: Mapping[Kind, tuple[str, ...]]
+) -> tuple[int, ...]:
+    """The campaigns of the selection's type that got feedback inside its range, ascending."""
+    if not paths.get(Kind.FEEDBACK):
+        return ()
+    feedback = lake.scan(selection.app_id, Kind.FEEDBACK, paths[Kind.FEEDBACK])
+    window = _in_range(feedback, Kind.FEEDBACK, selection.time_range)
+    of_type = pl.col("campaign_type") == selection.campaign_type
+    found = window.filter(of_type).select(pl.col("campaign_id").unique().sort()).collect()
+    return tuple(found["campaign_id"])
+
+
+def _changes(lake: Lake, selection: Selection, part: Part, kind: Kind) -> pl.LazyFrame:
+    """What the part's files say of its device ids, up to the asked instant."""
+    paths = part.files.get(kind, ())
+    if not paths:
+        return pl.LazyFrame(schema=file_schema(kind))
+    rows = lake.scan(selection.app_id, kind, paths)
+    if part.device_from is not None:
+        rows = rows.filter(pl.col("device_id") >= part.device_from)
+    if part.device_to is not None:
+        rows = rows.filter(pl.col("device_id") < part.device_to)
+    if selection.as_of is not None:
+        rows = rows.filter(pl.col("received_at") <= selection.as_of)
+    return rows
+
+
+def _in_range(rows: pl.LazyFrame, kind: Kind, time_range: TimeRange | None) -> pl.LazyFrame:
+    """The rows inside the range; whole days were chosen by their files already."""
+    if time_range is None or (kind.is_historical and time_range.is_whole_days):
+        return rows
+    time = pl.col(TIME_COLUMN[kind])
+    return rows.filter(time >= time_range.start, time < time_range.end)
+
+
+def _sessions(changes: pl.LazyFrame, selection: Selection, part: Part) -> pl.LazyFrame:
+    """The sessions that start in the part's days, each whole."""
+    key = ["device_id", "session_id"]
+    day = pl.col("start").dt.date()
+    days = fold(Kind.SESSION, changes).sort(*key, "start").with_columns(day.alias("day"))
+    continues = pl.col("day").shift(1).over(key) == pl.col("day") - ONE_DAY
+    goes_on = pl.col("day").shift(-1).over(key) == pl.col("day") + ONE_DAY
+    later_end = pl.when(goes_on).then(pl.col("end").shift(-1).over(key))
+    return (
+        days.with_columns(
+            continues.fill_null(value=False).alias("continues"),
+            pl.max_horizontal("end", later_end).alias("end"),
+        )
+        .filter(~pl.col("continues"), pl.col("day").is_between(part.first_day, part.last_day))
+        .pipe(_in_range_of_sessions, selection.time_range)
+        .select(file_schema(Kind.SESSION).keys())
+        .sort(sort_columns(Kind.SESSION))
+    )
+
+
+def _in_range_of_sessions(rows: pl.LazyFrame, time_range: TimeRange | None) -> pl.LazyFrame:
+    if time_range is None:
+        return rows
+    return rows.filter(pl.col("start") >= time_range.start, pl.col("start") < time_range.end)
+
+
+def _tags(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:
+    """The latest value of each tag that is not deleted."""
+    del selection, others
+    return fold(Kind.TAG, changes).filter(pl.col("value").is_not_null()).sort("device_id", "key")
+
+
+def _tokens(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:
+    """Each device's latest token, if it is valid."""
+    del selection, others
+    return fold(Kind.TOKEN, changes).filter("valid")
+
+
+def _feedback(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:
+    """The set of flags of each device and campaign, in the order of the published schema."""
+    del others
+    asked = changes.filter(
+        pl.col("campaign_type") == selection.campaign_type,
+        pl.col("campaign_id").is_in(selection.campaign_ids),
+    )
+    return (
+        fold(Kind.FEEDBACK, asked)
+        .sort("occurred_at", "sequence")
+        .group_by("device_id", "campaign_type", "campaign_id")
+        .agg(
+            pl.col("user_id").drop_nulls().last(),
+            pl.col("occurred_at").max(),
+            pl.col("sequence").max(),
+            pl.col("status").cast(pl.Enum(FEEDBACK_STATUSES)).unique().sort().cast(pl.String()),
+        )
+        .sort("device_id", "campaign_id")
+    )
+
+
+def _devices(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:
+    """Each device as it was last seen, with its tags and whether it can be pushed to."""
+    tags = _tags(others(Kind.TAG), selection, others)
+    app_info = (
+        tags.group_by("device_id", maintain_order=True)
+        .agg(joined([json_string("key"), ":", json_string("value")]).alias("members"))
+        .select("device_id", joined(["{", pl.col("members").list.join(","), "}"]).alias("app_info"))
+    )
+    pushable = _tokens(others(Kind.TOKEN), selection, others).select(
+        "device_id", pl.lit(value=True).alias("native_push_enabled")
+    )
+    milliseconds = {
+        "first_seen": "first_seen_at",
+        "last_seen": "seen_at",
+        "last_info": "info_at",
+        "last_location": "location_at",
+    }
+    return (
+        fold(Kind.DEVICE, changes)
+        .join(app_info, on="device_id", how="left")
+        .join(pushable, on="device_id", how="left")
+        .with_columns(
+            pl.col("native_push_enabled").fill_null(value=False),
+            *(pl.col(column).dt.epoch("ms").alias(name) for name, column in milliseconds.items()),
+        )
+        .sort("device_id")
+    )
+
+
+_SNAPSHOTS = {
+    Kind.DEVICE: _devices,
+    Kind.TAG: _tags,
+    Kind.TOKEN: _tokens,
+    Kind.FEEDBACK: _feedback,
+}
