@@ -4,11 +4,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from engagement.exceptions import BadInputError
 
+# ruff: noqa: RUF009 - `_setting` is `dataclasses.field` with our metadata
 
-def _setting(default: object, environment: str, sentence: str) -> "object":
+
+def _setting(default: Any, environment: str, sentence: str) -> Any:
     return field(default=default, metadata={"environment": environment, "sentence": sentence})
 
 
@@ -16,48 +19,48 @@ def _setting(default: object, environment: str, sentence: str) -> "object":
 class Settings:
     """The settings of one process; a value that is passed, never looked up."""
 
-    home: Path = _setting(  # type: ignore[assignment]
+    home: Path = _setting(
         Path("engagement-home"), "ENGAGEMENT_HOME", "Folder of state, lake and keys."
     )
-    state_url: str = _setting(  # type: ignore[assignment]
+    state_url: str = _setting(
         "", "ENGAGEMENT_STATE_URL", "State database; empty means SQLite in the home folder."
     )
-    lake_url: str = _setting(  # type: ignore[assignment]
+    lake_url: str = _setting(
         "", "ENGAGEMENT_LAKE_URL", "Lake's folder or object-store URL; empty means `lake` in home."
     )
-    local_roots: tuple[Path, ...] = _setting(  # type: ignore[assignment]
+    local_roots: tuple[Path, ...] = _setting(
         (),
         "ENGAGEMENT_LOCAL_ROOTS",
         "Folders, separated by `:`, below which file:// containers may lie; none by default.",
     )
-    allow_loopback_containers: bool = _setting(  # type: ignore[assignment]
+    allow_loopback_containers: bool = _setting(
         False,
         "ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS",
         "Development only: container URLs may use http and loopback hosts.",
     )
-    container_hosts: tuple[str, ...] = _setting(  # type: ignore[assignment]
+    container_hosts: tuple[str, ...] = _setting(
         (),
         "ENGAGEMENT_CONTAINER_HOSTS",
         "Further host suffixes, separated by `,`, that container URLs may name.",
     )
-    part_rows_target: int = _setting(  # type: ignore[assignment]
+    part_rows_target: int = _setting(
         500_000, "ENGAGEMENT_PART_ROWS", "Rows that a part of an export aims at."
     )
-    parts_concurrent_max: int = _setting(  # type: ignore[assignment]
+    parts_concurrent_max: int = _setting(
         2, "ENGAGEMENT_PARTS_CONCURRENT", "Parts that one process writes at a time."
     )
-    flush_logs_max: int = _setting(  # type: ignore[assignment]
+    flush_logs_max: int = _setting(
         500_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."
     )
-    session_timeout_seconds: int = _setting(  # type: ignore[assignment]
+    session_timeout_seconds: int = _setting(
         180,
         "ENGAGEMENT_SESSION_TIMEOUT_SECONDS",
         "Silence after which activities without a session id start a new session.",
     )
-    batch_dedup_days: int = _setting(  # type: ignore[assignment]
+    batch_dedup_days: int = _setting(
         7, "ENGAGEMENT_BATCH_DEDUP_DAYS", "Days during which a batch id is accepted once."
     )
-    vacuum_days_min: int = _setting(  # type: ignore[assignment]
+    vacuum_days_min: int = _setting(
         7, "ENGAGEMENT_VACUUM_DAYS", "Days that files no longer referenced are kept at least."
     )
 
@@ -69,15 +72,15 @@ class Settings:
             BadInputError: A variable does not hold what its setting needs; names it.
         """
         given = os.environ if environment is None else environment  # noqa: TID251 - the one place
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {}
         for one in fields(cls):
             name = one.metadata["environment"]
             if given.get(name, "") != "":
                 values[one.name] = _parsed(name, given[name], one.default)
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**values)
 
 
-def _parsed(name: str, text: str, default: object) -> object:
+def _parsed(name: str, text: str, default: Any) -> Any:
     if isinstance(default, bool):
         if text not in {"0", "1"}:
             raise BadInputError(f"{name} must be 0 or 1, got {text!r}.")

@@ -1,6 +1,6 @@
 """This module says what each export type delivers: fields, their order, how JSON nests them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from engagement.model.exports import ExportType
@@ -179,10 +179,8 @@ _SHAPES: dict[ExportType, Shape] = {
 
 
 def shape_of(export_type: ExportType, *, include_user_id: bool) -> Shape:
-    """What an export delivers; `userId` follows `deviceId` where it is asked for."""
+    """What an export delivers; where `userId` is not always there it comes last, if asked for."""
     shape = _SHAPES[export_type]
     if not include_user_id or _USER_ID in shape.fields:
         return shape
-    place = shape.fields.index(_DEVICE_ID) + 1
-    fields = (*shape.fields[:place], _USER_ID, *shape.fields[place:])
-    return Shape(fields=fields, group=shape.group, gathered=shape.gathered)
+    return replace(shape, fields=(*shape.fields, _USER_ID))

@@ -5,7 +5,7 @@ The engine computes one string column, and the value buffer of that Arrow column
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from engagement.model.records import TIME_COLUMN, Kind
 
 BATCH_ROWS = 65_536
 PARQUET_ROW_GROUP_ROWS = 131_072
+PARQUET_GZIP_LEVEL = 1
 _FORMULA = r"^[\s\u00a0]*[=+\-@\t\r\n\u{FF1D}\u{FF0B}\u{FF0D}\u{FF20}]"
 """Values that a spreadsheet would run; full-width signs count too."""
 
@@ -56,7 +57,9 @@ class Chunk:
     data: bytes | memoryview
     """The bytes."""
     rows: int = 0
-    """How many rows they hold."""
+    """How many rows the bytes hold."""
+    rows_read: int = 0
+    """How many rows the engine gave for them."""
     first_at: datetime | None = None
     """The earliest record time inside."""
     last_at: datetime | None = None
@@ -86,7 +89,7 @@ def _encode_json(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
         # The first row must not close an object or separate itself from one before it.
         data = memoryview(chunk.data)[skipped:] if is_first else chunk.data
         is_first = False
-        yield Chunk(data=data, rows=chunk.rows, first_at=chunk.first_at, last_at=chunk.last_at)
+        yield replace(chunk, data=data)
     yield Chunk(data=b"]\n" if is_first else end)
 
 
@@ -117,9 +120,8 @@ def _grouped(shape: Shape, gathered: str) -> tuple[pl.Expr, int, bytes]:
     changes = pl.any_horizontal(
         pl.col(field.column).ne_missing(pl.col(field.column).shift(1)) for field in outer
     )
-    begins = pl.int_range(pl.len()) == 0
     opened = joined([f"{closing},\n", *header, f',"{gathered}":{opening}'])
-    text = joined([pl.when(changes | begins).then(opened).otherwise(pl.lit(",")), *record])
+    text = joined([pl.when(changes).then(opened).otherwise(pl.lit(",")), *record])
     return text, len(closing) + 1, f"{closing}\n]\n".encode()
 
 
@@ -154,7 +156,14 @@ def _encode_parquet(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
         table = batch.drop("_time").to_arrow(compat_level=pl.CompatLevel.oldest())
         if writer is None:
             codec = encoding.compression.value.upper()
-            writer = pq.ParquetWriter(sink, table.schema, compression=codec, store_schema=False)
+            level = PARQUET_GZIP_LEVEL if encoding.compression is Compression.GZIP else None
+            writer = pq.ParquetWriter(
+                sink,
+                table.schema,
+                compression=codec,
+                compression_level=level,
+                store_schema=False,
+            )
         writer.write_table(table, row_group_size=PARQUET_ROW_GROUP_ROWS)
         yield _chunk(sink.drain(), batch)
     if writer is not None:
@@ -197,7 +206,9 @@ def _text(rows: pl.LazyFrame, encoding: Encoding, text: pl.Expr) -> Iterator[Chu
     for batch in _batches(rows.select(text.alias("_text"), _time(encoding))):
         column = batch["_text"].to_arrow(compat_level=pl.CompatLevel.oldest())
         for array in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-            yield _chunk(_value_buffer(array), batch)
+            # A row whose text is null would be missing from the bytes, so it does not count.
+            rows_held = len(array) - array.null_count
+            yield replace(_chunk(_value_buffer(array), batch), rows=rows_held, rows_read=len(array))
 
 
 def _value_buffer(array: pa.Array) -> memoryview:
@@ -224,6 +235,7 @@ def _chunk(data: bytes | memoryview, batch: pl.DataFrame) -> Chunk:
     return Chunk(
         data=data,
         rows=batch.height,
+        rows_read=batch.height,
         first_at=first if isinstance(first, datetime) else None,
         last_at=last if isinstance(last, datetime) else None,
     )

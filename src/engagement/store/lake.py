@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -97,6 +97,16 @@ class Lake:
             )
             return self.seal(app_id, kind)
 
+    def delete_days(self, app_id: str, kind: Kind, *, before: date) -> Commit:
+        """Return only when no row of a day before this one is in the table."""
+        with self.lock(app_id, kind):
+            self._require(app_id, kind).delete(
+                f"date < '{before.isoformat()}'",
+                commit_properties=CommitProperties(max_commit_retries=0),
+                post_commithook_properties=_AFTER_COMMIT,
+            )
+            return self.seal(app_id, kind)
+
     def vacuum(self, app_id: str, kind: Kind, *, retention_hours: int) -> int:
         """Delete files that no version younger than the retention refers to; how many."""
         with self.lock(app_id, kind):
@@ -122,7 +132,15 @@ class Lake:
             kind=kind, version=version, rows_total=rows_total, sha256=_sha256(file.read_bytes())
         )
 
-    def recover(self, app_id: str, kind: Kind, recorded: Commit | None) -> list[str]:
+    def recover_app(self, app_id: str, recorded: Mapping[Kind, Commit]) -> list[str]:
+        """Return only when every table of an app is exactly what was recorded last.
+
+        Raises:
+            LakeDamagedError: A recorded commit, or a file it needs, is missing or altered.
+        """
+        return [name for kind in Kind for name in self._recover(app_id, kind, recorded.get(kind))]
+
+    def _recover(self, app_id: str, kind: Kind, recorded: Commit | None) -> list[str]:
         """Return only when the table is exactly what was recorded last.
 
         Commits after the recorded one were never acknowledged: their rows are still in the

@@ -137,18 +137,15 @@ class TaskQueries:
                 for row in connection.execute(question.order_by("part_index")).mappings()
             }
 
-    def request_cancel(self, task_id: str) -> bool:
-        """Ask for cancellation; whether the task could still be asked."""
-        with self._engine.begin() as connection:
-            result = connection.execute(
-                export_tasks.update()
-                .where(
-                    export_tasks.c.task_id == task_id,
-                    export_tasks.c.state.in_([ExportState.QUEUED, ExportState.STARTED]),
-                )
-                .values(cancel_requested=True)
-            )
-        return result.rowcount == 1
+    def cancel(self, task_id: str, *, now: datetime) -> bool:
+        """Cancel a queued task at once, ask a started one to stop; whether either was possible.
+
+        A started task ends itself, so that it never is cancelled with a manifest delivered.
+        """
+        ending = _ending(ExportState.CANCELLED, now=now, code=ErrorCode.CANCELLED, details=None)
+        return self._update(task_id, {ExportState.QUEUED}, **ending) or self._update(
+            task_id, {ExportState.STARTED}, cancel_requested=True
+        )
 
     def finish(
         self,
@@ -167,20 +164,15 @@ class TaskQueries:
         return self._update(
             task_id,
             {ExportState.QUEUED, ExportState.STARTED},
-            state=state,
-            completed_at=now,
-            error_code=code,
-            error_details=None if details is None else details[:ERROR_DETAILS_CHARACTERS_MAX],
-            sealed_container_url=None,
+            **_ending(state, now=now, code=code, details=details),
         )
 
-    def reopen(self, task_id: str, *, container: str, sealed_container_url: bytes) -> bool:
+    def reopen(self, task_id: str, *, sealed_container_url: bytes) -> bool:
         """Queue a failed or cancelled task again; its plan and receipts stay."""
         return self._update(
             task_id,
             {ExportState.FAILED, ExportState.CANCELLED},
             state=ExportState.QUEUED,
-            container=container,
             sealed_container_url=sealed_container_url,
             cancel_requested=False,
             completed_at=None,
@@ -228,6 +220,19 @@ class TaskQueries:
         )
         with self._reading.begin() as connection:
             return [_task(row, now) for row in connection.execute(question)]
+
+
+def _ending(
+    state: ExportState, *, now: datetime, code: ErrorCode | None, details: str | None
+) -> dict[str, object]:
+    """What every end sets: the credential is erased with the very move to a final state."""
+    return {
+        "state": state,
+        "completed_at": now,
+        "error_code": code,
+        "error_details": None if details is None else details[:ERROR_DETAILS_CHARACTERS_MAX],
+        "sealed_container_url": None,
+    }
 
 
 def _task(row: sa.Row[tuple[object, ...]], now: datetime) -> ExportTask:

@@ -1,0 +1,101 @@
+"""This module freezes an export: it pins table versions, cuts parts and counts their rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from engagement.exceptions import IncompleteExportError
+from engagement.export.plan import Part, Plan, plan_parts
+from engagement.export.requests import selection_of
+from engagement.export.rows import Selection, campaigns_in_window, part_rows
+from engagement.model.exports import ExportRequest, ExportType
+from engagement.model.records import Kind
+from engagement.store.lake import DataFile, Lake
+from engagement.store.queries.inbox import Commit
+
+
+def make_plan(
+    lake: Lake,
+    request: ExportRequest,
+    commits: Mapping[Kind, Commit],
+    *,
+    part_rows_target: int,
+) -> Plan:
+    """The plan of an export: everything it will read and write, with the rows of each part.
+
+    Rows come from Delta's statistics where a part is whole files, else from a scan of only the
+    columns that decide; either way they are counted apart from the scan that writes them.
+
+    Raises:
+        LakeDamagedError: A file that the export needs is missing or has another size.
+        IncompleteExportError: The counted parts do not add up to what Delta's statistics say.
+    """
+    versions = {
+        kind: commits[kind].version for kind in tables_read(request.export_type) if kind in commits
+    }
+    files = {kind: lake.files(request.app_id, kind, version) for kind, version in versions.items()}
+    for kind, some in files.items():
+        lake.check_files(request.app_id, kind, some)
+    campaign_ids = _campaign_ids(lake, request, files)
+    selection = selection_of(request, campaign_ids)
+    parts = plan_parts(
+        request.export_type,
+        files,
+        time_range=selection.time_range,
+        part_rows_target=part_rows_target,
+    )
+    counted = [
+        part if part.rows is not None else replace(part, rows=count_rows(lake, selection, part))
+        for part in parts
+    ]
+    _check_sum(request, files, counted)
+    filled = [part for part in counted if part.rows]
+    return Plan(
+        versions=versions,
+        campaign_ids=campaign_ids,
+        parts=tuple(replace(part, index=index) for index, part in enumerate(filled)),
+    )
+
+
+def tables_read(export_type: ExportType) -> tuple[Kind, ...]:
+    """The tables that an export reads, its own first; a device is shown with its tags."""
+    if export_type is ExportType.DEVICE:
+        return (Kind.DEVICE, Kind.TAG, Kind.TOKEN)
+    return (export_type.kind,)
+
+
+def count_rows(lake: Lake, selection: Selection, part: Part) -> int:
+    """How many rows a part has, by a scan of only the columns that decide."""
+    counted = part_rows(lake, selection, part).select(pl.len()).collect(engine="streaming")
+    return int(counted.item())
+
+
+def _campaign_ids(
+    lake: Lake, request: ExportRequest, files: Mapping[Kind, Sequence[DataFile]]
+) -> tuple[int, ...]:
+    if request.time_range is None or request.export_type is not ExportType.PUSH:
+        return tuple(sorted(set(request.campaign_ids)))
+    window = replace(selection_of(request, ()), time_range=request.time_range)
+    paths = {kind: tuple(file.path for file in some) for kind, some in files.items()}
+    return campaigns_in_window(lake, window, paths)
+
+
+def _check_sum(
+    request: ExportRequest, files: Mapping[Kind, Sequence[DataFile]], parts: Sequence[Part]
+) -> None:
+    """Parts of whole days of history must hold exactly the rows that Delta counts there."""
+    kind, span = request.export_type.kind, request.time_range
+    if span is None or not span.is_whole_days or kind is Kind.SESSION or not kind.is_historical:
+        return
+    days = (span.first_day, span.last_day)
+    expected = sum(
+        file.rows
+        for file in files.get(kind, ())
+        if file.day is not None and days[0] <= file.day <= days[1]
+    )
+    found = sum(part.rows or 0 for part in parts)
+    if found != expected:
+        raise IncompleteExportError(
+            f"The parts must hold the {expected} rows that the table's log counts, got {found}."
+        )

@@ -1,0 +1,68 @@
+"""This module keeps what was asked as JSON, without the container URL, which is a secret."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from engagement.export.rows import Selection
+from engagement.model.exports import (
+    CampaignType,
+    Compression,
+    ExportFormat,
+    ExportRequest,
+    ExportType,
+    TimeRange,
+)
+
+
+def encode_request(request: ExportRequest) -> str:
+    """The request as JSON; `decode_request` gives back an equal one with the container URL."""
+    span = request.time_range
+    return json.dumps(
+        {
+            "appId": request.app_id,
+            "exportType": request.export_type,
+            "exportFormat": request.export_format,
+            "compression": request.compression,
+            "range": None if span is None else [span.start.isoformat(), span.end.isoformat()],
+            "campaignType": request.campaign_type,
+            "campaignIds": request.campaign_ids,
+            "asOf": None if request.as_of is None else request.as_of.isoformat(),
+            "includeUserId": request.include_user_id,
+            "csvFormulaGuard": request.csv_formula_guard,
+            "description": request.description,
+        }
+    )
+
+
+def decode_request(text: str, *, container_url: str) -> ExportRequest:
+    """The request that was kept."""
+    content: dict[str, Any] = json.loads(text)
+    span, as_of, campaign_type = content["range"], content["asOf"], content["campaignType"]
+    return ExportRequest(
+        app_id=content["appId"],
+        export_type=ExportType(content["exportType"]),
+        export_format=ExportFormat(content["exportFormat"]),
+        compression=Compression(content["compression"]),
+        container_url=container_url,
+        time_range=span
+        and TimeRange(start=datetime.fromisoformat(span[0]), end=datetime.fromisoformat(span[1])),
+        campaign_type=campaign_type and CampaignType(campaign_type),
+        campaign_ids=tuple(content["campaignIds"]),
+        as_of=as_of and datetime.fromisoformat(as_of),
+        include_user_id=content["includeUserId"],
+        csv_formula_guard=content["csvFormulaGuard"],
+        description=content["description"],
+    )
+
+
+def selection_of(request: ExportRequest, campaign_ids: tuple[int, ...]) -> Selection:
+    """Which rows the request delivers, with the campaigns that its plan has fixed."""
+    return Selection(
+        app_id=request.app_id,
+        export_type=request.export_type,
+        time_range=None if request.export_type is ExportType.PUSH else request.time_range,
+        as_of=request.as_of,
+        campaign_type=request.campaign_type,
+        campaign_ids=campaign_ids,
+    )

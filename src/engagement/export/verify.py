@@ -1,0 +1,1 @@
+"""This module proves a delivered export: against its manifest, and against the lake."""

@@ -1,0 +1,175 @@
+"""This module tells the durable story of an export in order; only it says `@DBOS.workflow`.
+
+Arguments and results are task ids, part numbers and error codes: nothing secret reaches DBOS's
+own database. Bodies are deterministic; all effects are in the steps.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypedDict
+
+from dbos import DBOS, DBOSConfiguredInstance, SetWorkflowID, WorkflowHandle
+
+from engagement.exceptions import EngagementError, ErrorCode, Retryable
+from engagement.export.steps import ExportSteps
+
+EXPORTS_QUEUE = "exports"
+PARTS_QUEUE = "parts"
+PARTS_AHEAD = 4
+"""Parts of one task that wait in the queue at a time, so that other tasks' parts come between."""
+ATTEMPTS_MAX = 10
+RETRY_WAIT_SECONDS = 1.0
+RESULT_POLL_SECONDS = 0.05
+
+
+class Failure(TypedDict):
+    """What an effect failed with for good; JSON, since DBOS keeps it."""
+
+    code: str
+    """The error code."""
+    details: str
+    """The reason in words, without secrets."""
+
+
+class Frozen(TypedDict):
+    """What freezing came to; JSON, since DBOS keeps it."""
+
+    parts: int
+    """Parts to write."""
+    failure: Failure | None
+    """Why there are none."""
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _NothingAttached:
+    """Stands in for the steps while no runtime is open."""
+
+
+def _is_retryable(error: BaseException) -> bool:
+    return isinstance(error, Retryable)
+
+
+@DBOS.dbos_class("ExportWorkflow")
+class ExportWorkflow(DBOSConfiguredInstance):
+    """Freeze, write every part, finish; and one end for whatever happens.
+
+    DBOS has one registry a process, so there is one instance, attached to the open runtime.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("export")
+        self._steps: ExportSteps | _NothingAttached = _NothingAttached()
+
+    def attach(self, steps: ExportSteps) -> None:
+        """Use these steps from now on."""
+        self._steps = steps
+
+    @DBOS.workflow(name="export")
+    def run(self, task_id: str) -> str:
+        """The whole export; the code it ended with, empty if it succeeded."""
+        frozen = self.freeze(task_id)
+        failure = frozen["failure"] or self._write_parts(task_id, frozen["parts"])
+        failure = failure or self.finish(task_id)
+        if failure:
+            self.fail(task_id, failure)
+        return failure["code"] if failure else ""
+
+    @DBOS.workflow(name="part")
+    def part(self, task_id: str, index: int) -> Failure | None:
+        """One part of an export."""
+        return self.write_part(task_id, index)
+
+    def _write_parts(self, task_id: str, count: int) -> Failure | None:
+        """Every part through the queue, a few ahead; none is begun after one has failed."""
+        waiting: deque[WorkflowHandle[Failure | None]] = deque()
+        failure: Failure | None = None
+        for index in range(count):
+            if len(waiting) == PARTS_AHEAD:
+                failure = _result(waiting.popleft())
+            if failure:
+                break
+            with SetWorkflowID(f"{DBOS.workflow_id}-part-{index}"):
+                waiting.append(DBOS.enqueue_workflow(PARTS_QUEUE, self.part, task_id, index))
+        for handle in waiting:
+            failure = _result(handle) or failure
+        return failure
+
+    @DBOS.step(
+        retries_allowed=True,
+        max_attempts=ATTEMPTS_MAX,
+        interval_seconds=RETRY_WAIT_SECONDS,
+        should_retry=_is_retryable,
+    )
+    def freeze(self, task_id: str) -> Frozen:
+        """Pin and plan."""
+        parts: list[int] = []
+        failure = _failure_of(lambda: parts.append(self._attached.freeze(task_id)))
+        return {"parts": sum(parts), "failure": failure}
+
+    @DBOS.step(
+        retries_allowed=True,
+        max_attempts=ATTEMPTS_MAX,
+        interval_seconds=RETRY_WAIT_SECONDS,
+        should_retry=_is_retryable,
+    )
+    def write_part(self, task_id: str, index: int) -> Failure | None:
+        """Write one part."""
+        return _failure_of(lambda: self._attached.write_part(task_id, index))
+
+    @DBOS.step(
+        retries_allowed=True,
+        max_attempts=ATTEMPTS_MAX,
+        interval_seconds=RETRY_WAIT_SECONDS,
+        should_retry=_is_retryable,
+    )
+    def finish(self, task_id: str) -> Failure | None:
+        """Check the counts, write the manifest, succeed."""
+        return _failure_of(lambda: self._attached.finish(task_id))
+
+    @DBOS.step()
+    def fail(self, task_id: str, failure: Failure) -> None:
+        """End the task as Failed or Cancelled."""
+        self._attached.fail(task_id, ErrorCode(failure["code"]), failure["details"])
+
+    @property
+    def _attached(self) -> ExportSteps:
+        if isinstance(self._steps, _NothingAttached):
+            raise TypeError("An export workflow needs an open runtime, got none.")
+        return self._steps
+
+
+def _result(handle: WorkflowHandle[Failure | None]) -> Failure | None:
+    return handle.get_result(polling_interval_sec=RESULT_POLL_SECONDS)
+
+
+def _failure_of(effect: Callable[[], None]) -> Failure | None:
+    """What an effect failed with, for good; the one place where an error becomes an outcome.
+
+    A retryable error goes on to DBOS, which repeats the step, until the last attempt.
+    """
+    try:
+        effect()
+    except EngagementError as error:
+        if isinstance(error, Retryable) and not _is_last_attempt():
+            raise
+        return {"code": error.code.value, "details": str(error)}
+    except Exception as error:  # noqa: BLE001 - any other error must end the task, not hang it
+        _log.exception("export_step_failed")
+        # The message of an unknown error may hold anything, so only its type is shown.
+        return {
+            "code": ErrorCode.INTERNAL_RETRIES_EXHAUSTED.value,
+            "details": f"An unexpected {type(error).__name__} stopped the export; see the log.",
+        }
+    return None
+
+
+def _is_last_attempt() -> bool:
+    status = DBOS.step_status
+    if status is None or status.current_attempt is None or status.max_attempts is None:
+        return True
+    return status.current_attempt + 1 >= status.max_attempts

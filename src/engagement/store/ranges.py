@@ -1,0 +1,44 @@
+"""This module cuts a table's device ids into ranges of about equal rows, from statistics alone."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from engagement.store.lake import DataFile
+
+_HEX_DIGITS = 12
+"""Leading digits of a device id that boundaries are computed with; 2^48 places are enough."""
+_PLACE_MAX = 16**_HEX_DIGITS - 1
+
+
+def device_boundaries(files: Sequence[DataFile], count: int) -> list[str]:
+    """At most `count - 1` ascending device ids that cut the rows into about equal ranges.
+
+    Each file's rows are taken as spread evenly between its smallest and largest device id, which
+    is true of random ids. Where it is not, ranges are uneven but still hold every row once.
+    """
+    if count <= 1:
+        return []
+    spans = [(_place(file.device_min), _place(file.device_max) + 1, file.rows) for file in files]
+    places = sorted({edge for low, high, _ in spans for edge in (low, high)})
+    below = [sum(_rows_below(place, *span) for span in spans) for place in places]
+    total = below[-1]
+    boundaries: list[str] = []
+    for step in range(1, count):
+        wanted = total * step / count
+        right = min(bisect_right(below, wanted), len(places) - 1)
+        left = right - 1
+        width = below[right] - below[left]
+        share = (wanted - below[left]) / width if width else 0.0
+        place = places[left] + round((places[right] - places[left]) * share)
+        boundaries.append(f"{min(place, _PLACE_MAX):0{_HEX_DIGITS}x}".ljust(32, "0"))
+    first = min(file.device_min for file in files)
+    last = max(file.device_max for file in files)
+    return sorted({one for one in boundaries if first < one <= last})
+
+
+def _rows_below(place: int, low: int, high: int, rows: int) -> float:
+    return rows * min(max(place - low, 0), high - low) / (high - low)
+
+
+def _place(device_id: str) -> int:
+    return int(device_id[:_HEX_DIGITS], 16)

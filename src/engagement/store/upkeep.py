@@ -1,0 +1,205 @@
+"""This module keeps the lake in shape: compact, fold, vacuum, retain, erase a device."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby, pairwise
+
+import polars as pl
+
+from engagement.model.records import Kind
+from engagement.store.folds import FOLD_KEYS, fold
+from engagement.store.lake import FILE_BYTES_TARGET, DataFile, Lake, in_order
+from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.tasks import TaskQueries
+from engagement.store.ranges import device_boundaries
+
+REWRITE_ROWS = 500_000
+"""Rows that a rewrite holds in memory at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpkeepReport:
+    """What an operation of upkeep did."""
+
+    tables: int = 0
+    """Tables that changed."""
+    rows_before: int = 0
+    """Rows in what was rewritten."""
+    rows_after: int = 0
+    """Rows that it has now."""
+    files_before: int = 0
+    """Files of what was rewritten."""
+    files_after: int = 0
+    """Files that it has now."""
+    files_deleted: int = 0
+    """Files that were deleted from storage."""
+
+
+class Upkeep:
+    """Operations on an app's tables; exports that run meanwhile read the versions they pinned."""
+
+    def __init__(
+        self,
+        inbox: InboxQueries,
+        tasks: TaskQueries,
+        lake: Lake,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._inbox = inbox
+        self._tasks = tasks
+        self._lake = lake
+        self._clock = clock
+
+    def compact(self, app_id: str) -> UpkeepReport:
+        """Gather the small files of each day into sorted ones; no row changes.
+
+        What flushes said of one session on one day is folded into one row.
+        """
+        return self._rewrite(
+            app_id,
+            [kind for kind in Kind if kind.is_historical],
+            wanted=_is_scattered,
+            change=lambda kind, rows: fold(kind, rows).collect(),
+        )
+
+    def fold_snapshots(self, app_id: str, *, keep_days: int) -> UpkeepReport:
+        """Fold the changes of snapshot kinds that were received more than some days ago.
+
+        A snapshot as of an instant inside these days stays exact.
+        """
+        horizon = self._clock() - timedelta(days=keep_days)
+
+        def folded(kind: Kind, rows: pl.LazyFrame) -> pl.DataFrame:
+            old = fold(kind, rows.filter(pl.col("received_at") < horizon))
+            new = rows.filter(pl.col("received_at") >= horizon)
+            return pl.concat([old, new]).collect()
+
+        return self._rewrite(
+            app_id,
+            [kind for kind in FOLD_KEYS if not kind.is_historical],
+            wanted=bool,
+            change=folded,
+        )
+
+    def erase(self, app_id: str, device_id: str) -> UpkeepReport:
+        """Take every row of a device out of every table.
+
+        Older versions of the tables hold the rows until they are vacuumed.
+        """
+        self._inbox.forget_device(app_id, device_id)
+        return self._rewrite(
+            app_id,
+            list(Kind),
+            wanted=lambda files: any(
+                file.device_min <= device_id <= file.device_max for file in files
+            ),
+            change=lambda _, rows: rows.filter(pl.col("device_id") != device_id).collect(),
+        )
+
+    def retain(self, app_id: str, *, days: int) -> UpkeepReport:
+        """Take the days of history out that are older than some days.
+
+        Older versions of the tables hold the rows until they are vacuumed.
+        """
+        first_kept = (self._clock() - timedelta(days=days)).date()
+        report = UpkeepReport()
+        for kind, commit in self._inbox.last_commits(app_id).items():
+            if not kind.is_historical:
+                continue
+            files = self._lake.files(app_id, kind, commit.version)
+            old = [file for file in files if file.day is not None and file.day < first_kept]
+            if old:
+                with self._lake.lock(app_id, kind):
+                    made = self._lake.delete_days(app_id, kind, before=first_kept)
+                    self._inbox.record_commits(app_id, [made], committed_at=self._clock())
+                report = _sum(report, tables=1, before=old, after=[])
+        return report
+
+    def vacuum(self, app_id: str, *, days_min: int) -> UpkeepReport:
+        """Delete files that no table refers to, keeping those that a running export may read."""
+        keep = timedelta(days=days_min)
+        oldest = self._tasks.oldest_unfinished_at()
+        if oldest is not None:
+            keep = max(keep, self._clock() - oldest + timedelta(days=1))
+        hours = int(keep / timedelta(hours=1))
+        deleted = sum(
+            self._lake.vacuum(app_id, kind, retention_hours=hours)
+            for kind in self._inbox.last_commits(app_id)
+        )
+        return UpkeepReport(files_deleted=deleted)
+
+    def _rewrite(
+        self,
+        app_id: str,
+        kinds: Sequence[Kind],
+        *,
+        wanted: Callable[[list[DataFile]], bool],
+        change: Callable[[Kind, pl.LazyFrame], pl.DataFrame],
+    ) -> UpkeepReport:
+        """Replace what is wanted of each table, a day at a time where it has days."""
+        report = UpkeepReport()
+        for kind in kinds:
+            commit = self._inbox.last_commits(app_id).get(kind)
+            if commit is None:
+                continue
+            changed = False
+            with self._lake.lock(app_id, kind):
+                files = self._lake.files(app_id, kind, commit.version)
+                for day, some in groupby(files, key=lambda file: file.day):
+                    before = list(some)
+                    if wanted(before):
+                        after = self._replace(app_id, kind, day, before, change)
+                        report = _sum(report, tables=0, before=before, after=after)
+                        changed = True
+            report = _sum(report, tables=int(changed), before=[], after=[])
+        return report
+
+    def _replace(
+        self,
+        app_id: str,
+        kind: Kind,
+        day: date | None,
+        files: list[DataFile],
+        change: Callable[[Kind, pl.LazyFrame], pl.DataFrame],
+    ) -> list[DataFile]:
+        made = self._lake.replace(app_id, kind, self._changed(app_id, kind, files, change), day=day)
+        self._inbox.record_commits(app_id, [made], committed_at=self._clock())
+        return [one for one in self._lake.files(app_id, kind, made.version) if one.day == day]
+
+    def _changed(
+        self,
+        app_id: str,
+        kind: Kind,
+        files: list[DataFile],
+        change: Callable[[Kind, pl.LazyFrame], pl.DataFrame],
+    ) -> Iterator[pl.DataFrame]:
+        """The rows, changed and sorted, a range of device ids at a time."""
+        rows = self._lake.scan(app_id, kind, [file.path for file in files])
+        count = -(-sum(file.rows for file in files) // REWRITE_ROWS)
+        boundaries = device_boundaries(files, count)
+        device = pl.col("device_id")
+        for low, high in zip([None, *boundaries], [*boundaries, None], strict=True):
+            part = rows if low is None else rows.filter(device >= low)
+            part = part if high is None else part.filter(device < high)
+            yield in_order(change(kind, part), kind)
+
+
+def _is_scattered(files: list[DataFile]) -> bool:
+    """Whether fewer files would do, or device ids have to be looked for in several."""
+    overlap = any(one.device_max >= other.device_min for one, other in pairwise(files))
+    return overlap or (len(files) > 1 and sum(file.bytes for file in files) < FILE_BYTES_TARGET)
+
+
+def _sum(
+    report: UpkeepReport, *, tables: int, before: list[DataFile], after: list[DataFile]
+) -> UpkeepReport:
+    return UpkeepReport(
+        tables=report.tables + tables,
+        rows_before=report.rows_before + sum(file.rows for file in before),
+        rows_after=report.rows_after + sum(file.rows for file in after),
+        files_before=report.files_before + len(before),
+        files_after=report.files_after + len(after),
+        files_deleted=report.files_deleted,
+    )
