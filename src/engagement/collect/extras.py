@@ -1,0 +1,223 @@
+"""This module turns the extras and tags of a log into what is kept, numbers as they were written.
+
+Keys and strings may change their spelling (escapes, spaces between), never their meaning. A
+number keeps its very digits, so neither a large integer nor a decimal fraction loses any.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import NoReturn
+
+import msgspec
+
+from engagement.collect.limits import (
+    EXTRAS_CHARACTERS_MAX,
+    EXTRAS_KEYS_MAX,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    KEY_CHARACTERS_MAX,
+    KEY_PATTERN,
+    TAG_CHARACTERS_MAX,
+    TAGS_PER_LOG_MAX,
+    RefusedLogError,
+    shown,
+)
+
+_FLAT = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
+_encode = msgspec.json.Encoder().encode
+_JOINED_KEYS = re.compile(rf"{KEY_PATTERN.pattern}(?: {KEY_PATTERN.pattern})*")
+_INTEGER_DIGITS_MAX = 20
+_NOT_ZERO = re.compile(r"[-0.]*[1-9]")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+class _Number(str):
+    """A JSON number as it was written."""
+
+    __slots__ = ()
+
+
+_Value = str | bool | None | list["_Value"] | dict[str, "_Value"]
+"""A parsed JSON value; numbers are `_Number`."""
+
+
+def compact_extras(raw: bytes) -> str | None:
+    """The extras as compact JSON text of scalars; a nested value becomes its JSON text.
+
+    Args:
+        raw: The JSON text of the log's extras, or nothing.
+
+    Returns:
+        None if there are none.
+
+    Raises:
+        RefusedLogError: A key, a number or the size is beyond what can be kept unaltered.
+    """
+    if not raw or raw == b"null":
+        return None
+    try:
+        flat = _FLAT.decode(raw)
+    except msgspec.DecodeError:
+        return _compact(raw)
+    # Only text that is encoded back to itself is compact already, has no key twice and no number
+    # whose digits would change; this is most of what devices send.
+    if _encode(flat) != raw or not _are_keys(flat):
+        return _compact(raw)
+    text = raw.decode()
+    _check_size(text, len(flat))
+    return text
+
+
+def tag_rows(raw: bytes, set_at: int) -> list[tuple[object, ...]]:
+    """One row for each tag of a log, values as text with the name of their type.
+
+    Raises:
+        RefusedLogError: A key or a value cannot be kept.
+    """
+    tags = _parsed(raw, "tags", "bad_tag")
+    if not 0 < len(tags) <= TAGS_PER_LOG_MAX:
+        raise RefusedLogError(
+            "bad_tag", f"tags must have 1 to {TAGS_PER_LOG_MAX} keys, got {len(tags)}."
+        )
+    return [(key, *_tag_value(key, value), set_at) for key, value in tags.items()]
+
+
+def _are_keys(flat: Mapping[str, object]) -> bool:
+    """Whether all keys are well formed, in one look at all of them."""
+    joined = " ".join(flat)
+    return _JOINED_KEYS.fullmatch(joined) is not None and joined.count(" ") == len(flat) - 1
+
+
+def _compact(raw: bytes) -> str:
+    extras = _parsed(raw, "extras", "bad_extras")
+    text = _text(extras)
+    _check_size(text, len(extras))
+    nested = {key: _text(value) for key, value in extras.items() if isinstance(value, dict | list)}
+    return _text(extras | nested) if nested else text
+
+
+def _check_size(text: str, keys: int) -> None:
+    if keys > EXTRAS_KEYS_MAX:
+        raise RefusedLogError(
+            "bad_extras", f"extras must have at most {EXTRAS_KEYS_MAX} keys, got {keys}."
+        )
+    if len(text) > EXTRAS_CHARACTERS_MAX:
+        raise RefusedLogError(
+            "extras_too_long",
+            f"extras must have at most {EXTRAS_CHARACTERS_MAX} characters of compact JSON, "
+            f"got {len(text)}.",
+        )
+
+
+def _parsed(raw: bytes, field: str, code: str) -> dict[str, _Value]:
+    """The object that the raw JSON holds, its first level's keys checked.
+
+    The text was found well formed before; the standard library reads it here because it tells of
+    repeated keys and of each number's digits.
+    """
+    value = _PARSER.decode(raw.decode())
+    if not isinstance(value, dict):
+        raise RefusedLogError(code, f"{field} must be an object, got {_type_name(value)}.")
+    for key in value:
+        if KEY_PATTERN.fullmatch(key) is None:
+            raise RefusedLogError(
+                code,
+                f"A key of {field} must be a letter and then letters, digits or _, "
+                f"at most {KEY_CHARACTERS_MAX} characters, got {shown(key)}.",
+            )
+    return value
+
+
+def _object(pairs: list[tuple[str, _Value]]) -> dict[str, _Value]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise RefusedLogError("duplicate_key", f"A key must occur once, got {shown(twice)} twice.")
+    return made
+
+
+def _number(digits: str) -> _Number:
+    """The number as written, if a reader with double precision can tell it from nothing."""
+    value = float(digits)
+    if math.isinf(value) or (value == 0 and _NOT_ZERO.match(digits)):
+        raise RefusedLogError(
+            "number_out_of_range",
+            f"A number must be within the range of a double, got {shown(digits)}.",
+        )
+    return _Number(digits)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise AssertionError(f"{text} is not JSON and was refused before.")
+
+
+_PARSER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_number, parse_int=_number, parse_constant=_no_number
+)
+
+
+def _text(value: _Value) -> str:
+    """The value as compact JSON, numbers as they were written."""
+    if isinstance(value, _Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_text(key)}:{_text(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_text, value)) + "]"
+    return _encode(value).decode()
+
+
+def _tag_value(key: str, value: _Value) -> tuple[str | None, str | None]:
+    if value is None:
+        return None, None
+    if isinstance(value, bool):
+        return ("true" if value else "false"), "boolean"
+    if isinstance(value, _Number):
+        return _tag_integer(key, value), "integer"
+    if not isinstance(value, str):
+        raise RefusedLogError(
+            "bad_tag",
+            f"The value of tag {key!r} must be a string, an integer, a boolean or null, "
+            f"got {_type_name(value)}.",
+        )
+    if len(value) > TAG_CHARACTERS_MAX:
+        raise RefusedLogError(
+            "bad_tag",
+            f"The value of tag {key!r} must have at most {TAG_CHARACTERS_MAX} characters, "
+            f"got {len(value)}.",
+        )
+    return value, "date" if _is_date(value) else "string"
+
+
+def _tag_integer(key: str, digits: _Number) -> str:
+    is_integer = digits.lstrip("-").isdigit() and len(digits) <= _INTEGER_DIGITS_MAX
+    if not is_integer or not INTEGER_MIN <= int(digits) <= INTEGER_MAX:
+        raise RefusedLogError(
+            "bad_tag",
+            f"The value of tag {key!r} must be an integer of 64 bits if it is a number, "
+            f"got {shown(str(digits))}.",
+        )
+    return str(int(digits))
+
+
+def _is_date(value: str) -> bool:
+    if _DATE.fullmatch(value) is None:
+        return False
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _type_name(value: object) -> str:
+    if isinstance(value, _Number):
+        return "a number"
+    if isinstance(value, bool):
+        return "a boolean"
+    names: dict[type, str] = {dict: "an object", list: "an array", str: "a string"}
+    return names.get(type(value), "null")

@@ -1,0 +1,142 @@
+"""This module holds the limits of a batch and checks values against them."""
+
+import re
+from collections.abc import Sized
+from datetime import UTC, datetime, timedelta
+
+from engagement.model.records import derived_guid
+
+BODY_BYTES_MAX = 10 * 1024 * 1024
+LOGS_PER_BATCH_MAX = 1000
+JSON_DEPTH_MAX = 32
+BATCH_ID_CHARACTERS_MAX = 100
+ID_CHARACTERS_MAX = 256
+NAME_CHARACTERS_MAX = 64
+KEY_CHARACTERS_MAX = 64
+EXTRAS_CHARACTERS_MAX = 1024
+EXTRAS_KEYS_MAX = 200
+TAGS_PER_LOG_MAX = 200
+TAG_CHARACTERS_MAX = 1024
+TOKEN_CHARACTERS_MAX = 4096
+TOKEN_TYPE_CHARACTERS_MAX = 64
+STACK_CHARACTERS_MAX = 256 * 1024
+INFO_CHARACTERS_MAX = 256
+INTEGER_MAX = 2**63 - 1
+INTEGER_MIN = -(2**63)
+
+KEY_PATTERN = re.compile(r"[a-zA-Z][a-zA-Z_0-9]{0,63}")
+"""What a key of extras or tags looks like; for use with `fullmatch`."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECONDS_END = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH + timedelta(days=1)) // timedelta(
+    microseconds=1
+)
+_SHOWN_CHARACTERS_MAX = 60
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_GUID = re.compile(
+    r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+)
+
+
+class RefusedLogError(Exception):
+    """One log cannot be accepted; its neighbours can."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        """The refusal's stable code."""
+        self.message = message
+        """What was wanted and what was got."""
+
+
+def instant(text: str, field: str) -> int:
+    """The microseconds since 1970, whole milliseconds, that an RFC 3339 time names.
+
+    Digits beyond the millisecond are cut, never rounded, so a time cannot move to the next day.
+
+    Raises:
+        RefusedLogError: It is no such time, or names no offset.
+    """
+    if _RFC_3339.fullmatch(text) is not None:
+        try:
+            since = datetime.fromisoformat(text.upper()) - _EPOCH
+        except ValueError:  # a day or an hour that no calendar has
+            pass
+        else:
+            seconds = since.days * 86_400 + since.seconds
+            return seconds * 1_000_000 + since.microseconds // 1000 * 1000
+    raise RefusedLogError(
+        "bad_timestamp", f"{field} must be an RFC 3339 time with Z or an offset, got {shown(text)}."
+    )
+
+
+def checked_range(microseconds: int, field: str) -> int:
+    """The same instant, if it lies in the years that can be kept.
+
+    Raises:
+        RefusedLogError: It is before 1970 or after 9999.
+    """
+    if 0 <= microseconds < _MICROSECONDS_END:
+        return microseconds
+    raise RefusedLogError("bad_timestamp", f"{field} must lie in the years 1970 to 9999, in UTC.")
+
+
+def to_microseconds(when: datetime) -> int:
+    """The microseconds since 1970 of an aware time, cut to whole milliseconds."""
+    return (when - _EPOCH) // timedelta(milliseconds=1) * 1000
+
+
+def check_name(name: str) -> None:
+    """Return only if this can name a record.
+
+    Raises:
+        RefusedLogError: It is empty, too long or holds control characters.
+    """
+    if not 0 < len(name) <= NAME_CHARACTERS_MAX:
+        raise RefusedLogError(
+            "bad_name", f"name must have 1 to {NAME_CHARACTERS_MAX} characters, got {len(name)}."
+        )
+    # Most names are printable, which costs less to see than to search.
+    if not name.isprintable() and has_control(name):
+        raise RefusedLogError(
+            "bad_name", f"name must have no control characters, got {shown(name)}."
+        )
+
+
+def check_length(value: Sized, field: str, code: str, longest: int, shortest: int = 1) -> None:
+    """Return only if the value's length is within bounds.
+
+    Raises:
+        RefusedLogError: It is not.
+    """
+    if not shortest <= len(value) <= longest:
+        raise RefusedLogError(
+            code, f"{field} must have {shortest} to {longest} characters, got {len(value)}."
+        )
+
+
+def has_control(text: str) -> bool:
+    """Whether the text holds a control character (C0, DEL or C1)."""
+    return _CONTROL.search(text) is not None
+
+
+def guid(text: str, *scope: str) -> str:
+    """The id that a sender's text stands for, 32 lower-case hexadecimal digits.
+
+    A GUID stays itself, with or without dashes and in any case. Any other text becomes an id
+    that depends on the scope and the text alone, so that the same text is the same id again.
+    """
+    if _GUID.fullmatch(text) is not None:
+        return text.replace("-", "").lower()
+    return derived_guid(*scope, text)
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it: escaped, and not longer than a line."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS_MAX else text[:_SHOWN_CHARACTERS_MAX] + "…"

@@ -1,0 +1,259 @@
+"""This module turns one log of a batch into the rows that are kept of it."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from engagement.collect.extras import compact_extras, tag_rows
+from engagement.collect.limits import (
+    ID_CHARACTERS_MAX,
+    INTEGER_MAX,
+    STACK_CHARACTERS_MAX,
+    TOKEN_CHARACTERS_MAX,
+    TOKEN_TYPE_CHARACTERS_MAX,
+    RefusedLogError,
+    check_length,
+    check_name,
+    checked_range,
+    guid,
+    has_control,
+    instant,
+    shown,
+    to_microseconds,
+)
+from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
+from engagement.model.records import Kind, derived_guid
+
+LOG_TYPES = ("activity", "event", "error", "crash", "job", "tags", "token", "feedback")
+"""The values of a log's `type`."""
+
+_NOTHING = msgspec.Raw()
+_CAMPAIGN_TYPES = tuple(kind.value for kind in CampaignType)
+_FIELD_PATH = re.compile(r" - at `\$\.(\w+)")
+
+Row = tuple[object, ...]
+"""Values in the order of `LOG_COLUMNS` of the row's kind."""
+
+
+class _Log(msgspec.Struct, tag_field="type", rename="camel", gc=False, frozen=True):
+    """What every log has."""
+
+    timestamp: str
+
+
+class _Activity(_Log, tag="activity", gc=False, frozen=True):
+    name: str
+    end: str | None = None
+    session_id: str | None = None
+    extras: msgspec.Raw = _NOTHING
+
+
+class _Event(_Log, tag="event", gc=False, frozen=True):
+    name: str
+    session_id: str | None = None
+    job_id: str | None = None
+    extras: msgspec.Raw = _NOTHING
+
+
+class _Error(_Event, tag="error", gc=False, frozen=True):
+    pass
+
+
+class _Crash(_Log, tag="crash", gc=False, frozen=True):
+    name: str
+    stack: str
+    session_id: str | None = None
+
+
+class _Job(_Log, tag="job", gc=False, frozen=True):
+    name: str
+    job_id: str | None = None
+    end: str | None = None
+    extras: msgspec.Raw = _NOTHING
+
+
+class _Tags(_Log, tag="tags", gc=False, frozen=True):
+    tags: msgspec.Raw
+
+
+class _Token(_Log, tag="token", gc=False, frozen=True):
+    token: str
+    token_type: str
+    valid: bool = True
+
+
+class _Feedback(_Log, tag="feedback", gc=False, frozen=True):
+    campaign_type: str
+    campaign_id: int
+    status: str
+
+
+_DECODER = msgspec.json.Decoder(
+    _Activity | _Event | _Error | _Crash | _Job | _Tags | _Token | _Feedback
+)
+
+
+class LogReader:
+    """Reads the logs of one batch, all of one device."""
+
+    def __init__(
+        self, batch_id: str, device_id: str, *, clock_shift: int, latest: datetime | None
+    ) -> None:
+        """Read for a device.
+
+        Args:
+            batch_id: The sender's id of the batch.
+            device_id: The device, 32 hexadecimal digits.
+            clock_shift: Microseconds to add to the device's times.
+            latest: No time is kept later than this, if given.
+        """
+        self.rows: dict[Kind, list[Row]] = {}
+        """What was kept so far."""
+        self.first_at: int | None = None
+        """The earliest time kept, in microseconds."""
+        self.last_at: int | None = None
+        """The latest time kept, ends included, in microseconds."""
+        self._batch_id = batch_id
+        self._device_id = device_id
+        self._clock_shift = clock_shift
+        self._latest = None if latest is None else to_microseconds(latest)
+        self._ids: dict[tuple[str, str], str] = {}
+        self._readers: dict[type, Callable[..., tuple[Kind, int, int, list[Row]]]] = {
+            _Activity: self._activity,
+            _Event: self._event,
+            _Error: self._event,
+            _Crash: self._crash,
+            _Job: self._job,
+            _Tags: self._tags,
+            _Token: self._token,
+            _Feedback: self._feedback,
+        }
+
+    def read(self, index: int, raw: msgspec.Raw) -> None:
+        """Keep the rows of a log, all of them or none.
+
+        Args:
+            index: The log's place in the batch.
+            raw: Its well-formed JSON text.
+
+        Raises:
+            RefusedLogError: It cannot be accepted.
+        """
+        try:
+            log = _DECODER.decode(raw)
+        except msgspec.DecodeError as error:
+            raise _refusal(error, raw) from error
+        kind, first, last, rows = self._readers[type(log)](index, log)
+        self.rows.setdefault(kind, []).extend(rows)
+        if self.first_at is None or first < self.first_at:
+            self.first_at = first
+        if self.last_at is None or last > self.last_at:
+            self.last_at = last
+
+    def _activity(self, _: int, log: _Activity) -> tuple[Kind, int, int, list[Row]]:
+        check_name(log.name)
+        start = self._time(log.timestamp, "timestamp")
+        end = self._end(log.end, start)
+        row = (self._id("session", log.session_id), log.name, start, end)
+        return Kind.ACTIVITY, start, end or start, [(*row, compact_extras(bytes(log.extras)))]
+
+    def _event(self, _: int, log: _Event) -> tuple[Kind, int, int, list[Row]]:
+        check_name(log.name)
+        at = self._time(log.timestamp, "timestamp")
+        kind = Kind.ERROR if isinstance(log, _Error) else Kind.EVENT
+        row = (
+            self._id("session", log.session_id),
+            self._id("job", log.job_id),
+            log.name,
+            at,
+            compact_extras(bytes(log.extras)),
+        )
+        return kind, at, at, [row]
+
+    def _crash(self, _: int, log: _Crash) -> tuple[Kind, int, int, list[Row]]:
+        check_name(log.name)
+        check_length(log.stack, "stack", "bad_stack", STACK_CHARACTERS_MAX, 0)
+        at = self._time(log.timestamp, "timestamp")
+        return Kind.CRASH, at, at, [(self._id("session", log.session_id), log.name, at, log.stack)]
+
+    def _job(self, index: int, log: _Job) -> tuple[Kind, int, int, list[Row]]:
+        check_name(log.name)
+        start = self._time(log.timestamp, "timestamp")
+        end = self._end(log.end, start)
+        job_id = self._id("job", log.job_id) or derived_guid(
+            self._batch_id, self._device_id, str(index)
+        )
+        extras = compact_extras(bytes(log.extras))
+        return Kind.JOB, start, end or start, [(job_id, log.name, start, end, extras)]
+
+    def _tags(self, _: int, log: _Tags) -> tuple[Kind, int, int, list[Row]]:
+        at = self._time(log.timestamp, "timestamp")
+        return Kind.TAG, at, at, tag_rows(bytes(log.tags), at)
+
+    def _token(self, _: int, log: _Token) -> tuple[Kind, int, int, list[Row]]:
+        check_length(log.token, "token", "bad_token", TOKEN_CHARACTERS_MAX)
+        check_length(log.token_type, "tokenType", "bad_token", TOKEN_TYPE_CHARACTERS_MAX)
+        if has_control(log.token) or has_control(log.token_type):
+            raise RefusedLogError(
+                "bad_token", "token and tokenType must have no control characters, got some."
+            )
+        at = self._time(log.timestamp, "timestamp")
+        return Kind.TOKEN, at, at, [(log.token, log.token_type, at, log.valid)]
+
+    def _feedback(self, _: int, log: _Feedback) -> tuple[Kind, int, int, list[Row]]:
+        _check_choice("campaignType", log.campaign_type, _CAMPAIGN_TYPES)
+        _check_choice("status", log.status, FEEDBACK_STATUSES)
+        if not 0 <= log.campaign_id <= INTEGER_MAX:
+            raise RefusedLogError(
+                "bad_feedback",
+                f"campaignId must be from 0 to {INTEGER_MAX}, got {shown(log.campaign_id)}.",
+            )
+        at = self._time(log.timestamp, "timestamp")
+        return Kind.FEEDBACK, at, at, [(log.campaign_type, log.campaign_id, log.status, at)]
+
+    def _time(self, text: str, field: str) -> int:
+        at = instant(text, field) + self._clock_shift
+        if self._latest is not None and at > self._latest:
+            at = self._latest
+        return checked_range(at, field)
+
+    def _end(self, text: str | None, start: int) -> int | None:
+        if text is None:
+            return None
+        end = self._time(text, "end")
+        if end < start:
+            raise RefusedLogError(
+                "end_before_start", f"end must not be before timestamp, got {shown(text)}."
+            )
+        return end
+
+    def _id(self, noun: str, text: str | None) -> str | None:
+        """The id that a text stands for; of one device only, since counters are common ids."""
+        if text is None:
+            return None
+        known = self._ids.get((noun, text))
+        if known is None:
+            check_length(text, f"{noun}Id", "bad_id", ID_CHARACTERS_MAX)
+            known = self._ids[noun, text] = guid(text, noun, self._device_id)
+        return known
+
+
+def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise RefusedLogError(
+            "bad_feedback", f"{field} must be one of {', '.join(choices)}, got {shown(value)}."
+        )
+
+
+def _refusal(error: msgspec.DecodeError, raw: msgspec.Raw) -> RefusedLogError:
+    """The refusal that tells what msgspec found wrong, in our words where these are clearer."""
+    path = _FIELD_PATH.search(str(error))
+    if path is not None and path[1] == "type":
+        got = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])["type"]
+        return RefusedLogError(
+            "unknown_type",
+            f"type must be one of {', '.join(LOG_TYPES)}, got {shown(bytes(got).decode())}.",
+        )
+    return RefusedLogError("bad_field", f"The log cannot be read: {error}.")

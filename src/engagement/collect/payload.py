@@ -1,0 +1,294 @@
+"""This module decodes a batch: bytes to records, each checked, a bad one refused with a reason."""
+
+import itertools
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+from engagement.collect.limits import (
+    BATCH_ID_CHARACTERS_MAX,
+    BODY_BYTES_MAX,
+    ID_CHARACTERS_MAX,
+    INFO_CHARACTERS_MAX,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    JSON_DEPTH_MAX,
+    LOGS_PER_BATCH_MAX,
+    RefusedLogError,
+    guid,
+    has_control,
+    instant,
+    shown,
+    to_microseconds,
+)
+from engagement.collect.logs import LogReader, Row
+from engagement.exceptions import CorruptInputError
+from engagement.model.records import (
+    INFO_COLUMNS,
+    LOCATION_COLUMNS,
+    Column,
+    ColumnType,
+    Kind,
+    content_id,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A log that was not accepted."""
+
+    index: int
+    """Its place in the batch's `logs`, from 0."""
+    code: str
+    """Why, as a stable word."""
+    message: str
+    """Why, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a device sent at once, decoded and checked."""
+
+    batch_id: str
+    """The sender's id of it."""
+    device_id: str
+    """The device, 32 lower-case hexadecimal digits."""
+    user_id: str | None
+    """Who uses the device, if the app says so."""
+    info: dict[str, str | int] | None
+    """Technical information, by the names of `INFO_COLUMNS`; only what was sent."""
+    info_id: str | None
+    """Depends on `info` alone."""
+    location: dict[str, str] | None
+    """Where the device is, by the names of `LOCATION_COLUMNS`; only what was sent."""
+    location_id: str | None
+    """Depends on `location` alone."""
+    rows: dict[Kind, list[Row]]
+    """Values of each accepted record in the order of `LOG_COLUMNS`; only kinds that occur."""
+    first_at: int | None
+    """Earliest time of an accepted log, in microseconds since 1970."""
+    last_at: int | None
+    """Latest time of an accepted log, ends included, in microseconds since 1970."""
+    accepted: int
+    """Logs accepted; one with several tags counts once."""
+    refused: tuple[Refusal, ...]
+    """Logs refused, in their order."""
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    """A batch as it is sent, logs not looked into yet."""
+
+    batch_id: Annotated[str, msgspec.Meta(min_length=1, max_length=BATCH_ID_CHARACTERS_MAX)]
+    sent_at: str
+    device_id: Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARACTERS_MAX)]
+    logs: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=LOGS_PER_BATCH_MAX)]
+    user_id: Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARACTERS_MAX)] | None = None
+    info: dict[str, msgspec.Raw] | None = None
+    location: dict[str, msgspec.Raw] | None = None
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_TEXT = msgspec.json.Decoder(Annotated[str, msgspec.Meta(max_length=INFO_CHARACTERS_MAX)] | None)
+_WHOLE = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=INTEGER_MIN, le=INTEGER_MAX)] | None)
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_HIGH_HALVES = range(0xD800, 0xDC00)
+_LOW_HALVES = range(0xDC00, 0xE000)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
+    """Decode a native batch: all of its good logs, and a reason for each bad one.
+
+    Nothing is altered silently: what cannot be kept as it was sent is refused.
+
+    Args:
+        body: The batch as JSON.
+        received_at: When it came, aware.
+        live: Whether the device has just sent it. Then its clock is corrected by
+            `received_at - sentAt`, and no time is kept later than `received_at`.
+
+    Raises:
+        CorruptInputError: It is no batch; nothing of it can be accepted.
+    """
+    _check_body(body)
+    envelope, mark = _envelope(body)
+    device_id = guid(envelope.device_id, "device")
+    info = _told(envelope.info, _INFO_SPELLINGS, "info")
+    location = _told(envelope.location, _LOCATION_SPELLINGS, "location")
+    sent_at = _sent_at(envelope.sent_at)
+    if has_control(envelope.batch_id):
+        raise CorruptInputError(
+            f"batchId must have no control characters, got {shown(envelope.batch_id)}."
+        )
+    reader = LogReader(
+        envelope.batch_id,
+        device_id,
+        clock_shift=to_microseconds(received_at) - sent_at if live else 0,
+        latest=received_at.astimezone(UTC) if live else None,
+    )
+    refused: list[Refusal] = []
+    for index, raw in enumerate(envelope.logs):
+        try:
+            if mark is not None and mark in bytes(raw):
+                raise _half_character()
+            reader.read(index, raw)
+        except RefusedLogError as error:
+            refused.append(Refusal(index=index, code=error.code, message=error.message))
+    return Batch(
+        batch_id=envelope.batch_id,
+        device_id=device_id,
+        user_id=envelope.user_id,
+        info=info,
+        info_id=_content_id(info),
+        location={key: str(value) for key, value in location.items()} if location else None,
+        location_id=_content_id(location),
+        rows=reader.rows,
+        first_at=reader.first_at,
+        last_at=reader.last_at,
+        accepted=len(envelope.logs) - len(refused),
+        refused=tuple(refused),
+    )
+
+
+def _check_body(body: bytes) -> None:
+    if len(body) > BODY_BYTES_MAX:
+        raise CorruptInputError(
+            f"A batch must have at most {BODY_BYTES_MAX} bytes, got {len(body)}."
+        )
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise CorruptInputError(
+                f"A batch must be UTF-8, got other bytes at byte {error.start}."
+            ) from error
+    depth = _depth(body)
+    if depth > JSON_DEPTH_MAX:
+        raise CorruptInputError(
+            f"A batch must nest at most {JSON_DEPTH_MAX} deep, got a depth of {depth}."
+        )
+
+
+def _depth(body: bytes) -> int:
+    """How deep the JSON nests; exact only if it is more than may be, to be cheap otherwise."""
+    brackets = body.translate(None, _NOT_BRACKETS)
+    for level in range(JSON_DEPTH_MAX + 1):
+        if not brackets:
+            return level
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    # Brackets inside strings may be what remains, so the strings are left out and all counted.
+    brackets = _JSON_STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
+    steps = (1 if one in b"[{" else -1 for one in brackets)
+    return max(itertools.accumulate(steps), default=0)
+
+
+def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
+    """The envelope, and what marks the strings of logs that no Unicode text can hold.
+
+    A device that cuts a string in the middle of an emoji escapes half a character. JSON allows
+    it, msgspec stops at it. Such halves are replaced by a mark, so that one log is refused
+    instead of the whole batch.
+    """
+    mark = None
+    try:
+        try:
+            return _ENVELOPE.decode(body), None
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            mark = secrets.token_hex(16).encode()
+            marked = _marked(body, mark)
+            if marked == body:
+                raise
+            envelope = _ENVELOPE.decode(marked)
+    except msgspec.DecodeError as error:
+        raise CorruptInputError(
+            f"A batch must be a JSON object with batchId, sentAt, deviceId and logs: {error}."
+        ) from error
+    told = [envelope.batch_id, envelope.sent_at, envelope.device_id, envelope.user_id or ""]
+    told += [bytes(one).decode() for one in (envelope.info or {}).values()]
+    told += [bytes(one).decode() for one in (envelope.location or {}).values()]
+    if any(mark.decode() in one for one in told):
+        raise CorruptInputError("A batch must hold whole characters, got half a surrogate pair.")
+    return envelope, mark
+
+
+def _half_character() -> RefusedLogError:
+    return RefusedLogError(
+        "lone_surrogate", "Strings must hold whole characters, got half a surrogate pair."
+    )
+
+
+def _marked(body: bytes, mark: bytes) -> bytes:
+    """The body with each escaped half of a surrogate pair replaced by the mark."""
+    pieces: list[bytes] = []
+    kept = 0
+    high: re.Match[bytes] | None = None
+    lone: list[re.Match[bytes]] = []
+    for escape in _ESCAPE.finditer(body):
+        unit = int(escape[1], 16) if escape[1] else 0
+        is_low = unit in _LOW_HALVES
+        if high is not None and is_low and high.end() == escape.start():
+            high = None
+            continue
+        if high is not None:
+            lone.append(high)
+        high = escape if unit in _HIGH_HALVES else None
+        if is_low:
+            lone.append(escape)
+    if high is not None:
+        lone.append(high)
+    for half in lone:
+        pieces += (body[kept : half.start()], mark)
+        kept = half.end()
+    return b"".join((*pieces, body[kept:]))
+
+
+def _sent_at(text: str) -> int:
+    try:
+        return instant(text, "sentAt")
+    except RefusedLogError as error:
+        raise CorruptInputError(error.message) from error
+
+
+def _told(
+    fields: dict[str, msgspec.Raw] | None, spellings: dict[str, Column], field: str
+) -> dict[str, str | int] | None:
+    """What a batch says of its device, by column name; None if it says nothing that is known."""
+    told: dict[str, str | int] = {}
+    for spelling, column in spellings.items() if fields else ():
+        raw = (fields or {}).get(spelling)
+        if raw is None:
+            continue
+        decoder = _WHOLE if column.type is ColumnType.INTEGER else _TEXT
+        try:
+            value = decoder.decode(raw)
+        except msgspec.DecodeError as error:
+            raise CorruptInputError(f"{field}.{spelling} cannot be read: {error}.") from error
+        if value is not None:
+            told[column.name] = value
+    return told or None
+
+
+def _content_id(told: dict[str, str | int] | None) -> str | None:
+    return content_id(msgspec.json.encode(told, order="sorted")) if told else None
+
+
+def _spellings(columns: tuple[Column, ...], published: dict[str, str]) -> dict[str, Column]:
+    """Each column by its name in a batch; the published spelling comes last, so that it wins."""
+    names: dict[str, Column] = {}
+    for column in columns:
+        first, *others = column.name.split("_")
+        names[first + "".join(word.title() for word in others)] = column
+        if column.name in published:
+            names[published[column.name]] = column
+    return names
+
+
+_INFO_SPELLINGS = _spellings(INFO_COLUMNS, {"android_api_level": "androidAPILevel"})
+_LOCATION_SPELLINGS = _spellings(LOCATION_COLUMNS, {"country_code": "countrycode"})
