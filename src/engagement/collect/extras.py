@@ -95,7 +95,9 @@ def _compact(raw: bytes) -> str:
     extras = _parsed(raw, "extras", "bad_extras")
     text = _text(extras)
     _check_size(text, len(extras))
-    nested = {key: _text(value) for key, value in extras.items() if isinstance(value, dict | list)}
+    nested: dict[str, _Value] = {
+        key: _text(value) for key, value in extras.items() if isinstance(value, dict | list)
+    }
     return _text(extras | nested) if nested else text
 
 
