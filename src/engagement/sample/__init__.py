@@ -1,1 +1,5 @@
-"""This package holds realistic sample data, the same for the same seed."""
+"""This module generates realistic batches: the same for a seed on every machine."""
+
+from engagement.sample.population import generate
+
+__all__ = ["generate"]
