@@ -1,0 +1,115 @@
+"""This module runs one command and turns whatever happens into one line and an exit status."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from engagement.cli import apps, demo, exports, imports, sample, upkeep, verify
+from engagement.cli.output import print_error
+from engagement.exceptions import (
+    BadInputError,
+    DestinationError,
+    EngagementError,
+    ErrorCode,
+    HomeBusyError,
+    Retryable,
+)
+
+EXIT_FAILURE = 1
+EXIT_BAD_INPUT = 2
+EXIT_HOME_BUSY = 3
+EXIT_INTERRUPTED = 130
+EXIT_OUTPUT_CLOSED = 141
+
+app = typer.Typer(
+    name="engagement",
+    help="Collects raw mobile-engagement data and exports it into your own storage.",
+    epilog="Exit status: 0 done, 1 failure, 2 bad input, 3 the home folder is busy, "
+    "130 interrupted. State, lake and keys live in the folder ENGAGEMENT_HOME.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(apps.app, name="apps")
+app.add_typer(exports.app, name="export")
+app.add_typer(upkeep.app, name="upkeep")
+app.command("sample")(sample.sample)
+app.command("import")(imports.import_files)
+app.command("verify")(verify.verify)
+app.command("demo")(demo.demo)
+
+
+def _show_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"engagement-export {version('engagement-export')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the release.", is_eager=True),
+    ] = False,
+) -> None:
+    _show_version(wanted=show_version)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit status of a command; nothing is raised and no stack trace is shown.
+
+    Args:
+        arguments: The words after `engagement`.
+    """
+    as_json = "--json" in arguments
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status = typer.main.get_command(app).main(
+            args=list(arguments), prog_name="engagement", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except EngagementError as error:
+        print_error(error.code, str(error), as_json=as_json)
+        return exit_status(error)
+    except TyperException as error:
+        if message := error.format_message():  # empty where the help was shown instead
+            print_error(ErrorCode.BAD_INPUT, message, as_json=as_json)
+        return EXIT_BAD_INPUT
+    except (KeyboardInterrupt, Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Without this the interpreter complains once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OUTPUT_CLOSED
+    except Exception as error:  # noqa: BLE001 - the edge: a person gets a line, never a trace
+        print_error(
+            ErrorCode.INTERNAL_RETRIES_EXHAUSTED,
+            f"Unexpected {type(error).__name__}: {error}",
+            as_json=as_json,
+        )
+        return EXIT_FAILURE
+    return status if isinstance(status, int) else 0
+
+
+def exit_status(error: EngagementError) -> int:
+    """What a script sees of an error: whether its own input, the moment or the work was bad."""
+    if isinstance(error, HomeBusyError):
+        return EXIT_HOME_BUSY
+    # A container that refuses for good when it is first tried was named wrongly by the caller:
+    # the SAS has expired, a permission is missing, the container is not there.
+    refused = isinstance(error, DestinationError) and not isinstance(error, Retryable)
+    return EXIT_BAD_INPUT if refused or isinstance(error, BadInputError) else EXIT_FAILURE
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    """Let a polite request to stop take the same way out as Ctrl-C."""
+    del signal_number, frame
+    raise KeyboardInterrupt

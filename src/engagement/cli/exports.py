@@ -1,0 +1,243 @@
+"""This module holds the commands about export tasks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engagement.cli.arguments import AppId, TaskId, choice, container_url, time_range, utc_instant
+from engagement.cli.following import conclude, follow_anywhere, follow_here, print_task
+from engagement.cli.opening import opened
+from engagement.cli.output import (
+    AsJson,
+    byte_count,
+    instant,
+    print_json,
+    print_note,
+    print_table,
+)
+from engagement.exceptions import InvalidExportError
+from engagement.model.exports import (
+    CampaignType,
+    Compression,
+    ExportFormat,
+    ExportRequest,
+    ExportType,
+    TimeRange,
+)
+
+EXIT_NOT_ENDED = 4
+TASKS_LISTED = 50
+
+app = typer.Typer(help="Create export tasks and look after them.", no_args_is_help=True)
+
+Container = Annotated[
+    str | None,
+    typer.Option(
+        "--container",
+        metavar="URL",
+        help="Container URL with its SAS, s3://, gs:// or a folder; - reads it from stdin.",
+    ),
+]
+ContainerFile = Annotated[
+    Path | None,
+    typer.Option("--container-file", metavar="PATH", help="A file whose first line is the URL."),
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Only create the task; do not run it.")]
+
+
+@app.command("create")
+def create(
+    export_type: Annotated[
+        str, typer.Argument(metavar="TYPE", help=", ".join(one.value for one in ExportType))
+    ],
+    app_id: AppId,
+    container: Container = None,
+    container_file: ContainerFile = None,
+    export_format: Annotated[
+        str, typer.Option("--format", help=", ".join(one.value for one in ExportFormat))
+    ] = ExportFormat.JSON.value,
+    compression: Annotated[
+        str, typer.Option(help=", ".join(one.value for one in Compression))
+    ] = Compression.NONE.value,
+    first: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="Start: a UTC day, or a date-time."),
+    ] = None,
+    last: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TIME", help="Last UTC day, or the first instant outside."),
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Snapshots: the state as known at this date-time."),
+    ] = None,
+    campaign_type: Annotated[
+        str | None, typer.Option(help="Push: " + ", ".join(one.value for one in CampaignType))
+    ] = None,
+    campaign: Annotated[
+        list[int] | None, typer.Option(metavar="ID", help="Push: a campaign id; repeatable.")
+    ] = None,
+    window_start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Push: start of the feedback window.")
+    ] = None,
+    window_end: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Push: end of the feedback window.")
+    ] = None,
+    include_user_id: Annotated[
+        bool, typer.Option("--include-user-id", help="Add userId where it is known.")
+    ] = False,
+    formula_guard: Annotated[
+        bool,
+        typer.Option("--formula-guard", help="CsvBlob: defuse values that look like formulas."),
+    ] = False,
+    description: Annotated[str, typer.Option(help="Your own words about the task.")] = "",
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Create an export task and run it to its end.
+
+    Days mean whole UTC days, both included; date-times are half-open. Interrupted, the task
+    remains, and `engagement export wait` goes on with it.
+    """
+    kind = choice(ExportType, export_type, what="export type")
+    request = ExportRequest(
+        app_id=app_id,
+        export_type=kind,
+        export_format=choice(ExportFormat, export_format, what="export format"),
+        compression=choice(Compression, compression, what="compression"),
+        container_url=container_url(container, container_file),
+        time_range=_range(kind, (first, last), (window_start, window_end)),
+        campaign_type=None
+        if campaign_type is None
+        else choice(CampaignType, campaign_type, what="campaign type"),
+        campaign_ids=tuple(campaign or ()),
+        as_of=None if as_of is None else utc_instant(as_of),
+        include_user_id=include_user_id,
+        csv_formula_guard=formula_guard,
+        description=description,
+    )
+    _create(request, no_wait=no_wait, as_json=as_json)
+
+
+@app.command("list")
+def list_newest(
+    app_id: Annotated[
+        str | None, typer.Option("--app", metavar="APP_ID", help="Only the tasks of this app.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = TASKS_LISTED,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest export tasks, newest first."""
+    from engagement import operations
+
+    with opened(workers=False) as runtime:
+        found = operations.list_exports(runtime, app_id=app_id, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one.task_id,
+            one.export_type.value,
+            one.export_format.value,
+            one.state.value,
+            f"{one.progress.parts_done}/{one.progress.parts_total}",
+            f"{one.progress.rows_done:,}",
+            byte_count(one.progress.bytes_done),
+            instant(one.created_at),
+        )
+        for one in found
+    ]
+    columns = ("task id", "type", "format", "state", ">parts", ">rows", ">size", "created")
+    print_table("Export tasks", columns, rows)
+
+
+@app.command("show")
+def show(task_id: TaskId, as_json: AsJson = False) -> None:
+    """Show one export task and how far it is."""
+    from engagement import operations
+
+    with opened(workers=False) as runtime:
+        task = operations.get_export(runtime, task_id)
+    print_task(task, as_json=as_json)
+
+
+@app.command("wait")
+def wait(
+    task_id: TaskId,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="Give up waiting after this.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Wait for an export task, running it here if nobody else does.
+
+    Exits with 4 when the time is over before the task has ended.
+    """
+    task = follow_anywhere(task_id, timeout_seconds=timeout, as_json=as_json)
+    conclude(task, as_json=as_json)
+    if not task.state.is_final:
+        raise typer.Exit(EXIT_NOT_ENDED)
+
+
+@app.command("cancel")
+def cancel(task_id: TaskId, as_json: AsJson = False) -> None:
+    """Cancel an export task; a running one stops soon, delivered parts stay."""
+    from engagement import operations
+
+    with opened(workers=False) as runtime:
+        task = operations.cancel_export(runtime, task_id)
+    print_task(task, as_json=as_json)
+    if not task.state.is_final:
+        print_note(f"It stops soon; to see it end: engagement export wait {task_id}")
+
+
+@app.command("retry")
+def retry(
+    task_id: TaskId,
+    container: Container = None,
+    container_file: ContainerFile = None,
+    no_wait: NoWait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a failed or cancelled task again with a new SAS; delivered parts stay delivered."""
+    from engagement import operations
+
+    url = container_url(container, container_file)
+    with opened(workers=not no_wait) as runtime:
+        task = operations.retry_export(runtime, task_id, container_url=url)
+        if not no_wait:
+            task = follow_here(runtime, task_id, as_json=as_json)
+    if no_wait:
+        _print_waiting(task.task_id)
+    conclude(task, as_json=as_json)
+
+
+def _create(request: ExportRequest, *, no_wait: bool, as_json: bool) -> None:
+    from engagement import operations
+
+    with opened(workers=not no_wait) as runtime:
+        task = operations.create_export(runtime, request)
+        if not no_wait:
+            task = follow_here(runtime, task.task_id, as_json=as_json)
+    if no_wait:
+        _print_waiting(task.task_id)
+    conclude(task, as_json=as_json)
+
+
+def _print_waiting(task_id: str) -> None:
+    print_note(f"The task is queued; to run it: engagement export wait {task_id}")
+
+
+def _range(
+    kind: ExportType, days: tuple[str | None, str | None], window: tuple[str | None, str | None]
+) -> TimeRange | None:
+    """The one range that was asked for, by `--from` and `--to` or as a feedback window."""
+    if window != (None, None):
+        if kind is not ExportType.PUSH:
+            raise InvalidExportError(f"A feedback window is for Push exports, got one for {kind}.")
+        if days != (None, None):
+            raise InvalidExportError("Give a feedback window or --from and --to, got both.")
+        return time_range(*window)
+    return time_range(*days)

@@ -1,0 +1,120 @@
+"""This module writes results to standard output and everything else to standard error."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from engagement.exceptions import EngagementError
+
+PIPE_COLUMNS = 200
+"""Width of tables that no terminal shows, so that ids are not cut."""
+UNIT_STEP = 1024
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def plain(value: object) -> object:
+    """A result as JSON can hold it: camelCase names, RFC 3339 times, enums as their values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {camel(one.name): plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
+
+
+def camel(name: str) -> str:
+    """A snake_case name in camelCase, as the published contract spells names."""
+    first, *rest = name.split("_")
+    return first + "".join(one.capitalize() for one in rest)
+
+
+def instant(value: datetime) -> str:
+    """A UTC instant as RFC 3339 with milliseconds and `Z`."""
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def byte_count(count: int) -> str:
+    """A number of bytes for people."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < UNIT_STEP:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= UNIT_STEP
+    return f"{amount:.1f} TiB"
+
+
+def print_json(value: object) -> None:
+    """Print a result as one line of JSON."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print results as a table; columns named with a leading `>` are numbers."""
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        is_number = name.startswith(">")
+        table.add_column(name.lstrip(">"), justify="right" if is_number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    _console().print(table)
+
+
+def print_fields(values: Sequence[tuple[str, str]]) -> None:
+    """Print one result as names and values, a line each."""
+    width = max(len(name) for name, _ in values)
+    for name, value in values:
+        sys.stdout.write(f"{name:<{width}}  {value}\n")
+
+
+def print_note(text: str) -> None:
+    """Tell a person something beside the result."""
+    sys.stderr.write(text + "\n")
+
+
+def print_error(code: str, message: str, *, as_json: bool) -> None:
+    """Print an error as one line on standard error."""
+    line = " ".join(message.split())
+    if as_json:
+        text = json.dumps({"error": {"code": str(code), "message": line}}, ensure_ascii=False)
+    else:
+        text = f"error [{code}]: {line}"
+    sys.stderr.write(text + "\n")
+
+
+def print_interruption(hint: str, *, as_json: bool, **names: str) -> None:
+    """Say on standard error what an interruption leaves and how to go on."""
+    named = {camel(name): value for name, value in names.items()}
+    text = json.dumps({"interrupted": {**named, "message": hint}}) if as_json else hint
+    print_note(text if as_json else f"interrupted: {text}")
+
+
+def progress_console(*, as_json: bool) -> Console | None:
+    """Where progress is drawn: on a terminal's standard error, else nowhere."""
+    console = Console(stderr=True)
+    return console if console.is_terminal and not as_json else None
+
+
+def failure(message: str, code: object) -> EngagementError:
+    """An error that a finished task reported, to be raised again."""
+    error = EngagementError(message)
+    error.code = code  # type: ignore[assignment]
+    return error
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_COLUMNS)

@@ -1,0 +1,84 @@
+"""This module holds the command that verifies a delivered export."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import typer
+
+from engagement.cli.arguments import container_url
+from engagement.cli.opening import opened
+from engagement.cli.output import AsJson, byte_count, plain, print_fields, print_json
+from engagement.exceptions import BadInputError
+from engagement.settings import Settings
+
+FOLDER_SEGMENTS = 2
+"""An export's folder is its type and its task id."""
+
+
+def verify(
+    location: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CONTAINER/PREFIX",
+            help="Container URL followed by the export's folder; - reads it from stdin.",
+        ),
+    ] = None,
+    container_file: Annotated[
+        Path | None,
+        typer.Option("--container-file", metavar="PATH", help="A file whose first line is it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read a delivered export again and prove that it is what its manifest says.
+
+    Counts, sizes and SHA-256 of every part are checked, and where the task was this home
+    folder's own also that the rows equal the table versions that it pinned.
+    """
+    from engagement import operations
+
+    container, folder = split_location(container_url(location, container_file))
+    with opened(_settings_for(container), workers=False) as runtime:
+        proof = operations.verify_export(runtime, container_url=container, folder=folder)
+    if as_json:
+        described = plain(proof)
+        print_json({"verified": True, **(described if isinstance(described, dict) else {})})
+        return
+    lake = "equal to the pinned versions" if proof.compared_with_lake else "not compared"
+    print_fields(
+        [
+            ("verified", folder),
+            ("parts", f"{proof.parts:,}"),
+            ("rows", f"{proof.rows:,}"),
+            ("size", byte_count(proof.bytes)),
+            ("lake", lake),
+        ]
+    )
+
+
+def split_location(location: str) -> tuple[str, str]:
+    """The container URL, with its credential, and the export's folder inside.
+
+    Raises:
+        BadInputError: The location does not end in a folder of an export.
+    """
+    url = urlsplit(location)
+    segments = url.path.removesuffix("/manifest.json").rstrip("/").split("/")
+    if len(segments) <= FOLDER_SEGMENTS:
+        raise BadInputError(
+            "The location must be a container URL followed by TYPE/TASK_ID, "
+            f"got the path {url.path!r}."
+        )
+    path = "/".join(segments[:-FOLDER_SEGMENTS])
+    folder = unquote("/".join(segments[-FOLDER_SEGMENTS:]))
+    return urlunsplit(url._replace(path=path)), folder
+
+
+def _settings_for(container: str) -> Settings:
+    """The settings, with leave to read the local folder that the person at the keyboard names."""
+    settings = Settings.from_environment()
+    url = urlsplit(container)
+    if url.scheme != "file":
+        return settings
+    return replace(settings, local_roots=(*settings.local_roots, Path(unquote(url.path))))
