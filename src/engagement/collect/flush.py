@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 
 import polars as pl
 
 from engagement.collect.inbox import StoredBatch, stored_batch
 from engagement.collect.sessions import assign_sessions, session_changes, sessionless_devices
 from engagement.model.points import Point, Reach, pass_by
-from engagement.model.records import INFO_COLUMNS, LOCATION_COLUMNS, Kind
+from engagement.model.records import INFO_COLUMNS, LOCATION_COLUMNS, LOG_COLUMNS, Kind
 from engagement.store.folds import fold
 from engagement.store.lake import Lake, in_order
 from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, OpenSession
@@ -86,13 +85,12 @@ class Flush:
     def _tables(
         self, app_id: str, rows: Sequence[InboxRow]
     ) -> tuple[dict[Kind, pl.DataFrame], list[OpenSession]]:
-        batches = [stored_batch(row) for row in rows]
-        senders = _senders(rows, batches)
+        gathered = _gather(rows)
+        senders = _senders(rows, gathered.batches)
         tables: dict[Kind, pl.DataFrame] = {
-            kind: table
-            for kind in Kind
-            if kind not in {Kind.SESSION, Kind.DEVICE}
-            and not (table := _records(kind, batches, senders)).is_empty()
+            kind: _records(kind, gathered, senders)
+            for kind, counts in gathered.counts.items()
+            if any(counts)
         }
         sessions: list[OpenSession] = []
         if Kind.ACTIVITY in tables:
@@ -103,10 +101,40 @@ class Flush:
             )
             changes = session_changes(tables[Kind.ACTIVITY])
             tables[Kind.SESSION] = fold(Kind.SESSION, changes.lazy()).collect()
-        seen = _devices(batches, senders)
+        seen = _devices(gathered.batches, senders)
         if not seen.is_empty():
             tables[Kind.DEVICE] = fold(Kind.DEVICE, seen.lazy()).collect()
         return tables, sessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gathered:
+    """The batches of a round, their records turned into columns."""
+
+    batches: list[StoredBatch]
+    """The batches, without their records."""
+    columns: dict[Kind, list[list[object]]]
+    """For each kind, the values of each of its own columns, over all batches."""
+    counts: dict[Kind, list[int]]
+    """For each kind, how many records each batch has."""
+
+
+def _gather(rows: Sequence[InboxRow]) -> _Gathered:
+    """Each batch is transposed and let go: keeping its tuples would cost more than decoding."""
+    columns: dict[Kind, list[list[object]]] = {
+        kind: [[] for _ in own_schema(kind)] for kind in LOG_COLUMNS
+    }
+    counts: dict[Kind, list[int]] = {kind: [] for kind in LOG_COLUMNS}
+    batches = []
+    for row in rows:
+        batch = stored_batch(row)
+        for kind in LOG_COLUMNS:
+            records = batch.rows.pop(kind.value, ())
+            counts[kind].append(len(records))
+            for column, values in zip(columns[kind], zip(*records, strict=True), strict=False):
+                column.extend(values)
+        batches.append(batch)
+    return _Gathered(batches=batches, columns=columns, counts=counts)
 
 
 def _senders(rows: Sequence[InboxRow], batches: Sequence[StoredBatch]) -> pl.DataFrame:
@@ -136,23 +164,19 @@ _SENDER_SCHEMA = {
 }
 
 
-def _records(kind: Kind, batches: Sequence[StoredBatch], senders: pl.DataFrame) -> pl.DataFrame:
-    """All records of a kind: their own values, and their batch's repeated beside them.
-
-    Columns are made by transposing the tuples, which keeps Python out of the single value.
-    """
-    per_batch = [batch.rows.get(kind.value, ()) for batch in batches]
-    schema = own_schema(kind)
-    columns = list(zip(*chain.from_iterable(per_batch), strict=True)) or [()] * len(schema)
+def _records(kind: Kind, gathered: _Gathered, senders: pl.DataFrame) -> pl.DataFrame:
+    """All records of a kind: their own values, and their batch's repeated beside them."""
     own = pl.DataFrame(
         [
             _column(name, values, dtype)
-            for (name, dtype), values in zip(schema.items(), columns, strict=True)
+            for (name, dtype), values in zip(
+                own_schema(kind).items(), gathered.columns[kind], strict=True
+            )
         ]
     )
-    counts = pl.Series([len(rows) for rows in per_batch], dtype=pl.Int64)
+    counts = pl.Series(gathered.counts[kind], dtype=pl.Int64)
     places = pl.int_ranges(counts, eager=True).explode(empty_as_null=False)
-    owners = pl.int_range(len(batches), eager=True).repeat_by(counts).explode(empty_as_null=False)
+    owners = pl.int_range(len(counts), eager=True).repeat_by(counts).explode(empty_as_null=False)
     shared = senders.select(
         "device_id", "user_id", *content_ids(kind), "received_at", "batch_id", "sequence"
     )[owners].with_columns(pl.col("sequence") + places)
@@ -191,6 +215,6 @@ def _devices(batches: Sequence[StoredBatch], senders: pl.DataFrame) -> pl.DataFr
             pl.when(pl.col("info_id").is_not_null()).then("seen_at").alias("info_at"),
             pl.when(pl.col("location_id").is_not_null()).then("seen_at").alias("location_at"),
         )
-        .filter(pl.Series([bool(batch.rows) for batch in batches], dtype=pl.Boolean()))
+        .filter(pl.Series([batch.last_at > 0 for batch in batches], dtype=pl.Boolean()))
         .select(schema.keys())
     )

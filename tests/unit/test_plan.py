@@ -1,0 +1,186 @@
+"""This module checks that any plan covers every row exactly once."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement.export.plan import Part, Plan, decode_plan, encode_plan, plan_parts
+from engagement.model.exports import ExportType, TimeRange
+from engagement.model.records import Kind
+from engagement.store.lake import DataFile
+from engagement.store.ranges import device_boundaries
+
+FIRST_DAY = date(2024, 2, 27)
+DAYS = 6
+
+device_ids = st.integers(0, 16**32 - 1).map(lambda number: f"{number:032x}")
+days = st.integers(0, DAYS - 1).map(lambda offset: FIRST_DAY + timedelta(days=offset))
+
+
+@st.composite
+def data_files(draw: st.DrawFn, day: st.SearchStrategy[date | None]) -> DataFile:
+    low, high = sorted((draw(device_ids), draw(device_ids)))
+    on = draw(day)
+    midnight = datetime.combine(on or FIRST_DAY, datetime.min.time(), UTC)
+    return DataFile(
+        path=f"part-{draw(st.uuids())}.parquet",
+        bytes=draw(st.integers(1, 10**9)),
+        rows=draw(st.integers(1, 10**6)),
+        day=on,
+        device_min=low,
+        device_max=high,
+        time_min=midnight,
+        time_max=midnight + timedelta(hours=23),
+    )
+
+
+def in_table_order(files: Sequence[DataFile]) -> list[DataFile]:
+    return sorted(files, key=lambda file: (file.day or date.min, file.device_min, file.path))
+
+
+def holds(part: Part, kind: Kind, file: DataFile, device_id: str) -> bool:
+    """Whether the part reads this device's rows of this file."""
+    above = part.device_from is None or device_id >= part.device_from
+    below = part.device_to is None or device_id < part.device_to
+    return file.path in part.files[kind] and above and below
+
+
+@given(
+    st.lists(data_files(days), max_size=12),
+    st.integers(10**4, 10**8),
+    st.lists(device_ids, max_size=4),
+    st.tuples(days, days).map(sorted),
+)
+def test_history_is_covered_exactly_once(
+    files: list[DataFile], target: int, inside: list[str], span: list[date]
+) -> None:
+    time_range = TimeRange.of_days(span[0], span[1])
+
+    parts = plan_parts(
+        ExportType.EVENT,
+        {Kind.EVENT: in_table_order(files)},
+        time_range=time_range,
+        part_rows_target=target,
+    )
+
+    for file in files:
+        assert file.day is not None
+        wanted = 1 if span[0] <= file.day <= span[1] else 0
+        possible = [one for one in inside if file.device_min <= one <= file.device_max]
+        for device_id in (file.device_min, file.device_max, *possible):
+            assert sum(holds(part, Kind.EVENT, file, device_id) for part in parts) == wanted
+    assert [part.index for part in parts] == list(range(len(parts)))
+
+
+@given(st.lists(data_files(st.none()), max_size=8), st.integers(10**4, 10**8))
+def test_snapshots_are_covered_exactly_once(files: list[DataFile], target: int) -> None:
+    tags = in_table_order(files)
+
+    parts = plan_parts(
+        ExportType.DEVICE,
+        {Kind.DEVICE: tags, Kind.TAG: tags},
+        time_range=None,
+        part_rows_target=target,
+    )
+
+    for file in files:
+        for device_id in (file.device_min, file.device_max):
+            reading = [part for part in parts if holds(part, Kind.DEVICE, file, device_id)]
+            assert len(reading) == 1
+            assert file.path in reading[0].files[Kind.TAG]
+
+
+@given(st.lists(data_files(days), min_size=1, max_size=12), st.integers(10**4, 10**8))
+def test_known_rows_of_whole_days_add_up(files: list[DataFile], target: int) -> None:
+    time_range = TimeRange.of_days(FIRST_DAY, FIRST_DAY + timedelta(days=DAYS - 1))
+
+    parts = plan_parts(
+        ExportType.CRASH,
+        {Kind.CRASH: in_table_order(files)},
+        time_range=time_range,
+        part_rows_target=target,
+    )
+
+    by_day = {
+        day: sum(file.rows for file in files if file.day == day)
+        for day in {file.day for file in files}
+    }
+    for part in parts:
+        if part.rows is not None:
+            run = [
+                rows
+                for day, rows in by_day.items()
+                if day and part.first_day and part.last_day
+                if part.first_day <= day <= part.last_day
+            ]
+            assert part.rows == sum(run)
+            assert part.rows <= target or len(run) == 1
+
+
+@given(st.lists(data_files(days), min_size=1, max_size=12), st.integers(1, 500))
+def test_boundaries_ascend_inside_the_files(files: list[DataFile], count: int) -> None:
+    boundaries = device_boundaries(files, count)
+
+    assert boundaries == sorted(set(boundaries))
+    assert len(boundaries) < max(count, 1)
+    low, high = min(file.device_min for file in files), max(file.device_max for file in files)
+    assert all(low < one <= high for one in boundaries)
+
+
+def test_random_ids_are_cut_evenly() -> None:
+    """Even ranges are what keeps a part, and so the memory for it, small."""
+    file = DataFile(
+        path="a",
+        bytes=1,
+        rows=1_000_000,
+        day=FIRST_DAY,
+        device_min="0" * 32,
+        device_max="f" * 32,
+        time_min=datetime(2024, 2, 27, tzinfo=UTC),
+        time_max=datetime(2024, 2, 27, tzinfo=UTC),
+    )
+
+    assert device_boundaries([file], 4) == [f"{digit}".ljust(32, "0") for digit in "48c"]
+
+
+@given(st.lists(data_files(days), max_size=6), st.integers(10**4, 10**8))
+def test_a_kept_plan_comes_back_equal(files: list[DataFile], target: int) -> None:
+    time_range = TimeRange.of_days(FIRST_DAY, FIRST_DAY + timedelta(days=DAYS))
+    parts = plan_parts(
+        ExportType.SESSION,
+        {Kind.SESSION: in_table_order(files)},
+        time_range=time_range,
+        part_rows_target=target,
+    )
+    plan = Plan(versions={Kind.SESSION: 3}, parts=parts, campaign_ids=(1, 2))
+
+    assert decode_plan(encode_plan(plan)) == plan
+
+
+def test_a_sessions_day_reads_its_neighbours() -> None:
+    """A session over midnight is one session, so its day cannot be read alone."""
+    files = [
+        DataFile(
+            path=f"{offset}",
+            bytes=1,
+            rows=10,
+            day=FIRST_DAY + timedelta(days=offset),
+            device_min="0" * 32,
+            device_max="f" * 32,
+            time_min=datetime(2024, 2, 27, tzinfo=UTC),
+            time_max=datetime(2024, 2, 27, tzinfo=UTC),
+        )
+        for offset in range(5)
+    ]
+    day = FIRST_DAY + timedelta(days=2)
+
+    parts = plan_parts(
+        ExportType.SESSION,
+        {Kind.SESSION: files},
+        time_range=TimeRange.of_days(day, day),
+        part_rows_target=100,
+    )
+
+    assert [part.files[Kind.SESSION] for part in parts] == [("1", "2", "3")]
