@@ -1,1 +1,1 @@
-"""Engagement Export: raw mobile engagement data, exported whole into your own storage."""
+"""This package collects raw mobile engagement data and exports it whole into your storage."""

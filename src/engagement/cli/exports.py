@@ -43,6 +43,12 @@ ContainerFile = Annotated[
     Path | None,
     typer.Option("--container-file", metavar="PATH", help="A file whose first line is the URL."),
 ]
+CampaignTypeName = Annotated[
+    str | None, typer.Option(help="Push: " + ", ".join(one.value for one in CampaignType))
+]
+CampaignIds = Annotated[
+    list[int] | None, typer.Option("--campaign", metavar="ID", help="Push: an id; repeatable.")
+]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Only create the task; do not run it.")]
 
 
@@ -72,12 +78,8 @@ def create(
         str | None,
         typer.Option(metavar="TIME", help="Snapshots: the state as known at this date-time."),
     ] = None,
-    campaign_type: Annotated[
-        str | None, typer.Option(help="Push: " + ", ".join(one.value for one in CampaignType))
-    ] = None,
-    campaign: Annotated[
-        list[int] | None, typer.Option(metavar="ID", help="Push: a campaign id; repeatable.")
-    ] = None,
+    campaign_type: CampaignTypeName = None,
+    campaign: CampaignIds = None,
     window_start: Annotated[
         str | None, typer.Option(metavar="TIME", help="Push: start of the feedback window.")
     ] = None,

@@ -1,0 +1,84 @@
+# Everything that is done to this project; the hooks and the tests use the same recipes.
+# A first call sets up what it needs; stamps under .make/ make the next one quick.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PYTEST := $(BIN)/python -m pytest
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-config \
+	--generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+TEST_PROCESSES ?= 2
+TORTURE_ROUNDS ?= 5
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check torture bench format lock clean
+
+help:
+	@echo "make demo     generate a sample, import it, run and verify all ten exports"
+	@echo "make test     run every test"
+	@echo "make check    formatting, lint, types and import contracts"
+	@echo "make torture  the long tests over and over: kills, damage, random data"
+	@echo "make bench    measure against DuckDB, Polars and chDB; writes benchmarks/output/"
+	@echo "make format   format the code and apply safe fixes"
+	@echo "make lock     compile requirements/*.in to pinned, hashed requirements"
+	@echo "make clean    remove everything that was made here"
+
+demo: .make/run
+	$(BIN)/engagement demo
+
+test: .make/test .make/node
+	$(PYTEST) --numprocesses $(TEST_PROCESSES)
+
+check: .make/test
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+torture: .make/test .make/node
+	for round in $$(seq $(TORTURE_ROUNDS)); do $(PYTEST) -m slow || exit 1; done
+
+bench: .make/bench .make/node
+	$(BIN)/python -m benchmarks
+
+format: .make/test
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: .make/lock
+	$(COMPILE) --output-file requirements/run.txt pyproject.toml requirements/run.in
+	$(COMPILE) --output-file requirements/test.txt requirements/test.in
+	$(COMPILE) --output-file requirements/bench.txt requirements/bench.in
+
+clean:
+	rm -rf .make .venv node_modules demo-output benchmarks/output build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf src/*.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+# The build back end comes from run.txt too, so nothing is fetched that is not pinned.
+.make/run: $(BIN)/python requirements/run.txt pyproject.toml
+	$(PIP) --require-hashes --requirement requirements/run.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@mkdir -p .make && touch $@
+
+.make/test: .make/run requirements/test.txt
+	$(PIP) --require-hashes --requirement requirements/test.txt
+	@touch $@
+
+.make/bench: .make/test requirements/bench.txt
+	$(PIP) --require-hashes --requirement requirements/bench.txt
+	@touch $@
+
+.make/lock: $(BIN)/python
+	$(PIP) pip-tools
+	@mkdir -p .make && touch $@
+
+# Azurite, the Azure Blob emulator that the delivery tests write to.
+.make/node: $(wildcard package.json package-lock.json)
+	if [ -f package-lock.json ]; then npm ci --no-audit --no-fund --loglevel=error; fi
+	@mkdir -p .make && touch $@
