@@ -1,6 +1,7 @@
 """This module tests that the sample is lifelike, acceptable and the same for a seed."""
 
 import hashlib
+import itertools
 import json
 from collections import Counter, defaultdict
 from datetime import UTC, date, datetime, timedelta
@@ -27,21 +28,23 @@ def lines() -> list[bytes]:
     return list(generate(devices=20, days=3, seed=7))
 
 
-def test_sample_is_pinned_byte_for_byte():
+def test_sample_is_pinned_byte_for_byte() -> None:
     """Another Python or machine must give the same; whoever changes the sample sees it here."""
     digest = hashlib.sha256(b"\n".join(generate(devices=5, days=2, seed=1))).hexdigest()
 
     assert digest == "bf0efa997383f7b169c5dcbc999e5a86fec38ce0a3b9bb572abd4255e9191429"
 
 
-def test_sample_repeats_for_a_seed_and_differs_for_another(lines: list[bytes]):
+def test_sample_repeats_for_a_seed_and_differs_for_another(lines: list[bytes]) -> None:
     assert list(generate(devices=20, days=3, seed=7)) == lines
     assert not set(generate(devices=20, days=3, seed=8)) & set(lines)
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**64), devices=st.integers(1, 8), days=st.integers(1, 4))
-def test_sample_is_accepted_whole_and_stays_within_its_days(seed: int, devices: int, days: int):
+def test_sample_is_accepted_whole_and_stays_within_its_days(
+    seed: int, devices: int, days: int
+) -> None:
     first_day = date(2024, 2, 28)
     start = datetime(2024, 2, 28, tzinfo=UTC)
 
@@ -57,7 +60,7 @@ def test_sample_is_accepted_whole_and_stays_within_its_days(seed: int, devices: 
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_small_sample_has_all_log_types(seed: int):
+def test_small_sample_has_all_log_types(seed: int) -> None:
     types = Counter(
         log["type"]
         for line in generate(devices=20, days=3, seed=seed)
@@ -67,18 +70,18 @@ def test_small_sample_has_all_log_types(seed: int):
     assert set(types) == set(LOG_TYPES)
 
 
-def test_sample_line_has_no_line_end_inside(lines: list[bytes]):
+def test_sample_line_has_no_line_end_inside(lines: list[bytes]) -> None:
     assert not any(b"\n" in line or b"\r" in line for line in lines)
 
 
-def test_sample_texts_are_hard(lines: list[bytes]):
+def test_sample_texts_are_hard(lines: list[bytes]) -> None:
     text = b"\n".join(lines).decode()
 
     for hard in ('\\"', "\\n", "👗", "夏", "кроссовки", "حذاء", "घी", "\u2028"):
         assert hard in text
 
 
-def test_sample_event_names_are_zipf_distributed():
+def test_sample_event_names_are_zipf_distributed() -> None:
     batches = decoded(list(generate(devices=150, days=4, seed=3)))
     names = Counter(row[2] for batch in batches for row in batch.rows.get(Kind.EVENT, ()))
     del names["job progress"]
@@ -90,7 +93,7 @@ def test_sample_event_names_are_zipf_distributed():
     assert 7 < counts[0] / counts[9] < 14
 
 
-def test_sample_people_sleep_at_night():
+def test_sample_people_sleep_at_night() -> None:
     hours = Counter(
         int(hour)
         for line in generate(devices=150, days=4, seed=3)
@@ -102,19 +105,19 @@ def test_sample_people_sleep_at_night():
     assert sum(hours[hour] for hour in range(1, 5)) * 5 < sum(hours[hour] for hour in range(18, 22))
 
 
-def test_sample_sessions_of_a_device_do_not_overlap(lines: list[bytes]):
+def test_sample_sessions_of_a_device_do_not_overlap(lines: list[bytes]) -> None:
     sessions = defaultdict(list)
-    for batch in decoded(lines: list[bytes]):
+    for batch in decoded(lines):
         rows = batch.rows[Kind.ACTIVITY]
         sessions[batch.device_id].append((rows[0][2], max(row[3] or row[2] for row in rows)))
 
     for spans in sessions.values():
         assert spans == sorted(spans)
-        for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+        for (_, end), (start, _) in itertools.pairwise(spans):
             assert end < start
 
 
-def test_sample_tokens_rotate_and_tags_are_deleted():
+def test_sample_tokens_rotate_and_tags_are_deleted() -> None:
     tokens: dict[str, list[tuple[str, bool]]] = defaultdict(list)
     deleted = 0
     for batch in decoded(list(generate(devices=60, days=6, seed=5))):
@@ -131,7 +134,7 @@ def test_sample_tokens_rotate_and_tags_are_deleted():
         assert first == old != new
 
 
-def test_sample_jobs_finish_or_not_and_crashes_have_stacks(lines: list[bytes]):
+def test_sample_jobs_finish_or_not_and_crashes_have_stacks(lines: list[bytes]) -> None:
     batches = decoded(lines)
     jobs = [row for batch in batches for row in batch.rows.get(Kind.JOB, ())]
     crashes = [row for batch in batches for row in batch.rows.get(Kind.CRASH, ())]

@@ -30,6 +30,8 @@ _FLAT = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
 _encode = msgspec.json.Encoder().encode
 _JOINED_KEYS = re.compile(rf"{KEY_PATTERN.pattern}(?: {KEY_PATTERN.pattern})*")
 _INTEGER_DIGITS_MAX = 20
+_DOUBLE_DIGITS_MAX = 308
+_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DOUBLE_DIGITS_MAX + 1))
 _NOT_ZERO = re.compile(r"[-0.]*[1-9]")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -64,7 +66,7 @@ def compact_extras(raw: bytes) -> str | None:
         return _compact(raw)
     # Only text that is encoded back to itself is compact already, has no key twice and no number
     # whose digits would change; this is most of what devices send.
-    if _encode(flat) != raw or not _are_keys(flat):
+    if _encode(flat) != raw or not _are_keys(flat) or _has_long_number(raw):
         return _compact(raw)
     text = raw.decode()
     _check_size(text, len(flat))
@@ -89,6 +91,11 @@ def _are_keys(flat: Mapping[str, object]) -> bool:
     """Whether all keys are well formed, in one look at all of them."""
     joined = " ".join(flat)
     return _JOINED_KEYS.fullmatch(joined) is not None and joined.count(" ") == len(flat) - 1
+
+
+def _has_long_number(raw: bytes) -> bool:
+    """Whether there may be an integer so long that it must be looked at."""
+    return len(raw) > _DOUBLE_DIGITS_MAX and _LONG_NUMBER.search(raw) is not None
 
 
 def _compact(raw: bytes) -> str:
