@@ -4,11 +4,12 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from engagement.collect import reading
 from engagement.collect.inbox import accept
+from engagement.collect.limits import guid
 from engagement.collect.payload import Batch, decode_batch
 from engagement.deliver import manifest
 from engagement.deliver.urls import parse_container_url
@@ -16,8 +17,11 @@ from engagement.exceptions import (
     BadInputError,
     CorruptInputError,
     IllegalStateError,
+    UnknownTaskError,
 )
-from engagement.export.requests import encode_request
+from engagement.export.plan import decode_plan
+from engagement.export.requests import decode_request, encode_request
+from engagement.export.verify import Verification, verify_delivered, verify_with_lake
 from engagement.model.apps import App, NewApp
 from engagement.model.exports import (
     ExportRequest,
@@ -28,6 +32,7 @@ from engagement.model.exports import (
 from engagement.model.records import new_guid
 from engagement.runtime import Runtime
 from engagement.sample.population import generate
+from engagement.store.upkeep import Upkeep, UpkeepReport
 
 NAME_CHARACTERS_MAX = 64
 IMPORT_BATCHES_PER_TRANSACTION = 256
@@ -313,3 +318,61 @@ def wait_export(
         if task.state.is_final or (deadline is not None and time.monotonic() >= deadline):
             return task
         time.sleep(WAIT_POLL_SECONDS)
+
+
+def verify_export(runtime: Runtime, *, container_url: str, folder: str) -> Verification:
+    """What was proved of a delivered export: its bytes, its rows, and the lake where at hand.
+
+    Args:
+        runtime: The service; if it made the export, the parts are computed anew and compared.
+        container_url: The container, with a credential that may read.
+        folder: The folder of the manifest, below the container URL's prefix.
+
+    Raises:
+        VerificationError: The export is not what its manifest says; names the part.
+        DestinationError: The manifest or a part is not there, or may not be read.
+    """
+    destination = runtime.destination(container_url, permission="r")
+    delivered, verification = verify_delivered(destination, folder)
+    try:
+        kept = runtime.tasks.plan(delivered.task_id)
+    except UnknownTaskError:
+        return verification
+    if kept is None:
+        return verification
+    request = decode_request(runtime.tasks.request(delivered.task_id), container_url=container_url)
+    verify_with_lake(runtime.lake, request, decode_plan(kept), delivered)
+    return replace(verification, compared_with_lake=True)
+
+
+def compact(runtime: Runtime, app_id: str) -> UpkeepReport:
+    """Gather the small files of each day of an app's history into sorted ones."""
+    return _upkeep(runtime, app_id).compact(app_id)
+
+
+def fold_snapshots(runtime: Runtime, app_id: str) -> UpkeepReport:
+    """Fold the changes of devices, tags, tokens and feedback that are older than some days."""
+    keep_days = runtime.settings.fold_days_min
+    return _upkeep(runtime, app_id).fold_snapshots(app_id, keep_days=keep_days)
+
+
+def vacuum(runtime: Runtime, app_id: str) -> UpkeepReport:
+    """Delete files that no table refers to and no running export may read."""
+    return _upkeep(runtime, app_id).vacuum(app_id, days_min=runtime.settings.vacuum_days_min)
+
+
+def retain(runtime: Runtime, app_id: str, days: int) -> UpkeepReport:
+    """Take the days of an app's history out that are older than some days."""
+    return _upkeep(runtime, app_id).retain(app_id, days=days)
+
+
+def erase_device(runtime: Runtime, app_id: str, device_id: str) -> UpkeepReport:
+    """Take every row of a device out of an app's tables, and out of its inbox first."""
+    upkeep = _upkeep(runtime, app_id)
+    runtime.flush.flush(app_id)
+    return upkeep.erase(app_id, guid(device_id, "device"))
+
+
+def _upkeep(runtime: Runtime, app_id: str) -> Upkeep:
+    runtime.apps.get(app_id)
+    return Upkeep(runtime.inbox, runtime.tasks, runtime.lake, clock=runtime.clock)

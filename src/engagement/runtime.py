@@ -61,13 +61,15 @@ class Runtime:
     clock: Callable[[], datetime]
     """Now, in UTC."""
 
-    def destination(self, container_url: str) -> Destination:
-        """The destination of a container URL.
+    def destination(self, container_url: str, *, permission: str = "w") -> Destination:
+        """The destination of a container URL whose credential has a permission.
 
         Raises:
             InvalidContainerError: The URL cannot work or may not be used.
         """
-        url = parse_container_url(container_url, self.policy, now=self.clock())
+        url = parse_container_url(
+            container_url, self.policy, now=self.clock(), permission=permission
+        )
         return open_destination(url, self.policy)
 
     def submit(self, task_id: str) -> None:

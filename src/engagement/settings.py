@@ -60,6 +60,11 @@ class Settings:
     batch_dedup_days: int = _setting(
         7, "ENGAGEMENT_BATCH_DEDUP_DAYS", "Days during which a batch id is accepted once."
     )
+    fold_days_min: int = _setting(
+        7,
+        "ENGAGEMENT_FOLD_DAYS",
+        "Days for which a snapshot as of a past instant stays exact when changes are folded.",
+    )
     vacuum_days_min: int = _setting(
         7, "ENGAGEMENT_VACUUM_DAYS", "Days that files no longer referenced are kept at least."
     )

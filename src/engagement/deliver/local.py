@@ -1,0 +1,136 @@
+"""This module delivers into a local folder: whole, durable, and never outside of it."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from engagement.exceptions import DestinationError, ErrorCode, TransientDestinationError
+
+READ_BYTES = 8 * 1024 * 1024
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_CODES = {
+    "ENOSPC": ErrorCode.INSUFFICIENT_QUOTA,
+    "EDQUOT": ErrorCode.INSUFFICIENT_QUOTA,
+    "EACCES": ErrorCode.SAS_PERMISSION_MISSING,
+    "EPERM": ErrorCode.SAS_PERMISSION_MISSING,
+    "EROFS": ErrorCode.SAS_PERMISSION_MISSING,
+    "ENOENT": ErrorCode.CONTAINER_NOT_FOUND,
+    "ELOOP": ErrorCode.EGRESS_DENIED,
+    "ENOTDIR": ErrorCode.EGRESS_DENIED,
+    "EISDIR": ErrorCode.BLOB_IMMUTABLE,
+    "ENAMETOOLONG": ErrorCode.LIMIT_EXCEEDED,
+}
+_TRANSIENT = {"EIO", "EAGAIN", "EINTR", "EBUSY", "ENOSPC", "EDQUOT"}
+
+
+class LocalDestination:
+    """A folder. Every path is walked without following symbolic links.
+
+    Object-store libraries follow links out of the folder and never fsync, so this is our own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def check(self) -> None:
+        """Return only if an object can be written now."""
+        key = f".check-{secrets.token_hex(8)}"
+        self.put(key, [])
+        self.delete(key)
+
+    def put(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Return only when the object is on disk: written aside, fsynced, renamed, fsynced."""
+        with _translated(key), self._parent(key, create=True) as (parent, name):
+            temporary = f".{name}.{secrets.token_hex(8)}"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            descriptor = os.open(temporary, flags, 0o644, dir_fd=parent)
+            try:
+                with os.fdopen(descriptor, "wb", buffering=0) as file:
+                    for chunk in chunks:
+                        _write_all(file.fileno(), chunk)
+                    os.fsync(file.fileno())
+                os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=parent)
+                raise
+            os.fsync(parent)
+
+    def get(self, key: str) -> Iterator[bytes]:
+        """The object's bytes, in order."""
+        with _translated(key), self._parent(key, create=False) as (parent, name):
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=parent)
+            with os.fdopen(descriptor, "rb", buffering=0) as file:
+                while data := file.read(READ_BYTES):
+                    yield data
+
+    def list_keys(self, prefix: str) -> list[str]:
+        """The keys below a prefix, sorted."""
+        found = []
+        for folder, _, names in os.walk(self._folder):
+            below = Path(folder).relative_to(self._folder)
+            found += [str(below / name) for name in names]
+        return sorted(key for key in found if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        """Return only when no object has this key."""
+        with (
+            _translated(key),
+            suppress(FileNotFoundError),
+            self._parent(key, create=False) as (parent, name),
+        ):
+            os.unlink(name, dir_fd=parent)
+            os.fsync(parent)
+
+    @contextmanager
+    def _parent(self, key: str, *, create: bool) -> Iterator[tuple[int, str]]:
+        """The open folder of a key, reached name by name from the root, and the last name."""
+        *folders, name = [*self._folder.parts[1:], *key.split("/")]
+        if any(one in {"", ".", ".."} for one in (*folders, name)):
+            raise DestinationError(
+                f"An object key must be plain names between slashes, got {key!r}.",
+                code=ErrorCode.EGRESS_DENIED,
+            )
+        current = os.open("/", _FOLDER)
+        try:
+            for one in folders:
+                deeper = _open_folder(current, one, create=create)
+                os.close(current)
+                current = deeper
+            yield current, name
+        finally:
+            os.close(current)
+
+
+def _open_folder(parent: int, name: str, *, create: bool) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=parent)
+    except FileNotFoundError:
+        if not create:
+            raise
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o755, dir_fd=parent)
+        os.fsync(parent)
+    return os.open(name, _FOLDER, dir_fd=parent)
+
+
+def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
+    left = memoryview(chunk)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "unknown")
+        kind = TransientDestinationError if name in _TRANSIENT else DestinationError
+        raise kind(
+            f"The folder refused {key!r}: {error.strerror} ({name}).",
+            code=_CODES.get(name, ErrorCode.DESTINATION_UNAVAILABLE),
+        ) from error

@@ -1,0 +1,148 @@
+"""This module names an export's objects and writes the manifest that says it is complete."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from engagement.exceptions import VerificationError
+from engagement.model.exports import Compression, ExportFormat, ExportType, Receipt
+
+MANIFEST_FORMAT = 1
+_ENDINGS = {Compression.NONE: "", Compression.GZIP: ".gz", Compression.ZSTD: ".zst"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What an export delivered. It depends on nothing but that, so a re-run gives equal bytes."""
+
+    task_id: str
+    """The export task."""
+    app_id: str
+    """The app whose records it holds."""
+    export_type: ExportType
+    """What was delivered."""
+    export_format: ExportFormat
+    """How rows are written."""
+    compression: Compression
+    """How parts are compressed."""
+    selection: dict[str, Any]
+    """What was asked for: range, instant, campaigns and options."""
+    tables: dict[str, int]
+    """The pinned version of every table that was read."""
+    fields: tuple[tuple[str, str], ...]
+    """Name and type of every field of a record."""
+    parts: tuple[Receipt, ...]
+    """What was delivered; names are relative to the manifest."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.bytes for part in self.parts)
+
+
+def folder(export_type: ExportType, task_id: str) -> str:
+    """The folder of an export's objects, below the destination's own prefix."""
+    return f"{export_type.value}/{task_id}"
+
+
+def part_name(
+    in_folder: str, index: int, export_format: ExportFormat, compression: Compression
+) -> str:
+    """The object key of a part; it depends on the plan alone, so a repeat overwrites itself.
+
+    Parquet is compressed inside, so its names do not change with the compression.
+    """
+    ending = "" if export_format is ExportFormat.PARQUET else _ENDINGS[compression]
+    return f"{in_folder}/part-{index:05d}.{export_format.extension}{ending}"
+
+
+def manifest_name(in_folder: str) -> str:
+    """The object key of the manifest."""
+    return f"{in_folder}/manifest.json"
+
+
+def render_manifest(manifest: Manifest) -> bytes:
+    """The manifest as JSON; `parse_manifest` gives back an equal one."""
+    content = {
+        "manifestFormat": MANIFEST_FORMAT,
+        "taskId": manifest.task_id,
+        "appId": manifest.app_id,
+        "exportType": manifest.export_type.value,
+        "exportFormat": manifest.export_format.value,
+        "compression": manifest.compression.value,
+        "selection": manifest.selection,
+        "tables": manifest.tables,
+        "fields": [{"name": name, "type": kind} for name, kind in manifest.fields],
+        "totals": {
+            "parts": len(manifest.parts),
+            "rows": manifest.rows,
+            "bytes": manifest.bytes,
+        },
+        "parts": [
+            {
+                "name": part.name,
+                "rows": part.rows,
+                "bytes": part.bytes,
+                "sha256": part.sha256,
+                "firstAt": part.first_at and part.first_at.isoformat(),
+                "lastAt": part.last_at and part.last_at.isoformat(),
+            }
+            for part in manifest.parts
+        ],
+    }
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The manifest that the bytes say.
+
+    Raises:
+        VerificationError: They are not a manifest, or its totals are not those of its parts.
+    """
+    try:
+        manifest, totals = _manifest(json.loads(data))
+    except (KeyError, TypeError, ValueError) as error:
+        raise VerificationError(
+            f"The manifest must be of format {MANIFEST_FORMAT}, but it cannot be read: "
+            f"{type(error).__name__} {error}."
+        ) from error
+    got = {"parts": len(manifest.parts), "rows": manifest.rows, "bytes": manifest.bytes}
+    if totals != got:
+        raise VerificationError(f"The manifest's totals must be {got} as its parts, got {totals}.")
+    return manifest
+
+
+def _manifest(content: dict[str, Any]) -> tuple[Manifest, dict[str, int]]:
+    if content["manifestFormat"] != MANIFEST_FORMAT:
+        raise ValueError(f"manifestFormat is {content['manifestFormat']!r}")
+    manifest = Manifest(
+        task_id=content["taskId"],
+        app_id=content["appId"],
+        export_type=ExportType(content["exportType"]),
+        export_format=ExportFormat(content["exportFormat"]),
+        compression=Compression(content["compression"]),
+        selection=dict(content["selection"]),
+        tables=dict(content["tables"]),
+        fields=tuple((one["name"], one["type"]) for one in content["fields"]),
+        parts=tuple(_part(one) for one in content["parts"]),
+    )
+    return manifest, content["totals"]
+
+
+def _part(content: dict[str, Any]) -> Receipt:
+    first, last = content["firstAt"], content["lastAt"]
+    return Receipt(
+        name=str(content["name"]),
+        rows=int(content["rows"]),
+        rows_read=int(content["rows"]),
+        bytes=int(content["bytes"]),
+        sha256=str(content["sha256"]),
+        first_at=first and datetime.fromisoformat(first),
+        last_at=last and datetime.fromisoformat(last),
+    )

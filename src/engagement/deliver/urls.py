@@ -1,0 +1,358 @@
+"""This module parses container URLs, which are hostile input, and hides the secrets in them."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from engagement.exceptions import ErrorCode, InvalidContainerError
+from engagement.settings import Settings
+
+URL_CHARACTERS_MAX = 8_192
+AZURE_HOST_SUFFIXES = (
+    ".blob.core.windows.net",
+    ".blob.core.chinacloudapi.cn",
+    ".blob.core.usgovcloudapi.net",
+    ".blob.core.cloudapi.de",
+    ".blob.storage.azure.net",
+)
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
+_CONTAINER = re.compile(r"[a-z0-9](-?[a-z0-9]){2,62}|\$root|\$web")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}(-secondary)?")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\<>\"^`{|}]")
+_EXAMPLE = "https://ACCOUNT.blob.core.windows.net/CONTAINER?SAS"
+
+
+class Scheme(StrEnum):
+    """What kind of storage a container URL names."""
+
+    AZURE = "azure"
+    S3 = "s3"
+    GCS = "gs"
+    LOCAL = "file"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationPolicy:
+    """Which containers may be named."""
+
+    local_roots: tuple[Path, ...] = ()
+    """Folders below which `file://` containers may lie."""
+    allow_loopback: bool = False
+    """Development only: http and loopback hosts."""
+    container_hosts: tuple[str, ...] = ()
+    """Further host suffixes, besides those of the clouds."""
+    allow_memory: bool = False
+    """Tests only: `memory://` containers."""
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings, *, allow_memory: bool = False
+    ) -> "DestinationPolicy":
+        """The policy that the operator set."""
+        return cls(
+            local_roots=tuple(root.absolute() for root in settings.local_roots),
+            allow_loopback=settings.allow_loopback_containers,
+            container_hosts=settings.container_hosts,
+            allow_memory=allow_memory,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerUrl:
+    """A container URL that was checked. What connects is built from these parts alone."""
+
+    scheme: Scheme
+    """What kind of storage."""
+    container: str
+    """Container, bucket, or absolute folder."""
+    prefix: str = ""
+    """Object key prefix inside it, without slashes at its ends."""
+    endpoint: str = ""
+    """Scheme, host and port to connect to; empty for the cloud's own."""
+    account: str = ""
+    """Azure: the storage account."""
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    """Credentials by name; never shown."""
+    expires_at: datetime | None = None
+    """Azure: when the SAS ends."""
+
+    @property
+    def redacted(self) -> str:
+        """The container without its credential, fit to be shown."""
+        path = f"{self.container}/{self.prefix}" if self.prefix else self.container
+        if self.scheme is Scheme.LOCAL:
+            return f"file://{path}"
+        if self.scheme is Scheme.AZURE:
+            return f"{self.endpoint}/{path}"
+        return f"{self.scheme.value}://{path}"
+
+    def __str__(self) -> str:
+        return self.redacted
+
+
+def parse_container_url(
+    text: str, policy: DestinationPolicy, *, now: datetime | None = None, permission: str = "w"
+) -> ContainerUrl:
+    """The checked parts of a container URL that may be used and can work.
+
+    Args:
+        text: What the client gave; never part of an error message.
+        policy: What the operator allows.
+        now: The instant at which a SAS must be valid; the present if absent.
+        permission: What a SAS must allow: w to write, r to read.
+
+    Raises:
+        InvalidContainerError: Not so; the code says why, SasExpired for one.
+    """
+    if not 0 < len(text) <= URL_CHARACTERS_MAX or _FORBIDDEN.search(text):
+        raise InvalidContainerError(
+            f"A container URL must have 1 to {URL_CHARACTERS_MAX} printable ASCII characters "
+            f"without spaces, such as {_EXAMPLE}."
+        )
+    try:
+        split = urlsplit(text)
+        port = split.port
+    except ValueError as error:
+        raise InvalidContainerError(f"The container URL must be like {_EXAMPLE}.") from error
+    if split.fragment or "#" in text:
+        raise InvalidContainerError("A container URL must not have a fragment (`#…`), got one.")
+    if "@" in split.netloc:
+        raise InvalidContainerError("A container URL must not have a user or password, got one.")
+    parse = _PARSERS.get(split.scheme.lower())
+    if parse is None:
+        raise InvalidContainerError(
+            f"A container URL must begin with https, s3, gs or file, got {split.scheme[:20]!r}."
+        )
+    return parse(
+        _Given(
+            split=split,
+            port=port,
+            policy=policy,
+            now=now or datetime.now(UTC),
+            permission=permission,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    split: SplitResult = field(repr=False)
+    port: int | None
+    policy: DestinationPolicy
+    now: datetime
+    permission: str
+
+    @property
+    def query(self) -> dict[str, str]:
+        pairs = parse_qsl(self.split.query, keep_blank_values=True)
+        query = dict(pairs)
+        if len(query) != len(pairs):
+            raise InvalidContainerError("A container URL must name each parameter once.")
+        return query
+
+
+def _azure(given: _Given) -> ContainerUrl:
+    host = _checked_host(given)
+    segments = _segments(given.split.path)
+    is_emulated = host in LOOPBACK_HOSTS
+    account = segments.pop(0) if is_emulated and segments else host.split(".", 1)[0]
+    if not segments or not _CONTAINER.fullmatch(segments[0]):
+        raise InvalidContainerError(
+            "A container name must have 3 to 63 lower-case letters, digits and single dashes."
+        )
+    if not is_emulated and not _ACCOUNT.fullmatch(account):
+        raise InvalidContainerError(
+            "A storage account name must have 3 to 24 lower-case letters and digits."
+        )
+    scheme = given.split.scheme.lower()
+    authority = host if given.port is None else f"{host}:{given.port}"
+    return ContainerUrl(
+        scheme=Scheme.AZURE,
+        container=segments[0],
+        prefix="/".join(segments[1:]),
+        endpoint=f"{scheme}://{authority}/{account}" if is_emulated else f"{scheme}://{authority}",
+        account=account,
+        secrets={"sas": given.split.query},
+        expires_at=_checked_sas(given, scheme),
+    )
+
+
+def _checked_host(given: _Given) -> str:
+    host = (given.split.hostname or "").lower()
+    policy = given.policy
+    if policy.allow_loopback and host in LOOPBACK_HOSTS:
+        return host
+    if given.split.scheme.lower() != "https" or given.port not in {None, 443}:
+        raise InvalidContainerError("A container URL must use https on its own port, 443.")
+    if _is_address(host) or not _HOST.fullmatch(host):
+        raise InvalidContainerError(
+            "A container URL must name a host, not an address, in plain letters and digits."
+        )
+    suffixes = [*AZURE_HOST_SUFFIXES, *(f".{one.lstrip('.')}" for one in policy.container_hosts)]
+    if not any(host.endswith(suffix) or host == suffix[1:] for suffix in suffixes):
+        raise InvalidContainerError(
+            f"The host of a container URL must be of a known storage service, got {host[:80]!r}; "
+            "the operator can add one with ENGAGEMENT_CONTAINER_HOSTS.",
+            code=ErrorCode.EGRESS_DENIED,
+        )
+    return host
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return host.replace(".", "").isdigit() or host.startswith("0x")
+    return True
+
+
+def _checked_sas(given: _Given, scheme: str) -> datetime | None:
+    """When the SAS ends, if it can write now."""
+    query = given.query
+    if not query.get("sig"):
+        raise InvalidContainerError(
+            f"A container URL needs a SAS that may write, such as {_EXAMPLE}; got none."
+        )
+    permissions = query.get("sp")
+    if permissions is not None and given.permission not in permissions:
+        raise InvalidContainerError(
+            f"The SAS must have the permission {given.permission}, got {permissions!r}.",
+            code=ErrorCode.SAS_PERMISSION_MISSING,
+        )
+    if query.get("sr") not in {None, "c"}:
+        raise InvalidContainerError(
+            "The SAS must be for a container (sr=c), got one for another kind of resource.",
+            code=ErrorCode.SAS_PERMISSION_MISSING,
+        )
+    if query.get("spr") == "http" or (query.get("spr") == "https" and scheme == "http"):
+        raise InvalidContainerError("The SAS must allow the protocol of the URL.")
+    starts, ends = _instant(query, "st"), _instant(query, "se")
+    if starts is not None and given.now < starts:
+        raise InvalidContainerError(
+            f"The SAS must be valid now, but it starts at {starts.isoformat()}.",
+            code=ErrorCode.SAS_NOT_YET_VALID,
+        )
+    if ends is not None and given.now >= ends:
+        raise InvalidContainerError(
+            f"The SAS must be valid now, but it ended at {ends.isoformat()}.",
+            code=ErrorCode.SAS_EXPIRED,
+        )
+    return ends
+
+
+def _instant(query: dict[str, str], name: str) -> datetime | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidContainerError(
+            f"The SAS parameter {name} must be an ISO 8601 time, such as 2026-01-01T00:00:00Z."
+        ) from error
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _s3(given: _Given) -> ContainerUrl:
+    query = given.query
+    _require(query, ("access_key_id", "secret_access_key", "region"), "s3")
+    allowed = {"access_key_id", "secret_access_key", "session_token", "region", "endpoint"}
+    _refuse_unknown(query, allowed)
+    endpoint = query.get("endpoint", "")
+    if endpoint:
+        split = urlsplit(endpoint)
+        host = _checked_host(replace(given, split=split, port=split.port))
+        endpoint = f"{split.scheme}://{host}" + (f":{split.port}" if split.port else "")
+    names = {"access_key_id", "secret_access_key", "session_token", "region"}
+    return _bucket(given, Scheme.S3, endpoint, {name: query[name] for name in names & query.keys()})
+
+
+def _gcs(given: _Given) -> ContainerUrl:
+    query = given.query
+    _require(query, ("access_token",), "gs")
+    _refuse_unknown(query, {"access_token"})
+    return _bucket(given, Scheme.GCS, "", query)
+
+
+def _bucket(given: _Given, scheme: Scheme, endpoint: str, secrets: dict[str, str]) -> ContainerUrl:
+    bucket = given.split.netloc
+    if not _BUCKET.fullmatch(bucket):
+        raise InvalidContainerError(
+            "A bucket name must have 3 to 63 lower-case letters, digits, dots and dashes."
+        )
+    return ContainerUrl(
+        scheme=scheme,
+        container=bucket,
+        prefix="/".join(_segments(given.split.path)),
+        endpoint=endpoint,
+        secrets=secrets,
+    )
+
+
+def _local(given: _Given) -> ContainerUrl:
+    split, roots = given.split, given.policy.local_roots
+    if split.netloc or split.query:
+        raise InvalidContainerError("A local container must be like file:///absolute/folder.")
+    folder = Path("/", *_segments(split.path))
+    if not any(folder == root or root in folder.parents for root in roots):
+        raise InvalidContainerError(
+            "A local container must lie below a folder that the operator allows with "
+            f"ENGAGEMENT_LOCAL_ROOTS ({len(roots)} allowed), got {folder}.",
+            code=ErrorCode.EGRESS_DENIED,
+        )
+    return ContainerUrl(scheme=Scheme.LOCAL, container=str(folder))
+
+
+def _memory(given: _Given) -> ContainerUrl:
+    if not given.policy.allow_memory:
+        raise InvalidContainerError("Containers in memory are for tests only.")
+    return ContainerUrl(
+        scheme=Scheme.MEMORY,
+        container=given.split.netloc,
+        prefix="/".join(_segments(given.split.path)),
+    )
+
+
+def _segments(path: str) -> list[str]:
+    segments = [unquote(one) for one in path.split("/") if one]
+    if any(one in {".", ".."} or "/" in one or not one.isprintable() for one in segments):
+        raise InvalidContainerError(
+            "The path of a container URL must be plain names, without `.`, `..` or hidden slashes."
+        )
+    return segments
+
+
+def _require(query: dict[str, str], names: tuple[str, ...], scheme: str) -> None:
+    missing = [name for name in names if not query.get(name)]
+    if missing:
+        raise InvalidContainerError(
+            f"A {scheme} container needs {', '.join(names)} as parameters of its URL; the host's "
+            f"own credentials are never used. Missing: {', '.join(missing)}."
+        )
+
+
+def _refuse_unknown(query: dict[str, str], allowed: set[str]) -> None:
+    unknown = sorted(query.keys() - allowed)
+    if unknown:
+        raise InvalidContainerError(
+            f"A container URL may have the parameters {', '.join(sorted(allowed))}, "
+            f"got {len(unknown)} other."
+        )
+
+
+_PARSERS: dict[str, Callable[[_Given], ContainerUrl]] = {
+    "https": _azure,
+    "http": _azure,
+    "s3": _s3,
+    "gs": _gcs,
+    "file": _local,
+    "memory": _memory,
+}

@@ -1,0 +1,95 @@
+"""This module seals container URLs at rest: what the database keeps is useless without the key."""
+
+import base64
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from engagement.exceptions import BadInputError, EngagementError
+from engagement.store.durable import sync_path
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+KEY_ID_BYTES = 8
+
+
+class Vault:
+    """AES-256-GCM with one key; a sealed text opens only in the context it was sealed in."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise BadInputError(f"The vault's key must have {KEY_BYTES} bytes, got {len(key)}.")
+        self._cipher = AESGCM(key)
+        self._key_id = hashlib.sha256(b"key id" + key).digest()[:KEY_ID_BYTES]
+
+    def __repr__(self) -> str:
+        return f"Vault(key_id={self._key_id.hex()})"
+
+    def seal(self, plaintext: str, *, context: str) -> bytes:
+        """The text, encrypted and bound to a context: key id, nonce, ciphertext."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return (
+            self._key_id + nonce + self._cipher.encrypt(nonce, plaintext.encode(), context.encode())
+        )
+
+    def open(self, sealed: bytes, *, context: str) -> str:
+        """The text that was sealed in this context.
+
+        Raises:
+            EngagementError: Another key or context sealed it, or it was altered.
+        """
+        key_id, rest = sealed[:KEY_ID_BYTES], sealed[KEY_ID_BYTES:]
+        if key_id != self._key_id:
+            raise EngagementError(
+                f"The sealed text needs key {key_id.hex()}, got key {self._key_id.hex()}."
+            )
+        try:
+            opened = self._cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], context.encode())
+        except InvalidTag as error:
+            raise EngagementError(
+                "The sealed text must be whole and of this context, but it does not open."
+            ) from error
+        return opened.decode()
+
+
+def load_or_create_key(path: Path) -> bytes:
+    """The key in a file, which is made, for the owner's eyes alone, if it is not there.
+
+    Raises:
+        BadInputError: The file does not hold a key.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        _create(path)
+    try:
+        key = base64.b64decode(path.read_text(encoding="ascii").strip(), validate=True)
+    except ValueError as error:
+        raise BadInputError(f"A key file must hold base64 text, got something else: {path}.") from (
+            error
+        )
+    if len(key) != KEY_BYTES:
+        raise BadInputError(
+            f"A key file must hold {KEY_BYTES} bytes as base64, got {len(key)}: {path}."
+        )
+    return key
+
+
+def _create(path: Path) -> None:
+    """Whole or not at all, and never over a key that another process made meanwhile."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+    sync_path(path.parent)
