@@ -15,11 +15,12 @@ def sample(
     as_json: AsJson = False,
 ) -> None:
     """Print realistic batches as NDJSON, ready for `engagement import -`."""
-    from engagement import operations
+    # Straight from the sample, not through operations, which would load the whole service.
+    from engagement.sample.population import generate
 
     del as_json  # the batches are JSON in any case
     write = sys.stdout.buffer.write
-    for line in operations.generate_sample(devices=devices, days=days, seed=seed):
+    for line in generate(devices=devices, days=days, seed=seed):
         write(line)
         if not line.endswith(b"\n"):
             write(b"\n")
