@@ -46,13 +46,16 @@ class Flush:
         self._limits = limits
         self._clock = clock
         self._reach = reach
+        self._whole: set[str] = set()
+        """Apps whose last round is recorded in this process, so that no table is ahead."""
 
     def flush(self, app_id: str) -> int:
         """Return only when what was accepted before the call is in the lake, for good.
 
         The order makes it exactly once: append under the last position's app transaction, fsync,
         and only then let the batches go from the inbox, in the transaction that records the
-        commits. A repeat after a crash anywhere in between changes nothing twice.
+        commits. A repeat after a crash anywhere in between changes nothing twice: a round that
+        some tables hold already is repeated as it was, without the batches that came later.
 
         Returns:
             How many logs were moved.
@@ -60,10 +63,15 @@ class Flush:
         moved = 0
         with self._lake.lock(app_id, Kind.DEVICE):  # one flush of an app at a time
             newest = self._inbox.newest_position(app_id)
+            held = 0 if app_id in self._whole else self._lake.held_position(app_id)
             while rows := self._inbox.oldest(
                 app_id, logs_max=self._limits.logs_max, position_max=newest
             ):
+                if rows[0].position <= held:
+                    rows = [row for row in rows if row.position <= held]
+                self._whole.discard(app_id)
                 self._flush_round(app_id, rows)
+                self._whole.add(app_id)
                 moved += sum(row.logs for row in rows)
         return moved
 

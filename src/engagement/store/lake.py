@@ -80,6 +80,12 @@ class Lake:
                 self._write(app_id, kind, rows, position)
             return self.seal(app_id, kind)
 
+    def held_position(self, app_id: str) -> int:
+        """The last inbox position that any of an app's tables holds; 0 if none does."""
+        tables = (self._open(app_id, kind) for kind in Kind)
+        held = (table.transaction_version(INBOX_TRANSACTION) for table in tables if table)
+        return max((position or 0 for position in held), default=0)
+
     def replace(
         self, app_id: str, kind: Kind, batches: Iterable[pl.DataFrame], *, day: date | None
     ) -> Commit:
