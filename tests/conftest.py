@@ -1,0 +1,21 @@
+"""This module shares the storage servers among all tests of a process."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from servers import S3, Azurite, running_azurite, running_s3
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """The Azure Blob emulator; tests that need it skip where npm is missing."""
+    with running_azurite() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """Moto's S3."""
+    with running_s3() as server:
+        yield server
