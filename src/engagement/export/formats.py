@@ -4,7 +4,7 @@ The engine computes one string column, and the value buffer of that Arrow column
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ from engagement.model.exports import Compression, ExportFormat
 from engagement.model.records import TIME_COLUMN, Kind
 
 BATCH_ROWS = 65_536
-PARQUET_ROW_GROUP_ROWS = 131_072
+_TEXT, _TIME = "_text", "_time"
 PARQUET_GZIP_LEVEL = 1
 _FORMULA = r"^[\s\u00a0]*[=+\-@\t\r\n\u{FF1D}\u{FF0B}\u{FF0D}\u{FF20}]"
 """Values that a spreadsheet would run; full-width signs count too."""
@@ -46,8 +46,6 @@ class Encoding:
     """Parquet compresses inside; the text formats are compressed after this module."""
     csv_formula_guard: bool = False
     """CSV: puts an apostrophe before values that a spreadsheet would run."""
-    in_order: bool = False
-    """Whether the rows come sorted by device id and time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,46 +64,63 @@ class Chunk:
     """The latest record time inside."""
 
 
-def encode(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
-    """The rows as the bytes of one file; the same rows give the same bytes."""
-    return _ENCODERS[encoding.export_format](rows, encoding)
+def encode(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
+    """The rows as the bytes of one file; the same rows give the same bytes.
+
+    Args:
+        slices: The rows, in slices that fit into memory, one after another.
+        encoding: How they become bytes.
+    """
+    return _ENCODERS[encoding.export_format](slices, encoding)
 
 
-def _encode_ndjson(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
-    yield from _text(rows, encoding, joined([*json_object(encoding.shape.fields), "\n"]))
+def is_gathered(encoding: Encoding) -> bool:
+    """Whether rows must come sorted, so that those of an object follow each other."""
+    return encoding.export_format is ExportFormat.JSON and encoding.shape.gathered is not None
 
 
-def _encode_json(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
-    """One JSON array; records of the same group follow each other inside one object."""
-    shape = encoding.shape
-    if shape.gathered is None:
-        text, skipped, end = joined([",\n", *json_object(shape.fields)]), 1, b"\n]\n"
-    else:
-        rows = rows if encoding.in_order and len(shape.group) == 1 else _gathered(rows, encoding)
-        text, skipped, end = _grouped(shape, shape.gathered)
-    yield Chunk(data=b"[")
-    is_first = True
-    for chunk in _text(rows, encoding, text):
-        # The first row must not close an object or separate itself from one before it.
-        data = memoryview(chunk.data)[skipped:] if is_first else chunk.data
-        is_first = False
-        yield replace(chunk, data=data)
-    yield Chunk(data=b"]\n" if is_first else end)
-
-
-def _gathered(rows: pl.LazyFrame, encoding: Encoding) -> pl.LazyFrame:
+def gathered(rows: pl.LazyFrame, encoding: Encoding) -> pl.LazyFrame:
+    """The rows, sorted so that those of an object follow each other."""
     columns = {field.name: field.column for field in encoding.shape.fields}
     group = sorted({"device_id", *(columns[name] for name in encoding.shape.group)} - {"user_id"})
     last = "key" if encoding.kind is Kind.TAG else "sequence"
     return rows.sort(*group, TIME_COLUMN[encoding.kind], last)
 
 
-def _grouped(shape: Shape, gathered: str) -> tuple[pl.Expr, int, bytes]:
-    """A row's text: it opens its group's object where the group changes, else it goes on in it.
+def _encode_ndjson(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
+    text = joined([*json_object(encoding.shape.fields), "\n"])
+    for frame in _frames(slices, encoding, [text.alias(_TEXT)]):
+        yield _text_chunk(frame)
 
-    Only a comparison with the row before is needed, so a group may have any number of rows.
+
+def _encode_json(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
+    """One JSON array; records of the same group follow each other inside one object."""
+    shape = encoding.shape
+    yield Chunk(data=b"[")
+    if shape.gathered is None:
+        text, skipped, end = joined([",\n", *json_object(shape.fields)]), 1, b"\n]\n"
+        frames = _frames(slices, encoding, [text.alias(_TEXT)])
+    else:
+        frames, skipped, end = _grouped_frames(slices, encoding, shape.gathered)
+    is_first = True
+    for frame in frames:
+        chunk = _text_chunk(frame)
+        # The first row must not close an object or separate itself from one before it.
+        yield replace(chunk, data=memoryview(chunk.data)[skipped:]) if is_first else chunk
+        is_first = False
+    yield Chunk(data=b"]\n" if is_first else end)
+
+
+def _grouped_frames(
+    slices: Iterable[pl.LazyFrame], encoding: Encoding, name: str
+) -> tuple[Iterator[pl.DataFrame], int, bytes]:
+    """Frames of text in which a row opens its group's object where the group changes.
+
+    Only a comparison with the row before is needed, so a group may have any number of rows and
+    may go on in the next slice.
     """
-    is_map = gathered == "tags"
+    shape = encoding.shape
+    is_map = name == "tags"
     opening, closing = ("{", "}}") if is_map else ("[", "]}")
     outer = [field for field in shape.fields if field.name in shape.group]
     outer.sort(key=lambda field: shape.group.index(field.name))
@@ -116,23 +131,34 @@ def _grouped(shape: Shape, gathered: str) -> tuple[pl.Expr, int, bytes]:
         record = [json_string(key.column), ":", *json_value(value)]
     else:
         record = json_object(inner)
-    header = json_object(outer)[:-1]
-    changes = pl.any_horizontal(
-        pl.col(field.column).ne_missing(pl.col(field.column).shift(1)) for field in outer
-    )
-    opened = joined([f"{closing},\n", *header, f',"{gathered}":{opening}'])
-    text = joined([pl.when(changes).then(opened).otherwise(pl.lit(",")), *record])
-    return text, len(closing) + 1, f"{closing}\n]\n".encode()
+    opened = joined([f"{closing},\n", *json_object(outer)[:-1], f',"{name}":{opening}'])
+    keys = [pl.col(field.column) for field in outer]
+
+    def frames() -> Iterator[pl.DataFrame]:
+        before: tuple[object, ...] = (None,) * len(keys)
+        for one in slices:
+            changes = pl.any_horizontal(
+                key.ne_missing(key.shift(1, fill_value=pl.lit(value, dtype=pl.String())))
+                for key, value in zip(keys, before, strict=True)
+            )
+            prefix = pl.when(changes).then(opened).otherwise(pl.lit(","))
+            text = joined([prefix, *record]).alias(_TEXT)
+            marks = [key.alias(f"_key_{place}") for place, key in enumerate(keys)]
+            for frame in _frames([one], encoding, [text, *marks]):
+                before = frame.select(f"_key_{place}" for place in range(len(keys))).row(-1)
+                yield frame
+
+    return frames(), len(closing) + 1, f"{closing}\n]\n".encode()
 
 
-def _encode_csv(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
+def _encode_csv(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
     """RFC 4180 with a header; an empty field is null, a quoted empty one is an empty string."""
     fields = encoding.shape.fields
     columns = [_csv_column(field, guard=encoding.csv_formula_guard) for field in fields]
     yield Chunk(data=(",".join(field.name for field in fields) + "\r\n").encode())
-    for batch in _batches(rows.select(*columns, _time(encoding))):
+    for batch in _frames(slices, encoding, columns):
         out = io.BytesIO()
-        batch.drop("_time").write_csv(out, include_header=False, line_terminator="\r\n")
+        batch.drop(_TIME).write_csv(out, include_header=False, line_terminator="\r\n")
         yield _chunk(out.getbuffer(), batch)
 
 
@@ -148,12 +174,12 @@ def _csv_column(field: Field, *, guard: bool) -> pl.Expr:
     return column.alias(field.name)
 
 
-def _encode_parquet(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
+def _encode_parquet(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
     columns = [_parquet_column(field) for field in encoding.shape.fields]
     sink = _Drained()
     writer: pq.ParquetWriter | None = None
-    for batch in _batches(rows.select(*columns, _time(encoding)), PARQUET_ROW_GROUP_ROWS):
-        table = batch.drop("_time").to_arrow(compat_level=pl.CompatLevel.oldest())
+    for batch in _frames(slices, encoding, columns):
+        table = batch.drop(_TIME).to_arrow(compat_level=pl.CompatLevel.oldest())
         if writer is None:
             codec = encoding.compression.value.upper()
             level = PARQUET_GZIP_LEVEL if encoding.compression is Compression.GZIP else None
@@ -164,7 +190,7 @@ def _encode_parquet(rows: pl.LazyFrame, encoding: Encoding) -> Iterator[Chunk]:
                 compression_level=level,
                 store_schema=False,
             )
-        writer.write_table(table, row_group_size=PARQUET_ROW_GROUP_ROWS)
+        writer.write_table(table)
         yield _chunk(sink.drain(), batch)
     if writer is not None:
         writer.close()
@@ -202,13 +228,20 @@ class _Drained(io.RawIOBase):
         return data
 
 
-def _text(rows: pl.LazyFrame, encoding: Encoding, text: pl.Expr) -> Iterator[Chunk]:
-    for batch in _batches(rows.select(text.alias("_text"), _time(encoding))):
-        column = batch["_text"].to_arrow(compat_level=pl.CompatLevel.oldest())
-        for array in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-            # A row whose text is null would be missing from the bytes, so it does not count.
-            rows_held = len(array) - array.null_count
-            yield replace(_chunk(_value_buffer(array), batch), rows=rows_held, rows_read=len(array))
+def _frames(
+    slices: Iterable[pl.LazyFrame], encoding: Encoding, columns: Sequence[pl.Expr]
+) -> Iterator[pl.DataFrame]:
+    """The computed columns and the record time of each slice, in frames of bounded size."""
+    time = pl.col(TIME_COLUMN[encoding.kind]).alias(_TIME)
+    for rows in slices:
+        yield from rows.select(*columns, time).collect(engine="in-memory").iter_slices(BATCH_ROWS)
+
+
+def _text_chunk(frame: pl.DataFrame) -> Chunk:
+    array = frame[_TEXT].rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    # A row whose text is null would be missing from the bytes, so it does not count.
+    rows_held = len(array) - array.null_count
+    return replace(_chunk(_value_buffer(array), frame), rows=rows_held)
 
 
 def _value_buffer(array: pa.Array) -> memoryview:
@@ -218,20 +251,8 @@ def _value_buffer(array: pa.Array) -> memoryview:
     return memoryview(values)[bounds[array.offset] : bounds[array.offset + len(array)]]
 
 
-def _batches(rows: pl.LazyFrame, batch_rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
-    for batch in rows.collect_batches(
-        chunk_size=batch_rows, maintain_order=True, engine="streaming"
-    ):
-        if batch.height:
-            yield batch
-
-
-def _time(encoding: Encoding) -> pl.Expr:
-    return pl.col(TIME_COLUMN[encoding.kind]).alias("_time")
-
-
 def _chunk(data: bytes | memoryview, batch: pl.DataFrame) -> Chunk:
-    first, last = batch["_time"].min(), batch["_time"].max()
+    first, last = batch[_TIME].min(), batch[_TIME].max()
     return Chunk(
         data=data,
         rows=batch.height,
@@ -241,7 +262,7 @@ def _chunk(data: bytes | memoryview, batch: pl.DataFrame) -> Chunk:
     )
 
 
-_ENCODERS: dict[ExportFormat, Callable[[pl.LazyFrame, Encoding], Iterator[Chunk]]] = {
+_ENCODERS: dict[ExportFormat, Callable[[Iterable[pl.LazyFrame], Encoding], Iterator[Chunk]]] = {
     ExportFormat.JSON: _encode_json,
     ExportFormat.NDJSON: _encode_ndjson,
     ExportFormat.CSV: _encode_csv,

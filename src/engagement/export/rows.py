@@ -1,6 +1,6 @@
 """This module reads the rows of a part: one lazy query for counting and for writing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,8 +11,8 @@ from engagement.export.json_text import joined, json_string
 from engagement.export.plan import Part
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType, ExportType, TimeRange
 from engagement.model.records import TIME_COLUMN, Kind
-from engagement.store.folds import fold
-from engagement.store.lake import Lake
+from engagement.store.folds import FOLD_KEYS, fold
+from engagement.store.lake import Lake, in_devices
 from engagement.store.schemas import file_schema, sort_columns
 
 ONE_DAY = timedelta(days=1)
@@ -54,6 +54,25 @@ def part_rows(lake: Lake, selection: Selection, part: Part) -> pl.LazyFrame:
     return _SNAPSHOTS[kind](changes, selection, others)
 
 
+def part_slices(lake: Lake, selection: Selection, part: Part) -> Iterator[pl.LazyFrame]:
+    """The rows of `part_rows` in the order of the files, in slices that fit into memory.
+
+    What has to be folded comes as one slice; its memory is bounded by the rows of the part.
+    """
+    kind = selection.export_type.kind
+    if kind in FOLD_KEYS:
+        yield part_rows(lake, selection, part)
+        return
+    for rows in lake.slices(
+        selection.app_id,
+        kind,
+        part.files.get(kind, ()),
+        device_from=part.device_from,
+        device_to=part.device_to,
+    ):
+        yield _in_range(rows, kind, selection.time_range)
+
+
 def campaigns_in_window(
     lake: Lake, selection: Selection, paths: Mapping[Kind, tuple[str, ...]]
 ) -> tuple[int, ...]:
@@ -73,10 +92,7 @@ def _changes(lake: Lake, selection: Selection, part: Part, kind: Kind) -> pl.Laz
     if not paths:
         return pl.LazyFrame(schema=file_schema(kind))
     rows = lake.scan(selection.app_id, kind, paths)
-    if part.device_from is not None:
-        rows = rows.filter(pl.col("device_id") >= part.device_from)
-    if part.device_to is not None:
-        rows = rows.filter(pl.col("device_id") < part.device_to)
+    rows = in_devices(rows, part.device_from, part.device_to)
     if selection.as_of is not None:
         rows = rows.filter(pl.col("received_at") <= selection.as_of)
     return rows

@@ -9,14 +9,15 @@ from datetime import UTC, datetime
 from engagement.deliver.destination import Destination
 from engagement.deliver.manifest import manifest_name, part_name
 from engagement.exceptions import CancelledError, ErrorCode, IncompleteExportError
+from engagement.export.ahead import ahead
 from engagement.export.compress import compress
 from engagement.export.fields import shape_of
-from engagement.export.formats import Chunk, Encoding, encode
+from engagement.export.formats import Chunk, Encoding, encode, gathered, is_gathered
 from engagement.export.freeze import make_plan
 from engagement.export.plan import Part, Plan, decode_plan, encode_plan
 from engagement.export.report import manifest_of
 from engagement.export.requests import decode_request, selection_of
-from engagement.export.rows import part_rows
+from engagement.export.rows import part_rows, part_slices
 from engagement.model.exports import (
     Compression,
     ExportFormat,
@@ -101,7 +102,7 @@ class ExportSteps:
         folder = self._tasks.get(task_id, now=self._tools.clock()).folder
         name = part_name(folder, index, request.export_format, request.compression)
         meter = _Meter()
-        chunks = encode_part(self._tools.lake, request, plan, plan.parts[index])
+        chunks = ahead(encode_part(self._tools.lake, request, plan, plan.parts[index]))
         data = compress(meter.count_rows(chunks), _outer_compression(request))
         destination = self._tools.open_destination(request.container_url)
         destination.put(name, self._watched(task_id, meter.count_bytes(data)))
@@ -173,9 +174,14 @@ def encode_part(lake: Lake, request: ExportRequest, plan: Plan, part: Part) -> I
         export_format=request.export_format,
         compression=request.compression,
         csv_formula_guard=request.csv_formula_guard,
-        in_order=part.in_order,
     )
-    return encode(part_rows(lake, selection_of(request, plan.campaign_ids), part), encoding)
+    selection = selection_of(request, plan.campaign_ids)
+    is_sorted = part.in_order and len(encoding.shape.group) == 1
+    if is_gathered(encoding) and not is_sorted:
+        slices = iter([gathered(part_rows(lake, selection, part), encoding)])
+    else:
+        slices = part_slices(lake, selection, part)
+    return encode(slices, encoding)
 
 
 def part_receipt(

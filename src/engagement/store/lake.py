@@ -2,13 +2,14 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import (
     CommitProperties,
     DeltaTable,
@@ -25,7 +26,7 @@ from engagement.store.durable import sync_commit, sync_tree_root
 from engagement.store.queries.inbox import Commit
 from engagement.store.schemas import file_schema, sort_columns, table_schema
 
-ROW_GROUP_ROWS = 131_072
+ROW_GROUP_ROWS = 65_536
 FILE_BYTES_TARGET = 256 * 1024 * 1024
 INBOX_TRANSACTION = "inbox"
 """Delta app transaction under which a table remembers the last inbox position it holds."""
@@ -227,6 +228,46 @@ class Lake:
             glob=False,
         )
 
+    def slices(
+        self,
+        app_id: str,
+        kind: Kind,
+        paths: Sequence[str],
+        *,
+        device_from: str | None,
+        device_to: str | None,
+    ) -> Iterator[pl.LazyFrame]:
+        """The rows of a range of device ids, a row group at a time, in the order of the files.
+
+        Polars reads far ahead of a slow consumer, so one query over all files would hold a whole
+        part in memory; a query a row group cannot.
+        """
+        schema = file_schema(kind)
+        for path in paths:
+            file = f"{self._path(app_id, kind)}/{path}"
+            for offset, rows in self._row_groups(file, device_from, device_to):
+                whole = self.scan(app_id, kind, [path]).select(schema.keys())
+                yield in_devices(whole.slice(offset, rows), device_from, device_to)
+
+    def _row_groups(
+        self, file: str, device_from: str | None, device_to: str | None
+    ) -> Iterator[tuple[int, int | None]]:
+        """Offset and rows of the row groups that may hold device ids of the range."""
+        if self._local is None:
+            yield 0, None
+            return
+        metadata = pq.read_metadata(file)
+        column = metadata.schema.names.index("device_id")
+        offset = 0
+        for index in range(metadata.num_row_groups):
+            group = metadata.row_group(index)
+            known = group.column(column).statistics
+            above = device_from is None or known is None or known.max >= device_from
+            below = device_to is None or known is None or known.min < device_to
+            if above and below:
+                yield offset, group.num_rows
+            offset += group.num_rows
+
     def _write(self, app_id: str, kind: Kind, rows: pl.DataFrame, position: int) -> None:
         statistics = ",".join(("device_id", TIME_COLUMN[kind]))
         write_deltalake(
@@ -305,6 +346,15 @@ def _stream(batches: Iterable[pl.DataFrame], kind: Kind) -> pa.RecordBatchReader
 
 
 _COMPATIBLE = pl.CompatLevel.oldest()
+
+
+def in_devices(rows: pl.LazyFrame, device_from: str | None, device_to: str | None) -> pl.LazyFrame:
+    """The rows from a device id on, and below another; None means no bound."""
+    if device_from is not None:
+        rows = rows.filter(pl.col("device_id") >= device_from)
+    if device_to is not None:
+        rows = rows.filter(pl.col("device_id") < device_to)
+    return rows
 
 
 def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:

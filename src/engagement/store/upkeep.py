@@ -9,7 +9,7 @@ import polars as pl
 
 from engagement.model.records import Kind
 from engagement.store.folds import FOLD_KEYS, fold
-from engagement.store.lake import FILE_BYTES_TARGET, DataFile, Lake, in_order
+from engagement.store.lake import FILE_BYTES_TARGET, DataFile, Lake, in_devices, in_order
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.ranges import device_boundaries
@@ -179,11 +179,8 @@ class Upkeep:
         rows = self._lake.scan(app_id, kind, [file.path for file in files])
         count = -(-sum(file.rows for file in files) // REWRITE_ROWS)
         boundaries = device_boundaries(files, count)
-        device = pl.col("device_id")
         for low, high in zip([None, *boundaries], [*boundaries, None], strict=True):
-            part = rows if low is None else rows.filter(device >= low)
-            part = part if high is None else part.filter(device < high)
-            yield in_order(change(kind, part), kind)
+            yield in_order(change(kind, in_devices(rows, low, high)), kind)
 
 
 def _is_scattered(files: list[DataFile]) -> bool:
