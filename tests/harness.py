@@ -34,6 +34,7 @@ from engagement.store.schemas import file_schema, sort_columns
 from engagement.store.state import open_state
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+APP_ID = "a" * 32
 DAY = date(2026, 2, 20)
 DEVICES = tuple(f"{number:x}" * 32 for number in range(1, 9))
 CONTAINER = "memory://container"
