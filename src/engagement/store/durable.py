@@ -28,11 +28,11 @@ def sync_commit(table: Path, commit_file: Path) -> None:
 
 
 def sync_tree_root(root: Path, table: Path) -> None:
-    """Return only when the folders from the lake's root down to a table are on disk."""
-    folder = table
-    while folder != root.parent:
+    """Return only when a table's folder and those above it, the lake's root too, are on disk."""
+    for folder in (table, *table.parents):
         sync_path(folder)
-        folder = folder.parent
+        if folder == root.parent:  # it holds the name of the root
+            break
 
 
 def sync_path(path: Path) -> None:

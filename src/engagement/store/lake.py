@@ -63,6 +63,8 @@ class Lake:
         self._local = Path(self._root) if "://" not in self._root else None
         self._locks: dict[tuple[str, Kind], threading.RLock] = {}
         self._guard = threading.Lock()
+        self._sealed: dict[tuple[str, Kind], int] = {}
+        """The version of each table up to which all commits are on disk."""
 
     def lock(self, app_id: str, kind: Kind) -> threading.RLock:
         """The lock that whoever commits to this table holds."""
@@ -120,21 +122,27 @@ class Lake:
             table = self._open(app_id, kind)
             if table is None:
                 return 0
+            self.seal(app_id, kind)
             deleted = table.vacuum(
                 retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False
             )
+            self.seal(app_id, kind)  # delta-rs writes commits that say it vacuumed
             return len(deleted)
 
     def seal(self, app_id: str, kind: Kind) -> Commit:
-        """Return only when the newest commit is on disk; what it is."""
+        """Return only when the newest commit, and those that it builds on, are on disk."""
         table = self._require(app_id, kind)
         version = table.version()
         rows_total = _rows_total(table)
         if self._local is None:
             return Commit(kind=kind, version=version, rows_total=rows_total, sha256="")
+        table_folder = self._local / app_id / kind.value
+        first = self._sealed.get((app_id, kind), version - 1) + 1
+        for one in range(first, version + 1):
+            sync_commit(table_folder, self._commit_file(app_id, kind, one))
+        sync_tree_root(self._local, table_folder)
+        self._sealed[app_id, kind] = version
         file = self._commit_file(app_id, kind, version)
-        sync_commit(self._local / app_id / kind.value, file)
-        sync_tree_root(self._local, self._local / app_id / kind.value)
         return Commit(
             kind=kind, version=version, rows_total=rows_total, sha256=_sha256(file.read_bytes())
         )
@@ -175,6 +183,7 @@ class Lake:
                 (log / "_last_checkpoint").unlink(missing_ok=True)
         if recorded is not None:
             self._check(app_id, kind, recorded)
+        self._sealed[app_id, kind] = newest
         return [file.name for file in moved]
 
     def _check(self, app_id: str, kind: Kind, recorded: Commit) -> None:
@@ -317,7 +326,7 @@ class Lake:
                 )
                 for row in actions.iter_rows(named=True)
             ),
-            key=lambda file: (file.day or date.min, file.device_min, file.path),
+            key=_file_order,
         )
 
     def _path(self, app_id: str, kind: Kind) -> str:
@@ -362,6 +371,12 @@ def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     if kind.is_historical:
         rows = rows.with_columns(pl.col(TIME_COLUMN[kind]).dt.date().alias("date"))
     return rows.sort(sort_columns(kind))
+
+
+def _file_order(file: DataFile) -> tuple[object, ...]:
+    """By what a file holds; by its name, which is random, only where all else is equal."""
+    span = (file.device_min, file.device_max, file.time_min, file.time_max)
+    return (file.day or date.min, *span, file.rows, file.bytes, file.path)
 
 
 def _rows_total(table: DeltaTable) -> int:
