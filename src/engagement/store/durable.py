@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+_PARQUET_MAGIC = b"PAR1"
+
 
 def sync_commit(table: Path, commit_file: Path) -> None:
     """Return only when a commit, the files it adds and the folders that name them are on disk.
@@ -42,3 +44,18 @@ def sync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def parquet_bytes(path: Path) -> int | None:
+    """The size of a Parquet file; None if it is missing or does not begin and end as one.
+
+    A power loss may leave a file with its size but without its content.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_PARQUET_MAGIC))
+            file.seek(-len(_PARQUET_MAGIC), os.SEEK_END)
+            is_parquet = head == file.read() == _PARQUET_MAGIC
+            return file.tell() if is_parquet else None
+    except OSError:
+        return None

@@ -22,7 +22,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.records import TIME_COLUMN, Kind
-from engagement.store.durable import sync_commit, sync_tree_root
+from engagement.store.durable import parquet_bytes, sync_commit, sync_tree_root
 from engagement.store.queries.inbox import Commit
 from engagement.store.schemas import file_schema, sort_columns, table_schema
 
@@ -214,9 +214,9 @@ class Lake:
             return
         for file in files:
             path = self._local / app_id / kind.value / file.path
-            size = path.stat().st_size if path.exists() else None
+            size = parquet_bytes(path)
             if size != file.bytes:
-                got = "none" if size is None else f"{size} bytes"
+                got = "no Parquet file" if size is None else f"{size} bytes"
                 raise LakeDamagedError(
                     f"A data file of the lake must have {file.bytes} bytes, got {got}: {path}."
                 )
