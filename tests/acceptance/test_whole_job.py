@@ -7,8 +7,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from real_input import ExpectedRecord, real_batches
-from servers import Azurite
 
 from engagement import operations
 from engagement.model.exports import (
@@ -24,6 +22,8 @@ from engagement.model.exports import (
 from engagement.model.records import Kind
 from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings
+from real_input import ExpectedRecord, real_batches
+from servers import Azurite
 
 SHARED = Path(__file__).parents[3] / "shared"
 SECONDS_MAX = 60
