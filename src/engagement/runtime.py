@@ -33,6 +33,8 @@ APPLICATION_VERSION = "export-1"
 EXECUTOR_ID = "embedded"
 EXPORTS_CONCURRENT_MAX = 16
 QUEUE_POLL_SECONDS = 0.05
+IDLE_POLL_SECONDS = 0.2
+"""How often DBOS's other threads look around; stopping waits for each of them."""
 STOP_SECONDS_MAX = 5
 
 
@@ -177,7 +179,9 @@ def _working(runtime: Runtime, reach: Reach) -> Iterator[None]:
         _reconcile(runtime, steps)
         yield
     finally:
-        DBOS.destroy(workflow_completion_timeout_sec=STOP_SECONDS_MAX)
+        # DBOS waits in whole seconds even if there is nothing to wait for.
+        seconds = STOP_SECONDS_MAX if runtime.tasks.unfinished() else 0
+        DBOS.destroy(workflow_completion_timeout_sec=seconds)
 
 
 def _reconcile(runtime: Runtime, steps: ExportSteps) -> None:
@@ -225,6 +229,8 @@ def _dbos_config(settings: Settings) -> DBOSConfig:
         serializer=DBOSPortableJSONSerializer(),
         log_level="ERROR",
         console_log_level="ERROR",
+        notification_listener_polling_interval_sec=IDLE_POLL_SECONDS,
+        scheduler_polling_interval_sec=IDLE_POLL_SECONDS,
     )
 
 
