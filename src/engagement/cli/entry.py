@@ -85,10 +85,9 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_BAD_INPUT
     except (KeyboardInterrupt, Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Without this the interpreter complains once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OUTPUT_CLOSED
+    except (BrokenPipeError, SystemExit) as error:
+        # Typer leaves by SystemExit where it met the broken pipe itself.
+        return _output_closed(error)
     except Exception as error:  # noqa: BLE001 - the edge: a person gets a line, never a trace
         print_error(
             ErrorCode.INTERNAL_RETRIES_EXHAUSTED,
@@ -107,6 +106,15 @@ def exit_status(error: EngagementError) -> int:
     # the SAS has expired, a permission is missing, the container is not there.
     refused = isinstance(error, DestinationError) and not isinstance(error, Retryable)
     return EXIT_BAD_INPUT if refused or isinstance(error, BadInputError) else EXIT_FAILURE
+
+
+def _output_closed(error: BaseException) -> int:
+    """The status when the reader of the output went away, as `| head` does."""
+    if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+        return error.code if isinstance(error.code, int) else EXIT_FAILURE
+    # Without this the interpreter complains once more when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
+    return EXIT_OUTPUT_CLOSED
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

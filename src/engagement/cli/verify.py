@@ -1,5 +1,6 @@
 """This module holds the command that verifies a delivered export."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,8 @@ from engagement.settings import Settings
 
 FOLDER_SEGMENTS = 2
 """An export's folder is its type and its task id."""
+
+_TASK_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def verify(
@@ -65,7 +68,7 @@ def split_location(location: str) -> tuple[str, str]:
     """
     url = urlsplit(location)
     segments = url.path.removesuffix("/manifest.json").rstrip("/").split("/")
-    if len(segments) <= FOLDER_SEGMENTS:
+    if len(segments) <= FOLDER_SEGMENTS or not _TASK_ID.fullmatch(segments[-1]):
         raise BadInputError(
             "The location must be a container URL followed by TYPE/TASK_ID, "
             f"got the path {url.path!r}."

@@ -1,0 +1,166 @@
+"""This module fails when something that users meet is missing from its page."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from engagement.cli.entry import app
+from engagement.exceptions import ErrorCode
+from engagement.model.exports import (
+    CampaignType,
+    Compression,
+    ExportFormat,
+    ExportState,
+    ExportType,
+)
+from engagement.model.records import Kind
+from engagement.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+GLOSSARY_TERMS = (
+    "app", "record", "batch", "inbox", "flush", "lake", "export task", "plan", "part", "receipt",
+    "manifest", "destination", "container URL", "workflow", "retryable", "runtime", "operation",
+)  # fmt: skip
+
+
+def _page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def _section(page: str, heading: str) -> str:
+    """The text under a heading, up to the next of any level; empty if there is none."""
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", page, re.DOTALL | re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Every command that does something, with the words that call it."""
+    for name, one in getattr(command, "commands", {}).items():
+        yield from _commands(one, (*path, name))
+    if not hasattr(command, "commands"):
+        yield " ".join(path), command
+
+
+COMMANDS = dict(_commands(typer.main.get_command(app), ("engagement",)))
+
+
+def _options(command: Any) -> list[str]:
+    return [
+        option
+        for parameter in command.params
+        if parameter.param_type_name == "option"
+        for option in parameter.opts
+        if option.startswith("--")
+    ]
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    page = _page("reference/settings.md")
+
+    missing = [
+        one.name
+        for one in fields(Settings)
+        if not re.search(
+            rf"^\| `{one.metadata['environment']}` \| `{one.name}` \|", page, re.MULTILINE
+        )
+    ]
+    other = [
+        one.name
+        for one in fields(Settings)
+        if type(one.default) is int and not re.search(rf"`{one.name}` \| `{one.default}` \|", page)
+    ]
+
+    assert missing == []
+    assert other == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_documented_with_its_options(command: str) -> None:
+    section = _section(_page("reference/command-line.md"), command)
+
+    missing = [one for one in _options(COMMANDS[command]) if f"`{one}" not in section]
+
+    assert section
+    assert missing == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_speaks_json_and_explains_itself(command: str) -> None:
+    assert "--json" in _options(COMMANDS[command])
+    assert len(COMMANDS[command].help or "") > 20
+
+
+def test_no_command_is_documented_that_does_not_exist() -> None:
+    headings = re.findall(r"^## (engagement .+)$", _page("reference/command-line.md"), re.MULTILINE)
+
+    assert sorted(headings) == sorted(COMMANDS)
+
+
+def test_every_error_code_is_documented() -> None:
+    page = _page("reference/errors.md")
+
+    assert [one.value for one in ErrorCode if f"`{one.value}`" not in page] == []
+
+
+def test_every_kind_and_export_type_is_in_the_glossary() -> None:
+    section = _section(_page("glossary.md"), "Kinds of record and their exports")
+
+    missing = [
+        kind.value for kind in Kind if not re.search(rf"^\| {kind.value} \|", section, re.MULTILINE)
+    ]
+    missing += [one.value for one in ExportType if f"| {one.value} |" not in section]
+
+    assert missing == []
+
+
+def test_every_state_is_in_the_glossary() -> None:
+    section = _section(_page("glossary.md"), "States of an export task")
+
+    assert [one.value for one in ExportState if one.value not in section] == []
+
+
+@pytest.mark.parametrize("term", GLOSSARY_TERMS)
+def test_the_glossary_explains(term: str) -> None:
+    assert f"\n| {term} | " in _section(_page("glossary.md"), "Terms")
+
+
+def test_every_choice_of_an_export_is_on_the_command_line_page() -> None:
+    section = _section(_page("reference/command-line.md"), "engagement export create")
+    choices = (*ExportType, *ExportFormat, *Compression, *CampaignType)
+
+    assert [one.value for one in choices if one.value not in section] == []
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+
+    dead = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+
+    assert dead == []
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    reached: set[Path] = set()
+    waiting = [DOCS / "index.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or not page.is_file():
+            continue
+        reached.add(page)
+        links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text(encoding="utf-8"))
+        waiting += [(page.parent / one).resolve() for one in links]
+
+    lost = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if page not in reached]
+
+    assert lost == []
