@@ -136,25 +136,29 @@ def _joined(path: Path) -> list[str]:
     return [re.sub(r"\s+", " ", line).strip() for line in text.splitlines() if line.strip()]
 
 
-def test_no_lock_file_names_where_packages_came_from() -> None:
+def test_nothing_pinned_names_where_it_came_from() -> None:
     requirements = [*(ROOT / "requirements").glob("*.txt"), *(ROOT / "requirements").glob("*.in")]
-    lock = ROOT / "package-lock.json"
 
-    addressed = [path.name for path in requirements if "://" in _text(path)]
-    resolved = '"resolved"' in _text(lock) if lock.is_file() else False
+    addressed = [_named(path) for path in requirements if "://" in _text(path)]
+    addressed += [_named(path) for path in _node_locks() if '"resolved"' in _text(path)]
 
     assert addressed == []
-    assert not resolved
 
 
-def test_every_package_of_the_node_lock_has_its_integrity() -> None:
-    lock = ROOT / "package-lock.json"
-    if not lock.is_file():
-        pytest.skip("There is no package-lock.json.")
+def test_every_node_package_is_pinned_by_its_integrity() -> None:
+    loose = [
+        f"{_named(path)}: {name}"
+        for path in _node_locks()
+        for name, package in json.loads(_text(path))["packages"].items()
+        if name and "integrity" not in package
+    ]
 
-    packages = json.loads(_text(lock))["packages"]
+    assert _node_locks()
+    assert loose == []
 
-    assert [name for name, one in packages.items() if name and "integrity" not in one] == []
+
+def _node_locks() -> list[Path]:
+    return [path for path in _tracked() if path.name == "package-lock.json"]
 
 
 def test_every_name_of_the_package_is_typed() -> None:
