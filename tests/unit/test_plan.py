@@ -6,7 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.export.plan import Part, Plan, decode_plan, encode_plan, plan_parts
+from engagement.export.plan import (
+    PART_SOURCE_BYTES_MAX,
+    Part,
+    Plan,
+    decode_plan,
+    encode_plan,
+    plan_parts,
+)
 from engagement.model.exports import ExportType, TimeRange
 from engagement.model.records import Kind
 from engagement.store.lake import DataFile
@@ -26,7 +33,7 @@ def data_files(draw: st.DrawFn, day: st.SearchStrategy[date | None]) -> DataFile
     midnight = datetime.combine(on or FIRST_DAY, datetime.min.time(), UTC)
     return DataFile(
         path=f"part-{draw(st.uuids())}.parquet",
-        bytes=draw(st.integers(1, 10**9)),
+        bytes=draw(st.integers(1, 10**7)),
         rows=draw(st.integers(1, 10**6)),
         day=on,
         device_min=low,
@@ -184,3 +191,26 @@ def test_a_sessions_day_reads_its_neighbours() -> None:
     )
 
     assert [part.files[Kind.SESSION] for part in parts] == [("1", "2", "3")]
+
+
+def test_large_rows_make_smaller_parts() -> None:
+    """A destination takes only so many bytes for one object, and memory only so many at a time."""
+    file = DataFile(
+        path="a",
+        bytes=4 * PART_SOURCE_BYTES_MAX,
+        rows=100_000,
+        day=FIRST_DAY,
+        device_min="0" * 32,
+        device_max="f" * 32,
+        time_min=datetime(2024, 2, 27, tzinfo=UTC),
+        time_max=datetime(2024, 2, 27, tzinfo=UTC),
+    )
+
+    parts = plan_parts(
+        ExportType.CRASH,
+        {Kind.CRASH: [file]},
+        time_range=TimeRange.of_days(FIRST_DAY, FIRST_DAY),
+        part_rows_target=500_000,
+    )
+
+    assert len(parts) == 4

@@ -13,6 +13,9 @@ from engagement.store.lake import DataFile
 from engagement.store.ranges import device_boundaries
 
 PLAN_FORMAT = 1
+PART_SOURCE_BYTES_MAX = 128 * 1024 * 1024
+"""Parquet bytes that a part aims at, at the most: fewer rows where rows are large. It keeps parts
+far below what a destination takes for one object, the least being 10,000 blocks of 8 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +75,11 @@ def plan_parts(
     """
     kind = export_type.kind
     main = files.get(kind, ())
+    target = _rows_target(main, part_rows_target)
     if time_range is None or not export_type.is_historical:
-        cut = _by_device(kind, main, part_rows_target)
+        cut = _by_device(kind, main, target)
     else:
-        cut = _by_day(kind, main, time_range, part_rows_target)
+        cut = _by_day(kind, main, time_range, target)
     others = {other: some for other, some in files.items() if other is not kind}
     return tuple(
         replace(
@@ -86,6 +90,12 @@ def plan_parts(
         )
         for index, part in enumerate(cut)
     )
+
+
+def _rows_target(files: Sequence[DataFile], part_rows_target: int) -> int:
+    """The asked target, or less where the average row is large."""
+    rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
+    return max(1, min(part_rows_target, rows * PART_SOURCE_BYTES_MAX // max(size, 1)))
 
 
 def _by_day(

@@ -27,6 +27,8 @@ from engagement.store.queries.inbox import Commit
 from engagement.store.schemas import file_schema, sort_columns, table_schema
 
 ROW_GROUP_ROWS = 65_536
+CRASH_ROW_GROUP_ROWS = 4_096
+"""A row group is what a reader holds in memory, and a crash has a stack trace."""
 FILE_BYTES_TARGET = 256 * 1024 * 1024
 INBOX_TRANSACTION = "inbox"
 """Delta app transaction under which a table remembers the last inbox position it holds."""
@@ -100,7 +102,7 @@ class Lake:
                 mode="overwrite",
                 predicate=None if day is None else f"date = '{day.isoformat()}'",
                 target_file_size=FILE_BYTES_TARGET,
-                writer_properties=_WRITER,
+                writer_properties=_writer(kind),
                 commit_properties=CommitProperties(max_commit_retries=0),
                 post_commithook_properties=_AFTER_COMMIT,
             )
@@ -286,7 +288,7 @@ class Lake:
             partition_by=["date"] if kind.is_historical else None,
             # Only what the planner needs: other statistics would copy users' data into the log.
             configuration={"delta.dataSkippingStatsColumns": statistics},
-            writer_properties=_WRITER,
+            writer_properties=_writer(kind),
             commit_properties=CommitProperties(
                 app_transactions=[Transaction(INBOX_TRANSACTION, position)], max_commit_retries=0
             ),
@@ -336,7 +338,6 @@ class Lake:
         return Path(self._path(app_id, kind)) / "_delta_log" / f"{version:020d}.json"
 
 
-_WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP_ROWS)
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
@@ -364,6 +365,11 @@ def in_devices(rows: pl.LazyFrame, device_from: str | None, device_to: str | Non
     if device_to is not None:
         rows = rows.filter(pl.col("device_id") < device_to)
     return rows
+
+
+def _writer(kind: Kind) -> WriterProperties:
+    rows = CRASH_ROW_GROUP_ROWS if kind is Kind.CRASH else ROW_GROUP_ROWS
+    return WriterProperties(compression="ZSTD", max_row_group_size=rows)
 
 
 def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
