@@ -1,96 +1,19 @@
 """This module runs the real command line as scripts do: processes, files, exit statuses."""
 
-import fcntl
 import gzip
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
-SECONDS_MAX = 120
+from shell import SECONDS_MAX, Shell
+
 POLL_SECONDS = 0.02
 DAYS = ("--from", "2026-01-01", "--to", "2026-01-02")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shell:
-    """A shell whose environment names one home folder and one folder for exports."""
-
-    folder: Path
-    """Where commands run."""
-    settings: tuple[tuple[str, str], ...] = ()
-    """Further environment variables."""
-
-    @property
-    def container(self) -> Path:
-        """The folder for exports."""
-        return self.folder / "out"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What the commands see."""
-        return {
-            "PATH": os.defpath,
-            "LANG": "C.UTF-8",
-            "ENGAGEMENT_HOME": str(self.folder / "home"),
-            "ENGAGEMENT_LOCAL_ROOTS": str(self.container),
-            **dict(self.settings),
-        }
-
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """A command that runs."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "engagement", *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def run(
-        self, *words: str, status: int = 0, given: bytes = b""
-    ) -> subprocess.CompletedProcess[bytes]:
-        """A command that has ended with the expected status."""
-        done = subprocess.run(
-            [sys.executable, "-m", "engagement", *words],
-            cwd=self.folder,
-            env=self.environment,
-            input=given,
-            capture_output=True,
-            timeout=SECONDS_MAX,
-            check=False,
-        )
-        assert done.returncode == status, done.stderr.decode()
-        assert b"Traceback" not in done.stderr
-        return done
-
-    def json(self, *words: str, status: int = 0, given: bytes = b"") -> Any:
-        """What a command prints as JSON."""
-        return json.loads(self.run(*words, "--json", status=status, given=given).stdout)
-
-    def error(self, *words: str, status: int) -> tuple[str, str]:
-        """Code and message of a command that fails."""
-        line = self.run(*words, "--json", status=status).stderr.decode()
-        found = json.loads(line)["error"]
-        return found["code"], found["message"]
-
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Another process owns the home folder."""
-        with (self.folder / "home" / "lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,18 +338,3 @@ def test_output_that_nobody_reads_ends_quietly(imported: Imported) -> None:
     running.stderr.close()
     assert running.wait(timeout=SECONDS_MAX) == 141
     assert told == b""
-
-
-def test_the_demonstration_verifies_all_ten_exports(tmp_path: Path) -> None:
-    shell = Shell(folder=tmp_path)
-
-    outcomes = shell.json("demo", "--devices", "20", "--days", "3")
-    told = shell.run("demo", "--devices", "20", "--days", "3").stdout.decode()
-
-    assert len({one["exportType"] for one in outcomes}) == 10
-    assert all(one["rows"] > 0 and one["comparedWithLake"] for one in outcomes)
-    assert len(told.split("Try next:\n")[1].splitlines()) == 3
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "file").touch()
-    assert shell.error("demo", "--output", "mine", status=2)[0] == "BadInput"
-    assert (tmp_path / "mine" / "file").is_file()

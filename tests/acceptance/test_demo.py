@@ -1,0 +1,20 @@
+"""This module runs the demonstration."""
+
+from pathlib import Path
+
+from shell import Shell
+
+
+def test_the_demonstration_verifies_all_ten_exports(tmp_path: Path) -> None:
+    shell = Shell(folder=tmp_path)
+
+    outcomes = shell.json("demo", "--devices", "20", "--days", "3")
+    told = shell.run("demo", "--devices", "20", "--days", "3").stdout.decode()
+
+    assert len({one["exportType"] for one in outcomes}) == 10
+    assert all(one["rows"] > 0 and one["comparedWithLake"] for one in outcomes)
+    assert len(told.split("Try next:\n")[1].splitlines()) == 3
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    assert shell.error("demo", "--output", "mine", status=2)[0] == "BadInput"
+    assert (tmp_path / "mine" / "file").is_file()
