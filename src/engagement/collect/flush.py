@@ -111,7 +111,8 @@ class Flush:
             tables[Kind.SESSION] = fold(Kind.SESSION, changes.lazy()).collect()
         seen = _devices(gathered.batches, senders)
         if not seen.is_empty():
-            tables[Kind.DEVICE] = fold(Kind.DEVICE, seen.lazy()).collect()
+            # Not folded: a snapshot as of an instant leaves out the batches that came after it.
+            tables[Kind.DEVICE] = seen
         return tables, sessions
 
 
@@ -207,7 +208,7 @@ def _devices(batches: Sequence[StoredBatch], senders: pl.DataFrame) -> pl.DataFr
         column.name: [(batch.location or {}).get(column.name) for batch in batches]
         for column in LOCATION_COLUMNS
     }
-    seen: dict[str, list[int]] = {
+    seen: dict[str, list[int | None]] = {
         "first_seen_at": [batch.first_at for batch in batches],
         "seen_at": [batch.last_at for batch in batches],
     }
@@ -220,9 +221,9 @@ def _devices(batches: Sequence[StoredBatch], senders: pl.DataFrame) -> pl.DataFr
     return (
         pl.concat([frame, senders], how="horizontal")
         .with_columns(
-            pl.when(pl.col("info_id").is_not_null()).then("seen_at").alias("info_at"),
-            pl.when(pl.col("location_id").is_not_null()).then("seen_at").alias("location_at"),
+            pl.when(pl.col(f"{known}_id").is_not_null()).then("seen_at").alias(f"{known}_at")
+            for known in ("user", "info", "location")
         )
-        .filter(pl.Series([batch.last_at > 0 for batch in batches], dtype=pl.Boolean()))
+        .filter(pl.col("seen_at").is_not_null())
         .select(schema.keys())
     )

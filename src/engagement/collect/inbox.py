@@ -19,8 +19,8 @@ class StoredBatch(msgspec.Struct, array_like=True, frozen=True):
     info_id: str | None
     location: dict[str, str] | None
     location_id: str | None
-    first_at: int
-    last_at: int
+    first_at: int | None
+    last_at: int | None
     rows: dict[str, list[tuple]]  # type: ignore[type-arg] # one tuple of LOG_COLUMNS a record
 
 
@@ -69,8 +69,8 @@ def _encode(batch: Batch) -> bytes:
             info_id=batch.info_id,
             location=batch.location,
             location_id=batch.location_id,
-            first_at=batch.first_at or 0,
-            last_at=batch.last_at or 0,
+            first_at=batch.first_at,
+            last_at=batch.last_at,
             rows=rows,
         )
     )

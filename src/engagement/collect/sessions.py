@@ -65,12 +65,17 @@ def assign_sessions(
 
 def session_changes(activities: pl.DataFrame) -> pl.DataFrame:
     """What the activities say of their sessions; `store.folds` makes sessions of it."""
+    end = pl.coalesce("end", "timestamp")
     return activities.select(
         "device_id",
         "user_id",
         "session_id",
         pl.col("timestamp").alias("start"),
-        pl.coalesce("end", "timestamp").alias("end"),
+        end.alias("end"),
+        *(
+            pl.when(pl.col(f"{known}_id").is_not_null()).then(end).alias(f"{known}_at")
+            for known in ("user", "info", "location")
+        ),
         "info_id",
         "location_id",
         "received_at",

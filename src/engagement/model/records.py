@@ -150,11 +150,15 @@ SESSION_COLUMNS: tuple[Column, ...] = (
     Column("session_id", _G, required=True),
     Column("start", _T, required=True),
     Column("end", _T, required=True),
+    Column("user_at", _T),
+    Column("info_at", _T),
+    Column("location_at", _T),
 )
 
 DEVICE_COLUMNS: tuple[Column, ...] = (
     Column("first_seen_at", _T, required=True),
     Column("seen_at", _T, required=True),
+    Column("user_at", _T),
     Column("info_at", _T),
     Column("location_at", _T),
     *INFO_COLUMNS,

@@ -19,6 +19,15 @@ FOLD_KEYS: dict[Kind, tuple[str, ...]] = {
 }
 """Which columns name the thing that changes; sessions are folded a UTC day at a time."""
 
+_WITH_KNOWN = (Kind.DEVICE, Kind.SESSION)
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "user": ("user_id", "user_at"),
+    "info": ("info_id", "info_at", *(column.name for column in INFO_COLUMNS)),
+    "location": ("location_id", "location_at", *(column.name for column in LOCATION_COLUMNS)),
+}
+"""What a batch may leave unsaid, each with when it was said: the last that said it counts."""
+_KNOWN_COLUMNS = frozenset(name for names in _KNOWN.values() for name in names)
+
 
 def fold(kind: Kind, changes: pl.LazyFrame) -> pl.LazyFrame:
     """The rows that the changes amount to, sorted; kinds without a fold come back sorted.
@@ -34,6 +43,8 @@ def fold(kind: Kind, changes: pl.LazyFrame) -> pl.LazyFrame:
         ordered = ordered.with_columns(pl.col("start").dt.date().alias("date"))
     rest = [name for name in file_schema(kind) if name not in FOLD_KEYS[kind]]
     folded = ordered.group_by(FOLD_KEYS[kind], maintain_order=True).agg(_AGGREGATES[kind](rest))
+    if kind in _WITH_KNOWN:
+        folded = folded.unnest(*_KNOWN)
     return folded.select(file_schema(kind).keys()).sort(sort_columns(kind))
 
 
@@ -46,37 +57,41 @@ def _earliest(columns: list[str]) -> list[pl.Expr]:
 
 
 def _device(columns: list[str]) -> list[pl.Expr]:
-    """First and last seen, and info and location as the last batch that carried them said."""
-    info = [column.name for column in INFO_COLUMNS] + ["info_id", "info_at"]
-    location = [column.name for column in LOCATION_COLUMNS] + ["location_id", "location_at"]
-    aggregates = []
+    """First and last seen, and user, info and location as known last."""
+    aggregates = _known_last(columns)
     for name in columns:
         if name == "first_seen_at":
             aggregates.append(pl.col(name).min())
-        elif name in info:
-            aggregates.append(pl.col(name).filter(pl.col("info_id").is_not_null()).last())
-        elif name in location:
-            aggregates.append(pl.col(name).filter(pl.col("location_id").is_not_null()).last())
-        elif name == "user_id":
-            aggregates.append(pl.col(name).drop_nulls().last())
-        else:
+        elif name not in _KNOWN_COLUMNS:
             aggregates.append(pl.col(name).last())
     return aggregates
 
 
 def _session(columns: list[str]) -> list[pl.Expr]:
-    """From the first activity's start to the last activity's end."""
-    aggregates = []
+    """From the first activity's start to the last activity's end; the rest as known last."""
+    aggregates = _known_last(columns)
     for name in columns:
         if name == "start":
             aggregates.append(pl.col(name).min())
-        elif name == "end":
+        elif name in {"end", "received_at", "sequence"}:
             aggregates.append(pl.col(name).max())
-        elif name in {"user_id", "info_id", "location_id"}:
-            aggregates.append(pl.col(name).drop_nulls().last())
-        else:
-            aggregates.append(pl.col(name).last())
+        elif name not in _KNOWN_COLUMNS:
+            aggregates.append(pl.col(name).get(pl.col("sequence").arg_max()))
     return aggregates
+
+
+def _known_last(columns: list[str]) -> list[pl.Expr]:
+    """Each of the known things, whole; of several at one instant the one with the largest id.
+
+    A tie may not be left to the order of arrival, which folding forgets.
+    """
+    return [
+        pl.struct(name for name in names if name in columns)
+        .sort_by(f"{known}_at", f"{known}_id")
+        .last()
+        .alias(known)
+        for known, names in _KNOWN.items()
+    ]
 
 
 _AGGREGATES = {
