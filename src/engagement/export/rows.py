@@ -133,9 +133,11 @@ def _in_range_of_sessions(rows: pl.LazyFrame, time_range: TimeRange | None) -> p
 
 
 def _tags(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:
-    """The latest value of each tag that is not deleted."""
+    """The latest value of each tag that is not deleted; all of a device name its last user."""
     del selection, others
-    return fold(Kind.TAG, changes).filter(pl.col("value").is_not_null()).sort("device_id", "key")
+    user = pl.col("user_id").sort_by("set_at", "sequence").drop_nulls().last().over("device_id")
+    latest = fold(Kind.TAG, changes).with_columns(user)
+    return latest.filter(pl.col("value").is_not_null()).sort("device_id", "key")
 
 
 def _tokens(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:
