@@ -18,7 +18,7 @@ def sessionless_devices(activities: pl.DataFrame) -> set[str]:
 def assign_sessions(
     activities: pl.DataFrame, known: Iterable[OpenSession], *, timeout: timedelta
 ) -> tuple[pl.DataFrame, list[OpenSession]]:
-    """The activities, each with a session id, and the opened sessions as they are now.
+    """The activities, each with a session id, and the sessions that they opened or extended.
 
     An activity without a session id joins the device's session that it overlaps or follows
     within the time-out, wherever in time that is, so late and out-of-order activities land in
@@ -29,7 +29,8 @@ def assign_sessions(
     if lacking.is_empty():
         return activities, []
     sessions: dict[str, list[OpenSession]] = {}
-    for session in sorted(known, key=lambda one: (one.start, one.session_id)):
+    before = set(known)
+    for session in sorted(before, key=lambda one: (one.start, one.session_id)):
         sessions.setdefault(session.device_id, []).append(session)
     assigned: list[tuple[int, str]] = []
     ordered = lacking.sort("device_id", "timestamp", "sequence")
@@ -60,7 +61,8 @@ def assign_sessions(
     filled = activities.join(ids, on="sequence", how="left", maintain_order="left").with_columns(
         pl.coalesce("session_id", "assigned").alias("session_id")
     )
-    return filled.drop("assigned"), [one for some in sessions.values() for one in some]
+    changed = {one for some in sessions.values() for one in some} - before
+    return filled.drop("assigned"), sorted(changed, key=lambda one: one.session_id)
 
 
 def session_changes(activities: pl.DataFrame) -> pl.DataFrame:

@@ -1,13 +1,23 @@
 """This module asks the state database about accepted batches and the lake commits they became."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import islice
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from engagement.model.records import Kind
 from engagement.store.state import batches, commits, inbox, open_sessions
+
+VARIABLES_MAX = 10_000
+"""Values in one statement; SQLite takes 32,766."""
+
+T = TypeVar("T")
+
+PARAMETERS_MAX = 30_000
+"""Values in a question; SQLite may take 32,766 and PostgreSQL 65,535."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,14 +142,22 @@ class InboxQueries:
         with self._engine.begin() as connection:
             connection.execute(batches.delete().where(batches.c.received_at < before))
 
-    def sessions_of(self, app_id: str, device_ids: Iterable[str]) -> list[OpenSession]:
-        """The sessions that the service opened for these devices and still remembers."""
+    def sessions_of(
+        self, app_id: str, device_ids: Iterable[str], *, since: datetime, until: datetime
+    ) -> list[OpenSession]:
+        """The sessions that the service opened for these devices and that touch a span of time."""
         columns = [open_sessions.c[name] for name in OpenSession.__dataclass_fields__]
-        question = sa.select(*columns).where(
-            open_sessions.c.app_id == app_id, open_sessions.c.device_id.in_(sorted(device_ids))
+        touching = sa.select(*columns).where(
+            open_sessions.c.app_id == app_id,
+            open_sessions.c.end >= since,
+            open_sessions.c.start <= until,
         )
+        found: list[OpenSession] = []
         with self._reading.begin() as connection:
-            return [OpenSession(**row) for row in connection.execute(question).mappings()]
+            for some in _batched(sorted(device_ids), VARIABLES_MAX):
+                question = touching.where(open_sessions.c.device_id.in_(some))
+                found += [OpenSession(**row) for row in connection.execute(question).mappings()]
+        return found
 
     def last_commits(self, app_id: str) -> dict[Kind, Commit]:
         """The newest recorded commit of each of the app's tables."""
@@ -188,19 +206,7 @@ class InboxQueries:
                         committed_at=committed_at,
                     )
                 )
-            for session in sessions:
-                connection.execute(
-                    open_sessions.delete().filter_by(app_id=app_id, session_id=session.session_id)
-                )
-                connection.execute(
-                    open_sessions.insert().values(
-                        app_id=app_id,
-                        session_id=session.session_id,
-                        device_id=session.device_id,
-                        start=session.start,
-                        end=session.end,
-                    )
-                )
+            _keep_sessions(connection, app_id, list(sessions))
             if positions:
                 connection.execute(
                     inbox.delete().where(
@@ -218,6 +224,26 @@ class InboxQueries:
         """Drop the opened sessions of a device."""
         with self._engine.begin() as connection:
             connection.execute(open_sessions.delete().filter_by(app_id=app_id, device_id=device_id))
+
+
+def _keep_sessions(connection: sa.Connection, app_id: str, sessions: Sequence[OpenSession]) -> None:
+    for some in _batched(sessions, VARIABLES_MAX):
+        ids = [session.session_id for session in some]
+        connection.execute(
+            open_sessions.delete().where(
+                open_sessions.c.app_id == app_id, open_sessions.c.session_id.in_(ids)
+            )
+        )
+        connection.execute(
+            open_sessions.insert(), [asdict(session) | {"app_id": app_id} for session in some]
+        )
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of at most a size."""
+    source = iter(items)
+    while some := list(islice(source, size)):
+        yield some
 
 
 def _batch_values(row: InboxRow) -> dict[str, object]:
