@@ -157,13 +157,17 @@ def import_batches(
     runtime.apps.get(app_id)
     summary = ImportSummary()
     waiting: list[Batch] = []
+    unflushed = 0
     for number, line in enumerate(lines, start=1):
         summary.bytes += len(line)
         batch = _decoded(runtime, line, number, summary, on_refused)
         if batch is not None:
             waiting.append(batch)
         if len(waiting) == IMPORT_BATCHES_PER_TRANSACTION:
-            _accept(runtime, app_id, waiting, summary)
+            unflushed += _accept(runtime, app_id, waiting, summary)
+            if unflushed >= runtime.settings.flush_logs_max:
+                runtime.flush.flush(app_id)
+                unflushed = 0
             on_progress(summary)
     _accept(runtime, app_id, waiting, summary)
     runtime.flush.flush(app_id)
@@ -193,15 +197,16 @@ def _decoded(
     return batch
 
 
-def _accept(runtime: Runtime, app_id: str, waiting: list[Batch], summary: ImportSummary) -> None:
+def _accept(runtime: Runtime, app_id: str, waiting: list[Batch], summary: ImportSummary) -> int:
+    """Accept what waits in one transaction; how many logs were new."""
+    before = summary.accepted
     fresh = accept(runtime.inbox, app_id, waiting, received_at=runtime.clock())
     for batch, is_new in zip(waiting, fresh, strict=True):
         summary.batches += is_new
         summary.duplicates += not is_new
         summary.accepted += batch.accepted if is_new else 0
     waiting.clear()
-    if runtime.inbox.depth() >= runtime.settings.flush_logs_max:
-        runtime.flush.flush(app_id)
+    return summary.accepted - before
 
 
 def create_export(runtime: Runtime, request: ExportRequest) -> ExportTask:

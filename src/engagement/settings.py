@@ -50,7 +50,7 @@ class Settings:
         2, "ENGAGEMENT_PARTS_CONCURRENT", "Parts that one process writes at a time."
     )
     flush_logs_max: int = _setting(
-        500_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."
+        200_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."
     )
     session_timeout_seconds: int = _setting(
         180,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from engagement.collect.inbox import StoredBatch, stored_batch
-from engagement.collect.sessions import assign_sessions, session_changes, sessionless_devices
+from engagement.collect.sessions import assign_sessions, session_changes
 from engagement.model.points import Point, Reach, pass_by
 from engagement.model.records import INFO_COLUMNS, LOCATION_COLUMNS, LOG_COLUMNS, Kind
 from engagement.store.folds import fold
@@ -102,8 +102,7 @@ class Flush:
         }
         sessions: list[OpenSession] = []
         if Kind.ACTIVITY in tables:
-            devices = sessionless_devices(tables[Kind.ACTIVITY])
-            known = self._inbox.sessions_of(app_id, devices) if devices else []
+            known = self._known_sessions(app_id, tables[Kind.ACTIVITY])
             tables[Kind.ACTIVITY], sessions = assign_sessions(
                 tables[Kind.ACTIVITY], known, timeout=self._limits.session_timeout
             )
@@ -114,6 +113,18 @@ class Flush:
             # Not folded: a snapshot as of an instant leaves out the batches that came after it.
             tables[Kind.DEVICE] = seen
         return tables, sessions
+
+    def _known_sessions(self, app_id: str, activities: pl.DataFrame) -> list[OpenSession]:
+        """The opened sessions that activities without a session id may belong to."""
+        lacking = activities.filter(pl.col("session_id").is_null())
+        if lacking.is_empty():
+            return []
+        timeout = self._limits.session_timeout
+        span = lacking.select(
+            since=pl.col("timestamp").min() - timeout,
+            until=pl.max_horizontal("timestamp", "end").max() + timeout,
+        ).row(0, named=True)
+        return self._inbox.sessions_of(app_id, lacking["device_id"].unique(), **span)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

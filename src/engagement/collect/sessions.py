@@ -10,11 +10,6 @@ from engagement.model.records import derived_guid
 from engagement.store.queries.inbox import OpenSession
 
 
-def sessionless_devices(activities: pl.DataFrame) -> set[str]:
-    """The devices that sent activities without a session id."""
-    return set(activities.filter(pl.col("session_id").is_null())["device_id"].unique())
-
-
 def assign_sessions(
     activities: pl.DataFrame, known: Iterable[OpenSession], *, timeout: timedelta
 ) -> tuple[pl.DataFrame, list[OpenSession]]:

@@ -14,10 +14,10 @@ from engagement.store.state import batches, commits, inbox, open_sessions
 VARIABLES_MAX = 10_000
 """Values in one statement; SQLite takes 32,766."""
 
-T = TypeVar("T")
+ACCEPT_LOCK = 0x1AB0C
+"""The PostgreSQL advisory lock that whoever accepts batches holds."""
 
-PARAMETERS_MAX = 30_000
-"""Values in a question; SQLite may take 32,766 and PostgreSQL 65,535."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +82,10 @@ class InboxQueries:
         if not rows:
             return []
         with self._engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                # Without it a batch could appear below a position that a flush has passed, and be
+                # taken as flushed; and the same batch could be accepted by two processes at once.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ACCEPT_LOCK)))
             known = self._known(connection, rows)
             fresh: list[bool] = []
             for row in rows:
