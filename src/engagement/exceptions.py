@@ -1,20 +1,20 @@
 """This module draws the tree of everything that can go wrong, with the code that users see.
 
-    EngagementError
-    ├── BadInputError              the caller must change what was asked
-    │   ├── UnknownAppError
-    │   ├── UnknownTaskError
-    │   ├── CorruptInputError      a file or body that cannot be decoded
-    │   ├── InvalidExportError     impossible range, unknown format, missing campaign ids
-    │   ├── InvalidContainerError  a container URL or SAS that cannot work
-    │   └── IllegalStateError      the task is not in a state that allows this
-    ├── HomeBusyError              another process owns ENGAGEMENT_HOME
-    ├── LakeDamagedError           a table file is missing or altered; names the file
-    ├── IncompleteExportError      the counts of an export disagree
-    ├── VerificationError          a delivered export is not what its manifest says
-    ├── CancelledError             the task was cancelled
-    └── DestinationError           the user's container refused
-        └── TransientDestinationError (also Retryable)
+EngagementError
+├── BadInputError              the caller must change what was asked
+│   ├── UnknownAppError
+│   ├── UnknownTaskError
+│   ├── CorruptInputError      a file or body that cannot be decoded
+│   ├── InvalidExportError     impossible range, unknown format, missing campaign ids
+│   ├── InvalidContainerError  a container URL or SAS that cannot work
+│   └── IllegalStateError      the task is not in a state that allows this
+├── HomeBusyError              another process owns ENGAGEMENT_HOME
+├── LakeDamagedError           a table file is missing or altered; names the file
+├── IncompleteExportError      the counts of an export disagree
+├── VerificationError          a delivered export is not what its manifest says
+├── CancelledError             the task was cancelled
+└── DestinationError           the user's container refused
+    └── TransientDestinationError (also Retryable)
 """
 
 from enum import StrEnum
