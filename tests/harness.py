@@ -2,6 +2,12 @@
 
 import itertools
 import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -9,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psycopg
+import pytest
 
 from engagement.collect.flush import Flush, FlushLimits
 from engagement.collect.inbox import accept
@@ -38,6 +46,9 @@ APP_ID = "a" * 32
 DAY = date(2026, 2, 20)
 DEVICES = tuple(f"{number:x}" * 32 for number in range(1, 9))
 CONTAINER = "memory://container"
+START_SECONDS_MAX = 30
+STOP_SECONDS_MAX = 30
+POLL_SECONDS = 0.05
 
 
 class StoppedError(Exception):
@@ -235,3 +246,53 @@ def everything(number: int, *, device: str = DEVICES[0], day: date = DAY) -> byt
         info={"phoneModel": f"model {number}", "screenWidth": number},
         location={"countryCode": "FI"},
     )
+
+
+@contextmanager
+def open_postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server of its own, reached by a socket in a private folder."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("needs PostgreSQL's own programs (initdb and postgres)")
+    program = programs[-1].parent
+    # PostgreSQL refuses to run as root, and pytest's own folders are closed to other users.
+    user = "postgres" if os.getuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    if user is not None:
+        shutil.chown(folder, user)
+    data = folder / "data"
+    subprocess.run(
+        [program / "initdb", "-D", data, "-U", "engagement", "-A", "trust", "-E", "UTF8"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        user=user,
+    )
+    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-k", folder]
+    with (folder / "log").open("wb") as out:
+        server = subprocess.Popen(
+            [program / "postgres", "-D", data, *options],
+            stdout=out,
+            stderr=out,
+            cwd=folder,
+            user=user,
+        )
+    try:
+        _wait_for(server, folder)
+        yield f"postgresql+psycopg://engagement@/postgres?host={folder}"
+    finally:
+        server.send_signal(signal.SIGINT)  # a fast shutdown, which ends open connections
+        server.wait(STOP_SECONDS_MAX)
+        shutil.rmtree(folder)
+
+
+def _wait_for(server: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            psycopg.connect(host=str(folder), user="engagement", dbname="postgres").close()
+        except psycopg.OperationalError:
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+    pytest.fail(f"PostgreSQL must start, got: {(folder / 'log').read_text()}")
