@@ -1,20 +1,20 @@
-"""This module opens destinations over obstore and turns their errors into ours, in one place."""
+"""This module opens destinations over obstore, which hears of nothing but the container URL."""
 
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+import os
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 
-from engagement.deliver.destination import Destination
+from engagement.deliver.destination import Destination, WatchedChunks, key_names
 from engagement.deliver.local import LocalDestination
-from engagement.deliver.urls import LOOPBACK_HOSTS, ContainerUrl, DestinationPolicy, Scheme
-from engagement.exceptions import DestinationError, ErrorCode, TransientDestinationError
+from engagement.deliver.refusals import refusal
+from engagement.deliver.urls import ContainerUrl, DestinationPolicy, Scheme
+from engagement.exceptions import DestinationError, ErrorCode
 
 BLOCK_BYTES = 8 * 1024 * 1024
 BLOCKS_AT_ONCE = 4
@@ -22,7 +22,9 @@ RETRIES_MAX = 4
 RETRY_SECONDS_MAX = 60
 REQUEST_SECONDS_MAX = 120
 CHECK_KEY = ".engagement-export-check"
-MESSAGE_CHARACTERS_MAX = 1_024
+GCS_ENDPOINT = "https://storage.googleapis.com"
+
+_T = TypeVar("_T")
 
 _RETRY: Any = {
     "max_retries": RETRIES_MAX,
@@ -68,60 +70,79 @@ class StoreDestination:
 
     def put(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Return only when the store has committed the object whole."""
-        with self._translated(key):
+        path = self._path(key)
+        source = WatchedChunks(chunks)
+        try:
             obstore.put(
                 self._store,
-                self._path(key),
-                _blocks(chunks),
+                path,
+                _content(source),
                 chunk_size=BLOCK_BYTES,
                 max_concurrency=BLOCKS_AT_ONCE,
             )
+        except (BaseError, OSError) as error:
+            if error is source.failure:
+                raise
+            refused = refusal(str(error), key, self._url)
+        else:
+            return
+        raise refused
 
     def get(self, key: str) -> Iterator[bytes]:
         """The object's bytes, in order."""
-        with self._translated(key):
-            for data in obstore.get(self._store, self._path(key)).stream(
-                min_chunk_size=BLOCK_BYTES
-            ):
-                yield bytes(data)
+        path = self._path(key)
+        got = self._asked(key, lambda: obstore.get(self._store, path))
+        stream = iter(got.stream(min_chunk_size=BLOCK_BYTES))
+        while (data := self._asked(key, lambda: next(stream, None))) is not None:
+            yield bytes(data)
 
     def list_keys(self, prefix: str) -> list[str]:
         """The keys below a prefix, sorted."""
-        skipped = len(self._path("")) if self._url.prefix else 0
-        with self._translated(prefix):
-            listed = obstore.list(self._store, self._path(prefix.rsplit("/", 1)[0]))
-            keys = [entry["path"][skipped:] for batch in listed for entry in batch]
+        folder = "/".join(filter(None, [self._url.prefix, prefix.rpartition("/")[0]]))
+        skipped = len(self._url.prefix) + 1 if self._url.prefix else 0
+        keys = self._asked(
+            prefix,
+            lambda: [
+                entry["path"][skipped:]
+                for batch in obstore.list(self._store, folder or None)
+                for entry in batch
+            ],
+        )
         return sorted(key for key in keys if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
         """Return only when no object has this key."""
-        with self._translated(key):
-            obstore.delete(self._store, self._path(key))
+        path = self._path(key)
+        try:
+            self._asked(key, lambda: obstore.delete(self._store, path))
+        except DestinationError as error:
+            if error.code is not ErrorCode.CONTAINER_NOT_FOUND:
+                raise
 
     def _path(self, key: str) -> str:
-        return f"{self._url.prefix}/{key}" if self._url.prefix else key
+        return "/".join([*filter(None, [self._url.prefix]), *key_names(key)])
 
-    @contextmanager
-    def _translated(self, key: str) -> Iterator[None]:
+    def _asked(self, key: str, request: Callable[[], _T]) -> _T:
+        """What the store answers; its exception is left behind, as it may hold a secret."""
         try:
-            yield
+            return request()
         except (BaseError, OSError) as error:
-            raise _translate(error, key, self._url) from None
+            refused = refusal(str(error), key, self._url)
+        raise refused
 
 
-def _blocks(chunks: Iterable[bytes | memoryview]) -> Any:
+def _content(chunks: Iterator[bytes | memoryview]) -> Any:
     """The chunks as obstore takes them; an object of at most one block is one plain request.
 
     A credential that may only create cannot commit blocks, and one request is faster.
     """
-    source = iter(chunks)
     head: list[bytes | memoryview] = []
     size = 0
-    for chunk in source:
+    for chunk in chunks:
         head.append(chunk)
         size += len(chunk)
         if size > BLOCK_BYTES:
-            return _chained(head, source)
+            return _chained(head, chunks)
     return b"".join(head)
 
 
@@ -132,23 +153,36 @@ def _chained(
     yield from rest
 
 
+# obstore reads the host's environment (AZURE_*, AWS_*, GOOGLE_*) below what is given here, so
+# each option by which it could change where or how we write is given. The tests list them.
+
+
 def _azure(url: ContainerUrl) -> AzureStore:
     token: Any = {"sas_token": url.secrets["sas"], "expires_at": None}
-    is_emulated = any(f"://{host}" in url.endpoint for host in LOOPBACK_HOSTS)
     options: Any = {
         "container_name": url.container,
         "account_name": url.account,
         "endpoint": url.endpoint,
+        "use_emulator": False,
+        "use_fabric_endpoint": False,
+        "skip_signature": False,
     }
     return AzureStore(
         config=options,
         credential_provider=lambda: token,
-        client_options=_client_options(allow_http=is_emulated),
+        client_options=_client_options(url.endpoint),
         retry_config=_RETRY,
     )
 
 
 def _s3(url: ContainerUrl) -> S3Store:
+    # Unlike the others it has no neutral value: the one option that can only be refused.
+    if "AWS_SERVER_SIDE_ENCRYPTION" in os.environ:  # noqa: TID251 - what obstore would read
+        raise DestinationError(
+            "A delivery to S3 needs a process without AWS_SERVER_SIDE_ENCRYPTION in its "
+            "environment, which would encrypt the user's objects with the operator's key.",
+            code=ErrorCode.EGRESS_DENIED,
+        )
     secrets = url.secrets
     credential: Any = {
         "access_key_id": secrets["access_key_id"],
@@ -156,133 +190,42 @@ def _s3(url: ContainerUrl) -> S3Store:
         "token": secrets.get("session_token"),
         "expires_at": None,
     }
-    options: Any = {"region": secrets["region"], "bucket": url.container}
-    if url.endpoint:
-        options |= {"endpoint": url.endpoint, "virtual_hosted_style_request": False}
+    region = secrets["region"]
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    endpoint = url.endpoint or f"https://s3.{region}.{suffix}"
+    options: Any = {
+        "region": region,
+        "bucket": url.container,
+        "endpoint": endpoint,
+        "aws_endpoint_url_s3": endpoint,
+        "virtual_hosted_style_request": False,
+        "skip_signature": False,
+        "s3_express": False,
+        "request_payer": False,
+        "unsigned_payload": False,
+    }
     return S3Store(
         config=options,
         credential_provider=lambda: credential,
-        client_options=_client_options(allow_http=url.endpoint.startswith("http://")),
+        client_options=_client_options(endpoint),
         retry_config=_RETRY,
     )
 
 
 def _gcs(url: ContainerUrl) -> GCSStore:
     token: Any = {"token": url.secrets["access_token"], "expires_at": None}
+    options: Any = {"bucket": url.container, "base_url": GCS_ENDPOINT, "skip_signature": False}
     return GCSStore(
-        url.container,
+        config=options,
         credential_provider=lambda: token,
-        client_options=_client_options(allow_http=False),
+        client_options=_client_options(GCS_ENDPOINT),
         retry_config=_RETRY,
     )
 
 
-def _client_options(*, allow_http: bool) -> Any:
+def _client_options(endpoint: str) -> Any:
     return {
-        "allow_http": allow_http,
+        "allow_http": endpoint.startswith("http://"),
         "timeout": timedelta(seconds=REQUEST_SECONDS_MAX),
         "connect_timeout": timedelta(seconds=10),
     }
-
-
-_STATUS = re.compile(r"\b(?:status|response|error)[^0-9]{0,40}\b([1-5]\d\d)\b", re.IGNORECASE)
-_STORE_CODE = re.compile(r"<Code>(\w+)</Code>")
-_SECRET = re.compile(
-    r"(?i)\b(sig|signature|x-amz-signature|x-amz-credential|x-amz-security-token|access_token)"
-    r"(=|%3d)[^&\s\"'<>]+"
-)
-
-_BY_STORE_CODE: dict[str, tuple[ErrorCode, bool]] = {
-    "AuthenticationFailed": (ErrorCode.SAS_INVALID_SIGNATURE, False),
-    "SignatureDoesNotMatch": (ErrorCode.SAS_INVALID_SIGNATURE, False),
-    "InvalidAccessKeyId": (ErrorCode.SAS_INVALID_SIGNATURE, False),
-    "ExpiredToken": (ErrorCode.SAS_EXPIRED, False),
-    "AuthorizationFailure": (ErrorCode.SAS_INVALID_SIGNATURE, False),
-    "AuthorizationPermissionMismatch": (ErrorCode.SAS_PERMISSION_MISSING, False),
-    "AuthorizationServiceMismatch": (ErrorCode.SAS_PERMISSION_MISSING, False),
-    "AuthorizationResourceTypeMismatch": (ErrorCode.SAS_PERMISSION_MISSING, False),
-    "AuthorizationProtocolMismatch": (ErrorCode.SAS_PERMISSION_MISSING, False),
-    "AuthorizationSourceIPMismatch": (ErrorCode.IP_NOT_ALLOWED, False),
-    "AccessDenied": (ErrorCode.SAS_PERMISSION_MISSING, False),
-    "ContainerNotFound": (ErrorCode.CONTAINER_NOT_FOUND, False),
-    "NoSuchBucket": (ErrorCode.CONTAINER_NOT_FOUND, False),
-    "ContainerBeingDeleted": (ErrorCode.CONTAINER_BEING_DELETED, False),
-    "AccountIsDisabled": (ErrorCode.ACCOUNT_DISABLED, False),
-    "AllAccessDisabled": (ErrorCode.ACCOUNT_DISABLED, False),
-    "BlobImmutableDueToPolicy": (ErrorCode.BLOB_IMMUTABLE, False),
-    "BlobImmutableDueToLegalHold": (ErrorCode.BLOB_IMMUTABLE, False),
-    "BlobAlreadyExists": (ErrorCode.BLOB_IMMUTABLE, False),
-    "LeaseIdMissing": (ErrorCode.LEASE_CONFLICT, False),
-    "InvalidBlockList": (ErrorCode.CONCURRENT_WRITER, True),
-    "ServerBusy": (ErrorCode.DESTINATION_THROTTLED, True),
-    "SlowDown": (ErrorCode.DESTINATION_THROTTLED, True),
-    "OperationTimedOut": (ErrorCode.DESTINATION_TIMEOUT, True),
-    "InternalError": (ErrorCode.DESTINATION_UNAVAILABLE, True),
-    "InsufficientAccountPermissions": (ErrorCode.SAS_PERMISSION_MISSING, False),
-    "QuotaExceeded": (ErrorCode.INSUFFICIENT_QUOTA, False),
-    "BlockCountExceedsLimit": (ErrorCode.LIMIT_EXCEEDED, False),
-    "RequestBodyTooLarge": (ErrorCode.LIMIT_EXCEEDED, False),
-    "EntityTooLarge": (ErrorCode.LIMIT_EXCEEDED, False),
-}
-
-_BY_TEXT: tuple[tuple[str, ErrorCode, bool], ...] = (
-    ("signature not valid in the specified time frame", ErrorCode.SAS_EXPIRED, False),
-    ("dns error", ErrorCode.DNS_ERROR, True),
-    ("failed to lookup address", ErrorCode.DNS_ERROR, True),
-    ("certificate", ErrorCode.TLS_ERROR, False),
-    ("timed out", ErrorCode.DESTINATION_TIMEOUT, True),
-    ("timeout", ErrorCode.DESTINATION_TIMEOUT, True),
-)
-
-_BY_STATUS: dict[int, tuple[ErrorCode, bool]] = {
-    401: (ErrorCode.SAS_INVALID_SIGNATURE, False),
-    403: (ErrorCode.SAS_PERMISSION_MISSING, False),
-    404: (ErrorCode.CONTAINER_NOT_FOUND, False),
-    408: (ErrorCode.DESTINATION_TIMEOUT, True),
-    409: (ErrorCode.BLOB_IMMUTABLE, False),
-    412: (ErrorCode.LEASE_CONFLICT, False),
-    413: (ErrorCode.LIMIT_EXCEEDED, False),
-    429: (ErrorCode.DESTINATION_THROTTLED, True),
-    503: (ErrorCode.DESTINATION_THROTTLED, True),
-    507: (ErrorCode.INSUFFICIENT_QUOTA, False),
-}
-
-
-def _translate(error: BaseException, key: str, url: ContainerUrl) -> DestinationError:
-    """Our error for the store's, told apart by its code and status, not by its class."""
-    text = str(error)
-    code, may_pass = _classify(text)
-    if code in {ErrorCode.SAS_INVALID_SIGNATURE, ErrorCode.SAS_PERMISSION_MISSING} and (
-        url.expires_at is not None and datetime.now(UTC) >= url.expires_at
-    ):
-        code = ErrorCode.SAS_EXPIRED
-    kind = TransientDestinationError if may_pass else DestinationError
-    message = f"The container {url.redacted} refused {key!r}: {_scrubbed(text, url)}"
-    return kind(message[:MESSAGE_CHARACTERS_MAX], code=code)
-
-
-def _classify(text: str) -> tuple[ErrorCode, bool]:
-    lowered = text.lower()
-    for words, by_words, may_pass in _BY_TEXT[:1]:
-        if words in lowered:
-            return by_words, may_pass
-    store_code = _STORE_CODE.search(text)
-    if store_code and store_code[1] in _BY_STORE_CODE:
-        return _BY_STORE_CODE[store_code[1]]
-    for words, by_words, may_pass in _BY_TEXT[1:]:
-        if words in lowered:
-            return by_words, may_pass
-    status = _STATUS.search(text)
-    if status and int(status[1]) in _BY_STATUS:
-        return _BY_STATUS[int(status[1])]
-    if "not found" in lowered:
-        return ErrorCode.CONTAINER_NOT_FOUND, False
-    return ErrorCode.DESTINATION_UNAVAILABLE, True
-
-
-def _scrubbed(text: str, url: ContainerUrl) -> str:
-    """The text without anything secret: known values first, then whatever looks like one."""
-    for name, value in url.secrets.items():
-        if name != "region" and value:
-            text = text.replace(value, "<redacted>")
-    return _SECRET.sub(r"\1\2<redacted>", " ".join(text.split()))

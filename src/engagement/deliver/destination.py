@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from engagement.exceptions import DestinationError, ErrorCode
+
 
 class Destination(Protocol):
     """Where an export's objects go. An object appears whole or not at all."""
@@ -40,3 +42,44 @@ class Destination(Protocol):
 
     def delete(self, key: str) -> None:
         """Return only when no object has this key; needs a credential that may delete."""
+
+
+def key_names(key: str) -> list[str]:
+    """The names between the slashes of an object key.
+
+    Raises:
+        DestinationError: One of them is empty, `.` or `..`, or has a control character.
+    """
+    names = key.split("/")
+    if any(one in {"", ".", ".."} or not one.isprintable() for one in names):
+        raise DestinationError(
+            f"An object key must be plain names between slashes, got {key!r}.",
+            code=ErrorCode.EGRESS_DENIED,
+        )
+    return names
+
+
+class WatchedChunks:
+    """An object's chunks as bytes, whatever their items, and what went wrong with the iterable.
+
+    An exception of the iterable is not the container's doing, so it must be told apart.
+    """
+
+    def __init__(self, chunks: Iterable[bytes | memoryview]) -> None:
+        self._chunks = iter(chunks)
+        self.failure: BaseException | None = None
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        return self
+
+    def __next__(self) -> bytes | memoryview:
+        try:
+            chunk = next(self._chunks)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self.failure = error
+            raise
+        if isinstance(chunk, bytes):
+            return chunk
+        return memoryview(chunk).cast("B") if memoryview(chunk).nbytes else b""

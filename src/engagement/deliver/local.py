@@ -2,15 +2,21 @@
 
 import errno
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from engagement.deliver.destination import WatchedChunks, key_names
 from engagement.exceptions import DestinationError, ErrorCode, TransientDestinationError
 
 READ_BYTES = 8 * 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+# A folder on the way needs no permission to be listed, where the system can tell the two apart.
+_PASSED = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 _CODES = {
     "ENOSPC": ErrorCode.INSUFFICIENT_QUOTA,
     "EDQUOT": ErrorCode.INSUFFICIENT_QUOTA,
@@ -19,11 +25,11 @@ _CODES = {
     "EROFS": ErrorCode.SAS_PERMISSION_MISSING,
     "ENOENT": ErrorCode.CONTAINER_NOT_FOUND,
     "ELOOP": ErrorCode.EGRESS_DENIED,
-    "ENOTDIR": ErrorCode.EGRESS_DENIED,
+    "ENOTDIR": ErrorCode.CONTAINER_NOT_FOUND,
     "EISDIR": ErrorCode.BLOB_IMMUTABLE,
     "ENAMETOOLONG": ErrorCode.LIMIT_EXCEEDED,
 }
-_TRANSIENT = {"EIO", "EAGAIN", "EINTR", "EBUSY", "ENOSPC", "EDQUOT"}
+_TRANSIENT = {"EIO", "EAGAIN", "EINTR", "EBUSY"}
 
 
 class LocalDestination:
@@ -43,19 +49,20 @@ class LocalDestination:
 
     def put(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Return only when the object is on disk: written aside, fsynced, renamed, fsynced."""
-        with _translated(key), self._parent(key, create=True) as (parent, name):
+        source = WatchedChunks(chunks)
+        with _translated(key, source), self._parent(key, create=True) as (parent, name):
             temporary = f".{name}.{secrets.token_hex(8)}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             descriptor = os.open(temporary, flags, 0o644, dir_fd=parent)
             try:
                 with os.fdopen(descriptor, "wb", buffering=0) as file:
-                    for chunk in chunks:
+                    for chunk in source:
                         _write_all(file.fileno(), chunk)
                         _start_writeback(file.fileno())
                     os.fsync(file.fileno())
                 os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             except BaseException:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # what went wrong first is what counts
                     os.unlink(temporary, dir_fd=parent)
                 raise
             os.fsync(parent)
@@ -69,12 +76,15 @@ class LocalDestination:
                     yield data
 
     def list_keys(self, prefix: str) -> list[str]:
-        """The keys below a prefix, sorted."""
-        found = []
-        for folder, _, names in os.walk(self._folder):
-            below = Path(folder).relative_to(self._folder)
-            found += [str(below / name) for name in names]
-        return sorted(key for key in found if key.startswith(prefix))
+        """The keys below a prefix, sorted; neither links nor what is being written."""
+        with _translated(prefix), self._parent(".list", create=False) as (folder, _):
+            keys = [
+                f"{below}/{name}".removeprefix("./")
+                for below, _, names, inside in os.fwalk(".", dir_fd=folder)
+                for name in names
+                if not _TEMPORARY.fullmatch(name) and _is_file(name, inside)
+            ]
+        return sorted(key for key in keys if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
         """Return only when no object has this key."""
@@ -89,33 +99,49 @@ class LocalDestination:
     @contextmanager
     def _parent(self, key: str, *, create: bool) -> Iterator[tuple[int, str]]:
         """The open folder of a key, reached name by name from the root, and the last name."""
-        *folders, name = [*self._folder.parts[1:], *key.split("/")]
-        if any(one in {"", ".", ".."} for one in (*folders, name)):
-            raise DestinationError(
-                f"An object key must be plain names between slashes, got {key!r}.",
-                code=ErrorCode.EGRESS_DENIED,
-            )
-        current = os.open("/", _FOLDER)
+        *folders, name = [*self._folder.parts[1:], *key_names(key)]
+        current = os.open("/", _PASSED)
         try:
             for one in folders:
                 deeper = _open_folder(current, one, create=create)
                 os.close(current)
                 current = deeper
-            yield current, name
+            parent = os.open(".", _FOLDER, dir_fd=current)
         finally:
             os.close(current)
+        try:
+            yield parent, name
+        finally:
+            os.close(parent)
 
 
 def _open_folder(parent: int, name: str, *, create: bool) -> int:
     try:
-        return os.open(name, _FOLDER, dir_fd=parent)
+        return os.open(name, _PASSED, dir_fd=parent)
     except FileNotFoundError:
         if not create:
             raise
+    except NotADirectoryError:
+        if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        raise
     with suppress(FileExistsError):
         os.mkdir(name, 0o755, dir_fd=parent)
-        os.fsync(parent)
-    return os.open(name, _FOLDER, dir_fd=parent)
+        _sync_folder(parent)
+    return os.open(name, _PASSED, dir_fd=parent)
+
+
+def _sync_folder(folder: int) -> None:
+    """Sync a folder that may be open for passing only."""
+    descriptor = os.open(".", _FOLDER, dir_fd=folder)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_file(name: str, folder: int) -> bool:
+    return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
 
 def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
@@ -126,14 +152,17 @@ def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
 
 def _start_writeback(descriptor: int) -> None:
     """Send what is written to the disk now, so that fsync has little left to wait for."""
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    if hasattr(os, "posix_fadvise"):  # macOS has none
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager
-def _translated(key: str) -> Iterator[None]:
+def _translated(key: str, source: WatchedChunks | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if source is not None and error is source.failure:
+            raise
         name = errno.errorcode.get(error.errno or 0, "unknown")
         kind = TransientDestinationError if name in _TRANSIENT else DestinationError
         raise kind(

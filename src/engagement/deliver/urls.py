@@ -21,11 +21,17 @@ AZURE_HOST_SUFFIXES = (
     ".blob.storage.azure.net",
 )
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
-_CONTAINER = re.compile(r"[a-z0-9](-?[a-z0-9]){2,62}|\$root|\$web")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+_CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9](-?[a-z0-9])+|\$root|\$web")
+_BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+_REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}(-secondary)?")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\<>\"^`{|}]")
+_SAS_NAMES = frozenset({
+    "sv", "ss", "srt", "sp", "st", "se", "spr", "sip", "sr", "si", "sig", "ses", "sdd", "scid",
+    "saoid", "suoid", "skoid", "sktid", "skt", "ske", "sks", "skv", "skdutid", "sduoid",
+    "rscc", "rscd", "rsce", "rscl", "rsct",
+})  # fmt: skip
 _EXAMPLE = "https://ACCOUNT.blob.core.windows.net/CONTAINER?SAS"
 
 
@@ -81,6 +87,8 @@ class ContainerUrl:
     """Azure: the storage account."""
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     """Credentials by name; never shown."""
+    starts_at: datetime | None = None
+    """Azure: when the SAS starts."""
     expires_at: datetime | None = None
     """Azure: when the SAS ends."""
 
@@ -117,11 +125,7 @@ def parse_container_url(
             f"A container URL must have 1 to {URL_CHARACTERS_MAX} printable ASCII characters "
             f"without spaces, such as {_EXAMPLE}."
         )
-    try:
-        split = urlsplit(text)
-        port = split.port
-    except ValueError as error:
-        raise InvalidContainerError(f"The container URL must be like {_EXAMPLE}.") from error
+    split, port = _split(text)
     if split.fragment or "#" in text:
         raise InvalidContainerError("A container URL must not have a fragment (`#…`), got one.")
     if "@" in split.netloc:
@@ -140,6 +144,17 @@ def parse_container_url(
             permission=permission,
         )
     )
+
+
+def _split(text: str) -> tuple[SplitResult, int | None]:
+    try:
+        split = urlsplit(text)
+        port = split.port
+    except ValueError:  # it quotes the URL, so it is left behind
+        split = None
+    if split is None:
+        raise InvalidContainerError(f"The container URL must be like {_EXAMPLE}.")
+    return split, port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,26 +183,35 @@ def _azure(given: _Given) -> ContainerUrl:
         raise InvalidContainerError(
             "A container name must have 3 to 63 lower-case letters, digits and single dashes."
         )
-    if not is_emulated and not _ACCOUNT.fullmatch(account):
+    if not _ACCOUNT.fullmatch(account):
         raise InvalidContainerError(
             "A storage account name must have 3 to 24 lower-case letters and digits."
         )
     scheme = given.split.scheme.lower()
-    authority = host if given.port is None else f"{host}:{given.port}"
+    endpoint = _endpoint(scheme, host, given.port)
+    starts, ends = _checked_sas(given, scheme)
     return ContainerUrl(
         scheme=Scheme.AZURE,
         container=segments[0],
         prefix="/".join(segments[1:]),
-        endpoint=f"{scheme}://{authority}/{account}" if is_emulated else f"{scheme}://{authority}",
+        endpoint=f"{endpoint}/{account}" if is_emulated else endpoint,
         account=account,
         secrets={"sas": given.split.query},
-        expires_at=_checked_sas(given, scheme),
+        starts_at=starts,
+        expires_at=ends,
     )
+
+
+def _endpoint(scheme: str, host: str, port: int | None) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}" if port is None else f"{scheme}://{name}:{port}"
 
 
 def _checked_host(given: _Given) -> str:
     host = (given.split.hostname or "").lower()
     policy = given.policy
+    if given.split.scheme.lower() not in {"http", "https"}:
+        raise InvalidContainerError("A storage service must be reached by https.")
     if policy.allow_loopback and host in LOOPBACK_HOSTS:
         return host
     if given.split.scheme.lower() != "https" or given.port not in {None, 443}:
@@ -196,8 +220,9 @@ def _checked_host(given: _Given) -> str:
         raise InvalidContainerError(
             "A container URL must name a host, not an address, in plain letters and digits."
         )
-    suffixes = [*AZURE_HOST_SUFFIXES, *(f".{one.lstrip('.')}" for one in policy.container_hosts)]
-    if not any(host.endswith(suffix) or host == suffix[1:] for suffix in suffixes):
+    added = [one.lstrip(".").lower() for one in policy.container_hosts]
+    suffixes = (*AZURE_HOST_SUFFIXES, *(f".{one}" for one in added))
+    if host not in added and not host.endswith(suffixes):
         raise InvalidContainerError(
             f"The host of a container URL must be of a known storage service, got {host[:80]!r}; "
             "the operator can add one with ENGAGEMENT_CONTAINER_HOSTS.",
@@ -214,9 +239,11 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _checked_sas(given: _Given, scheme: str) -> datetime | None:
-    """When the SAS ends, if it can write now."""
+def _checked_sas(given: _Given, scheme: str) -> tuple[datetime | None, datetime | None]:
+    """When the SAS starts and ends, if it can write now."""
     query = given.query
+    # Anything else, such as `comp`, would turn each of our requests into another one.
+    _refuse_unknown(query, _SAS_NAMES)
     if not query.get("sig"):
         raise InvalidContainerError(
             f"A container URL needs a SAS that may write, such as {_EXAMPLE}; got none."
@@ -227,9 +254,14 @@ def _checked_sas(given: _Given, scheme: str) -> datetime | None:
             f"The SAS must have the permission {given.permission}, got {permissions!r}.",
             code=ErrorCode.SAS_PERMISSION_MISSING,
         )
-    if query.get("sr") not in {None, "c"}:
+    if query.get("sr", "c") != "c" or "b" not in query.get("ss", "b"):
         raise InvalidContainerError(
-            "The SAS must be for a container (sr=c), got one for another kind of resource.",
+            "The SAS must be for a container (sr=c) or blob service (ss=b), got another one.",
+            code=ErrorCode.SAS_PERMISSION_MISSING,
+        )
+    if "o" not in query.get("srt", "o"):
+        raise InvalidContainerError(
+            "The account SAS must be for objects (srt with o), got one for other resources.",
             code=ErrorCode.SAS_PERMISSION_MISSING,
         )
     if query.get("spr") == "http" or (query.get("spr") == "https" and scheme == "http"):
@@ -245,7 +277,7 @@ def _checked_sas(given: _Given, scheme: str) -> datetime | None:
             f"The SAS must be valid now, but it ended at {ends.isoformat()}.",
             code=ErrorCode.SAS_EXPIRED,
         )
-    return ends
+    return starts, ends
 
 
 def _instant(query: dict[str, str], name: str) -> datetime | None:
@@ -254,11 +286,12 @@ def _instant(query: dict[str, str], name: str) -> datetime | None:
         return None
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidContainerError(
-            f"The SAS parameter {name} must be an ISO 8601 time, such as 2026-01-01T00:00:00Z."
-        ) from error
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # it quotes a part of the SAS, so it is left behind
+        pass
+    raise InvalidContainerError(
+        f"The SAS parameter {name} must be an ISO 8601 time, such as 2026-01-01T00:00:00Z."
+    )
 
 
 def _s3(given: _Given) -> ContainerUrl:
@@ -266,11 +299,15 @@ def _s3(given: _Given) -> ContainerUrl:
     _require(query, ("access_key_id", "secret_access_key", "region"), "s3")
     allowed = {"access_key_id", "secret_access_key", "session_token", "region", "endpoint"}
     _refuse_unknown(query, allowed)
+    if not _REGION.fullmatch(query["region"]):  # it becomes a part of the host's name
+        raise InvalidContainerError("A region must be like us-east-1: letters, digits, dashes.")
     endpoint = query.get("endpoint", "")
     if endpoint:
-        split = urlsplit(endpoint)
-        host = _checked_host(replace(given, split=split, port=split.port))
-        endpoint = f"{split.scheme}://{host}" + (f":{split.port}" if split.port else "")
+        split, port = _split(endpoint)
+        if "@" in split.netloc or split.path.strip("/") or split.query or "#" in endpoint:
+            raise InvalidContainerError("An S3 endpoint must be like https://HOST.")
+        host = _checked_host(replace(given, split=split, port=port))
+        endpoint = _endpoint(split.scheme.lower(), host, port)
     names = {"access_key_id", "secret_access_key", "session_token", "region"}
     return _bucket(given, Scheme.S3, endpoint, {name: query[name] for name in names & query.keys()})
 
@@ -284,7 +321,7 @@ def _gcs(given: _Given) -> ContainerUrl:
 
 def _bucket(given: _Given, scheme: Scheme, endpoint: str, secrets: dict[str, str]) -> ContainerUrl:
     bucket = given.split.netloc
-    if not _BUCKET.fullmatch(bucket):
+    if not _BUCKET.fullmatch(bucket) or _is_address(bucket):
         raise InvalidContainerError(
             "A bucket name must have 3 to 63 lower-case letters, digits, dots and dashes."
         )
@@ -302,13 +339,16 @@ def _local(given: _Given) -> ContainerUrl:
     if split.netloc or split.query:
         raise InvalidContainerError("A local container must be like file:///absolute/folder.")
     folder = Path("/", *_segments(split.path))
-    if not any(folder == root or root in folder.parents for root in roots):
+    root = next((one for one in roots if folder == one or one in folder.parents), None)
+    if root is None:
         raise InvalidContainerError(
             "A local container must lie below a folder that the operator allows with "
             f"ENGAGEMENT_LOCAL_ROOTS ({len(roots)} allowed), got {folder}.",
             code=ErrorCode.EGRESS_DENIED,
         )
-    return ContainerUrl(scheme=Scheme.LOCAL, container=str(folder))
+    # The operator may have put a link in a root's own path; below it none is followed.
+    real = root.resolve() / folder.relative_to(root)
+    return ContainerUrl(scheme=Scheme.LOCAL, container=str(real))
 
 
 def _memory(given: _Given) -> ContainerUrl:
@@ -339,7 +379,7 @@ def _require(query: dict[str, str], names: tuple[str, ...], scheme: str) -> None
         )
 
 
-def _refuse_unknown(query: dict[str, str], allowed: set[str]) -> None:
+def _refuse_unknown(query: dict[str, str], allowed: set[str] | frozenset[str]) -> None:
     unknown = sorted(query.keys() - allowed)
     if unknown:
         raise InvalidContainerError(

@@ -1,0 +1,202 @@
+"""This module tells why a container refused, from what its service or the network said."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qsl
+
+from engagement.deliver.urls import ContainerUrl
+from engagement.exceptions import DestinationError, ErrorCode, TransientDestinationError
+
+MESSAGE_BYTES_MAX = 1_024
+NAME_CHARACTERS_MAX = 200
+SECRET_CHARACTERS_MIN = 4
+
+_STATUS = re.compile(r"status code: (\d{3})|\(code: (\d{3})\)")
+_STORE_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>|\(code: ([A-Za-z]\w+)\)")
+_STORE_WORDS = re.compile(r"<Message>(.*?)</Message>|for key [^:]*: (.*?) \(code: ", re.DOTALL)
+_TIME_FRAME = re.compile(
+    r"not valid in the specified time frame: Start \[(?P<start>[^]]*)\]"
+    r".*?Current \[(?P<current>[^]]*)\]",
+    re.DOTALL,
+)
+_NETWORK_WORDS = re.compile(r'(?:\berror: |\bmessage: |ConnectError\(\s*)"([^"]+)"')
+_TLS_WORDS = re.compile(r"certificate|corrupt message|handshake|AlertReceived", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(?i)\b(sig|signature|x-amz-signature|x-amz-credential|x-amz-security-token|access_token)"
+    r"(=|%3d)[^&\s\"'<>]+"
+)
+
+_BY_STORE_CODE: dict[str, tuple[ErrorCode, bool]] = {
+    "AuthenticationFailed": (ErrorCode.SAS_INVALID_SIGNATURE, False),
+    "InvalidAuthenticationInfo": (ErrorCode.SAS_INVALID_SIGNATURE, False),
+    "NoAuthenticationInformation": (ErrorCode.SAS_INVALID_SIGNATURE, False),
+    "SignatureDoesNotMatch": (ErrorCode.SAS_INVALID_SIGNATURE, False),
+    "InvalidAccessKeyId": (ErrorCode.SAS_INVALID_SIGNATURE, False),
+    "InvalidToken": (ErrorCode.SAS_INVALID_SIGNATURE, False),
+    "ExpiredToken": (ErrorCode.SAS_EXPIRED, False),
+    "RequestTimeTooSkewed": (ErrorCode.SAS_NOT_YET_VALID, False),
+    "AuthorizationPermissionMismatch": (ErrorCode.SAS_PERMISSION_MISSING, False),
+    "AuthorizationServiceMismatch": (ErrorCode.SAS_PERMISSION_MISSING, False),
+    "AuthorizationResourceTypeMismatch": (ErrorCode.SAS_PERMISSION_MISSING, False),
+    "AuthorizationProtocolMismatch": (ErrorCode.SAS_PERMISSION_MISSING, False),
+    "InsufficientAccountPermissions": (ErrorCode.SAS_PERMISSION_MISSING, False),
+    "AccessDenied": (ErrorCode.SAS_PERMISSION_MISSING, False),
+    "AuthorizationSourceIPMismatch": (ErrorCode.IP_NOT_ALLOWED, False),
+    "ContainerNotFound": (ErrorCode.CONTAINER_NOT_FOUND, False),
+    "ContainerDisabled": (ErrorCode.ACCOUNT_DISABLED, False),
+    "ResourceNotFound": (ErrorCode.CONTAINER_NOT_FOUND, False),
+    "BlobNotFound": (ErrorCode.CONTAINER_NOT_FOUND, False),
+    "NoSuchBucket": (ErrorCode.CONTAINER_NOT_FOUND, False),
+    "NoSuchKey": (ErrorCode.CONTAINER_NOT_FOUND, False),
+    "ContainerBeingDeleted": (ErrorCode.CONTAINER_BEING_DELETED, False),
+    "AccountIsDisabled": (ErrorCode.ACCOUNT_DISABLED, False),
+    "AllAccessDisabled": (ErrorCode.ACCOUNT_DISABLED, False),
+    "BlobImmutableDueToPolicy": (ErrorCode.BLOB_IMMUTABLE, False),
+    "BlobImmutableDueToLegalHold": (ErrorCode.BLOB_IMMUTABLE, False),
+    "BlobAlreadyExists": (ErrorCode.BLOB_IMMUTABLE, False),
+    "InvalidBlobType": (ErrorCode.BLOB_IMMUTABLE, False),
+    "LeaseIdMissing": (ErrorCode.LEASE_CONFLICT, False),
+    "LeaseAlreadyPresent": (ErrorCode.LEASE_CONFLICT, False),
+    "InvalidBlockList": (ErrorCode.CONCURRENT_WRITER, True),
+    "OperationAborted": (ErrorCode.CONCURRENT_WRITER, True),
+    "ServerBusy": (ErrorCode.DESTINATION_THROTTLED, True),
+    "SlowDown": (ErrorCode.DESTINATION_THROTTLED, True),
+    "OperationTimedOut": (ErrorCode.DESTINATION_TIMEOUT, True),
+    "RequestTimeout": (ErrorCode.DESTINATION_TIMEOUT, True),
+    "InternalError": (ErrorCode.DESTINATION_UNAVAILABLE, True),
+    "QuotaExceeded": (ErrorCode.INSUFFICIENT_QUOTA, False),
+    "BlockCountExceedsLimit": (ErrorCode.LIMIT_EXCEEDED, False),
+    "RequestBodyTooLarge": (ErrorCode.LIMIT_EXCEEDED, False),
+    "EntityTooLarge": (ErrorCode.LIMIT_EXCEEDED, False),
+}
+
+_BY_STATUS: dict[int, tuple[ErrorCode, bool]] = {
+    401: (ErrorCode.SAS_INVALID_SIGNATURE, False),
+    403: (ErrorCode.SAS_PERMISSION_MISSING, False),
+    404: (ErrorCode.CONTAINER_NOT_FOUND, False),
+    408: (ErrorCode.DESTINATION_TIMEOUT, True),
+    409: (ErrorCode.BLOB_IMMUTABLE, False),
+    412: (ErrorCode.LEASE_CONFLICT, False),
+    413: (ErrorCode.LIMIT_EXCEEDED, False),
+    429: (ErrorCode.DESTINATION_THROTTLED, True),
+    503: (ErrorCode.DESTINATION_THROTTLED, True),
+    504: (ErrorCode.DESTINATION_TIMEOUT, True),
+    507: (ErrorCode.INSUFFICIENT_QUOTA, False),
+}
+
+
+def refusal(text: str, key: str, url: ContainerUrl) -> DestinationError:
+    """Our exception for what the store's client said about a key; it holds no secret.
+
+    Told apart by the service's code and the status in the text: the client's exception types
+    lump together what users must tell apart.
+    """
+    said = _Said.of(text)
+    code, may_pass = _classify(said)
+    if code in {ErrorCode.SAS_INVALID_SIGNATURE, ErrorCode.SAS_PERMISSION_MISSING}:
+        code = _by_time(said, url) or code
+    kind = TransientDestinationError if may_pass else DestinationError
+    container, name = url.redacted[:NAME_CHARACTERS_MAX], key[:NAME_CHARACTERS_MAX]
+    message = _scrubbed(f"The container {container} refused {name!r}: {said.summary}", url)
+    return kind(message.encode()[:MESSAGE_BYTES_MAX].decode(errors="ignore"), code=code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What the client's text holds."""
+
+    text: str
+    status: int | None
+    code: str
+    words: str
+
+    @classmethod
+    def of(cls, text: str) -> "_Said":
+        head, _, debug = text.partition("Debug source:")
+        status, code, words = (
+            pattern.search(head) for pattern in (_STATUS, _STORE_CODE, _STORE_WORDS)
+        )
+        said = words and (words[1] or words[2])
+        if not said:
+            said = head.rsplit(" - ", 1)[-1]
+            said = "; ".join([said, *dict.fromkeys(_NETWORK_WORDS.findall(debug))])
+        return cls(
+            text=text,
+            status=int(status[1] or status[2]) if status else None,
+            code=(code[1] or code[2]) if code else "",
+            words=" ".join(said.split()),
+        )
+
+    @property
+    def summary(self) -> str:
+        answer = " ".join(str(one) for one in (self.status, self.code) if one)
+        return f"{answer}: {self.words}" if answer else self.words
+
+
+def _classify(said: _Said) -> tuple[ErrorCode, bool]:
+    """The code, and whether a repeat may succeed."""
+    if said.code == "AuthorizationFailure":
+        # Azure says so when its firewall bars us, Azurite when a signature does not fit.
+        barred = "not authorized to perform this operation" in said.words
+        return (ErrorCode.IP_NOT_ALLOWED if barred else ErrorCode.SAS_INVALID_SIGNATURE), False
+    if said.code in _BY_STORE_CODE:
+        return _BY_STORE_CODE[said.code]
+    if said.status is None:
+        return _by_network(said.text)
+    if said.status // 100 == 3:  # noqa: PLR2004 - a redirect, which is never followed
+        return ErrorCode.EGRESS_DENIED, False
+    is_ours = said.status // 100 == 4  # noqa: PLR2004 - by HTTP, the request is at fault
+    return _BY_STATUS.get(
+        said.status,
+        (ErrorCode.INVALID_CONTAINER, False)
+        if is_ours
+        else (ErrorCode.DESTINATION_UNAVAILABLE, True),
+    )
+
+
+def _by_network(text: str) -> tuple[ErrorCode, bool]:
+    """For when nobody answered over HTTP."""
+    lowered = text.lower()
+    if lowered.startswith("object at location") and " not found: " in lowered:  # in memory
+        return ErrorCode.CONTAINER_NOT_FOUND, False
+    if "dns error" in lowered or "failed to lookup address" in lowered:
+        return ErrorCode.DNS_ERROR, True
+    if _TLS_WORDS.search(text):
+        return ErrorCode.TLS_ERROR, False
+    if "kind: timeout" in lowered or "timed out" in lowered:
+        return ErrorCode.DESTINATION_TIMEOUT, True
+    return ErrorCode.DESTINATION_UNAVAILABLE, True
+
+
+def _by_time(said: _Said, url: ContainerUrl) -> ErrorCode | None:
+    """Whether the SAS is out of its time: the service's word first, then our clock."""
+    frame = _TIME_FRAME.search(said.text)
+    if frame:
+        try:
+            is_early = parsedate_to_datetime(frame["current"]) < parsedate_to_datetime(
+                frame["start"]
+            )
+        except ValueError:
+            is_early = False
+        return ErrorCode.SAS_NOT_YET_VALID if is_early else ErrorCode.SAS_EXPIRED
+    now = datetime.now(UTC)
+    if url.expires_at is not None and now >= url.expires_at:
+        return ErrorCode.SAS_EXPIRED
+    if url.starts_at is not None and now < url.starts_at:
+        return ErrorCode.SAS_NOT_YET_VALID
+    return None
+
+
+def _scrubbed(text: str, url: ContainerUrl) -> str:
+    """The text without anything secret: known values first, then whatever looks like one."""
+    for name, value in url.secrets.items():
+        if name == "sas":
+            known = [value, *(one for key, one in parse_qsl(value) if key == "sig")]
+        else:
+            known = [] if name == "region" else [value]
+        for one in known:
+            if len(one) >= SECRET_CHARACTERS_MIN:
+                text = text.replace(one, "<redacted>")
+    return _SECRET.sub(r"\1\2<redacted>", text)

@@ -1,0 +1,27 @@
+"""This module looks for a secret in everything that an exception may show to someone."""
+
+import traceback
+from collections.abc import Iterator
+from urllib.parse import quote, unquote
+
+
+def assert_hidden(error: BaseException, *secrets: str) -> None:
+    """Fail if a secret, plain or URL-encoded, can be read from an exception or its chain."""
+    shown = "\n".join(_shown(error))
+    for secret in secrets:
+        for form in {secret, quote(secret, safe=""), unquote(secret)}:
+            assert form not in shown
+            assert repr(form)[1:-1] not in shown
+
+
+def _shown(error: BaseException) -> Iterator[str]:
+    yield "".join(traceback.format_exception(error))
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield from (str(one), repr(one), repr(one.args), repr(vars(one)))
+        waiting += [one.__cause__, one.__context__]
