@@ -56,6 +56,7 @@ class ErrorCode(StrEnum):
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     INTERNAL_RETRIES_EXHAUSTED = "InternalRetriesExhausted"
     CANCELLED = "Cancelled"
+    INTERNAL = "Internal"
 
 
 class Retryable(Exception):  # noqa: N818 - a mark on exceptions, not one of its own
@@ -65,7 +66,7 @@ class Retryable(Exception):  # noqa: N818 - a mark on exceptions, not one of its
 class EngagementError(Exception):
     """Something failed for a reason we can name."""
 
-    code = ErrorCode.INTERNAL_RETRIES_EXHAUSTED
+    code = ErrorCode.INTERNAL
 
     def __init__(self, message: str, *, code: ErrorCode | None = None) -> None:
         super().__init__(message)

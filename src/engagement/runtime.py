@@ -179,6 +179,7 @@ def _working(runtime: Runtime, reach: Reach) -> Iterator[None]:
         _reconcile(runtime, steps)
         yield
     finally:
+        tools.stopping.set()
         # DBOS waits in whole seconds even if there is nothing to wait for.
         seconds = STOP_SECONDS_MAX if runtime.tasks.unfinished() else 0
         DBOS.destroy(workflow_completion_timeout_sec=seconds)

@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
         return _output_closed(error)
     except Exception as error:  # noqa: BLE001 - the edge: a person gets a line, never a trace
         print_error(
-            ErrorCode.INTERNAL_RETRIES_EXHAUSTED,
+            ErrorCode.INTERNAL,
             f"Unexpected {type(error).__name__}: {error}",
             as_json=as_json,
         )

@@ -1,9 +1,10 @@
 """This module holds the effects of an export; each is safe to repeat after a crash anywhere."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from engagement.deliver.destination import Destination
@@ -56,6 +57,15 @@ class ExportTools:
     """Now, in UTC."""
     reach: Reach = pass_by
     """Told each point."""
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the process is about to end."""
+
+
+class StoppedError(BaseException):
+    """The process is ending: the export stays where it is and goes on at the next start.
+
+    Not an `Exception`, so that nobody takes it for the outcome of a step and records it.
+    """
 
 
 class ExportSteps:
@@ -64,6 +74,11 @@ class ExportSteps:
     def __init__(self, tools: ExportTools) -> None:
         self._tools = tools
         self._tasks = tools.tasks
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set when the process is about to end."""
+        return self._tools.stopping
 
     def freeze(self, task_id: str) -> int:
         """Return only when the plan is kept; how many parts it has.
@@ -143,6 +158,8 @@ class ExportSteps:
         checked = time.monotonic()
         for one in data:
             self._tools.reach(Point.PART_CHUNK)
+            if self._tools.stopping.is_set():
+                raise StoppedError
             if time.monotonic() - checked > CANCEL_CHECK_SECONDS:
                 self._stop_if_cancelled(task_id)
                 checked = time.monotonic()

@@ -7,13 +7,14 @@ own database. Bodies are deterministic; all effects are in the steps.
 import logging
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypedDict
 
 from dbos import DBOS, DBOSConfiguredInstance, SetWorkflowID, WorkflowHandle
 
 from engagement.exceptions import EngagementError, ErrorCode, Retryable
-from engagement.export.steps import ExportSteps
+from engagement.export.steps import ExportSteps, StoppedError
 
 EXPORTS_QUEUE = "exports"
 PARTS_QUEUE = "parts"
@@ -41,6 +42,8 @@ class Frozen(TypedDict):
     failure: Failure | None
     """Why there are none."""
 
+
+_DBOS_UNDER_WAY = {"ENQUEUED", "DELAYED", "PENDING"}
 
 _log = logging.getLogger(__name__)
 
@@ -90,13 +93,13 @@ class ExportWorkflow(DBOSConfiguredInstance):
         failure: Failure | None = None
         for index in range(count):
             if len(waiting) == PARTS_AHEAD:
-                failure = _result(waiting.popleft())
+                failure = self._result(waiting.popleft())
             if failure:
                 break
             with SetWorkflowID(f"{DBOS.workflow_id}-part-{index}"):
                 waiting.append(DBOS.enqueue_workflow(PARTS_QUEUE, self.part, task_id, index))
         for handle in waiting:
-            failure = _result(handle) or failure
+            failure = self._result(handle) or failure
         return failure
 
     @DBOS.step(
@@ -136,15 +139,30 @@ class ExportWorkflow(DBOSConfiguredInstance):
         """End the task as Failed or Cancelled."""
         self._attached.fail(task_id, ErrorCode(failure["code"]), failure["details"])
 
+    def _result(self, handle: WorkflowHandle[Failure | None]) -> Failure | None:
+        """What a part came to, unless the process stops first.
+
+        DBOS's own wait cannot be interrupted and would keep a stopping process alive for ever.
+        The watching thread is outside the workflow's context, so DBOS records none of it.
+        """
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="watch") as thread:
+            if not thread.submit(self._has_ended, handle.workflow_id).result():
+                raise StoppedError
+        return handle.get_result(polling_interval_sec=RESULT_POLL_SECONDS)
+
+    def _has_ended(self, workflow_id: str) -> bool:
+        stopping = self._attached.stopping
+        while not stopping.wait(RESULT_POLL_SECONDS):
+            status = DBOS.get_workflow_status(workflow_id)
+            if status is not None and status.status not in _DBOS_UNDER_WAY:
+                return True
+        return False
+
     @property
     def _attached(self) -> ExportSteps:
         if isinstance(self._steps, _NothingAttached):
             raise TypeError("An export workflow needs an open runtime, got none.")
         return self._steps
-
-
-def _result(handle: WorkflowHandle[Failure | None]) -> Failure | None:
-    return handle.get_result(polling_interval_sec=RESULT_POLL_SECONDS)
 
 
 def _failure_of(effect: Callable[[], None]) -> Failure | None:
@@ -162,7 +180,7 @@ def _failure_of(effect: Callable[[], None]) -> Failure | None:
         _log.exception("export_step_failed")
         # The message of an unknown error may hold anything, so only its type is shown.
         return {
-            "code": ErrorCode.INTERNAL_RETRIES_EXHAUSTED.value,
+            "code": ErrorCode.INTERNAL.value,
             "details": f"An unexpected {type(error).__name__} stopped the export; see the log.",
         }
     return None
