@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import parse_qsl
+from urllib.parse import quote, unquote
 
 from engagement.deliver.urls import ContainerUrl
 from engagement.exceptions import DestinationError, ErrorCode, TransientDestinationError
@@ -22,7 +22,7 @@ _TIME_FRAME = re.compile(
     re.DOTALL,
 )
 _NETWORK_WORDS = re.compile(r'(?:\berror: |\bmessage: |ConnectError\(\s*)"([^"]+)"')
-_TLS_WORDS = re.compile(r"certificate|corrupt message|handshake|AlertReceived", re.IGNORECASE)
+_TLS_WORDS = re.compile(r"kind: InvalidData,\s*error: (\w+)(?:\(\s*(\w+))?")
 _SECRET = re.compile(
     r"(?i)\b(sig|signature|x-amz-signature|x-amz-credential|x-amz-security-token|access_token)"
     r"(=|%3d)[^&\s\"'<>]+"
@@ -121,7 +121,8 @@ class _Said:
         said = words and (words[1] or words[2])
         if not said:
             said = head.rsplit(" - ", 1)[-1]
-            said = "; ".join([said, *dict.fromkeys(_NETWORK_WORDS.findall(debug))])
+            tls = [" ".join(filter(None, pair)) for pair in _TLS_WORDS.findall(debug)]
+            said = "; ".join(dict.fromkeys([said.strip(), *_NETWORK_WORDS.findall(debug), *tls]))
         return cls(
             text=text,
             status=int(status[1] or status[2]) if status else None,
@@ -192,11 +193,11 @@ def _by_time(said: _Said, url: ContainerUrl) -> ErrorCode | None:
 def _scrubbed(text: str, url: ContainerUrl) -> str:
     """The text without anything secret: known values first, then whatever looks like one."""
     for name, value in url.secrets.items():
-        if name == "sas":
-            known = [value, *(one for key, one in parse_qsl(value) if key == "sig")]
-        else:
-            known = [] if name == "region" else [value]
-        for one in known:
-            if len(one) >= SECRET_CHARACTERS_MIN:
-                text = text.replace(one, "<redacted>")
+        pairs = value.split("&") if name == "sas" else []
+        signatures = [one.removeprefix("sig=") for one in pairs if one.startswith("sig=")]
+        known = [] if name == "region" else [value, *signatures]
+        forms = {form for one in known for form in (one, unquote(one), quote(one, safe=""))}
+        for form in sorted(forms, key=len, reverse=True):
+            if len(form) >= SECRET_CHARACTERS_MIN:
+                text = text.replace(form, "<redacted>")
     return _SECRET.sub(r"\1\2<redacted>", text)
