@@ -8,14 +8,12 @@ from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import (
     CommitProperties,
     DeltaTable,
     PostCommitHookProperties,
     Transaction,
-    WriterProperties,
     write_deltalake,
 )
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -23,13 +21,10 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from engagement.exceptions import LakeDamagedError
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store.durable import parquet_bytes, sync_commit, sync_tree_root
+from engagement.store.files import statistics_columns, write_file, writer_properties
 from engagement.store.queries.inbox import Commit
 from engagement.store.schemas import file_schema, sort_columns, table_schema
 
-ROW_GROUP_ROWS = 65_536
-CRASH_ROW_GROUP_ROWS = 4_096
-"""A row group is what a reader holds in memory, and a crash has a stack trace."""
-FILE_BYTES_TARGET = 256 * 1024 * 1024
 INBOX_TRANSACTION = "inbox"
 """Delta app transaction under which a table remembers the last inbox position it holds."""
 QUARANTINE = "_quarantine"
@@ -94,15 +89,20 @@ class Lake:
     def replace(
         self, app_id: str, kind: Kind, batches: Iterable[pl.DataFrame], *, day: date | None
     ) -> Commit:
-        """Return only when a partition, or a whole snapshot table, holds exactly these rows."""
+        """Return only when a partition, or a whole snapshot table, holds exactly these rows.
+
+        Each of the frames becomes a file, with its rows in the order in which they come.
+        """
         with self.lock(app_id, kind):
-            write_deltalake(
-                self._path(app_id, kind),
-                _stream(batches, kind),
+            folder = self._path(app_id, kind)
+            files = [write_file(folder, kind, rows, day=day) for rows in batches if rows.height]
+            table = self._require(app_id, kind)
+            table.create_write_transaction(
+                list(files),
                 mode="overwrite",
-                predicate=None if day is None else f"date = '{day.isoformat()}'",
-                target_file_size=FILE_BYTES_TARGET,
-                writer_properties=_writer(kind),
+                schema=table.schema(),
+                partition_by=[] if day is None else ["date"],
+                partition_filters=None if day is None else [("date", "=", day.isoformat())],
                 commit_properties=CommitProperties(max_commit_retries=0),
                 post_commithook_properties=_AFTER_COMMIT,
             )
@@ -280,15 +280,13 @@ class Lake:
             offset += group.num_rows
 
     def _write(self, app_id: str, kind: Kind, rows: pl.DataFrame, position: int) -> None:
-        statistics = ",".join(("device_id", TIME_COLUMN[kind]))
         write_deltalake(
             self._path(app_id, kind),
             rows.select(table_schema(kind).keys()),
             mode="append",
             partition_by=["date"] if kind.is_historical else None,
-            # Only what the planner needs: other statistics would copy users' data into the log.
-            configuration={"delta.dataSkippingStatsColumns": statistics},
-            writer_properties=_writer(kind),
+            configuration={"delta.dataSkippingStatsColumns": ",".join(statistics_columns(kind))},
+            writer_properties=writer_properties(kind),
             commit_properties=CommitProperties(
                 app_transactions=[Transaction(INBOX_TRANSACTION, position)], max_commit_retries=0
             ),
@@ -341,23 +339,6 @@ class Lake:
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
-def _stream(batches: Iterable[pl.DataFrame], kind: Kind) -> pa.RecordBatchReader:
-    """Rows of one frame after another as an Arrow stream, so that no table is whole in memory."""
-    columns = list(table_schema(kind))
-    schema = pl.DataFrame(schema=table_schema(kind)).to_arrow(compat_level=_COMPATIBLE).schema
-    return pa.RecordBatchReader.from_batches(
-        schema,
-        (
-            batch
-            for frame in batches
-            for batch in frame.select(columns).to_arrow(compat_level=_COMPATIBLE).to_batches()
-        ),
-    )
-
-
-_COMPATIBLE = pl.CompatLevel.oldest()
-
-
 def in_devices(rows: pl.LazyFrame, device_from: str | None, device_to: str | None) -> pl.LazyFrame:
     """The rows from a device id on, and below another; None means no bound."""
     if device_from is not None:
@@ -365,11 +346,6 @@ def in_devices(rows: pl.LazyFrame, device_from: str | None, device_to: str | Non
     if device_to is not None:
         rows = rows.filter(pl.col("device_id") < device_to)
     return rows
-
-
-def _writer(kind: Kind) -> WriterProperties:
-    rows = CRASH_ROW_GROUP_ROWS if kind is Kind.CRASH else ROW_GROUP_ROWS
-    return WriterProperties(compression="ZSTD", max_row_group_size=rows)
 
 
 def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """This module keeps the lake in shape: compact, fold, vacuum, retain, erase a device."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby, pairwise
@@ -9,13 +10,13 @@ import polars as pl
 
 from engagement.model.records import Kind
 from engagement.store.folds import FOLD_KEYS, fold
-from engagement.store.lake import FILE_BYTES_TARGET, DataFile, Lake, in_devices, in_order
+from engagement.store.lake import DataFile, Lake, in_devices, in_order
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.ranges import device_boundaries
 
 REWRITE_ROWS = 500_000
-"""Rows that a rewrite holds in memory at a time."""
+"""Rows that a rewrite holds in memory at a time, and that a file aims at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,16 +106,16 @@ class Upkeep:
         """
         first_kept = (self._clock() - timedelta(days=days)).date()
         report = UpkeepReport()
-        for kind, commit in self._inbox.last_commits(app_id).items():
+        for kind in self._inbox.last_commits(app_id):
             if not kind.is_historical:
                 continue
-            files = self._lake.files(app_id, kind, commit.version)
-            old = [file for file in files if file.day is not None and file.day < first_kept]
-            if old:
-                with self._lake.lock(app_id, kind):
+            with self._alone(app_id, kind):
+                files = self._newest(app_id, kind)
+                old = [file for file in files if file.day is not None and file.day < first_kept]
+                if old:
                     made = self._lake.delete_days(app_id, kind, before=first_kept)
                     self._inbox.record_commits(app_id, [made], committed_at=self._clock())
-                report = _sum(report, tables=1, before=old, after=[])
+                    report = _sum(report, tables=1, before=old, after=[])
         return report
 
     def vacuum(self, app_id: str, *, days_min: int) -> UpkeepReport:
@@ -141,20 +142,33 @@ class Upkeep:
         """Replace what is wanted of each table, a day at a time where it has days."""
         report = UpkeepReport()
         for kind in kinds:
-            commit = self._inbox.last_commits(app_id).get(kind)
-            if commit is None:
+            if kind not in self._inbox.last_commits(app_id):
                 continue
             changed = False
-            with self._lake.lock(app_id, kind):
-                files = self._lake.files(app_id, kind, commit.version)
-                for day, some in groupby(files, key=lambda file: file.day):
-                    before = list(some)
-                    if wanted(before):
-                        after = self._replace(app_id, kind, day, before, change)
-                        report = _sum(report, tables=0, before=before, after=after)
-                        changed = True
+            with self._alone(app_id, kind):
+                days = groupby(self._newest(app_id, kind), key=lambda file: file.day)
+                chosen = [day for day, some in days if wanted(list(some))]
+            for day in chosen:
+                with self._alone(app_id, kind):  # a day at a time, so that flushes come between
+                    before = [one for one in self._newest(app_id, kind) if one.day == day]
+                    after = self._replace(app_id, kind, day, before, change)
+                report = _sum(report, tables=0, before=before, after=after)
+                changed = True
             report = _sum(report, tables=int(changed), before=[], after=[])
         return report
+
+    @contextmanager
+    def _alone(self, app_id: str, kind: Kind) -> Iterator[None]:
+        """Keep flushes of the app and other commits to the table away."""
+        with self._lake.lock(app_id, Kind.DEVICE), self._lake.lock(app_id, kind):
+            yield
+
+    def _newest(self, app_id: str, kind: Kind) -> list[DataFile]:
+        """The table's files, those of a flush included that was interrupted before its record.
+
+        Such a flush is repeated but does not append again, so a rewrite must keep its rows.
+        """
+        return self._lake.files(app_id, kind, self._lake.seal(app_id, kind).version)
 
     def _replace(
         self,
@@ -177,8 +191,7 @@ class Upkeep:
     ) -> Iterator[pl.DataFrame]:
         """The rows, changed and sorted, a range of device ids at a time."""
         rows = self._lake.scan(app_id, kind, [file.path for file in files])
-        count = -(-sum(file.rows for file in files) // REWRITE_ROWS)
-        boundaries = device_boundaries(files, count)
+        boundaries = device_boundaries(files, _files_wanted(files))
         for low, high in zip([None, *boundaries], [*boundaries, None], strict=True):
             yield in_order(change(kind, in_devices(rows, low, high)), kind)
 
@@ -186,7 +199,11 @@ class Upkeep:
 def _is_scattered(files: list[DataFile]) -> bool:
     """Whether fewer files would do, or device ids have to be looked for in several."""
     overlap = any(one.device_max >= other.device_min for one, other in pairwise(files))
-    return overlap or (len(files) > 1 and sum(file.bytes for file in files) < FILE_BYTES_TARGET)
+    return overlap or len(files) > _files_wanted(files)
+
+
+def _files_wanted(files: list[DataFile]) -> int:
+    return -(-sum(file.rows for file in files) // REWRITE_ROWS)
 
 
 def _sum(
