@@ -1,0 +1,393 @@
+"""This module tests that upkeep changes files, and rows only where it was asked to."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engagement.model.exports import (
+    Compression,
+    ExportFormat,
+    ExportState,
+    ExportTask,
+    ExportType,
+    Progress,
+)
+from engagement.model.points import Point, pass_by
+from engagement.model.records import HISTORICAL_KINDS, Kind
+from engagement.store import upkeep as upkeep_module
+from engagement.store.folds import FOLD_KEYS, fold
+from engagement.store.schemas import sort_columns
+from engagement.store.upkeep import Upkeep
+from harness import (
+    DAY,
+    DEVICES,
+    NOW,
+    Home,
+    StoppedError,
+    batch,
+    everything,
+    feedback,
+    log,
+    open_home,
+    stop_at,
+)
+
+ONE_DAY = timedelta(days=1)
+JOIN_SECONDS_MAX = 60
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with open_home(tmp_path_factory.mktemp("upkeep") / "home") as home:
+        yield home
+
+
+@pytest.fixture
+def home(shared_home: Home) -> Home:
+    shared_home.next_app()
+    shared_home.reach = pass_by
+    shared_home.restart()
+    return shared_home
+
+
+def upkeep_of(home: Home, *, now: datetime = NOW) -> Upkeep:
+    return Upkeep(home.inbox, home.tasks, home.lake, clock=lambda: now)
+
+
+def fill(home: Home, flushes: int = 3, *, days: int = 2, devices: int = 3) -> None:
+    """Several flushes of logs of every type of several devices, on several days."""
+    for number in range(flushes):
+        home.take(
+            *(
+                everything(number * devices + place, device=device, day=DAY + day * ONE_DAY)
+                for place, device in enumerate(DEVICES[:devices])
+                for day in range(days)
+            )
+        )
+
+
+def exports(home: Home, **options: Any) -> dict[ExportType, list[dict[str, Any]]]:
+    """What every export delivers, in a fixed order."""
+    delivered = {}
+    for kind in ExportType:
+        request = home.request(kind, **({} if kind.is_historical else options))
+        delivered[kind] = sorted(home.exported(request), key=repr)
+    return delivered
+
+
+def files_of(home: Home, kind: Kind) -> int:
+    version = home.inbox.last_commits(home.app_id)[kind].version
+    return len(home.lake.files(home.app_id, kind, version))
+
+
+def test_compacting_gathers_files_and_changes_no_export(home: Home) -> None:
+    fill(home)
+    before = exports(home)
+    rows = {kind: home.rows(kind).to_dicts() for kind in HISTORICAL_KINDS - {Kind.SESSION}}
+
+    report = upkeep_of(home).compact(home.app_id)
+
+    assert exports(home) == before
+    assert {kind: home.rows(kind).to_dicts() for kind in rows} == rows
+    assert {kind: files_of(home, kind) for kind in HISTORICAL_KINDS} == dict.fromkeys(
+        HISTORICAL_KINDS, 2
+    )
+    assert (report.tables, report.files_before, report.files_after) == (6, 6 * 2 * 3, 6 * 2)
+
+
+def test_compacted_files_are_sorted_and_apart(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep_module, "REWRITE_ROWS", 4)
+    fill(home, devices=8, days=1)
+
+    upkeep_of(home).compact(home.app_id)
+
+    version = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
+    paths = [file.path for file in home.lake.files(home.app_id, Kind.EVENT, version)]
+    found = home.lake.scan(home.app_id, Kind.EVENT, paths).collect()
+    assert found.height == 3 * 8 * 2
+    assert found.equals(found.sort(sort_columns(Kind.EVENT)))
+
+
+def test_compacting_again_has_nothing_to_do(home: Home) -> None:
+    fill(home)
+    upkeep_of(home).compact(home.app_id)
+    before = home.inbox.last_commits(home.app_id)
+
+    report = upkeep_of(home).compact(home.app_id)
+
+    assert report.tables == 0
+    assert home.inbox.last_commits(home.app_id) == before
+
+
+def test_compacting_folds_what_flushes_said_of_a_session(home: Home) -> None:
+    fill(home)
+
+    upkeep_of(home).compact(home.app_id)
+
+    assert home.rows(Kind.SESSION).equals(
+        fold(Kind.SESSION, home.rows(Kind.SESSION).lazy()).collect()
+    )
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.sampled_from(DEVICES[:2]),
+            st.sampled_from([None, "u", "v"]),
+            st.sampled_from([{}, {"a": 1}, {"a": None}, {"b": "x"}]),
+            st.sampled_from([None, "one", "two"]),
+            st.integers(1, 2),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.integers(0, 8),
+    st.integers(0, 8),
+)
+def test_folding_keeps_every_snapshot_that_it_promises_to_keep(
+    shared_home: Home, said: list[tuple[Any, ...]], keep_days: int, flush_every: int
+) -> None:
+    """One batch is received a day; folding must not change what a later day knew."""
+    home = shared_home
+    home.next_app()
+    for number, (seconds, device, user, tags, model, campaign) in enumerate(said):
+        logs = [log("event", seconds), feedback(seconds, campaign, "Queued")]
+        logs += [log("tags", seconds, tags=tags)] if tags else []
+        logs += [log("token", seconds, token=f"{number}", tokenType="GCM", valid=number % 3 > 0)]
+        more = {"userId": user} if user else {}
+        more |= {"info": {"phoneModel": model}} if model else {}
+        home.accept(
+            batch(*logs, device=device, **more), received_at=NOW - (len(said) - number) * ONE_DAY
+        )
+        if flush_every and number % flush_every == 0:
+            home.flush()
+    home.flush()
+    instants = [{"as_of": NOW - day * ONE_DAY} for day in range(keep_days)]
+    before = [exports(home, **options) for options in ({}, *instants)]
+
+    upkeep_of(home).fold_snapshots(home.app_id, keep_days=keep_days)
+
+    assert [exports(home, **options) for options in ({}, *instants)] == before
+
+
+def test_folding_leaves_one_row_for_each_thing(home: Home) -> None:
+    fill(home)
+
+    report = upkeep_of(home, now=NOW + ONE_DAY).fold_snapshots(home.app_id, keep_days=0)
+
+    for kind, keys in FOLD_KEYS.items():
+        if not kind.is_historical:
+            rows = home.rows(kind)
+            assert rows.height == rows.unique(keys).height
+            assert files_of(home, kind) == 1
+    assert report.rows_after < report.rows_before
+
+
+def test_an_erased_device_is_nowhere_and_all_others_are_whole(home: Home) -> None:
+    fill(home)
+    erased = DEVICES[1]
+    kept = {
+        kind: [row for row in rows if row["device_id"] != erased]
+        for kind, rows in home.all_rows().items()
+    }
+
+    report = upkeep_of(home).erase(home.app_id, erased)
+
+    assert home.all_rows() == kept
+    assert (report.tables, report.rows_before > report.rows_after) == (len(Kind), True)
+    for rows in exports(home).values():
+        assert {row["device_id"] for row in rows} <= set(DEVICES) - {erased}
+
+
+def test_an_erased_device_leaves_no_file_that_holds_it(home: Home) -> None:
+    fill(home, devices=2)
+    upkeep_of(home).erase(home.app_id, DEVICES[1])
+
+    upkeep_of(home, now=datetime.now(UTC)).vacuum(home.app_id, days_min=0)
+
+    left = list(Path(home.folder, "lake", home.app_id).rglob("*.parquet"))
+    holding = [path for path in left if DEVICES[1].encode() in path.read_bytes()]
+    assert left
+    assert holding == []
+
+
+def test_erasing_the_only_device_leaves_empty_tables_that_go_on(home: Home) -> None:
+    fill(home, devices=1, days=1)
+
+    upkeep_of(home).erase(home.app_id, DEVICES[0])
+
+    assert all(not rows for rows in home.all_rows().values())
+    assert all(not rows for rows in exports(home).values())
+    home.restart()
+    assert home.recover() == []
+    fill(home, flushes=1, devices=1, days=1)
+    assert home.inbox.depth() == 0
+
+
+def test_erasing_a_device_that_is_not_there_changes_no_row(home: Home) -> None:
+    fill(home)
+    before = home.all_rows()
+
+    report = upkeep_of(home).erase(home.app_id, "0" * 31 + "1")
+
+    assert (home.all_rows(), report.tables) == (before, 0)
+
+
+def test_old_days_go_and_the_rest_stays(home: Home) -> None:
+    fill(home, days=3)
+    snapshots = {kind: home.rows(kind).to_dicts() for kind in Kind if not kind.is_historical}
+    now = datetime(DAY.year, DAY.month, DAY.day, 23, tzinfo=UTC) + 8 * ONE_DAY
+
+    report = upkeep_of(home, now=now).retain(home.app_id, days=7)
+
+    for kind in HISTORICAL_KINDS:
+        time = sort_columns(kind)[1]
+        days = home.rows(kind)[time].dt.date().unique().sort().to_list()
+        assert days == [DAY + ONE_DAY, DAY + 2 * ONE_DAY]
+    assert {kind: home.rows(kind).to_dicts() for kind in snapshots} == snapshots
+    assert report.tables == len(HISTORICAL_KINDS)
+    assert upkeep_of(home, now=now).retain(home.app_id, days=7).tables == 0
+
+
+def add_task(home: Home, created_at: datetime) -> str:
+    task_id = f"task {created_at.timestamp()} {home.app_id}"
+    task = ExportTask(
+        task_id=task_id,
+        app_id=home.app_id,
+        export_type=ExportType.EVENT,
+        export_format=ExportFormat.JSON,
+        compression=Compression.NONE,
+        state=ExportState.QUEUED,
+        container="",
+        folder="",
+        description="",
+        created_at=created_at,
+        started_at=None,
+        completed_at=None,
+        error_code=None,
+        error_details=None,
+        progress=Progress(),
+        attempt=1,
+    )
+    home.tasks.add(task, request="{}", sealed_container_url=b"")
+    return task_id
+
+
+def test_vacuum_keeps_what_a_running_export_reads(home: Home) -> None:
+    """delta-rs goes by the real clock, so the vacuum here does as well."""
+    fill(home)
+    now = datetime.now(UTC)
+    request = home.request(ExportType.EVENT)
+    pinned = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
+    expected = home.rows(Kind.EVENT)
+    task_id = add_task(home, now)
+    upkeep_of(home).compact(home.app_id)
+
+    while_running = upkeep_of(home, now=now).vacuum(home.app_id, days_min=0)
+
+    paths = [file.path for file in home.lake.files(home.app_id, Kind.EVENT, pinned)]
+    found = home.lake.scan(home.app_id, Kind.EVENT, paths).collect()
+    assert found.sort(sort_columns(Kind.EVENT)).equals(expected)
+    assert while_running.files_deleted == 0
+
+    home.tasks.finish(task_id, ExportState.SUCCEEDED, now=now)
+    afterwards = upkeep_of(home, now=now).vacuum(home.app_id, days_min=0)
+
+    assert afterwards.files_deleted > 0
+    assert not any(Path(home.folder, "lake", home.app_id, "event", path).exists() for path in paths)
+    assert len(home.exported(request)) == expected.height
+
+
+def test_vacuum_keeps_what_is_young(home: Home) -> None:
+    fill(home)
+    upkeep_of(home).compact(home.app_id)
+
+    report = upkeep_of(home, now=datetime.now(UTC)).vacuum(home.app_id, days_min=1)
+
+    assert report.files_deleted == 0
+
+
+def test_flushes_go_on_after_a_vacuum_and_a_restart(home: Home) -> None:
+    fill(home, flushes=2)
+    upkeep_of(home).compact(home.app_id)
+    upkeep_of(home, now=datetime.now(UTC)).vacuum(home.app_id, days_min=0)
+    before = exports(home)
+
+    home.restart()
+    home.recover()
+
+    assert exports(home) == before
+    events = home.rows(Kind.EVENT).height
+    home.take(everything(99))
+    assert home.rows(Kind.EVENT).height == events + 2
+
+
+def numbered(home: Home, number: int) -> None:
+    home.accept(batch(log("event", number, name=str(number)), log("activity", number)))
+
+
+@pytest.mark.parametrize("point", [Point.FLUSH_TABLE_APPENDED, Point.FLUSH_BEFORE_RECORD])
+def test_upkeep_keeps_rows_that_a_flush_has_not_recorded_yet(home: Home, point: Point) -> None:
+    for number in range(2):
+        numbered(home, number)
+        home.flush()
+    numbered(home, 2)
+    home.reach = stop_at(point)
+    with pytest.raises(StoppedError):
+        home.flush()
+    home.reach = pass_by
+
+    upkeep_of(home).compact(home.app_id)
+    upkeep_of(home).erase(home.app_id, DEVICES[5])
+    home.flush()
+
+    assert sorted(home.rows(Kind.EVENT)["name"]) == ["0", "1", "2"]
+    assert home.rows(Kind.ACTIVITY).height == 3
+
+
+def test_upkeep_beside_flushes_loses_nothing(home: Home) -> None:
+    rounds = 6
+    ended = threading.Event()
+    failures: list[BaseException] = []
+
+    def keep_up() -> None:
+        try:
+            while not ended.is_set():
+                upkeep_of(home).compact(home.app_id)
+                upkeep_of(home).fold_snapshots(home.app_id, keep_days=0)
+        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+            failures.append(error)
+
+    beside = threading.Thread(target=keep_up)
+    beside.start()
+    for number in range(rounds):
+        numbered(home, number)
+        home.flush()
+    ended.set()
+    beside.join(JOIN_SECONDS_MAX)
+
+    assert failures == []
+    assert sorted(map(int, home.rows(Kind.EVENT)["name"])) == list(range(rounds))
+    assert home.rows(Kind.ACTIVITY).height == rounds
+
+
+def test_an_app_without_tables_needs_no_upkeep(home: Home) -> None:
+    upkeep = upkeep_of(home)
+
+    reports = [
+        upkeep.compact(home.app_id),
+        upkeep.fold_snapshots(home.app_id, keep_days=1),
+        upkeep.erase(home.app_id, DEVICES[0]),
+        upkeep.retain(home.app_id, days=1),
+        upkeep.vacuum(home.app_id, days_min=1),
+    ]
+
+    assert {report.tables for report in reports} == {0}
