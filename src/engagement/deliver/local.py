@@ -51,6 +51,7 @@ class LocalDestination:
         """Return only when the object is on disk: written aside, fsynced, renamed, fsynced."""
         source = WatchedChunks(chunks)
         with _translated(key, source), self._parent(key, create=True) as (parent, name):
+            _remove_leftovers(parent, name)
             temporary = f".{name}.{secrets.token_hex(8)}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             descriptor = os.open(temporary, flags, 0o644, dir_fd=parent)
@@ -113,6 +114,14 @@ class LocalDestination:
             yield parent, name
         finally:
             os.close(parent)
+
+
+def _remove_leftovers(parent: int, name: str) -> None:
+    """Remove what a writer of the same object left aside when it was killed."""
+    for other in os.listdir(parent):
+        if _TEMPORARY.fullmatch(other) and other.rpartition(".")[0] == f".{name}":
+            with suppress(FileNotFoundError):
+                os.unlink(other, dir_fd=parent)
 
 
 def _open_folder(parent: int, name: str, *, create: bool) -> int:

@@ -120,11 +120,6 @@ def parse_container_url(
     Raises:
         InvalidContainerError: Not so; the code says why, SasExpired for one.
     """
-    if not 0 < len(text) <= URL_CHARACTERS_MAX or _FORBIDDEN.search(text):
-        raise InvalidContainerError(
-            f"A container URL must have 1 to {URL_CHARACTERS_MAX} printable ASCII characters "
-            f"without spaces, such as {_EXAMPLE}."
-        )
     split, port = _split(text)
     if split.fragment or "#" in text:
         raise InvalidContainerError("A container URL must not have a fragment (`#…`), got one.")
@@ -147,6 +142,11 @@ def parse_container_url(
 
 
 def _split(text: str) -> tuple[SplitResult, int | None]:
+    if not 0 < len(text) <= URL_CHARACTERS_MAX or _FORBIDDEN.search(text):
+        raise InvalidContainerError(
+            f"A container URL must have 1 to {URL_CHARACTERS_MAX} printable ASCII characters "
+            f"without spaces, such as {_EXAMPLE}."
+        )
     try:
         split = urlsplit(text)
         port = split.port
