@@ -1,5 +1,6 @@
 """This module opens a state database, a lake and a flush in a folder, for tests to work with."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -21,10 +22,12 @@ import pytest
 from engagement.collect.flush import Flush, FlushLimits
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
+from engagement.export.compress import compress
 from engagement.export.freeze import make_plan
 from engagement.export.plan import Plan, decode_plan, encode_plan
 from engagement.export.requests import selection_of
 from engagement.export.rows import part_rows
+from engagement.export.steps import encode_part, part_receipt
 from engagement.model.exports import (
     CampaignType,
     Compression,
@@ -168,6 +171,25 @@ class Home:
             container_url=CONTAINER,
             **options,
         )
+
+
+def exported_files(
+    home: Home, request: ExportRequest, *, part_rows_target: int = 500_000
+) -> list[bytes]:
+    """The files that an export delivers, each held to its plan and its receipt."""
+    plan = home.plan(request, part_rows_target=part_rows_target)
+    files = []
+    for part in plan.parts:
+        chunks = list(encode_part(home.lake, request, plan, part))
+        assert sum(chunk.rows for chunk in chunks) == part.rows
+        is_outside = request.export_format is not ExportFormat.PARQUET
+        outer = request.compression if is_outside else Compression.NONE
+        data = b"".join(compress((chunk.data for chunk in chunks), outer))
+        receipt = part_receipt(home.lake, request, plan, part, name="part")
+        assert (receipt.bytes, receipt.rows) == (len(data), part.rows)
+        assert receipt.sha256 == hashlib.sha256(data).hexdigest()
+        files.append(data)
+    return files
 
 
 @contextmanager
