@@ -9,7 +9,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-co
 	--generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 TEST_PROCESSES ?= 2
-TORTURE_ROUNDS ?= 5
+TORTURE_KILLS ?= 200
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check torture bench format lock clean
@@ -18,7 +18,7 @@ help:
 	@echo "make demo     generate a sample, import it, run and verify all ten exports"
 	@echo "make test     run every test"
 	@echo "make check    formatting, lint, types and import contracts"
-	@echo "make torture  the long tests over and over: kills, damage, random data"
+	@echo "make torture  kill exports and flushes at $(TORTURE_KILLS) random moments"
 	@echo "make bench    measure against DuckDB, Polars and chDB; writes benchmarks/output/"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make lock     compile requirements/*.in to pinned, hashed requirements"
@@ -37,7 +37,7 @@ check: .make/test
 	$(BIN)/lint-imports
 
 torture: .make/test .make/node
-	for round in $$(seq $(TORTURE_ROUNDS)); do $(PYTEST) -m slow || exit 1; done
+	$(PYTEST) -m slow --kills $(TORTURE_KILLS)
 
 bench: .make/bench .make/node
 	$(BIN)/python -m benchmarks

@@ -7,6 +7,11 @@ import pytest
 from servers import S3, Azurite, running_azurite, running_s3
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `make torture` ask for more than a usual run does."""
+    parser.addoption("--kills", type=int, default=4, help="Random kills of a torture test.")
+
+
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
     """The Azure Blob emulator; tests that need it skip where npm is missing."""

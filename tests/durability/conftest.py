@@ -1,0 +1,6 @@
+"""This module lets the tests of this folder import their own modules."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

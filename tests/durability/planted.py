@@ -1,0 +1,121 @@
+"""This module plants bugs, one a promise, to show that the tests of the promises can fail."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from engagement.deliver.local import LocalDestination
+from engagement.export import formats, steps
+from engagement.export.formats import Chunk
+from engagement.store.lake import Lake
+from engagement.store.queries import inbox
+from engagement.store.queries.tasks import TaskQueries
+
+
+def names_from_the_clock() -> None:
+    """A repeated part gets another name, so it is there twice."""
+    name_of = steps.part_name
+    steps.part_name = lambda *given: f"{name_of(*given)}.{os.getpid()}"
+
+
+def receipts_ignored() -> None:
+    """Delivered parts are written again after a crash."""
+    receipts = TaskQueries.receipts
+    write_part = steps.ExportSteps.write_part
+
+    def forgetful(self: steps.ExportSteps, task_id: str, index: int) -> None:
+        TaskQueries.receipts = lambda *_: {}  # type: ignore[method-assign]
+        try:
+            write_part(self, task_id, index)
+        finally:
+            TaskQueries.receipts = receipts  # type: ignore[method-assign]
+
+    steps.ExportSteps.write_part = forgetful  # type: ignore[method-assign]
+
+
+def a_row_dropped() -> None:
+    """The encoder loses the last row of a chunk and says so honestly."""
+    text_chunk = formats._text_chunk  # noqa: SLF001
+
+    def losing(frame: Any) -> Chunk:
+        return text_chunk(frame.head(frame.height - 1))
+
+    formats._text_chunk = losing  # noqa: SLF001
+
+
+def a_row_nulled() -> None:
+    """The encoder loses a row and does not notice: its text is null."""
+    text_chunk = formats._text_chunk  # noqa: SLF001
+
+    def losing(frame: Any) -> Chunk:
+        whole = text_chunk(frame)
+        lost = text_chunk(frame.head(frame.height - 1))
+        return replace(lost, rows=lost.rows, rows_read=whole.rows_read)
+
+    formats._text_chunk = losing  # noqa: SLF001
+
+
+def partial_objects() -> None:
+    """The local writer writes in place, so that a kill leaves half an object."""
+
+    def in_place(self: LocalDestination, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        path = self._folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+                file.flush()
+
+    LocalDestination.put = in_place  # type: ignore[method-assign]
+
+
+def inbox_emptied_first() -> None:
+    """The batches go before their records are in the lake."""
+    append = Lake.append
+
+    def late(self: Lake, app_id: str, *given: Any, **named: Any) -> Any:
+        with _ENGINES[-1].begin() as connection:
+            connection.execute(sa.delete(inbox.inbox).where(inbox.inbox.c.app_id == app_id))
+        return append(self, app_id, *given, **named)
+
+    made = inbox.InboxQueries.__init__
+
+    def remembering(self: inbox.InboxQueries, engine: Any) -> None:
+        _ENGINES.append(engine)
+        made(self, engine)
+
+    inbox.InboxQueries.__init__ = remembering  # type: ignore[method-assign]
+    Lake.append = late  # type: ignore[method-assign]
+
+
+def not_recovered() -> None:
+    """Commits that were never recorded stay, and their rows come a second time."""
+    Lake.recover_app = lambda *_: []  # type: ignore[method-assign]
+    Lake.held_position = lambda *_: 0  # type: ignore[method-assign]
+    write = Lake._write  # noqa: SLF001
+
+    def always(self: Lake, app_id: str, kind: Any, rows: Any, *, position: int) -> Any:
+        with self.lock(app_id, kind):
+            write(self, app_id, kind, rows, position)
+            return self.seal(app_id, kind)
+
+    Lake.append = always  # type: ignore[method-assign]
+
+
+_ENGINES: list[Any] = []
+
+BUGS: dict[str, Callable[[], None]] = {
+    bug.__name__: bug
+    for bug in (
+        names_from_the_clock,
+        receipts_ignored,
+        a_row_dropped,
+        a_row_nulled,
+        partial_objects,
+        inbox_emptied_first,
+        not_recovered,
+    )
+}

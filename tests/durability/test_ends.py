@@ -1,0 +1,252 @@
+"""This module has a test for each end of a task, and for who may work on a home folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scene import SPAN, VICTIM, Scene, new_scene
+from victim import settings_of
+
+from engagement import operations
+from engagement.exceptions import BadInputError, ErrorCode, HomeBusyError, IllegalStateError
+from engagement.model.exports import (
+    ExportFormat,
+    ExportRequest,
+    ExportState,
+    ExportTask,
+    ExportType,
+)
+from engagement.model.points import Point
+from engagement.runtime import Runtime, open_runtime
+from servers import Azurite
+
+SECONDS_MAX = 60
+FINAL = (ExportState.SUCCEEDED, ExportState.FAILED, ExportState.CANCELLED)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """An app with its sample in the lake."""
+    scene = new_scene(tmp_path_factory.mktemp("ends"))
+    assert scene.import_sample().returncode == 0
+    return scene
+
+
+class Gate:
+    """Holds an export at a point until it is told to go on."""
+
+    def __init__(self, point: Point) -> None:
+        self._point = point
+        self.reached = threading.Event()
+        self.open = threading.Event()
+
+    def __call__(self, here: Point) -> None:
+        if here is self._point:
+            self.reached.set()
+            assert self.open.wait(SECONDS_MAX)
+
+
+@pytest.fixture
+def scene(base: Scene, tmp_path: Path) -> Scene:
+    return base.copy(tmp_path / "home")
+
+
+def request(scene: Scene, container_url: str | None = None) -> ExportRequest:
+    """An export of several parts."""
+    return ExportRequest(
+        app_id=scene.app_id,
+        export_type=ExportType.EVENT,
+        export_format=ExportFormat.NDJSON,
+        container_url=container_url or f"file://{scene.out}",
+        time_range=SPAN,
+    )
+
+
+def ended(runtime: Runtime, task: ExportTask) -> ExportTask:
+    return operations.wait_export(runtime, task.task_id, timeout_seconds=SECONDS_MAX)
+
+
+def manifests(scene: Scene) -> list[str]:
+    return [name for name in scene.tree() if name.endswith("manifest.json")]
+
+
+def test_succeeded(scene: Scene) -> None:
+    seen: list[ExportState] = []
+
+    with open_runtime(settings_of(scene.home, scene.out)) as runtime:
+        task = operations.create_export(runtime, request(scene))
+        task = operations.wait_export(
+            runtime,
+            task.task_id,
+            on_progress=lambda one: seen.append(one.state),
+            timeout_seconds=SECONDS_MAX,
+        )
+        assert runtime.tasks.sealed_container_url(task.task_id) is None
+
+    assert task.state is ExportState.SUCCEEDED
+    assert task.progress.parts_done == task.progress.parts_total >= 3
+    assert task.progress.rows_done == task.progress.rows_total
+    assert len(manifests(scene)) == 1
+    order = [ExportState.QUEUED, ExportState.STARTED, ExportState.SUCCEEDED]
+    assert seen == sorted(seen, key=order.index)
+
+
+def test_failed_where_the_container_goes_away(scene: Scene) -> None:
+    gate = Gate(Point.PART_DELIVERED)
+
+    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+        task = operations.create_export(runtime, request(scene))
+        assert gate.reached.wait(SECONDS_MAX)
+        folder = scene.out / "Event" / task.task_id
+        folder.rename(folder.with_name("moved"))
+        folder.write_text("a file where the folder was")
+        gate.open.set()
+        task = ended(runtime, task)
+        assert runtime.tasks.sealed_container_url(task.task_id) is None
+
+    assert (task.state, task.error_code) == (ExportState.FAILED, ErrorCode.CONTAINER_NOT_FOUND)
+    assert task.error_details
+    assert not manifests(scene)
+
+
+def test_retried_after_a_failure(scene: Scene, azurite: Azurite) -> None:
+    """Parts that were delivered stay; only the credential is new."""
+    container = azurite.container("retried")
+    gate = Gate(Point.PART_RECORDED)
+
+    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+        task = operations.create_export(runtime, request(scene, container.write_url))
+        assert gate.reached.wait(SECONDS_MAX)
+        operations.cancel_export(runtime, task.task_id)
+        gate.open.set()
+        stopped = ended(runtime, task)
+        with pytest.raises(BadInputError):
+            operations.retry_export(runtime, task.task_id)
+        other = azurite.container("other")
+        with pytest.raises(BadInputError):
+            operations.retry_export(runtime, task.task_id, container_url=other.write_url)
+        done_before = stopped.progress.parts_done
+        again = azurite.url(container.name, "cw")
+        task = operations.retry_export(runtime, task.task_id, container_url=again)
+        assert task.attempt == 2
+        task = ended(runtime, task)
+        proof = operations.verify_export(
+            runtime, container_url=container.read_url, folder=task.folder
+        )
+        with pytest.raises(IllegalStateError):
+            operations.retry_export(runtime, task.task_id, container_url=again)
+
+    assert stopped.state is ExportState.CANCELLED
+    assert 0 < done_before < task.progress.parts_total
+    assert task.state is ExportState.SUCCEEDED
+    assert proof.compared_with_lake
+
+
+def test_cancelled_while_it_waits(scene: Scene) -> None:
+    with open_runtime(settings_of(scene.home, scene.out), workers=False) as runtime:
+        task = operations.create_export(runtime, request(scene))
+        task = operations.cancel_export(runtime, task.task_id)
+        with pytest.raises(IllegalStateError):
+            operations.cancel_export(runtime, task.task_id)
+
+    assert (task.state, task.error_code) == (ExportState.CANCELLED, ErrorCode.CANCELLED)
+    assert not scene.tree() or not manifests(scene)
+
+
+def test_cancelled_while_it_runs(scene: Scene) -> None:
+    gate = Gate(Point.PART_STARTED)
+
+    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+        task = operations.create_export(runtime, request(scene))
+        assert gate.reached.wait(SECONDS_MAX)
+        operations.cancel_export(runtime, task.task_id)
+        gate.open.set()
+        task = ended(runtime, task)
+        assert runtime.tasks.sealed_container_url(task.task_id) is None
+
+    assert task.state is ExportState.CANCELLED
+    assert not manifests(scene)
+
+
+def test_a_cancel_that_comes_too_late_changes_nothing(scene: Scene) -> None:
+    """Once the manifest is delivered the task has succeeded, whoever asks for what."""
+    gate = Gate(Point.MANIFEST_DELIVERED)
+
+    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+        task = operations.create_export(runtime, request(scene))
+        assert gate.reached.wait(SECONDS_MAX)
+        operations.cancel_export(runtime, task.task_id)
+        gate.open.set()
+        task = ended(runtime, task)
+
+    assert task.state is ExportState.SUCCEEDED
+    assert len(manifests(scene)) == 1
+
+
+def test_a_credential_is_nowhere_in_the_home_folder(scene: Scene, azurite: Azurite) -> None:
+    container = azurite.container("secret")
+    signature = container.write_url.partition("sig=")[2].partition("&")[0]
+    assert len(signature) > 20
+
+    with open_runtime(settings_of(scene.home, scene.out)) as runtime:
+        task = operations.create_export(runtime, request(scene, container.write_url))
+        waiting = secret_files(scene.home, signature)
+        task = ended(runtime, task)
+
+    assert task.state is ExportState.SUCCEEDED
+    assert signature not in repr(task)
+    assert waiting == []
+    assert secret_files(scene.home, signature) == []
+
+
+def secret_files(home: Path, secret: str) -> list[str]:
+    return [
+        path.name
+        for path in home.rglob("*")
+        if path.is_file() and secret.encode() in path.read_bytes()
+    ]
+
+
+def test_a_second_process_is_refused_and_may_look(scene: Scene) -> None:
+    with open_runtime(settings_of(scene.home, scene.out)):
+        with pytest.raises(HomeBusyError), open_runtime(settings_of(scene.home, scene.out)):
+            pass
+        with open_runtime(settings_of(scene.home, scene.out), workers=False) as beside:
+            assert operations.list_apps(beside)
+
+
+@pytest.fixture
+def running(scene: Scene) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that owns the home folder, waiting for a task that does not exist."""
+    fifo = scene.home.parent / "sample"
+    os.mkfifo(fifo)
+    command = [sys.executable, VICTIM, scene.home, scene.out, "import", fifo, scene.app_id]
+    process = subprocess.Popen(command)
+    with fifo.open("wb"):
+        yield process
+        process.kill()
+        process.wait(SECONDS_MAX)
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(
+    scene: Scene, running: subprocess.Popen[bytes]
+) -> None:
+    deadline = time.monotonic() + SECONDS_MAX
+    while time.monotonic() < deadline:
+        try:
+            with open_runtime(settings_of(scene.home, scene.out)):
+                pass
+        except HomeBusyError:
+            break
+
+    running.send_signal(signal.SIGKILL)
+    running.wait(SECONDS_MAX)
+
+    with open_runtime(settings_of(scene.home, scene.out)) as runtime:
+        assert operations.list_apps(runtime)

@@ -1,0 +1,108 @@
+"""This module kills the process at every named point and demands the undisturbed result."""
+
+from pathlib import Path
+
+import pytest
+from scene import Scene, Tree, exported_rows, new_scene, queue_export, visible, was_killed
+
+from engagement.model.points import Point
+
+FLUSH_POINTS = [point for point in Point if point.value.startswith("flush_")]
+EXPORT_POINTS = [point for point in Point if point not in FLUSH_POINTS]
+REPEATED_POINTS = [Point.PART_STARTED, Point.PART_CHUNK, Point.PART_DELIVERED, Point.PART_RECORDED]
+LATER = [(point, nth) for point in REPEATED_POINTS for nth in (2, 3)]
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """An app whose sample is not imported yet."""
+    return new_scene(tmp_path_factory.mktemp("fresh"))
+
+
+@pytest.fixture(scope="module")
+def queued(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, str]:
+    """An app with its sample in the lake, and an export that waits."""
+    scene = new_scene(tmp_path_factory.mktemp("queued"))
+    assert scene.import_sample().returncode == 0
+    return scene, queue_export(scene)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(queued: tuple[Scene, str], tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """What the waiting export delivers if nothing happens to it."""
+    scene, task_id = queued
+    golden = scene.copy(tmp_path_factory.mktemp("golden") / "home")
+    assert golden.run("wait", task_id).stdout.split() == ["Succeeded"]
+    tree = golden.tree()
+    assert sum("/part-" in name for name in tree) >= 3
+    return tree
+
+
+@pytest.mark.parametrize(("point", "nth"), [*((one, 1) for one in EXPORT_POINTS), *LATER])
+def test_a_killed_export_ends_as_if_nothing_had_happened(
+    queued: tuple[Scene, str], undisturbed: Tree, tmp_path: Path, point: Point, nth: int
+) -> None:
+    base, task_id = queued
+    scene = base.copy(tmp_path / "home")
+
+    died = scene.run("wait", task_id, kill_at=point, nth=nth)
+    delivered, left = scene.inodes(), visible(scene.tree())
+    receipts = scene.task(task_id).progress.parts_done
+    again = scene.run("wait", task_id)
+
+    assert was_killed(died), died.stderr
+    assert left.items() <= undisturbed.items()
+    assert again.stdout.split() == ["Succeeded"], again.stderr
+    assert scene.tree() == undisturbed
+    kept = [name for name, inode in scene.inodes().items() if delivered.get(name) == inode]
+    assert len(kept) >= receipts
+
+
+def test_a_finished_export_is_left_alone(
+    queued: tuple[Scene, str], undisturbed: Tree, tmp_path: Path
+) -> None:
+    base, task_id = queued
+    scene = base.copy(tmp_path / "home")
+    scene.run("wait", task_id)
+    before = scene.inodes()
+
+    again = scene.run("wait", task_id)
+
+    assert again.stdout.split() == ["Succeeded"]
+    assert scene.inodes() == before
+    assert scene.tree() == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("point", "nth"), [*((one, 1) for one in FLUSH_POINTS), (Point.FLUSH_TABLE_APPENDED, 6)]
+)
+def test_a_killed_flush_loses_and_repeats_nothing(
+    fresh: Scene, tmp_path: Path, point: Point, nth: int
+) -> None:
+    scene = fresh.copy(tmp_path / "home")
+
+    died = scene.import_sample(kill_at=point, nth=nth)
+    again = scene.import_sample()
+
+    assert was_killed(died), died.stderr
+    assert again.returncode == 0, again.stderr
+    assert exported_rows(scene) == undisturbed_rows(fresh, tmp_path)
+
+
+def test_the_tests_kill_at_every_point() -> None:
+    """A new effect needs a new point, and a new point is killed at without being listed here."""
+    assert {*FLUSH_POINTS, *EXPORT_POINTS} == set(Point)
+    assert FLUSH_POINTS
+    assert EXPORT_POINTS
+
+
+_UNDISTURBED: dict[str, list[str]] = {}
+
+
+def undisturbed_rows(fresh: Scene, tmp_path: Path) -> list[str]:
+    """The events that an undisturbed import brings to an export."""
+    if fresh.app_id not in _UNDISTURBED:
+        scene = fresh.copy(tmp_path / "golden")
+        assert scene.import_sample().returncode == 0
+        _UNDISTURBED[fresh.app_id] = exported_rows(scene)
+    return _UNDISTURBED[fresh.app_id]

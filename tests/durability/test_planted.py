@@ -1,0 +1,87 @@
+"""This module plants a bug a promise and demands that the promise's check notices."""
+
+from pathlib import Path
+
+import pytest
+from scene import Scene, exported_rows, new_scene, queue_export, visible, was_killed
+
+from engagement.exceptions import ErrorCode
+from engagement.model.exports import ExportState
+from engagement.model.points import Point
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """An app with its sample in the lake."""
+    made = new_scene(tmp_path_factory.mktemp("planted"))
+    assert made.import_sample().returncode == 0
+    return made
+
+
+def test_objects_written_in_place_are_seen_half(scene: Scene, tmp_path: Path) -> None:
+    own, golden = scene.copy(tmp_path / "home"), tmp_path / "golden"
+    task_id = queue_export(own)
+    whole = own.copy(golden)
+    assert whole.run("wait", task_id).returncode == 0
+    undisturbed = whole.tree()
+    again = own.copy(tmp_path / "again")
+
+    died = again.run("wait", task_id, kill_at=Point.PART_CHUNK, nth=2, plant="partial_objects")
+
+    assert was_killed(died)
+    assert not visible(again.tree()).items() <= undisturbed.items()
+
+
+def test_names_from_the_clock_leave_a_part_twice(scene: Scene, tmp_path: Path) -> None:
+    own = scene.copy(tmp_path / "home")
+    task_id = queue_export(own)
+
+    own.run("wait", task_id, kill_at=Point.PART_DELIVERED, plant="names_from_the_clock")
+    own.run("wait", task_id, plant="names_from_the_clock")
+
+    parts = [name for name in own.tree() if "/part-" in name]
+    assert len(parts) > own.task(task_id).progress.parts_total
+
+
+def test_ignored_receipts_write_finished_parts_again(scene: Scene, tmp_path: Path) -> None:
+    own = scene.copy(tmp_path / "home")
+    task_id = queue_export(own)
+
+    own.run("wait", task_id, kill_at=Point.PART_RECORDED, plant="receipts_ignored")
+    before, receipts = own.inodes(), own.task(task_id).progress.parts_done
+    own.run("wait", task_id, plant="receipts_ignored")
+
+    kept = [name for name, inode in own.inodes().items() if before.get(name) == inode]
+    assert len(kept) < receipts
+
+
+@pytest.mark.parametrize("bug", ["a_row_dropped", "a_row_nulled"])
+def test_a_lost_row_never_succeeds(scene: Scene, tmp_path: Path, bug: str) -> None:
+    own = scene.copy(tmp_path / "home")
+    task_id = queue_export(own)
+
+    own.run("wait", task_id, plant=bug)
+
+    task = own.task(task_id)
+    assert (task.state, task.error_code) == (ExportState.FAILED, ErrorCode.INCOMPLETE_EXPORT)
+    assert not [name for name in own.tree() if name.endswith("manifest.json")]
+
+
+def test_an_inbox_emptied_first_loses_rows(scene: Scene, tmp_path: Path) -> None:
+    whole = exported_rows(scene.copy(tmp_path / "golden"))
+    own = new_scene(tmp_path / "own")
+
+    own.import_sample(kill_at=Point.FLUSH_TABLE_APPENDED, plant="inbox_emptied_first")
+    own.import_sample(plant="inbox_emptied_first")
+
+    assert len(exported_rows(own)) < len(whole)
+
+
+def test_unrecorded_commits_that_stay_repeat_rows(scene: Scene, tmp_path: Path) -> None:
+    whole = exported_rows(scene.copy(tmp_path / "golden"))
+    own = new_scene(tmp_path / "own")
+
+    own.import_sample(kill_at=Point.FLUSH_BEFORE_RECORD, plant="not_recovered")
+    own.import_sample(plant="not_recovered")
+
+    assert len(exported_rows(own)) > len(whole)

@@ -1,0 +1,76 @@
+"""This module is a process to be killed: it works on a home folder and dies where it is told.
+
+    python tests/durability/victim.py HOME OUT import FILE APP_ID [--kill-at POINT --nth N]
+    python tests/durability/victim.py HOME OUT wait TASK_ID [--kill-at POINT --nth N] [--plant BUG]
+
+It prints the final state of a waited task.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+import planted
+
+from engagement import operations
+from engagement.model.points import Point, Reach, pass_by
+from engagement.runtime import open_runtime
+from engagement.settings import Settings
+
+PART_ROWS = 400
+SECONDS_MAX = 60
+
+
+def settings_of(home: Path, out: Path) -> Settings:
+    """Small parts, so that a small export has several."""
+    return Settings(
+        home=home,
+        local_roots=(out,),
+        part_rows_target=PART_ROWS,
+        allow_loopback_containers=True,
+        flush_logs_max=2_000,
+    )
+
+
+def dying_at(point: Point, nth: int) -> Reach:
+    """Kills the process, as a power switch would, when a point is reached for the n-th time."""
+    reached = 0
+
+    def reach(here: Point) -> None:
+        nonlocal reached
+        reached += here is point
+        if here is point and reached == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return reach
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("home", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("action", choices=["import", "wait"])
+    parser.add_argument("subjects", nargs="+")
+    parser.add_argument("--kill-at", type=Point)
+    parser.add_argument("--nth", type=int, default=1)
+    parser.add_argument("--plant")
+    given = parser.parse_args()
+    if given.plant:
+        planted.BUGS[given.plant]()
+    reach = pass_by if given.kill_at is None else dying_at(given.kill_at, given.nth)
+    with open_runtime(settings_of(given.home, given.out), reach=reach) as runtime:
+        if given.action == "import":
+            file, app_id = given.subjects
+            with Path(file).open("rb") as stream:
+                lines = operations.read_lines(stream)
+                operations.import_batches(runtime, app_id=app_id, lines=lines)
+            return
+        task = operations.wait_export(runtime, given.subjects[0], timeout_seconds=SECONDS_MAX)
+        sys.stdout.write(f"{task.state.value} {task.error_code or ''}\n")
+
+
+if __name__ == "__main__":
+    main()
