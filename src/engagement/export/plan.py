@@ -106,7 +106,7 @@ def _by_day(
     inside = _of_days(files, time_range.first_day, time_range.last_day)
     parts: list[Part] = []
     for first, last in _runs(inside, target):
-        wide = _of_days(files, first - beside, last + beside)
+        wide = _of_days(files, first - beside, last + min(beside, date.max - last))
         is_one_day = first == last and not beside
         parts += [
             replace(
