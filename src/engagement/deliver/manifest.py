@@ -1,6 +1,7 @@
 """This module names an export's objects and writes the manifest that says it is complete."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,8 @@ from engagement.exceptions import VerificationError
 from engagement.model.exports import Compression, ExportFormat, ExportType, Receipt
 
 MANIFEST_FORMAT = 1
+_PART_NAME = re.compile(r"part-\d{5,}\.[a-z]+(\.[a-z]+)?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENDINGS = {Compression.NONE: "", Compression.GZIP: ".gz", Compression.ZSTD: ".zst"}
 
 
@@ -107,7 +110,7 @@ def parse_manifest(data: bytes) -> Manifest:
     """
     try:
         manifest, totals = _manifest(json.loads(data))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise VerificationError(
             f"The manifest must be of format {MANIFEST_FORMAT}, but it cannot be read: "
             f"{type(error).__name__} {error}."
@@ -122,27 +125,57 @@ def _manifest(content: dict[str, Any]) -> tuple[Manifest, dict[str, int]]:
     if content["manifestFormat"] != MANIFEST_FORMAT:
         raise ValueError(f"manifestFormat is {content['manifestFormat']!r}")
     manifest = Manifest(
-        task_id=content["taskId"],
-        app_id=content["appId"],
+        task_id=_text(content["taskId"]),
+        app_id=_text(content["appId"]),
         export_type=ExportType(content["exportType"]),
         export_format=ExportFormat(content["exportFormat"]),
         compression=Compression(content["compression"]),
         selection=dict(content["selection"]),
-        tables=dict(content["tables"]),
-        fields=tuple((one["name"], one["type"]) for one in content["fields"]),
+        tables={name: _count(version) for name, version in content["tables"].items()},
+        fields=tuple((_text(one["name"]), _text(one["type"])) for one in content["fields"]),
         parts=tuple(_part(one) for one in content["parts"]),
     )
-    return manifest, content["totals"]
+    return manifest, {name: _count(total) for name, total in content["totals"].items()}
 
 
 def _part(content: dict[str, Any]) -> Receipt:
-    first, last = content["firstAt"], content["lastAt"]
+    rows = _count(content["rows"])
+    # The name is read from the container it describes, so it must not lead anywhere else.
     return Receipt(
-        name=str(content["name"]),
-        rows=int(content["rows"]),
-        rows_read=int(content["rows"]),
-        bytes=int(content["bytes"]),
-        sha256=str(content["sha256"]),
-        first_at=first and datetime.fromisoformat(first),
-        last_at=last and datetime.fromisoformat(last),
+        name=_matching(_PART_NAME, content["name"]),
+        rows=rows,
+        rows_read=rows,
+        bytes=_count(content["bytes"]),
+        sha256=_matching(_SHA256, content["sha256"]),
+        first_at=_instant(content["firstAt"]),
+        last_at=_instant(content["lastAt"]),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"wanted a text, got {type(value).__name__}")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], value: object) -> str:
+    text = _text(value)
+    if not pattern.fullmatch(text):
+        raise ValueError(f"wanted a text like {pattern.pattern}, got {text[:100]!r}")
+    return text
+
+
+def _count(value: object) -> int:
+    # In Python a boolean is an integer, in JSON it is not.
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"wanted a whole number from 0, got {value!r:.100}")
+    return value
+
+
+def _instant(value: object) -> datetime | None:
+    if value is None:
+        return None
+    instant = datetime.fromisoformat(_text(value))
+    if instant.tzinfo is None:
+        raise ValueError(f"wanted a time with its offset from UTC, got {value!r:.100}")
+    return instant

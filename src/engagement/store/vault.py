@@ -49,7 +49,7 @@ class Vault:
             )
         try:
             opened = self._cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], context.encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # the latter if it is too short
             raise EngagementError(
                 "The sealed text must be whole and of this context, but it does not open."
             ) from error
