@@ -273,10 +273,7 @@ def everything(number: int, *, device: str = DEVICES[0], day: date = DAY) -> byt
 @contextmanager
 def open_postgres() -> Iterator[str]:
     """The address of a PostgreSQL server of its own, reached by a socket in a private folder."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not programs:
-        pytest.skip("needs PostgreSQL's own programs (initdb and postgres)")
-    program = programs[-1].parent
+    program = _postgres_programs()
     # PostgreSQL refuses to run as root, and pytest's own folders are closed to other users.
     user = "postgres" if os.getuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
@@ -306,6 +303,26 @@ def open_postgres() -> Iterator[str]:
         server.send_signal(signal.SIGINT)  # a fast shutdown, which ends open connections
         server.wait(STOP_SECONDS_MAX)
         shutil.rmtree(folder)
+
+
+def _postgres_programs() -> Path:
+    """The folder of PostgreSQL's programs, installed first where they are missing and may be."""
+    for attempt in range(4):
+        if programs := sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+            return programs[-1].parent
+        if os.getuid() != 0 or shutil.which("apt-get") is None:
+            break
+        # Another test process may be installing too; apt waits for its lock.
+        what = ["update"] if attempt == 1 else ["install", "--yes", "postgresql"]
+        subprocess.run(
+            [
+                *("env", "DEBIAN_FRONTEND=noninteractive"),
+                *("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *what),
+            ],
+            check=False,
+            capture_output=True,
+        )
+    pytest.skip("needs PostgreSQL's own programs (initdb and postgres)")
 
 
 def _wait_for(server: subprocess.Popen[bytes], folder: Path) -> None:

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import BinaryIO
 
 from engagement.collect import reading
@@ -362,7 +363,13 @@ def fold_snapshots(runtime: Runtime, app_id: str) -> UpkeepReport:
 
 
 def vacuum(runtime: Runtime, app_id: str) -> UpkeepReport:
-    """Delete files that no table refers to and no running export may read."""
+    """Delete files that no table refers to and no running export may read.
+
+    Batch ids and opened sessions that are older than they are needed are forgotten as well.
+    """
+    old = runtime.clock() - timedelta(days=runtime.settings.batch_dedup_days)
+    runtime.inbox.forget_batches(old)
+    runtime.inbox.forget_sessions(old)
     return _upkeep(runtime, app_id).vacuum(app_id, days_min=runtime.settings.vacuum_days_min)
 
 

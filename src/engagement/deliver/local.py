@@ -1,6 +1,7 @@
 """This module delivers into a local folder: whole, durable, and never outside of it."""
 
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -29,7 +30,6 @@ _CODES = {
     "EISDIR": ErrorCode.BLOB_IMMUTABLE,
     "ENAMETOOLONG": ErrorCode.LIMIT_EXCEEDED,
 }
-_TRANSIENT = {"EIO", "EAGAIN", "EINTR", "EBUSY"}
 
 
 class LocalDestination:
@@ -55,6 +55,7 @@ class LocalDestination:
             temporary = f".{name}.{secrets.token_hex(8)}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             descriptor = os.open(temporary, flags, 0o644, dir_fd=parent)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # tells other writers that this one lives
             try:
                 with os.fdopen(descriptor, "wb", buffering=0) as file:
                     for chunk in source:
@@ -117,11 +118,20 @@ class LocalDestination:
 
 
 def _remove_leftovers(parent: int, name: str) -> None:
-    """Remove what a writer of the same object left aside when it was killed."""
+    """Remove what writers of the same object left aside when they were killed.
+
+    A living writer holds a lock on its file, and a killed one does not.
+    """
     for other in os.listdir(parent):
-        if _TEMPORARY.fullmatch(other) and other.rpartition(".")[0] == f".{name}":
-            with suppress(FileNotFoundError):
+        if not _TEMPORARY.fullmatch(other) or other.rpartition(".")[0] != f".{name}":
+            continue
+        with suppress(FileNotFoundError, BlockingIOError):
+            descriptor = os.open(other, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=parent)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(other, dir_fd=parent)
+            finally:
+                os.close(descriptor)
 
 
 def _open_folder(parent: int, name: str, *, create: bool) -> int:
@@ -173,8 +183,7 @@ def _translated(key: str, source: WatchedChunks | None = None) -> Iterator[None]
         if source is not None and error is source.failure:
             raise
         name = errno.errorcode.get(error.errno or 0, "unknown")
-        kind = TransientDestinationError if name in _TRANSIENT else DestinationError
-        raise kind(
-            f"The folder refused {key!r}: {error.strerror} ({name}).",
-            code=_CODES.get(name, ErrorCode.DESTINATION_UNAVAILABLE),
-        ) from error
+        message = f"The folder refused {key!r}: {error.strerror} ({name})."
+        if name in _CODES:
+            raise DestinationError(message, code=_CODES[name]) from error
+        raise TransientDestinationError(message) from error
