@@ -255,6 +255,17 @@ def test_a_refusal_that_may_pass_is_named_and_retryable(
     assert len(server.calls) <= CALLS_MAX
 
 
+@pytest.mark.parametrize(
+    ("code", "retried"),
+    [*((one[4], "no") for one in PERMANENT), *((one[4], "yes") for one in TRANSIENT)],
+)
+def test_the_page_of_errors_says_what_is_retried(code: str, retried: str) -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{code}` |"))
+
+    assert row.endswith(f"| {retried} |")
+
+
 _FOLLOWED = pytest.mark.xfail(
     strict=True, reason="obstore takes a 303 for `GET that instead`, and cannot be told not to"
 )
