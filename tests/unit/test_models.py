@@ -1,0 +1,212 @@
+"""This module tests that the nouns cannot be built wrong."""
+
+import json
+from dataclasses import FrozenInstanceError, replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement import exceptions
+from engagement.exceptions import (
+    BadInputError,
+    DestinationError,
+    EngagementError,
+    ErrorCode,
+    InvalidExportError,
+    Retryable,
+    TransientDestinationError,
+)
+from engagement.model.apps import App, NewApp
+from engagement.model.exports import (
+    CampaignType,
+    ExportFormat,
+    ExportRequest,
+    ExportState,
+    ExportType,
+    TimeRange,
+)
+from engagement.model.records import (
+    HISTORICAL_KINDS,
+    TIME_COLUMN,
+    Kind,
+    content_id,
+    derived_guid,
+    new_guid,
+    own_columns,
+)
+
+START = datetime(2024, 2, 28, tzinfo=UTC)
+ONE_DAY = timedelta(days=1)
+SECRET = "https://account.example/container?sig=secret"  # noqa: S105 - not one of anybody's
+DAYS = TimeRange(start=START, end=START + ONE_DAY)
+WANTED: dict[str, Any] = {
+    "app_id": "a" * 32,
+    "export_type": ExportType.EVENT,
+    "export_format": ExportFormat.JSON,
+    "container_url": SECRET,
+    "time_range": DAYS,
+}
+PUSH = WANTED | {
+    "export_type": ExportType.PUSH,
+    "time_range": None,
+    "campaign_type": CampaignType.POLL,
+    "campaign_ids": (1,),
+}
+TAG = WANTED | {"export_type": ExportType.TAG, "time_range": None}
+
+
+@given(st.dates(max_value=date(9999, 12, 30)), st.integers(0, 400))
+def test_whole_days_include_both_ends(first: date, more: int) -> None:
+    last = first + min(timedelta(days=more), date(9999, 12, 30) - first)
+
+    span = TimeRange.of_days(first, last)
+
+    assert (span.first_day, span.last_day, span.is_whole_days) == (first, last, True)
+    assert span.end - span.start == (last - first) + ONE_DAY
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (START, START),
+        (START + ONE_DAY, START),
+        (START.replace(tzinfo=None), START + ONE_DAY),
+        (START, (START + ONE_DAY).replace(tzinfo=None)),
+        (START, (START + ONE_DAY).astimezone(timezone(timedelta(hours=1)))),
+    ],
+)
+def test_an_impossible_range_cannot_be_built(start: datetime, end: datetime) -> None:
+    with pytest.raises(InvalidExportError, match="range"):
+        TimeRange(start=start, end=end)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [(date(2024, 3, 1), date(2024, 2, 29)), (date(9999, 1, 1), date.max)]
+)
+def test_impossible_days_cannot_be_built(first: date, last: date) -> None:
+    with pytest.raises(InvalidExportError, match="end date"):
+        TimeRange.of_days(first, last)
+
+
+def test_a_range_inside_a_day_is_not_whole_days() -> None:
+    minute = timedelta(minutes=1)
+
+    spans = [
+        TimeRange(start=START + minute, end=START + ONE_DAY),
+        TimeRange(start=START, end=START + minute),
+    ]
+
+    assert [span.is_whole_days for span in spans] == [False, False]
+    assert {span.last_day for span in spans} == {START.date()}
+
+
+@pytest.mark.parametrize("wanted", [WANTED, PUSH, TAG, PUSH | {"campaign_ids": (0, 2**63 - 1)}])
+def test_a_possible_request_is_built(wanted: dict[str, Any]) -> None:
+    assert ExportRequest(**wanted).export_type is wanted["export_type"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (WANTED | {"time_range": None}, "needs a start and an end"),
+        (TAG | {"time_range": DAYS}, "takes no date range"),
+        (WANTED | {"campaign_ids": (1,)}, "Only a Push export takes campaigns"),
+        (WANTED | {"campaign_type": CampaignType.POLL}, "Only a Push export takes campaigns"),
+        (PUSH | {"campaign_type": None}, "needs a campaign type"),
+        (PUSH | {"campaign_ids": ()}, "got neither"),
+        (PUSH | {"time_range": DAYS}, "got both"),
+        (PUSH | {"campaign_ids": (1, -1)}, "0 to 2"),
+        (PUSH | {"campaign_ids": (2**63,)}, "0 to 2"),
+        (WANTED | {"as_of": START}, "takes a date range"),
+        (TAG | {"as_of": START.replace(tzinfo=None)}, "must be in UTC"),
+        (WANTED | {"csv_formula_guard": True}, "is for CsvBlob"),
+    ],
+)
+def test_an_impossible_request_cannot_be_built(wanted: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidExportError, match=message) as refused:
+        ExportRequest(**wanted)
+
+    assert "secret" not in str(refused.value)
+
+
+def test_secrets_are_not_shown() -> None:
+    app = App(app_id="1", name="n", collection="c", resource_group="g", subscription="s")
+
+    assert "secret" not in repr(ExportRequest(**WANTED))
+    assert "secret" not in repr(NewApp(app=app, app_key="secret"))
+
+
+def test_nouns_do_not_change() -> None:
+    request = ExportRequest(**WANTED)
+
+    with pytest.raises(FrozenInstanceError):
+        request.app_id = "b"  # type: ignore[misc] # what is refused here
+    assert replace(request, description="x") != request
+
+
+def test_every_export_type_reads_the_kind_of_its_name() -> None:
+    kinds = {one: one.kind for one in ExportType}
+
+    assert kinds.pop(ExportType.PUSH) is Kind.FEEDBACK
+    assert {one.value.lower(): kind.value for one, kind in kinds.items()} == {
+        one.value.lower(): one.value.lower() for one in kinds
+    }
+    assert {one.kind for one in ExportType} == set(Kind)
+    assert {one.kind for one in ExportType if one.is_historical} == HISTORICAL_KINDS
+
+
+def test_every_kind_has_the_column_that_says_when() -> None:
+    for kind in Kind:
+        column = {one.name: one for one in own_columns(kind)}[TIME_COLUMN[kind]]
+        assert column.required
+
+
+def test_files_end_in_their_formats_name() -> None:
+    assert [one.extension for one in ExportFormat] == ["json", "csv", "ndjson", "parquet"]
+
+
+def test_final_states_are_the_last_three() -> None:
+    assert [one.is_final for one in ExportState] == [False, False, True, True, True]
+
+
+def test_an_apps_path_is_the_published_one() -> None:
+    app = App(app_id="1", name="n", collection="c", resource_group="g", subscription="s")
+
+    assert app.resource_path == (
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.MobileEngagement"
+        "/appcollections/c/apps/n"
+    )
+
+
+@given(st.lists(st.text(), min_size=1, max_size=3))
+def test_ids_depend_on_their_content_alone(parts: list[str]) -> None:
+    derived = derived_guid(*parts)
+
+    assert derived == derived_guid(*parts)
+    assert derived != derived_guid(*parts, "more")
+    content = json.dumps(parts).encode()
+    for one in (derived, content_id(content), new_guid()):
+        assert len(one) == 32
+        assert int(one, 16) >= 0
+        assert one == one.lower()
+    assert content_id(content) == content_id(content)
+    assert new_guid() != new_guid()
+
+
+def test_retryable_is_a_mark_of_few() -> None:
+    named = [one for one in vars(exceptions).values() if isinstance(one, type)]
+    marked = {one for one in named if issubclass(one, Retryable) and one is not Retryable}
+
+    assert marked == {TransientDestinationError}
+    assert issubclass(TransientDestinationError, DestinationError)
+
+
+def test_every_failure_has_a_code_of_its_own() -> None:
+    assert BadInputError("x").code is ErrorCode.BAD_INPUT
+    assert DestinationError("x", code=ErrorCode.SAS_EXPIRED).code is ErrorCode.SAS_EXPIRED
+    assert DestinationError("x").code is ErrorCode.DESTINATION_UNAVAILABLE
+    assert str(EngagementError("what was wanted")) == "what was wanted"
+    assert len({code.value for code in ErrorCode}) == len(ErrorCode)
