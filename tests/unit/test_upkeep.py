@@ -60,7 +60,7 @@ def upkeep_of(home: Home, *, now: datetime = NOW) -> Upkeep:
     return Upkeep(home.inbox, home.tasks, home.lake, clock=lambda: now)
 
 
-def fill(home: Home, flushes: int = 3, *, days: int = 2, devices: int = 3) -> None:
+def fill(home: Home, flushes: int = 2, *, days: int = 2, devices: int = 3) -> None:
     """Several flushes of logs of every type of several devices, on several days."""
     for number in range(flushes):
         home.take(
@@ -98,7 +98,7 @@ def test_compacting_gathers_files_and_changes_no_export(home: Home) -> None:
     assert {kind: files_of(home, kind) for kind in HISTORICAL_KINDS} == dict.fromkeys(
         HISTORICAL_KINDS, 2
     )
-    assert (report.tables, report.files_before, report.files_after) == (6, 6 * 2 * 3, 6 * 2)
+    assert (report.tables, report.files_before, report.files_after) == (6, 6 * 2 * 2, 6 * 2)
 
 
 def test_compacted_files_are_sorted_and_apart(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_compacted_files_are_sorted_and_apart(home: Home, monkeypatch: pytest.Mo
     version = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
     paths = [file.path for file in home.lake.files(home.app_id, Kind.EVENT, version)]
     found = home.lake.scan(home.app_id, Kind.EVENT, paths).collect()
-    assert found.height == 3 * 8 * 2
+    assert found.height == 2 * 8 * 2
     assert found.equals(found.sort(sort_columns(Kind.EVENT)))
 
 
@@ -135,7 +135,7 @@ def test_compacting_folds_what_flushes_said_of_a_session(home: Home) -> None:
     )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -354,7 +354,7 @@ def test_upkeep_keeps_rows_that_a_flush_has_not_recorded_yet(home: Home, point: 
 
 
 def test_upkeep_beside_flushes_loses_nothing(home: Home) -> None:
-    rounds = 6
+    rounds = 4
     ended = threading.Event()
     failures: list[BaseException] = []
 
