@@ -10,6 +10,8 @@ from engagement.exceptions import BadInputError
 
 # ruff: noqa: RUF009 - `_setting` is `dataclasses.field` with our metadata
 
+DIGITS_MAX = 12
+
 
 def _setting(default: Any, environment: str, sentence: str) -> Any:
     return field(default=default, metadata={"environment": environment, "sentence": sentence})
@@ -91,8 +93,12 @@ def _parsed(name: str, text: str, default: Any) -> Any:
             raise BadInputError(f"{name} must be 0 or 1, got {text!r}.")
         return text == "1"
     if isinstance(default, int):
-        if not text.isascii() or not text.isdigit() or int(text) == 0:
-            raise BadInputError(f"{name} must be a whole number above 0, got {text!r}.")
+        is_number = text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX
+        if not is_number or int(text) == 0:
+            raise BadInputError(
+                f"{name} must be a whole number above 0 of at most {DIGITS_MAX} digits, "
+                f"got {text[:40]!r}."
+            )
         return int(text)
     if isinstance(default, Path):
         return Path(text)

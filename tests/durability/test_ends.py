@@ -1,5 +1,6 @@
 """This module has a test for each end of a task, and for who may work on a home folder."""
 
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from engagement.model.exports import (
     ExportType,
 )
 from engagement.model.points import Point
+from engagement.model.records import Kind
 from engagement.runtime import Runtime, open_runtime
 from servers import Azurite
 
@@ -146,6 +148,28 @@ def test_retried_after_a_failure(scene: Scene, azurite: Azurite) -> None:
     assert 0 < done_before < task.progress.parts_total
     assert task.state is ExportState.SUCCEEDED
     assert proof.compared_with_lake
+
+
+def test_failed_where_the_pinned_files_were_vacuumed(scene: Scene) -> None:
+    """A retry may come so late that what its plan reads is gone; it must not deliver less."""
+    gate = Gate(Point.PART_RECORDED)
+
+    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+        task = operations.create_export(runtime, request(scene))
+        assert gate.reached.wait(SECONDS_MAX)
+        operations.cancel_export(runtime, task.task_id)
+        gate.open.set()
+        ended(runtime, task)
+        part = next(data for name, data in scene.tree().items() if "/part-" in name)
+        device_id = json.loads(part.splitlines()[0])["deviceId"]
+        operations.erase_device(runtime, scene.app_id, device_id)
+        runtime.lake.vacuum(scene.app_id, Kind.EVENT, retention_hours=0)
+        url = f"file://{scene.out}"
+        task = operations.retry_export(runtime, task.task_id, container_url=url)
+        task = ended(runtime, task)
+
+    assert (task.state, task.error_code) == (ExportState.FAILED, ErrorCode.SOURCE_UNAVAILABLE)
+    assert not manifests(scene)
 
 
 def test_cancelled_while_it_waits(scene: Scene) -> None:

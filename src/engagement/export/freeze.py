@@ -5,7 +5,12 @@ from dataclasses import replace
 
 import polars as pl
 
-from engagement.exceptions import IncompleteExportError
+from engagement.exceptions import (
+    EngagementError,
+    ErrorCode,
+    IncompleteExportError,
+    LakeDamagedError,
+)
 from engagement.export.plan import Part, Plan, plan_parts
 from engagement.export.requests import selection_of
 from engagement.export.rows import Selection, campaigns_in_window, part_rows
@@ -56,6 +61,22 @@ def make_plan(
         campaign_ids=campaign_ids,
         parts=tuple(replace(part, index=index) for index, part in enumerate(filled)),
     )
+
+
+def check_source(lake: Lake, request: ExportRequest, plan: Plan) -> None:
+    """Return only if what the plan pinned is still there; a retry may come after a vacuum.
+
+    Raises:
+        EngagementError: It is not, with the code SourceUnavailable.
+    """
+    try:
+        for kind, version in plan.versions.items():
+            lake.check_files(request.app_id, kind, lake.files(request.app_id, kind, version))
+    except LakeDamagedError as error:
+        raise EngagementError(
+            f"The table versions that the plan pinned are gone; create the export anew. {error}",
+            code=ErrorCode.SOURCE_UNAVAILABLE,
+        ) from error
 
 
 def tables_read(export_type: ExportType) -> tuple[Kind, ...]:

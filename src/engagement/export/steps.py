@@ -14,7 +14,7 @@ from engagement.export.ahead import ahead
 from engagement.export.compress import compress
 from engagement.export.fields import shape_of
 from engagement.export.formats import Chunk, Encoding, encode, gathered, is_gathered
-from engagement.export.freeze import make_plan
+from engagement.export.freeze import check_source, make_plan
 from engagement.export.plan import Part, Plan, decode_plan, encode_plan
 from engagement.export.report import manifest_of
 from engagement.export.requests import decode_request, selection_of
@@ -89,8 +89,10 @@ class ExportSteps:
         self._tools.reach(Point.EXPORT_STARTED)
         self._stop_if_cancelled(task_id)
         kept = self._tasks.plan(task_id)
-        if kept is None:
-            request = self._request(task_id)
+        request = self._request(task_id)
+        if kept is not None:
+            check_source(self._tools.lake, request, decode_plan(kept))
+        else:
             self._tools.flush(request.app_id)
             commits = self._tools.inbox.last_commits(request.app_id)
             plan = make_plan(

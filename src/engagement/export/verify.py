@@ -14,6 +14,7 @@ from engagement.deliver.destination import Destination
 from engagement.deliver.manifest import Manifest, manifest_name, parse_manifest
 from engagement.exceptions import VerificationError
 from engagement.export.fields import shape_of
+from engagement.export.freeze import check_source
 from engagement.export.plan import Plan
 from engagement.export.steps import part_receipt
 from engagement.model.exports import Compression, ExportFormat, ExportRequest, Receipt
@@ -60,7 +61,7 @@ def verify_with_lake(lake: Lake, request: ExportRequest, plan: Plan, manifest: M
 
     Raises:
         VerificationError: Not so; names the part.
-        LakeDamagedError: A pinned file is gone or altered.
+        EngagementError: A pinned file is gone or altered, with the code SourceUnavailable.
     """
     pinned = {kind.value: version for kind, version in plan.versions.items()}
     if manifest.tables != pinned or len(manifest.parts) != len(plan.parts):
@@ -68,8 +69,7 @@ def verify_with_lake(lake: Lake, request: ExportRequest, plan: Plan, manifest: M
             f"The manifest must name the plan's tables {pinned} and {len(plan.parts)} parts, "
             f"got {manifest.tables} and {len(manifest.parts)}."
         )
-    for kind, version in plan.versions.items():
-        lake.check_files(request.app_id, kind, lake.files(request.app_id, kind, version))
+    check_source(lake, request, plan)
     for planned, delivered in zip(plan.parts, manifest.parts, strict=True):
         expected = part_receipt(lake, request, plan, planned, name=delivered.name)
         if expected != delivered:

@@ -197,14 +197,17 @@ class Lake:
                 f"The table's newest commit was altered (its SHA-256 is not the recorded one): "
                 f"{file}."
             )
-        table = self._require(app_id, kind)
-        rows = _rows_total(table)
+        try:
+            table = self._require(app_id, kind)
+            rows, files = _rows_total(table), self._data_files(table, kind)
+        except (KeyError, TypeError) as error:
+            raise LakeDamagedError(f"An older commit in {file.parent} is damaged.") from error
         if rows != recorded.rows_total:
             raise LakeDamagedError(
                 f"The log of table {file.parent.parent} counts {rows} rows where "
                 f"{recorded.rows_total} were recorded: an older commit in {file.parent} is damaged."
             )
-        self.check_files(app_id, kind, self._data_files(table, kind))
+        self.check_files(app_id, kind, files)
 
     def check_files(self, app_id: str, kind: Kind, files: Sequence[DataFile]) -> None:
         """Return only if every file is there with its recorded size.
