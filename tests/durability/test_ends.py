@@ -74,6 +74,15 @@ def ended(runtime: Runtime, task: ExportTask) -> ExportTask:
     return operations.wait_export(runtime, task.task_id, timeout_seconds=SECONDS_MAX)
 
 
+def cancelled_at(gate: Gate, runtime: Runtime, asked: ExportRequest) -> ExportTask:
+    """A task that somebody cancelled when it stood at the gate, after its end."""
+    task = operations.create_export(runtime, asked)
+    assert gate.reached.wait(SECONDS_MAX)
+    operations.cancel_export(runtime, task.task_id)
+    gate.open.set()
+    return ended(runtime, task)
+
+
 def manifests(scene: Scene) -> list[str]:
     return [name for name in scene.tree() if name.endswith("manifest.json")]
 
@@ -123,19 +132,15 @@ def test_retried_after_a_failure(scene: Scene, azurite: Azurite) -> None:
     gate = Gate(Point.PART_RECORDED)
 
     with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
-        task = operations.create_export(runtime, request(scene, container.write_url))
-        assert gate.reached.wait(SECONDS_MAX)
-        operations.cancel_export(runtime, task.task_id)
-        gate.open.set()
-        stopped = ended(runtime, task)
+        stopped = cancelled_at(gate, runtime, request(scene, container.write_url))
         with pytest.raises(BadInputError):
-            operations.retry_export(runtime, task.task_id)
+            operations.retry_export(runtime, stopped.task_id)
         other = azurite.container("other")
         with pytest.raises(BadInputError):
-            operations.retry_export(runtime, task.task_id, container_url=other.write_url)
+            operations.retry_export(runtime, stopped.task_id, container_url=other.write_url)
         done_before = stopped.progress.parts_done
         again = azurite.url(container.name, "cw")
-        task = operations.retry_export(runtime, task.task_id, container_url=again)
+        task = operations.retry_export(runtime, stopped.task_id, container_url=again)
         assert task.attempt == 2
         task = ended(runtime, task)
         proof = operations.verify_export(
@@ -155,11 +160,7 @@ def test_failed_where_the_pinned_files_were_vacuumed(scene: Scene) -> None:
     gate = Gate(Point.PART_RECORDED)
 
     with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
-        task = operations.create_export(runtime, request(scene))
-        assert gate.reached.wait(SECONDS_MAX)
-        operations.cancel_export(runtime, task.task_id)
-        gate.open.set()
-        ended(runtime, task)
+        task = cancelled_at(gate, runtime, request(scene))
         part = next(data for name, data in scene.tree().items() if "/part-" in name)
         device_id = json.loads(part.splitlines()[0])["deviceId"]
         operations.erase_device(runtime, scene.app_id, device_id)
@@ -187,11 +188,7 @@ def test_cancelled_while_it_runs(scene: Scene) -> None:
     gate = Gate(Point.PART_STARTED)
 
     with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
-        task = operations.create_export(runtime, request(scene))
-        assert gate.reached.wait(SECONDS_MAX)
-        operations.cancel_export(runtime, task.task_id)
-        gate.open.set()
-        task = ended(runtime, task)
+        task = cancelled_at(gate, runtime, request(scene))
         assert runtime.tasks.sealed_container_url(task.task_id) is None
 
     assert task.state is ExportState.CANCELLED
@@ -203,11 +200,7 @@ def test_a_cancel_that_comes_too_late_changes_nothing(scene: Scene) -> None:
     gate = Gate(Point.MANIFEST_DELIVERED)
 
     with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
-        task = operations.create_export(runtime, request(scene))
-        assert gate.reached.wait(SECONDS_MAX)
-        operations.cancel_export(runtime, task.task_id)
-        gate.open.set()
-        task = ended(runtime, task)
+        task = cancelled_at(gate, runtime, request(scene))
 
     assert task.state is ExportState.SUCCEEDED
     assert len(manifests(scene)) == 1
