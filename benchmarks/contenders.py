@@ -9,7 +9,6 @@ neither sync nor hash.
 
 import json
 import os
-import resource
 import shutil
 import statistics
 import sys
@@ -99,9 +98,9 @@ def duckdb_copy(home: Path, out: Path, container: str, wanted: str) -> Measured:
     connection = duckdb.connect(config={"threads": THREADS})
     options = "FORMAT json" + (f", COMPRESSION {compression}" if compression != "none" else "")
     connection.execute(f"COPY ({_filled(query, home)}) TO '{target}' ({options})")
-    seconds = time.perf_counter() - begin
+    measured = _finished(0, target, begin)
     counted = connection.execute(_filled("SELECT count(*) FROM FILES", home)).fetchone()
-    return {"rows": counted[0] if counted else 0, "bytes": _size(target), "seconds": seconds}
+    return measured | {"rows": counted[0] if counted else 0}
 
 
 def polars_sink(home: Path, out: Path, container: str, wanted: str) -> Measured:
@@ -122,9 +121,8 @@ def polars_sink(home: Path, out: Path, container: str, wanted: str) -> Measured:
         jobId="job_id",
         extras="extras",
     ).sink_ndjson(target)
-    seconds = time.perf_counter() - begin
-    count = rows.select(pl.len()).collect().item()
-    return {"rows": count, "bytes": _size(target), "seconds": seconds}
+    measured = _finished(0, target, begin)
+    return measured | {"rows": rows.select(pl.len()).collect().item()}
 
 
 def chdb_outfile(home: Path, out: Path, container: str, wanted: str) -> Measured:
@@ -142,9 +140,9 @@ def chdb_outfile(home: Path, out: Path, container: str, wanted: str) -> Measured
         f"job_id AS jobId, extras FROM file('{pattern}', Parquet) "
         f"INTO OUTFILE '{target}' FORMAT JSONEachRow SETTINGS max_threads={THREADS}"
     )
-    seconds = time.perf_counter() - begin
+    measured = _finished(0, target, begin)
     rows = int(str(chdb.query(f"SELECT count() FROM file('{pattern}', Parquet)")).strip())
-    return {"rows": rows, "bytes": _size(target), "seconds": seconds}
+    return measured | {"rows": rows}
 
 
 def python_rows(home: Path, out: Path, container: str, wanted: str) -> Measured:
@@ -163,7 +161,7 @@ def python_rows(home: Path, out: Path, container: str, wanted: str) -> Measured:
                     row["extras"] = orjson.Fragment(row["extras"])
                     file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
                 rows += batch.num_rows
-    return {"rows": rows, "bytes": _size(target), "seconds": time.perf_counter() - begin}
+    return _finished(rows, target, begin)
 
 
 _FLAT = (
@@ -205,8 +203,24 @@ def _pieces(data: bytes) -> Iterator[memoryview]:
         yield memoryview(data)[begin : begin + PIECE_BYTES]
 
 
-def _size(target: Path) -> int:
-    return target.stat().st_size
+def _finished(rows: int, target: Path, begin: float) -> Measured:
+    """What a peer measured: when it said that it was done, and when its file was on disk."""
+    seconds = time.perf_counter() - begin
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+    synced = time.perf_counter() - begin
+    return {
+        "rows": rows,
+        "bytes": target.stat().st_size,
+        "seconds": seconds,
+        "synced_seconds": synced,
+    }
+
+
+def _peak_mib() -> float:
+    """Peak of this process alone; getrusage counts the parent's memory before the exec too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 CONTENDERS: dict[str, Callable[[Path, Path, str, str], Measured]] = {
@@ -226,7 +240,7 @@ def main() -> None:
         measured = CONTENDERS[name](Path(home), folder, container, wanted)
     finally:
         shutil.rmtree(folder)
-    measured["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    measured["peak_mib"] = _peak_mib()
     sys.stdout.write(json.dumps(measured) + "\n")
 
 

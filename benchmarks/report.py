@@ -57,7 +57,9 @@ def rate(
         )
     speeds = [one["rows"] / one["seconds"] for one in (ours, peer)]
     ratio = speeds[0] / speeds[1]
-    measured = f"{ratio:.2f} × ({speeds[0]:,.0f} / {speeds[1]:,.0f} rows/s)"
+    synced = speeds[0] * peer["synced_seconds"] / peer["rows"]
+    figures = f"{speeds[0]:,.0f} / {speeds[1]:,.0f} rows/s; peer synced {synced:.2f} ×"
+    measured = f"{ratio:.2f} × ({figures})"
     return Row(what=what, measured=measured, target=f"≥ {target} ×", reached=ratio >= target)
 
 
