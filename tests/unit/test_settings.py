@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.exceptions import BadInputError
-from engagement.settings import Settings
+from engagement.settings import DIGITS_MAX, Settings
 
 WHOLE_NUMBERS = [one for one in fields(Settings) if type(one.default) is int]
 SWITCHES = [one for one in fields(Settings) if type(one.default) is bool]
@@ -57,7 +57,7 @@ def test_paths_texts_and_lists_are_read() -> None:
 
 
 @pytest.mark.parametrize("name", [one.name for one in WHOLE_NUMBERS])
-@given(number=st.integers(1, 10**12))
+@given(number=st.integers(1, 10**DIGITS_MAX - 1))
 def test_whole_numbers_are_read(name: str, number: int) -> None:
     settings = Settings.from_environment({environment_of(name): str(number)})
 
