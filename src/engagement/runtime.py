@@ -72,7 +72,7 @@ class Runtime:
         url = parse_container_url(
             container_url, self.policy, now=self.clock(), permission=permission
         )
-        return open_destination(url, self.policy)
+        return open_destination(url)
 
     def submit(self, task_id: str) -> None:
         """Queue a task's workflow; its id is the task's, so a repeat changes nothing."""

@@ -27,9 +27,7 @@ OTHER_KEY = b64encode(bytes(64)).decode()
 
 
 def _opened(url: str, *, now: datetime | None = None, permission: str = "w") -> Destination:
-    return open_destination(
-        parse_container_url(url, POLICY, now=now, permission=permission), POLICY
-    )
+    return open_destination(parse_container_url(url, POLICY, now=now, permission=permission))
 
 
 def _assert_refused(destination: Destination, code: ErrorCode, url: str) -> None:

@@ -41,7 +41,7 @@ def _opened(url: str, *, local_root: Path | None = None) -> Destination:
     policy = DestinationPolicy(
         local_roots=(local_root,) if local_root else (), allow_loopback=True, allow_memory=True
     )
-    return open_destination(parse_container_url(url, policy), policy)
+    return open_destination(parse_container_url(url, policy))
 
 
 def _memory() -> Backend:

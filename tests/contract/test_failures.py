@@ -208,7 +208,7 @@ def _url(endpoint: str) -> str:
 
 def _refusal(url: str) -> DestinationError:
     """What a put is refused with, after it was checked for secrets and length."""
-    destination = open_destination(parse_container_url(url, POLICY), POLICY)
+    destination = open_destination(parse_container_url(url, POLICY))
     with pytest.raises(DestinationError) as raised:
         destination.put("Activity/0123/part-00000.json", [b"bytes"])
     assert_hidden(raised.value, CANARY)

@@ -21,7 +21,7 @@ from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.exceptions import DestinationError
 policy = DestinationPolicy(allow_loopback=True)
 try:
-    destination = open_destination(parse_container_url(sys.argv[1], policy), policy)
+    destination = open_destination(parse_container_url(sys.argv[1], policy))
     destination.put("a/b", [b"bytes"])
 except DestinationError as error:
     sys.exit(f"{error.code}: {error}")

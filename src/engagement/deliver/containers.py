@@ -13,7 +13,7 @@ from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 from engagement.deliver.destination import Destination, WatchedChunks, key_names
 from engagement.deliver.local import LocalDestination
 from engagement.deliver.refusals import refusal
-from engagement.deliver.urls import ContainerUrl, DestinationPolicy, Scheme
+from engagement.deliver.urls import ContainerUrl, Scheme
 from engagement.exceptions import DestinationError, ErrorCode
 
 BLOCK_BYTES = 8 * 1024 * 1024
@@ -34,13 +34,12 @@ _RETRY: Any = {
 _MEMORY: dict[str, MemoryStore] = {}
 
 
-def open_destination(url: ContainerUrl, policy: DestinationPolicy) -> Destination:
+def open_destination(url: ContainerUrl) -> Destination:
     """The destination of a checked container URL.
 
     Credentials come from the URL alone: each store gets an explicit provider, because without
     one the host's own credentials would sign, or override the user's SAS.
     """
-    del policy
     match url.scheme:
         case Scheme.LOCAL:
             return LocalDestination(Path(url.container))
