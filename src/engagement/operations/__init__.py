@@ -1,0 +1,53 @@
+"""This module is the one door: every operation of the service, as a function of a Runtime."""
+
+from engagement.operations.apps import (
+    create_app,
+    get_app,
+    list_apps,
+)
+from engagement.operations.exports import (
+    cancel_export,
+    create_export,
+    get_export,
+    list_exports,
+    retry_export,
+    verify_export,
+    wait_export,
+)
+from engagement.operations.imports import (
+    ImportSummary,
+    RefusedLog,
+    generate_sample,
+    import_batches,
+    read_lines,
+)
+from engagement.operations.upkeep import (
+    compact,
+    erase_device,
+    fold_snapshots,
+    retain,
+    vacuum,
+)
+
+__all__ = [
+    "ImportSummary",
+    "RefusedLog",
+    "cancel_export",
+    "compact",
+    "create_app",
+    "create_export",
+    "erase_device",
+    "fold_snapshots",
+    "generate_sample",
+    "get_app",
+    "get_export",
+    "import_batches",
+    "list_apps",
+    "list_exports",
+    "read_lines",
+    "retain",
+    "retry_export",
+    "vacuum",
+    "verify_export",
+    "wait_export",
+]

@@ -1,0 +1,58 @@
+"""This module holds the operations on apps."""
+
+import hashlib
+import secrets
+
+from engagement.exceptions import BadInputError
+from engagement.model.apps import App, NewApp
+from engagement.model.records import new_guid
+from engagement.runtime import Runtime
+
+NAME_CHARACTERS_MAX = 64
+
+
+def create_app(
+    runtime: Runtime, *, name: str, collection: str, resource_group: str, subscription: str
+) -> NewApp:
+    """A registered app, with the key that is shown this once.
+
+    Raises:
+        BadInputError: A name is empty or too long, or the app exists.
+    """
+    given = {
+        "app name": name,
+        "collection": collection,
+        "resource group": resource_group,
+        "subscription": subscription,
+    }
+    for what, value in given.items():
+        if not 0 < len(value) <= NAME_CHARACTERS_MAX or not value.isprintable() or "/" in value:
+            raise BadInputError(
+                f"The {what} must have 1 to {NAME_CHARACTERS_MAX} printable characters "
+                f"and no slash, got {value!r}."
+            )
+    app = App(
+        app_id=new_guid(),
+        name=name,
+        collection=collection,
+        resource_group=resource_group,
+        subscription=subscription,
+    )
+    key = secrets.token_urlsafe(32)
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    runtime.apps.add(app, key_sha256=digest, created_at=runtime.clock())
+    return NewApp(app=app, app_key=key)
+
+
+def list_apps(runtime: Runtime) -> list[App]:
+    """Every app, oldest first."""
+    return runtime.apps.list_all()
+
+
+def get_app(runtime: Runtime, app_id: str) -> App:
+    """The app with this id.
+
+    Raises:
+        UnknownAppError: There is none.
+    """
+    return runtime.apps.get(app_id)

@@ -1,0 +1,158 @@
+"""This module holds the operations on export tasks."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from engagement.deliver import manifest
+from engagement.deliver.urls import parse_container_url
+from engagement.exceptions import BadInputError, IllegalStateError, UnknownTaskError
+from engagement.export.plan import decode_plan
+from engagement.export.requests import decode_request, encode_request
+from engagement.export.verify import Verification, verify_delivered, verify_with_lake
+from engagement.model.exports import ExportRequest, ExportState, ExportTask, Progress
+from engagement.model.records import new_guid
+from engagement.runtime import Runtime
+
+WAIT_POLL_SECONDS = 0.02
+
+
+def create_export(runtime: Runtime, request: ExportRequest) -> ExportTask:
+    """A queued task; it runs where the workers are, and goes on after any crash.
+
+    Raises:
+        UnknownAppError: No app has this id.
+        InvalidContainerError: The container URL cannot work.
+        DestinationError: The container refuses a write now.
+    """
+    runtime.apps.get(request.app_id)
+    url = parse_container_url(request.container_url, runtime.policy, now=runtime.clock())
+    runtime.destination(request.container_url).check()
+    task_id = new_guid()
+    task = ExportTask(
+        task_id=task_id,
+        app_id=request.app_id,
+        export_type=request.export_type,
+        export_format=request.export_format,
+        compression=request.compression,
+        state=ExportState.QUEUED,
+        container=url.redacted,
+        folder=manifest.folder(request.export_type, task_id),
+        description=request.description,
+        created_at=runtime.clock(),
+        started_at=None,
+        completed_at=None,
+        error_code=None,
+        error_details=None,
+        progress=Progress(),
+        attempt=1,
+    )
+    sealed = runtime.vault.seal(request.container_url, context=task_id)
+    runtime.tasks.add(task, request=encode_request(request), sealed_container_url=sealed)
+    if runtime.has_workers:
+        runtime.submit(task_id)
+    return task
+
+
+def get_export(runtime: Runtime, task_id: str) -> ExportTask:
+    """The task with this id, with its progress.
+
+    Raises:
+        UnknownTaskError: There is none.
+    """
+    return runtime.tasks.get(task_id, now=runtime.clock())
+
+
+def list_exports(
+    runtime: Runtime, *, app_id: str | None = None, limit: int = 50
+) -> list[ExportTask]:
+    """The newest tasks, of one app or of all, newest first."""
+    return runtime.tasks.list_newest(app_id=app_id, limit=limit, now=runtime.clock())
+
+
+def cancel_export(runtime: Runtime, task_id: str) -> ExportTask:
+    """The task after the request: cancelled if it was waiting, else soon.
+
+    Raises:
+        UnknownTaskError: There is none.
+        IllegalStateError: It has ended.
+    """
+    if not runtime.tasks.cancel(task_id, now=runtime.clock()):
+        state = get_export(runtime, task_id).state
+        raise IllegalStateError(f"Only a task that has not ended can be cancelled, got {state}.")
+    return get_export(runtime, task_id)
+
+
+def retry_export(runtime: Runtime, task_id: str, *, container_url: str | None = None) -> ExportTask:
+    """The task, queued again with a container URL that works; delivered parts stay delivered.
+
+    Args:
+        runtime: The service.
+        task_id: A failed or cancelled task.
+        container_url: The same container with a credential that works; it was erased at the end.
+
+    Raises:
+        UnknownTaskError: There is none.
+        IllegalStateError: It has not failed.
+        InvalidContainerError: No container URL was given, or it names another container.
+        DestinationError: The container refuses a write now.
+    """
+    task = get_export(runtime, task_id)
+    if task.state not in {ExportState.FAILED, ExportState.CANCELLED}:
+        raise IllegalStateError(
+            f"Only a failed or cancelled task can be retried, got {task.state}."
+        )
+    if container_url is None:
+        raise BadInputError("A retry needs a container URL: the old one was erased at the end.")
+    url = parse_container_url(container_url, runtime.policy, now=runtime.clock())
+    if url.redacted != task.container:
+        raise BadInputError(
+            f"A retry must go to the same container, {task.container}, got {url.redacted}."
+        )
+    runtime.destination(container_url).check()
+    sealed = runtime.vault.seal(container_url, context=task_id)
+    if runtime.tasks.reopen(task_id, sealed_container_url=sealed) and runtime.has_workers:
+        runtime.submit(task_id)
+    return get_export(runtime, task_id)
+
+
+def wait_export(
+    runtime: Runtime,
+    task_id: str,
+    *,
+    on_progress: Callable[[ExportTask], None] = lambda _: None,
+    timeout_seconds: float | None = None,
+) -> ExportTask:
+    """The task when it has ended, or as it is when the time is over."""
+    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    while True:
+        task = get_export(runtime, task_id)
+        on_progress(task)
+        if task.state.is_final or (deadline is not None and time.monotonic() >= deadline):
+            return task
+        time.sleep(WAIT_POLL_SECONDS)
+
+
+def verify_export(runtime: Runtime, *, container_url: str, folder: str) -> Verification:
+    """What was proved of a delivered export: its bytes, its rows, and the lake where at hand.
+
+    Args:
+        runtime: The service; if it made the export, the parts are computed anew and compared.
+        container_url: The container, with a credential that may read.
+        folder: The folder of the manifest, below the container URL's prefix.
+
+    Raises:
+        VerificationError: The export is not what its manifest says; names the part.
+        DestinationError: The manifest or a part is not there, or may not be read.
+    """
+    destination = runtime.destination(container_url, permission="r")
+    delivered, verification = verify_delivered(destination, folder)
+    try:
+        kept = runtime.tasks.plan(delivered.task_id)
+    except UnknownTaskError:
+        return verification
+    if kept is None:
+        return verification
+    request = decode_request(runtime.tasks.request(delivered.task_id), container_url=container_url)
+    verify_with_lake(runtime.lake, request, decode_plan(kept), delivered)
+    return replace(verification, compared_with_lake=True)

@@ -1,0 +1,46 @@
+"""This module holds the operations that keep an app's tables in shape."""
+
+from datetime import timedelta
+
+from engagement.collect.limits import guid
+from engagement.runtime import Runtime
+from engagement.store.upkeep import Upkeep, UpkeepReport
+
+
+def compact(runtime: Runtime, app_id: str) -> UpkeepReport:
+    """Gather the small files of each day of an app's history into sorted ones."""
+    return _upkeep(runtime, app_id).compact(app_id)
+
+
+def fold_snapshots(runtime: Runtime, app_id: str) -> UpkeepReport:
+    """Fold the changes of devices, tags, tokens and feedback that are older than some days."""
+    keep_days = runtime.settings.fold_days_min
+    return _upkeep(runtime, app_id).fold_snapshots(app_id, keep_days=keep_days)
+
+
+def vacuum(runtime: Runtime, app_id: str) -> UpkeepReport:
+    """Delete files that no table refers to and no running export may read.
+
+    Batch ids and opened sessions that are older than they are needed are forgotten as well.
+    """
+    old = runtime.clock() - timedelta(days=runtime.settings.batch_dedup_days)
+    runtime.inbox.forget_batches(old)
+    runtime.inbox.forget_sessions(old)
+    return _upkeep(runtime, app_id).vacuum(app_id, days_min=runtime.settings.vacuum_days_min)
+
+
+def retain(runtime: Runtime, app_id: str, days: int) -> UpkeepReport:
+    """Take the days of an app's history out that are older than some days."""
+    return _upkeep(runtime, app_id).retain(app_id, days=days)
+
+
+def erase_device(runtime: Runtime, app_id: str, device_id: str) -> UpkeepReport:
+    """Take every row of a device out of an app's tables, and out of its inbox first."""
+    upkeep = _upkeep(runtime, app_id)
+    runtime.flush.flush(app_id)
+    return upkeep.erase(app_id, guid(device_id, "device"))
+
+
+def _upkeep(runtime: Runtime, app_id: str) -> Upkeep:
+    runtime.apps.get(app_id)
+    return Upkeep(runtime.inbox, runtime.tasks, runtime.lake, clock=runtime.clock)
