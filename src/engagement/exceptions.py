@@ -4,6 +4,8 @@ EngagementError
 ├── BadInputError              the caller must change what was asked
 │   ├── UnknownAppError
 │   ├── UnknownTaskError
+│   ├── UnknownClientError
+│   ├── IdempotencyKeyReusedError  the key came with another request before
 │   ├── CorruptInputError      a file or body that cannot be decoded
 │   ├── InvalidExportError     impossible range, unknown format, missing campaign ids
 │   ├── InvalidContainerError  a container URL or SAS that cannot work
@@ -26,6 +28,8 @@ class ErrorCode(StrEnum):
     BAD_INPUT = "BadInput"
     UNKNOWN_APP = "UnknownApp"
     UNKNOWN_TASK = "UnknownTask"
+    UNKNOWN_CLIENT = "UnknownClient"
+    IDEMPOTENCY_KEY_REUSED = "IdempotencyKeyReused"
     CORRUPT_INPUT = "CorruptInput"
     INVALID_EXPORT = "InvalidExport"
     INVALID_CONTAINER = "InvalidContainer"
@@ -90,6 +94,18 @@ class UnknownTaskError(BadInputError):
     """No export task has this id."""
 
     code = ErrorCode.UNKNOWN_TASK
+
+
+class UnknownClientError(BadInputError):
+    """No client of the API has this id."""
+
+    code = ErrorCode.UNKNOWN_CLIENT
+
+
+class IdempotencyKeyReusedError(BadInputError):
+    """The idempotency key came with another request before."""
+
+    code = ErrorCode.IDEMPOTENCY_KEY_REUSED
 
 
 class CorruptInputError(BadInputError):

@@ -23,6 +23,7 @@ from engagement.model.points import Reach, pass_by
 from engagement.settings import Settings
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
+from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import open_state
@@ -46,6 +47,8 @@ class Runtime:
     """What it was opened with."""
     apps: AppQueries
     """Registered apps."""
+    clients: ClientQueries
+    """Clients of the API."""
     inbox: InboxQueries
     """Accepted batches and recorded commits."""
     tasks: TaskQueries
@@ -115,6 +118,7 @@ def open_runtime(
         runtime = Runtime(
             settings=settings,
             apps=AppQueries(engine),
+            clients=ClientQueries(engine),
             inbox=inbox,
             tasks=TaskQueries(engine),
             lake=lake,

@@ -70,6 +70,36 @@ class Settings:
     vacuum_days_min: int = _setting(
         7, "ENGAGEMENT_VACUUM_DAYS", "Days that files no longer referenced are kept at least."
     )
+    public_url: str = _setting(
+        "",
+        "ENGAGEMENT_PUBLIC_URL",
+        "Address by which clients reach the server; empty means the one it listens on.",
+    )
+    client_secret_days: int = _setting(
+        365, "ENGAGEMENT_CLIENT_SECRET_DAYS", "Days until a new client secret ends."
+    )
+    token_seconds: int = _setting(
+        3_600, "ENGAGEMENT_TOKEN_SECONDS", "Seconds that an access token lasts, 3600 at most."
+    )
+    issuers: tuple[str, ...] = _setting(
+        (),
+        "ENGAGEMENT_ISSUERS",
+        "OpenID issuers, separated by `,`, whose tokens are accepted besides our own.",
+    )
+    issuer_audience: str = _setting(
+        "", "ENGAGEMENT_ISSUER_AUDIENCE", "The audience that other issuers' tokens must have."
+    )
+    requests_per_minute: int = _setting(
+        6_000, "ENGAGEMENT_REQUESTS_PER_MINUTE", "API requests that one client may make a minute."
+    )
+    token_requests_per_minute: int = _setting(
+        60,
+        "ENGAGEMENT_TOKEN_REQUESTS_PER_MINUTE",
+        "Failed token requests that one address may make a minute.",
+    )
+    request_bytes_max: int = _setting(
+        1_048_576, "ENGAGEMENT_REQUEST_BYTES", "Bytes that the body of an API request may have."
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":

@@ -120,6 +120,9 @@ export_tasks = sa.Table(
     sa.Column("error_code", sa.String(40)),
     sa.Column("error_details", sa.Text),
     sa.Column("attempt", sa.Integer, nullable=False, default=1),
+    sa.Column("idempotency_key", sa.String(255)),
+    sa.Column("request_sha256", sa.String(64)),
+    sa.Index("uq_export_tasks_idempotency", "app_id", "idempotency_key", unique=True),
     sa.Index("ix_export_tasks_app_created", "app_id", "created_at"),
     sa.Index("ix_export_tasks_state", "state"),
 )
@@ -136,6 +139,34 @@ export_parts = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("first_at", Instant),
     sa.Column("last_at", Instant),
+)
+
+clients = sa.Table(
+    "clients",
+    metadata,
+    sa.Column("client_id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("tokens_from", Instant, nullable=False),
+    sa.Column("revoked_at", Instant),
+    sa.UniqueConstraint("name", name="uq_clients_name"),
+)
+
+client_secrets = sa.Table(
+    "client_secrets",
+    metadata,
+    sa.Column("client_id", sa.String(36), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("expires_at", Instant, nullable=False),
+)
+
+installation = sa.Table(
+    "installation",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
 )
 
 
