@@ -10,6 +10,9 @@ EngagementError
 │   ├── InvalidExportError     impossible range, unknown format, missing campaign ids
 │   ├── InvalidContainerError  a container URL or SAS that cannot work
 │   └── IllegalStateError      the task is not in a state that allows this
+├── NotAuthenticatedError      no token, or one that is not accepted
+├── ForbiddenError             the role does not allow this
+├── TooManyRequestsError       the caller's rate limit (also Retryable)
 ├── HomeBusyError              another process owns ENGAGEMENT_HOME
 ├── LakeDamagedError           a table file is missing or altered; names the file
 ├── IncompleteExportError      the counts of an export disagree
@@ -34,6 +37,9 @@ class ErrorCode(StrEnum):
     INVALID_EXPORT = "InvalidExport"
     INVALID_CONTAINER = "InvalidContainer"
     ILLEGAL_STATE = "IllegalState"
+    NOT_AUTHENTICATED = "NotAuthenticated"
+    FORBIDDEN = "Forbidden"
+    TOO_MANY_REQUESTS = "TooManyRequests"
     HOME_BUSY = "HomeBusy"
     LAKE_DAMAGED = "LakeDamaged"
     INCOMPLETE_EXPORT = "IncompleteExport"
@@ -130,6 +136,24 @@ class IllegalStateError(BadInputError):
     """The task is not in a state that allows this."""
 
     code = ErrorCode.ILLEGAL_STATE
+
+
+class NotAuthenticatedError(EngagementError):
+    """No token came with the request, or one that is not accepted; never says why in detail."""
+
+    code = ErrorCode.NOT_AUTHENTICATED
+
+
+class ForbiddenError(EngagementError):
+    """The caller's role does not allow this."""
+
+    code = ErrorCode.FORBIDDEN
+
+
+class TooManyRequestsError(EngagementError, Retryable):
+    """The caller made more requests than it may."""
+
+    code = ErrorCode.TOO_MANY_REQUESTS
 
 
 class HomeBusyError(EngagementError):

@@ -119,12 +119,28 @@ class NewClient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A role over a scope."""
+
+    role: Role
+    """What may be done."""
+    scope: Scope
+    """Where."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who makes a request, as an accepted token proves it."""
 
     client_id: str
     """Of our own client, or the issuer and subject of another issuer's."""
-    role: Role
-    """What it may do."""
-    scope: Scope
-    """Where it may do it."""
+    grants: tuple[Grant, ...]
+    """What it may do, and where."""
+
+    def sees(self, app: App) -> bool:
+        """Whether the app exists as far as this caller is concerned."""
+        return any(one.scope.covers(app) for one in self.grants)
+
+    def may(self, role: Role, app: App) -> bool:
+        """Whether it may do with the app what the role is for."""
+        return any(one.role.includes(role) and one.scope.covers(app) for one in self.grants)

@@ -302,3 +302,26 @@ class ExportTask:
     """How far it is."""
     attempt: int
     """1 at first, one more with each retry."""
+
+
+class TaskOrder(StrEnum):
+    """What a list of tasks may be sorted by, with the names of the published contract."""
+
+    ID = "taskId"
+    ERROR_DETAILS = "errorDetails"
+    CREATED = "dateCreated"
+    STATE = "taskStatus"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPage:
+    """Which tasks of a list to show."""
+
+    skip: int = 0
+    """How many to leave out."""
+    top: int = 20
+    """How many to show at most."""
+    order_by: TaskOrder = TaskOrder.ID
+    """What they are sorted by."""
+    descending: bool = False
+    """Whether the largest comes first."""

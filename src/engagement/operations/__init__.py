@@ -1,10 +1,6 @@
 """This module is the one door: every operation of the service, as a function of a Runtime."""
 
-from engagement.operations.apps import (
-    create_app,
-    get_app,
-    list_apps,
-)
+from engagement.operations.apps import create_app, find_app, get_app, list_apps
 from engagement.operations.clients import (
     authenticate_client,
     create_client,
@@ -12,13 +8,17 @@ from engagement.operations.clients import (
     list_clients,
     revoke_client,
     rotate_client,
+    signing_key,
     tenant_id,
 )
 from engagement.operations.exports import (
     cancel_export,
+    count_exports,
     create_export,
+    export_manifest,
     get_export,
     list_exports,
+    list_exports_page,
     retry_export,
     verify_export,
     wait_export,
@@ -44,10 +44,13 @@ __all__ = [
     "authenticate_client",
     "cancel_export",
     "compact",
+    "count_exports",
     "create_app",
     "create_client",
     "create_export",
     "erase_device",
+    "export_manifest",
+    "find_app",
     "fold_snapshots",
     "generate_sample",
     "get_app",
@@ -57,11 +60,13 @@ __all__ = [
     "list_apps",
     "list_clients",
     "list_exports",
+    "list_exports_page",
     "read_lines",
     "retain",
     "retry_export",
     "revoke_client",
     "rotate_client",
+    "signing_key",
     "tenant_id",
     "vacuum",
     "verify_export",

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 
-from engagement.exceptions import BadInputError
+from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import App, NewApp
 from engagement.model.records import new_guid
 from engagement.runtime import Runtime
@@ -38,6 +38,14 @@ def create_app(
         resource_group=resource_group,
         subscription=subscription,
     )
+    taken = runtime.apps.find(
+        subscription=subscription, resource_group=resource_group, collection=collection, name=name
+    )
+    if taken is not None:  # resource paths are the same in upper and lower case
+        raise BadInputError(
+            f"The app name must be new in its collection, got {name!r}, "
+            f"which exists in {collection!r} as {taken.name!r}."
+        )
     key = secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
     runtime.apps.add(app, key_sha256=digest, created_at=runtime.clock())
@@ -56,3 +64,19 @@ def get_app(runtime: Runtime, app_id: str) -> App:
         UnknownAppError: There is none.
     """
     return runtime.apps.get(app_id)
+
+
+def find_app(
+    runtime: Runtime, *, subscription: str, resource_group: str, collection: str, name: str
+) -> App:
+    """The app at a resource path, whatever its upper and lower case.
+
+    Raises:
+        UnknownAppError: There is none.
+    """
+    app = runtime.apps.find(
+        subscription=subscription, resource_group=resource_group, collection=collection, name=name
+    )
+    if app is None:
+        raise UnknownAppError("No app has this resource path.")
+    return app

@@ -6,11 +6,15 @@ import secrets
 import uuid
 from datetime import timedelta
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from engagement.exceptions import BadInputError, IllegalStateError, UnknownClientError
 from engagement.model.access import Client, NewClient, Role, Scope
 from engagement.runtime import Runtime
 
 CLIENT_NAME_CHARACTERS_MAX = 64
+SIGNING_KEY = "signing_key"
 SECRET_BYTES = 32
 SECRET_DAYS_MAX = 3_650
 
@@ -18,6 +22,20 @@ SECRET_DAYS_MAX = 3_650
 def tenant_id(runtime: Runtime) -> str:
     """The id of the directory that issues this installation's tokens; it never changes."""
     return runtime.clients.value("tenant_id", str(uuid.uuid4()).encode()).decode()
+
+
+def signing_key(runtime: Runtime) -> str:
+    """The private key, as PEM, that this installation signs access tokens with.
+
+    It is made once and kept sealed, so that every process of the installation signs alike.
+    """
+    fresh = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    sealed = runtime.vault.seal(fresh.decode(), context=SIGNING_KEY)
+    return runtime.vault.open(runtime.clients.value(SIGNING_KEY, sealed), context=SIGNING_KEY)
 
 
 def create_client(

@@ -1,42 +1,77 @@
 """This module holds the operations on export tasks."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from engagement.deliver import manifest
 from engagement.deliver.urls import parse_container_url
-from engagement.exceptions import BadInputError, IllegalStateError, UnknownTaskError
+from engagement.exceptions import (
+    BadInputError,
+    IdempotencyKeyReusedError,
+    IllegalStateError,
+    UnknownTaskError,
+)
 from engagement.export.plan import decode_plan
+from engagement.export.report import manifest_of
 from engagement.export.requests import decode_request, encode_request
 from engagement.export.verify import Verification, verify_delivered, verify_with_lake
-from engagement.model.exports import ExportRequest, ExportState, ExportTask, Progress
+from engagement.model.exports import ExportRequest, ExportState, ExportTask, Progress, TaskPage
 from engagement.model.records import new_guid
 from engagement.runtime import Runtime
+from engagement.store.queries.tasks import Idempotency
 
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 WAIT_POLL_SECONDS = 0.02
 
 
-def create_export(runtime: Runtime, request: ExportRequest) -> ExportTask:
+def create_export(
+    runtime: Runtime, request: ExportRequest, *, idempotency_key: str | None = None
+) -> ExportTask:
     """A queued task; it runs where the workers are, and goes on after any crash.
+
+    Args:
+        runtime: The service.
+        request: What to export and where to.
+        idempotency_key: The caller's name of this request; a repeat of both gives the same task.
 
     Raises:
         UnknownAppError: No app has this id.
         InvalidContainerError: The container URL cannot work.
         DestinationError: The container refuses a write now.
+        IdempotencyKeyReusedError: The key came with another request before.
     """
     runtime.apps.get(request.app_id)
     url = parse_container_url(request.container_url, runtime.policy, now=runtime.clock())
+    idempotency = idempotency_key and _idempotency(request, url.redacted, idempotency_key)
+    if idempotency and (found := _repeated(runtime, request.app_id, idempotency)):
+        return found
     runtime.destination(request.container_url).check()
+    task = _queued_task(runtime, request, container=url.redacted)
+    is_new = runtime.tasks.add(
+        task,
+        request=encode_request(request),
+        sealed_container_url=runtime.vault.seal(request.container_url, context=task.task_id),
+        idempotency=idempotency or None,
+    )
+    if not is_new and idempotency and (found := _repeated(runtime, request.app_id, idempotency)):
+        return found  # the same request came twice at the same time
+    if runtime.has_workers:
+        runtime.submit(task.task_id)
+    return task
+
+
+def _queued_task(runtime: Runtime, request: ExportRequest, *, container: str) -> ExportTask:
     task_id = new_guid()
-    task = ExportTask(
+    return ExportTask(
         task_id=task_id,
         app_id=request.app_id,
         export_type=request.export_type,
         export_format=request.export_format,
         compression=request.compression,
         state=ExportState.QUEUED,
-        container=url.redacted,
+        container=container,
         folder=manifest.folder(request.export_type, task_id),
         description=request.description,
         created_at=runtime.clock(),
@@ -47,11 +82,30 @@ def create_export(runtime: Runtime, request: ExportRequest) -> ExportTask:
         progress=Progress(),
         attempt=1,
     )
-    sealed = runtime.vault.seal(request.container_url, context=task_id)
-    runtime.tasks.add(task, request=encode_request(request), sealed_container_url=sealed)
-    if runtime.has_workers:
-        runtime.submit(task_id)
-    return task
+
+
+def _idempotency(request: ExportRequest, container: str, key: str) -> Idempotency:
+    """A repeat may bring a new SAS, so the credential is not a part of what was asked."""
+    if not 0 < len(key) <= IDEMPOTENCY_KEY_CHARACTERS_MAX or not key.isprintable():
+        raise BadInputError(
+            f"An idempotency key must have 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} printable "
+            f"characters, got {len(key)}."
+        )
+    asked = f"{container}\n{encode_request(request)}"
+    return Idempotency(key=key, request_sha256=hashlib.sha256(asked.encode()).hexdigest())
+
+
+def _repeated(runtime: Runtime, app_id: str, idempotency: Idempotency) -> ExportTask | None:
+    kept = runtime.tasks.with_idempotency_key(app_id, idempotency.key)
+    if kept is None:
+        return None
+    task_id, request_sha256 = kept
+    if request_sha256 != idempotency.request_sha256:
+        raise IdempotencyKeyReusedError(
+            "An idempotency key must come with the same request each time, got another request; "
+            "use a new key for it."
+        )
+    return get_export(runtime, task_id)
 
 
 def get_export(runtime: Runtime, task_id: str) -> ExportTask:
@@ -68,6 +122,31 @@ def list_exports(
 ) -> list[ExportTask]:
     """The newest tasks, of one app or of all, newest first."""
     return runtime.tasks.list_newest(app_id=app_id, limit=limit, now=runtime.clock())
+
+
+def list_exports_page(runtime: Runtime, app_id: str, page: TaskPage) -> list[ExportTask]:
+    """A page of an app's tasks, and one more if there are more pages."""
+    return runtime.tasks.list_page(app_id, replace(page, top=page.top + 1), now=runtime.clock())
+
+
+def count_exports(runtime: Runtime) -> dict[ExportState, int]:
+    """How many tasks of all apps are in each state."""
+    return runtime.tasks.counts()
+
+
+def export_manifest(runtime: Runtime, task_id: str) -> bytes:
+    """The manifest of a task that succeeded, the very bytes that lie in the container.
+
+    Raises:
+        UnknownTaskError: There is none.
+        IllegalStateError: It has not succeeded.
+    """
+    task = get_export(runtime, task_id)
+    plan = runtime.tasks.plan(task_id)
+    if task.state is not ExportState.SUCCEEDED or plan is None:
+        raise IllegalStateError(f"Only a task that succeeded has a manifest, got {task.state}.")
+    request = decode_request(runtime.tasks.request(task_id), container_url="")
+    return manifest_of(task, request, decode_plan(plan), runtime.tasks.receipts(task_id))
 
 
 def cancel_export(runtime: Runtime, task_id: str) -> ExportTask:

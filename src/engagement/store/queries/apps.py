@@ -46,6 +46,21 @@ class AppQueries:
             )
         return found[0]
 
+    def find(
+        self, *, subscription: str, resource_group: str, collection: str, name: str
+    ) -> App | None:
+        """The app at a resource path, whatever its upper and lower case; None if there is none."""
+        names = {
+            apps.c.subscription: subscription,
+            apps.c.resource_group: resource_group,
+            apps.c.collection: collection,
+            apps.c.name: name,
+        }
+        found = self._select(
+            sa.and_(*(sa.func.lower(column) == value.lower() for column, value in names.items()))
+        )
+        return found[0] if found else None
+
     def list_all(self) -> list[App]:
         """Every app, oldest first."""
         return self._select(sa.true())

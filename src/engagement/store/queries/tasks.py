@@ -1,7 +1,9 @@
 """This module asks the state database about export tasks and moves them from state to state."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,11 +16,43 @@ from engagement.model.exports import (
     ExportType,
     Progress,
     Receipt,
+    TaskOrder,
+    TaskPage,
 )
 from engagement.store.state import export_parts, export_tasks
 
 ERROR_DETAILS_CHARACTERS_MAX = 1024
 _RECEIPT_COLUMNS = tuple(Receipt.__dataclass_fields__)
+_NEWEST_FIRST = (export_tasks.c.created_at.desc(), export_tasks.c.task_id.asc())
+_ORDER_COLUMNS = {
+    TaskOrder.ID: "task_id",
+    TaskOrder.ERROR_DETAILS: "error_details",
+    TaskOrder.CREATED: "created_at",
+    TaskOrder.STATE: "state",
+}
+
+
+def _delivered(name: str, value: sa.ColumnElement[Any]) -> sa.Label[Any]:
+    """A sum over a task's receipts, which the index finds for each task by itself."""
+    found = sa.select(value).where(export_parts.c.task_id == export_tasks.c.task_id)
+    return found.scalar_subquery().label(name)
+
+
+_DELIVERED = (
+    _delivered("parts_done", sa.func.count(export_parts.c.part_index)),
+    _delivered("rows_done", sa.func.sum(export_parts.c.rows)),
+    _delivered("bytes_done", sa.func.sum(export_parts.c.bytes)),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """What makes a repeated request the same one."""
+
+    key: str
+    """What the client calls the request."""
+    request_sha256: str
+    """Of everything that was asked but the credential."""
 
 
 class TaskQueries:
@@ -28,25 +62,50 @@ class TaskQueries:
         self._engine = engine
         self._reading = engine.execution_options(read_only=True)
 
-    def add(self, task: ExportTask, *, request: str, sealed_container_url: bytes) -> None:
-        """Keep a new task."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                export_tasks.insert().values(
-                    task_id=task.task_id,
-                    app_id=task.app_id,
-                    export_type=task.export_type,
-                    export_format=task.export_format,
-                    compression=task.compression,
-                    state=task.state,
-                    container=task.container,
-                    folder=task.folder,
-                    description=task.description,
-                    request=request,
-                    sealed_container_url=sealed_container_url,
-                    created_at=task.created_at,
+    def add(
+        self,
+        task: ExportTask,
+        *,
+        request: str,
+        sealed_container_url: bytes,
+        idempotency: Idempotency | None = None,
+    ) -> bool:
+        """Keep a new task; False, keeping nothing, if its idempotency key is taken."""
+        insert = export_tasks.insert()
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(
+                    insert.values(
+                        task_id=task.task_id,
+                        app_id=task.app_id,
+                        export_type=task.export_type,
+                        export_format=task.export_format,
+                        compression=task.compression,
+                        state=task.state,
+                        container=task.container,
+                        folder=task.folder,
+                        description=task.description,
+                        request=request,
+                        sealed_container_url=sealed_container_url,
+                        created_at=task.created_at,
+                        idempotency_key=idempotency and idempotency.key,
+                        request_sha256=idempotency and idempotency.request_sha256,
+                    )
                 )
-            )
+        except sa.exc.IntegrityError:
+            if idempotency is None:
+                raise
+            return False
+        return True
+
+    def with_idempotency_key(self, app_id: str, key: str) -> tuple[str, str] | None:
+        """The id of the task that came with this key, and the hash of what was asked then."""
+        question = sa.select(export_tasks.c.task_id, export_tasks.c.request_sha256).where(
+            export_tasks.c.app_id == app_id, export_tasks.c.idempotency_key == key
+        )
+        with self._reading.begin() as connection:
+            row = connection.execute(question).one_or_none()
+        return None if row is None else (row.task_id, row.request_sha256)
 
     def get(self, task_id: str, *, now: datetime) -> ExportTask:
         """The task with this id, with its progress.
@@ -63,6 +122,26 @@ class TaskQueries:
         """The newest tasks, of one app or of all, newest first."""
         condition = sa.true() if app_id is None else export_tasks.c.app_id == app_id
         return self._select(condition, now=now, limit=limit)
+
+    def list_page(self, app_id: str, page: TaskPage, *, now: datetime) -> list[ExportTask]:
+        """A page of an app's tasks, in the order that was asked."""
+        column = export_tasks.c[_ORDER_COLUMNS[page.order_by]]
+        # The id decides between equals, so that pages neither overlap nor leave a task out.
+        order = (column.desc() if page.descending else column.asc(), export_tasks.c.task_id)
+        return self._select(
+            export_tasks.c.app_id == app_id,
+            now=now,
+            limit=page.top,
+            order=order,
+            offset=page.skip,
+        )
+
+    def counts(self) -> dict[ExportState, int]:
+        """How many tasks are in each state."""
+        question = sa.select(export_tasks.c.state, sa.func.count()).group_by(export_tasks.c.state)
+        with self._reading.begin() as connection:
+            found = {ExportState(row[0]): int(row[1]) for row in connection.execute(question)}
+        return {state: found.get(state, 0) for state in ExportState}
 
     def unfinished(self) -> list[str]:
         """The ids of the tasks whose state is not final."""
@@ -199,24 +278,20 @@ class TaskQueries:
         return row[0]
 
     def _select(
-        self, condition: sa.ColumnElement[bool], *, now: datetime, limit: int
+        self,
+        condition: sa.ColumnElement[bool],
+        *,
+        now: datetime,
+        limit: int,
+        order: tuple[sa.ColumnElement[object], ...] = _NEWEST_FIRST,
+        offset: int = 0,
     ) -> list[ExportTask]:
-        done = (
-            sa.select(
-                export_parts.c.task_id,
-                sa.func.count().label("parts_done"),
-                sa.func.sum(export_parts.c.rows).label("rows_done"),
-                sa.func.sum(export_parts.c.bytes).label("bytes_done"),
-            )
-            .group_by(export_parts.c.task_id)
-            .subquery()
-        )
         question = (
-            sa.select(export_tasks, done.c.parts_done, done.c.rows_done, done.c.bytes_done)
-            .outerjoin(done, done.c.task_id == export_tasks.c.task_id)
+            sa.select(export_tasks, *_DELIVERED)
             .where(condition)
-            .order_by(export_tasks.c.created_at.desc(), export_tasks.c.task_id)
+            .order_by(*order)
             .limit(limit)
+            .offset(offset)
         )
         with self._reading.begin() as connection:
             return [_task(row, now) for row in connection.execute(question)]
