@@ -5,6 +5,8 @@ EngagementError
 │   ├── UnknownAppError
 │   ├── UnknownTaskError
 │   ├── UnknownClientError
+│   ├── UnknownDeviceError
+│   ├── RequestTooLargeError   more at once than the service takes
 │   ├── IdempotencyKeyReusedError  the key came with another request before
 │   ├── CorruptInputError      a file or body that cannot be decoded
 │   ├── InvalidExportError     impossible range, unknown format, missing campaign ids
@@ -32,6 +34,8 @@ class ErrorCode(StrEnum):
     UNKNOWN_APP = "UnknownApp"
     UNKNOWN_TASK = "UnknownTask"
     UNKNOWN_CLIENT = "UnknownClient"
+    UNKNOWN_DEVICE = "UnknownDevice"
+    REQUEST_TOO_LARGE = "RequestTooLarge"
     IDEMPOTENCY_KEY_REUSED = "IdempotencyKeyReused"
     CORRUPT_INPUT = "CorruptInput"
     INVALID_EXPORT = "InvalidExport"
@@ -106,6 +110,18 @@ class UnknownClientError(BadInputError):
     """No client of the API has this id."""
 
     code = ErrorCode.UNKNOWN_CLIENT
+
+
+class UnknownDeviceError(BadInputError):
+    """The app has no device with this id, or none of this user."""
+
+    code = ErrorCode.UNKNOWN_DEVICE
+
+
+class RequestTooLargeError(BadInputError):
+    """More was asked or given at once than the service takes."""
+
+    code = ErrorCode.REQUEST_TOO_LARGE
 
 
 class IdempotencyKeyReusedError(BadInputError):
