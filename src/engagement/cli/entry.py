@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from engagement.cli import apps, clients, demo, exports, imports, sample, upkeep, verify
+from engagement.cli import apps, clients, demo, exports, imports, sample, serve, upkeep, verify
 from engagement.cli.output import print_error
 from engagement.exceptions import (
     BadInputError,
@@ -41,6 +41,7 @@ app.add_typer(apps.app, name="apps")
 app.add_typer(clients.app, name="clients")
 app.add_typer(exports.app, name="export")
 app.add_typer(upkeep.app, name="upkeep")
+app.command("serve")(serve.serve)
 app.command("sample")(sample.sample)
 app.command("import")(imports.import_files)
 app.command("verify")(verify.verify)

@@ -1,0 +1,1 @@
+"""This package is the HTTP door: the export API in both versions, and its authentication."""

@@ -1,0 +1,93 @@
+"""This module turns what went wrong into an HTTP answer: one table, one shape."""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from engagement.exceptions import (
+    BadInputError,
+    DestinationError,
+    EngagementError,
+    ForbiddenError,
+    HomeBusyError,
+    IdempotencyKeyReusedError,
+    IllegalStateError,
+    NotAuthenticatedError,
+    TooManyRequestsError,
+    TransientDestinationError,
+    UnknownAppError,
+    UnknownClientError,
+    UnknownTaskError,
+)
+
+STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
+    (NotAuthenticatedError, 401),
+    (ForbiddenError, 403),
+    (UnknownAppError, 404),
+    (UnknownTaskError, 404),
+    (UnknownClientError, 404),
+    (IllegalStateError, 409),
+    (IdempotencyKeyReusedError, 409),
+    (TooManyRequestsError, 429),
+    (BadInputError, 400),
+    (TransientDestinationError, 503),
+    (DestinationError, 400),
+    (HomeBusyError, 503),
+)
+"""The first that fits holds; what fits none is our fault, 500."""
+RETRY_SECONDS = 5
+MESSAGE_CHARACTERS_MAX = 1_024
+
+
+class Problem(HTTPException):
+    """An answer that is not a success, raised where HTTP itself is what is wrong."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, message, headers)
+        self.code = code
+
+
+def answer_to(error: Exception) -> Response:
+    """The answer to a request that ended with this exception; faults of ours say nothing more."""
+    if isinstance(error, Problem):
+        return problem(error.status_code, error.code, error.detail, error.headers)
+    if isinstance(error, HTTPException):
+        code = HTTPStatus(error.status_code).phrase.replace(" ", "").replace("-", "")
+        return problem(error.status_code, code, error.detail, error.headers)
+    status = next(
+        (status for kind, status in STATUSES if isinstance(error, kind)),
+        500,
+    )
+    if status == 500 or not isinstance(error, EngagementError):  # noqa: PLR2004 - HTTP's own number
+        return problem(500, "InternalServerError", "The server failed; its log says why.")
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status in {429, 503} else None
+    return problem(status, error.code.value, str(error), headers)
+
+
+def problem(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer of the published error shape, `{error: {code, message}}`."""
+    body = {"error": {"code": code, "message": message[:MESSAGE_CHARACTERS_MAX]}}
+    return Response(
+        json.dumps(body).encode(),
+        status_code=status,
+        media_type="application/json",
+        headers=dict(headers or {}),
+    )
+
+
+def invalid_fields(errors: Sequence[Any]) -> Problem:
+    """The answer to a request with fields that cannot be; never repeats a value."""
+    said = []
+    for one in errors[:5]:
+        place = ".".join(str(step) for step in one["loc"] if step not in {"body", "query", "path"})
+        where = one["loc"][0] if one["loc"] else "request"
+        said.append(f"{place or 'the body'} ({where}): {one['msg']}")
+    return Problem(400, "BadRequest", "The request is not valid: " + "; ".join(said) + ".")

@@ -1,0 +1,202 @@
+"""This module answers what a client needs to find its way: collections, apps, platforms, names."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from engagement import operations
+from engagement.api.context import (
+    COLLECTION_PATH,
+    SUBSCRIPTION_PATH,
+    ByCaller,
+    CollectionName,
+    InContext,
+    ResourceGroup,
+    SubscriptionId,
+)
+from engagement.api.schemas import FAILURES, Answer, answered
+from engagement.exceptions import UnknownAppError
+from engagement.model.access import Caller
+from engagement.model.apps import App
+from engagement.runtime import Runtime
+
+PLATFORMS = ("Android", "iOS", "Web", "Windows", "WindowsPhone", "WindowsXaml")
+LOCATION = "Global"
+COLLECTION_NAME_CHARACTERS_MAX = 64
+
+router = APIRouter(tags=["Resources"])
+
+
+class CollectionProperties(Answer):
+    """The state of a collection."""
+
+    provisioning_state: str = "Succeeded"
+
+
+class AppProperties(Answer):
+    """What identifies an app to its devices and in exports."""
+
+    backend_id: str
+    platform: str = ""
+    app_state: str = "Active"
+
+
+class Resource(Answer):
+    """What every resource has."""
+
+    id: str
+    name: str
+    type: str
+    location: str = LOCATION
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class Collection(Resource):
+    """An app collection."""
+
+    properties: CollectionProperties = CollectionProperties()
+
+
+class AppResource(Resource):
+    """An app."""
+
+    properties: AppProperties
+
+
+class Collections(Answer):
+    """All app collections of a subscription."""
+
+    value: list[Collection]
+    next_link: str | None = None
+
+
+class Apps(Answer):
+    """All apps of a collection."""
+
+    value: list[AppResource]
+    next_link: str | None = None
+
+
+class Platforms(Answer):
+    """The platforms whose apps may report."""
+
+    platforms: list[str]
+
+
+class NameAsked(BaseModel):
+    """The name that a new collection would have."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Annotated[str, Field(description="Name.")] = ""
+
+
+class NameAvailability(Answer):
+    """Whether a new collection may have the name."""
+
+    name: str
+    available: bool
+    unavailability_reason: str | None = None
+
+
+@router.get(
+    f"{SUBSCRIPTION_PATH}/appCollections",
+    operation_id="AppCollections_List",
+    response_model=Collections,
+    responses=FAILURES,
+)
+def list_collections(
+    context: InContext, caller: ByCaller, subscription: SubscriptionId
+) -> Response:
+    """The app collections of a subscription that the caller may see."""
+    found: dict[str, Collection] = {}
+    for app in _apps(context.runtime, caller, subscription):
+        path = app.resource_path.rsplit("/apps/", 1)[0]
+        found.setdefault(
+            path.lower(),
+            Collection(
+                id=path, name=app.collection, type="Microsoft.MobileEngagement/appcollections"
+            ),
+        )
+    return answered(Collections(value=list(found.values())))
+
+
+@router.get(
+    f"{COLLECTION_PATH}/apps",
+    operation_id="Apps_List",
+    response_model=Apps,
+    responses=FAILURES,
+)
+def list_apps(
+    context: InContext,
+    caller: ByCaller,
+    subscription: SubscriptionId,
+    resource_group: ResourceGroup,
+    collection: CollectionName,
+) -> Response:
+    """The apps of a collection that the caller may see."""
+    found = [
+        app
+        for app in _apps(context.runtime, caller, subscription)
+        if app.collection.lower() == collection.lower()
+        and app.resource_group.lower() == resource_group.lower()
+    ]
+    if not found:
+        raise UnknownAppError("No app collection has this resource path.")
+    value = [
+        AppResource(
+            id=app.resource_path,
+            name=app.name,
+            type="Microsoft.MobileEngagement/appcollections/apps",
+            properties=AppProperties(backend_id=app.app_id),
+        )
+        for app in found
+    ]
+    return answered(Apps(value=value))
+
+
+@router.get(
+    f"{SUBSCRIPTION_PATH}/supportedPlatforms",
+    operation_id="SupportedPlatforms_List",
+    response_model=Platforms,
+    responses=FAILURES,
+)
+def list_platforms(context: InContext, caller: ByCaller, subscription: SubscriptionId) -> Response:
+    """The platforms whose apps may report."""
+    _apps(context.runtime, caller, subscription)
+    return answered(Platforms(platforms=list(PLATFORMS)))
+
+
+@router.post(
+    f"{SUBSCRIPTION_PATH}/checkAppCollectionNameAvailability",
+    operation_id="AppCollections_CheckNameAvailability",
+    response_model=NameAvailability,
+    responses=FAILURES,
+)
+def check_name(
+    context: InContext, caller: ByCaller, subscription: SubscriptionId, body: NameAsked
+) -> Response:
+    """Whether a new collection of the subscription may have a name."""
+    taken = {app.collection.lower() for app in _apps(context.runtime, caller, subscription)}
+    reason = None
+    if not 0 < len(body.name) <= COLLECTION_NAME_CHARACTERS_MAX or "/" in body.name:
+        reason = "Invalid"
+    elif body.name.lower() in taken:
+        reason = "AlreadyExists"
+    return answered(
+        NameAvailability(name=body.name, available=reason is None, unavailability_reason=reason)
+    )
+
+
+def _apps(runtime: Runtime, caller: Caller, subscription: str) -> list[App]:
+    """The apps of a subscription that the caller may see; others' are like unknown ones."""
+    found = [
+        app
+        for app in operations.list_apps(runtime)
+        if app.subscription.lower() == subscription.lower() and caller.sees(app)
+    ]
+    if not found:
+        raise UnknownAppError("No subscription has this id.")
+    return found

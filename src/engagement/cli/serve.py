@@ -1,0 +1,109 @@
+"""This module holds the command that serves the API until it is asked to stop."""
+
+import socket
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engagement.cli.opening import opened
+from engagement.cli.output import AsJson, print_json, print_note
+from engagement.exceptions import BadInputError
+from engagement.settings import Settings
+
+if TYPE_CHECKING:
+    from engagement.runtime import Runtime
+
+CONNECTIONS_MAX = 1_000
+KEEP_ALIVE_SECONDS = 60
+STOP_SECONDS_MAX = 10
+FIRST_APP = {
+    "name": "first",
+    "collection": "default",
+    "resource_group": "default",
+    "subscription": "default",
+}
+
+
+def serve(
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65_535, help="0 takes a free one.")
+    ] = 8080,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the API and run exports until interrupted; a fresh folder gets a first app."""
+    settings = Settings.from_environment()
+    with opened(settings, workers=True) as runtime, _listening(host, port) as listener:
+        address = f"http://{_host_and_port(listener)}"
+        public_url = settings.public_url.rstrip("/") or address
+        _say_hello(runtime, address, public_url, as_json=as_json)
+        _run(runtime, listener, public_url)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2_048)
+    except OSError as error:
+        raise BadInputError(
+            f"The server must be able to listen on {host} port {port}, but: {error.strerror}."
+        ) from error
+
+
+def _host_and_port(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bool) -> None:
+    from engagement import operations
+
+    apps = operations.list_apps(runtime)
+    first_key = None
+    if not apps:
+        made = operations.create_app(runtime, **FIRST_APP)
+        apps, first_key = [made.app], made.app_key
+    hello = {
+        "address": address,
+        "publicUrl": public_url,
+        "tenantId": operations.tenant_id(runtime),
+        "firstApp": apps[0].resource_path,
+    }
+    if as_json:
+        print_json(hello | ({"firstAppKey": first_key} if first_key else {}))
+    else:
+        print_note(f"Serving on {address} (documentation: {public_url}/docs)")
+        print_note(f"First app: {apps[0].resource_path}")
+        if first_key:
+            print_note(f"Its key, shown this once, for its devices: {first_key}")
+        if not operations.list_clients(runtime):
+            print_note("A first client: engagement clients create NAME --role owner")
+    if runtime.settings.allow_loopback_containers:
+        print_note(
+            "WARNING: ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS is on. Whoever may create exports can "
+            "make this server send requests, unencrypted, to services of this very machine. "
+            "It is for development only."
+        )
+
+
+def _run(runtime: "Runtime", listener: socket.socket, public_url: str) -> None:
+    import uvicorn
+
+    from engagement.api.logs import start_logging
+    from engagement.server import build_server
+
+    start_logging()
+    config = uvicorn.Config(
+        build_server(runtime, public_url=public_url),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS_MAX,
+        limit_concurrency=CONNECTIONS_MAX,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:  # uvicorn repeats the signal once it has stopped: all is well
+        print_note("Stopped.")

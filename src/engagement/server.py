@@ -1,0 +1,154 @@
+"""This module is the ASGI server: both versions of the API behind one edge."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import parse_qs
+
+from fastapi import Depends, FastAPI, Query
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engagement import operations
+from engagement.api import exports, health, oauth, published_exports, resources
+from engagement.api.auth import Authentication
+from engagement.api.context import Context
+from engagement.api.edge import Edge, EdgeLimits
+from engagement.api.metrics import Metrics
+from engagement.api.problems import Problem, answer_to, invalid_fields
+from engagement.exceptions import EngagementError
+from engagement.runtime import Runtime
+
+TITLE = "Engagement Export"
+VERSIONS = (published_exports.VERSION, exports.VERSION)
+
+
+def build_server(runtime: Runtime, *, public_url: str) -> ASGIApp:
+    """The server of an opened service.
+
+    Args:
+        runtime: The service; it must outlive the server.
+        public_url: Address by which clients reach the server, without a slash at its end.
+    """
+    authentication = Authentication(runtime, public_url=public_url)
+    metrics = Metrics(
+        lambda: {state.value: count for state, count in operations.count_exports(runtime).items()}
+    )
+    context = Context(
+        runtime=runtime, authentication=authentication, metrics=metrics, public_url=public_url
+    )
+    settings = runtime.settings
+    return Edge(
+        Versions(published=published_server(context), current=current_server(context)),
+        authentication=authentication,
+        metrics=metrics,
+        limits=EdgeLimits(
+            request_bytes_max=settings.request_bytes_max,
+            requests_per_minute=settings.requests_per_minute,
+        ),
+        public_url=public_url,
+    )
+
+
+class Versions:
+    """Sends a request to the version that it names; what is no resource has no version."""
+
+    def __init__(self, *, published: ASGIApp, current: ASGIApp) -> None:
+        self._current = current
+        self._by_version = {published_exports.VERSION: published, exports.VERSION: current}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or not scope["path"].startswith("/subscriptions"):
+            await self._current(scope, receive, send)
+            return
+        await self._by_version[_version(scope)](scope, receive, send)
+
+
+def _version(scope: Scope) -> str:
+    given: list[str] = parse_qs(scope["query_string"].decode("latin-1")).get("api-version", [])
+    known = ", ".join(VERSIONS)
+    if not given:
+        raise Problem(
+            400, "MissingApiVersionParameter", f"The query needs api-version, one of {known}."
+        )
+    if len(given) > 1 or given[0] not in VERSIONS:
+        raise Problem(
+            400, "InvalidApiVersionParameter", f"The api-version must be given once: {known}."
+        )
+    return given[0]
+
+
+def _version_parameter(version: str) -> Any:
+    def declare(
+        api_version: Annotated[
+            str, Query(alias="api-version", pattern=f"^{version}$", description="API version.")
+        ],
+    ) -> None:
+        """The edge has read it before; here it gets into the document."""
+
+    return Depends(declare)
+
+
+def published_server(context: Context) -> FastAPI:
+    """Version 2014-12-01, whose document was published elsewhere."""
+    app = FastAPI(title=TITLE, version=published_exports.VERSION, openapi_url=None)
+    _equip(app, context, [published_exports.router, resources.router], published_exports.VERSION)
+    return app
+
+
+def current_server(context: Context) -> FastAPI:
+    """Version 2026-11-01 with its document, and everything that has no version."""
+    app = FastAPIOffline(
+        title=TITLE,
+        version=exports.VERSION,
+        summary="Raw mobile-engagement data, exported into your own storage, proven complete.",
+        servers=[{"url": context.public_url}],
+    )
+    _equip(app, context, [exports.router, resources.router], exports.VERSION)
+    app.include_router(oauth.router)
+    app.include_router(health.router)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's own way
+    return app
+
+
+def _equip(app: FastAPI, context: Context, routers: Sequence[Any], version: str) -> None:
+    app.state.context = context
+    for router in routers:
+        app.include_router(router, dependencies=[_version_parameter(version)])
+    app.add_exception_handler(RequestValidationError, _invalid)
+    for kind in (EngagementError, HTTPException):
+        app.add_exception_handler(kind, _failed)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    del request
+    if isinstance(error, EngagementError) and answer_to(error).status_code >= 500:  # noqa: PLR2004
+        raise error  # the edge logs it
+    return answer_to(error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    del request
+    errors = error.errors() if isinstance(error, RequestValidationError) else []
+    return answer_to(invalid_fields(errors))
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The generated document, with the ways to authenticate and without FastAPI's own errors."""
+    if app.openapi_schema is not None:
+        return app.openapi_schema
+    document = FastAPI.openapi(app)
+    schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes["bearer"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    for path, operations_of_path in document["paths"].items():
+        for operation in operations_of_path.values():
+            operation["responses"].pop("422", None)
+            if path.startswith("/subscriptions"):
+                operation["security"] = [{"bearer": []}]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"].get("schemas", {}).pop(name, None)
+    return document
