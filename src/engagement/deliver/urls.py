@@ -254,7 +254,8 @@ def _checked_sas(given: _Given, scheme: str) -> tuple[datetime | None, datetime 
             f"The SAS must have the permission {given.permission}, got {permissions!r}.",
             code=ErrorCode.SAS_PERMISSION_MISSING,
         )
-    if query.get("sr", "c") != "c" or "b" not in query.get("ss", "b"):
+    resources = "cb" if given.permission == "r" else "c"  # what is read may be a blob by itself
+    if query.get("sr", "c") not in resources or "b" not in query.get("ss", "b"):
         raise InvalidContainerError(
             "The SAS must be for a container (sr=c) or blob service (ss=b), got another one.",
             code=ErrorCode.SAS_PERMISSION_MISSING,

@@ -141,6 +141,23 @@ export_parts = sa.Table(
     sa.Column("last_at", Instant),
 )
 
+import_tasks = sa.Table(
+    "import_tasks",
+    metadata,
+    sa.Column("task_id", sa.String(32), primary_key=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("storage", sa.Text, nullable=False),
+    sa.Column("sealed_storage_url", sa.LargeBinary),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("started_at", Instant),
+    sa.Column("completed_at", Instant),
+    sa.Column("error_code", sa.String(40)),
+    sa.Column("error_details", sa.Text),
+    sa.Index("ix_import_tasks_app", "app_id", "task_id"),
+    sa.Index("ix_import_tasks_state", "state"),
+)
+
 clients = sa.Table(
     "clients",
     metadata,
