@@ -52,7 +52,7 @@ lock: .make/lock
 	$(COMPILE) --output-file requirements/bench.txt requirements/bench.in
 
 clean:
-	rm -rf .make .venv tests/azurite/node_modules demo-output benchmarks/output build
+	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules demo-output benchmarks/output build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf src/*.egg-info
@@ -78,7 +78,8 @@ $(BIN)/python:
 	$(PIP) pip-tools
 	@mkdir -p .make && touch $@
 
-# Azurite, the Azure Blob emulator that the delivery tests write to.
-.make/node: tests/azurite/package.json tests/azurite/package-lock.json
+# Azurite, the Azure Blob emulator that the delivery tests write to, and the published Node SDK.
+.make/node: $(wildcard tests/azurite/package*.json) $(wildcard tests/sdk/package*.json)
 	npm ci --prefix tests/azurite --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm ci --prefix tests/sdk --ignore-scripts --no-audit --no-fund --loglevel=error
 	@mkdir -p .make && touch $@

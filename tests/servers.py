@@ -204,8 +204,8 @@ class S3Admin:
 @contextmanager
 def running_azurite() -> Iterator[Azurite]:
     """Azurite on a free loopback port, in memory; installed first where it is missing."""
-    node = _required("node")
-    _install_azurite()
+    node = required_program("node")
+    install_node_packages(AZURITE_FOLDER, "azurite")
     key = b64encode(secrets.token_bytes(64)).decode()
     command = [
         node,
@@ -230,41 +230,40 @@ def running_s3() -> Iterator[S3]:
         server.client.close()
 
 
-def _required(program: str) -> str:
+def required_program(program: str) -> str:
     path = shutil.which(program)
     if path is None:
-        pytest.skip(f"Azurite needs {program}, which is not installed.")
+        pytest.skip(f"The test needs {program}, which is not installed.")
     return path
 
 
-def _install_azurite() -> None:
-    """Install what the lock file pins, once for all test processes."""
-    lock = AZURITE_FOLDER / "package-lock.json"
-    npm = _required("npm")
+def install_node_packages(folder: Path, package: str) -> None:
+    """Install what a folder's lock file pins, once for all test processes."""
+    lock = folder / "package-lock.json"
+    npm = required_program("npm")
     with lock.open(encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if _azurite_version(AZURITE_FOLDER / "node_modules/.package-lock.json") == _azurite_version(
-            lock
-        ):
+        installed = _node_version(folder / "node_modules/.package-lock.json", package)
+        if installed == _node_version(lock, package):
             return
-        installed = subprocess.run(
+        done = subprocess.run(
             [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
-            cwd=AZURITE_FOLDER,
+            cwd=folder,
             timeout=INSTALL_SECONDS_MAX,
             capture_output=True,
             text=True,
             check=False,
         )
-    if installed.returncode != 0:
-        pytest.fail(f"Azurite could not be installed with `npm ci`: {installed.stderr[-2_000:]}")
+    if done.returncode != 0:
+        pytest.fail(f"`npm ci` must install {package}, but: {done.stderr[-2_000:]}")
 
 
-def _azurite_version(lock: Path) -> str | None:
+def _node_version(lock: Path, package: str) -> str | None:
     """The version in a lock; npm writes the one inside node_modules when all is in place."""
     if not lock.is_file():
         return None
     packages = json.loads(lock.read_text(encoding="utf-8"))["packages"]
-    version: str = packages["node_modules/azurite"]["version"]
+    version: str = packages[f"node_modules/{package}"]["version"]
     return version
 
 

@@ -1,10 +1,11 @@
 """This module is the ASGI server: both versions of the API behind one edge."""
 
+import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qs
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from engagement import operations
 from engagement.api import exports, health, oauth, published_exports, resources
 from engagement.api.auth import Authentication
-from engagement.api.context import Context
+from engagement.api.context import AppsByPath, Context
 from engagement.api.edge import Edge, EdgeLimits
 from engagement.api.metrics import Metrics
 from engagement.api.problems import Problem, answer_to, invalid_fields
@@ -23,6 +24,13 @@ from engagement.exceptions import EngagementError
 from engagement.runtime import Runtime
 
 TITLE = "Engagement Export"
+API_VERSION = {
+    "name": "api-version",
+    "in": "query",
+    "required": True,
+    "description": "The version of the API.",
+    "schema": {"type": "string", "enum": [exports.VERSION]},
+}
 VERSIONS = (published_exports.VERSION, exports.VERSION)
 
 
@@ -38,7 +46,11 @@ def build_server(runtime: Runtime, *, public_url: str) -> ASGIApp:
         lambda: {state.value: count for state, count in operations.count_exports(runtime).items()}
     )
     context = Context(
-        runtime=runtime, authentication=authentication, metrics=metrics, public_url=public_url
+        runtime=runtime,
+        apps=AppsByPath(runtime),
+        authentication=authentication,
+        metrics=metrics,
+        public_url=public_url,
     )
     settings = runtime.settings
     return Edge(
@@ -82,21 +94,10 @@ def _version(scope: Scope) -> str:
     return given[0]
 
 
-def _version_parameter(version: str) -> Any:
-    def declare(
-        api_version: Annotated[
-            str, Query(alias="api-version", pattern=f"^{version}$", description="API version.")
-        ],
-    ) -> None:
-        """The edge has read it before; here it gets into the document."""
-
-    return Depends(declare)
-
-
 def published_server(context: Context) -> FastAPI:
     """Version 2014-12-01, whose document was published elsewhere."""
     app = FastAPI(title=TITLE, version=published_exports.VERSION, openapi_url=None)
-    _equip(app, context, [published_exports.router, resources.router], published_exports.VERSION)
+    _equip(app, context, [published_exports.router, resources.router])
     return app
 
 
@@ -108,17 +109,17 @@ def current_server(context: Context) -> FastAPI:
         summary="Raw mobile-engagement data, exported into your own storage, proven complete.",
         servers=[{"url": context.public_url}],
     )
-    _equip(app, context, [exports.router, resources.router], exports.VERSION)
+    _equip(app, context, [exports.router, resources.router])
     app.include_router(oauth.router)
     app.include_router(health.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's own way
     return app
 
 
-def _equip(app: FastAPI, context: Context, routers: Sequence[Any], version: str) -> None:
+def _equip(app: FastAPI, context: Context, routers: Sequence[APIRouter]) -> None:
     app.state.context = context
     for router in routers:
-        app.include_router(router, dependencies=[_version_parameter(version)])
+        app.include_router(router)
     app.add_exception_handler(RequestValidationError, _invalid)
     for kind in (EngagementError, HTTPException):
         app.add_exception_handler(kind, _failed)
@@ -149,6 +150,21 @@ def _document(app: FastAPI) -> dict[str, Any]:
             operation["responses"].pop("422", None)
             if path.startswith("/subscriptions"):
                 operation["security"] = [{"bearer": []}]
+                operation["parameters"] = [*_path_parameters(path, operation), API_VERSION]
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"].get("schemas", {}).pop(name, None)
     return document
+
+
+def _path_parameters(path: str, operation: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parameters of an operation with those of its path, which routes read by themselves."""
+    declared = operation.get("parameters", [])
+    known = {one["name"] for one in declared}
+    return [
+        *(
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in re.findall(r"{(\w+)}", path)
+            if name not in known
+        ),
+        *declared,
+    ]

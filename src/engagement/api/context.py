@@ -1,10 +1,12 @@
 """This module gives routes what they work with: the runtime, the caller and the app of the path."""
 
+import time
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
-from fastapi import Depends, Path
+from fastapi import Depends
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from engagement import operations
@@ -21,7 +23,45 @@ COLLECTION_PATH = (
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
     f"/providers/{PROVIDER}/appcollections/{{appCollection}}"
 )
+APP_NAMES = ("subscriptionId", "resourceGroupName", "appCollection", "appName")
+APPS_REMEMBERED_SECONDS = 2
+APPS_REMEMBERED_MAX = 10_000
 APP_PATH = f"{COLLECTION_PATH}/apps/{{appName}}"
+
+Names = tuple[str, str, str, str]
+"""Subscription, resource group, collection and app, as a path has them."""
+
+
+class AppsByPath:
+    """The apps of resource paths; those that were asked for a moment ago without the database."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._found: dict[Names, tuple[App, float]] = {}
+
+    def remembered(self, names: Names) -> App | None:
+        """The app, if it was found a moment ago."""
+        found = self._found.get(names)
+        return found[0] if found is not None and time.monotonic() < found[1] else None
+
+    def find(self, names: Names) -> App:
+        """The app.
+
+        Raises:
+            UnknownAppError: There is none.
+        """
+        subscription, resource_group, collection, name = names
+        app = operations.find_app(
+            self._runtime,
+            subscription=subscription,
+            resource_group=resource_group,
+            collection=collection,
+            name=name,
+        )
+        if len(self._found) >= APPS_REMEMBERED_MAX:
+            self._found.clear()
+        self._found[names] = (app, time.monotonic() + APPS_REMEMBERED_SECONDS)
+        return app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +70,8 @@ class Context:
 
     runtime: Runtime
     """The service."""
+    apps: AppsByPath
+    """The apps of resource paths."""
     authentication: Authentication
     """Who may come in."""
     metrics: Metrics
@@ -38,13 +80,16 @@ class Context:
     """Address by which clients reach the server, without a slash at its end."""
 
 
-def context_of(request: Request) -> Context:
+# Dependencies are coroutines, since FastAPI would send plain functions to another thread each.
+
+
+async def context_of(request: Request) -> Context:
     """What the server was opened with."""
     context: Context = request.app.state.context
     return context
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Who makes the request; the edge lets nobody else in."""
     caller: Caller = request.state.caller
     return caller
@@ -52,14 +97,6 @@ def caller_of(request: Request) -> Caller:
 
 InContext = Annotated[Context, Depends(context_of)]
 ByCaller = Annotated[Caller, Depends(caller_of)]
-SubscriptionId = Annotated[
-    str, Path(alias="subscriptionId", description="The subscription that owns the apps.")
-]
-ResourceGroup = Annotated[
-    str, Path(alias="resourceGroupName", description="The name of the resource group.")
-]
-CollectionName = Annotated[str, Path(alias="appCollection", description="Application collection.")]
-AppName = Annotated[str, Path(alias="appName", description="Application resource name.")]
 
 
 class AppFor:
@@ -68,28 +105,19 @@ class AppFor:
     def __init__(self, role: Role) -> None:
         self._role = role
 
-    def __call__(  # noqa: PLR0913, PLR0917 - a resource path has so many names
-        self,
-        context: InContext,
-        caller: ByCaller,
-        subscription: SubscriptionId,
-        resource_group: ResourceGroup,
-        collection: CollectionName,
-        name: AppName,
-    ) -> App:
+    async def __call__(self, request: Request) -> App:
         """The app.
 
         Raises:
             UnknownAppError: There is none, or the caller may not know of it.
             ForbiddenError: The caller may read it, but not do this.
         """
-        app = operations.find_app(
-            context.runtime,
-            subscription=subscription,
-            resource_group=resource_group,
-            collection=collection,
-            name=name,
-        )
+        context: Context = request.app.state.context
+        caller: Caller = request.state.caller
+        names = tuple(request.path_params[name] for name in APP_NAMES)
+        app = context.apps.remembered(names)
+        if app is None:
+            app = await run_in_threadpool(context.apps.find, names)
         if not caller.sees(app):
             raise UnknownAppError("No app has this resource path.")
         if not caller.may(self._role, app):

@@ -1,6 +1,7 @@
 """This module is what every request passes first: ids, limits, caller, headers, log and metrics."""
 
 import asyncio
+import itertools
 import time
 import uuid
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ PAGE_POLICY = (
 )
 """The browsable documentation brings a script and a style sheet, all from this server."""
 PAGES = ("/docs", "/static-offline-docs")
+_request_numbers = itertools.count(uuid.uuid4().int >> 1)
+"""A random one to begin with, then one after the other: unique without a system call each."""
 _log = structlog.get_logger()
 
 
@@ -94,7 +97,7 @@ class Edge:
             self._tell(scope, exchange)
 
     def _common_headers(self, path: str, headers: Headers) -> dict[str, str]:
-        common = {**self._headers, "x-ms-request-id": str(uuid.uuid4())}
+        common = {**self._headers, "x-ms-request-id": str(uuid.UUID(int=next(_request_numbers)))}
         if path.startswith(PAGES):
             common["content-security-policy"] = PAGE_POLICY
         given = headers.get("x-ms-client-request-id", "")

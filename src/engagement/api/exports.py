@@ -231,7 +231,7 @@ def list_tasks(
     response_model=Task,
     responses=FAILURES,
 )
-def get_task(context: InContext, app: AppToRead, task_id: TaskId) -> Response:
+async def get_task(context: InContext, app: AppToRead, task_id: TaskId) -> Response:
     """An export task, with its progress."""
     return answered(shown(task_of(context, app, task_id)))
 

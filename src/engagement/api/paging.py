@@ -25,7 +25,7 @@ OrderBy = Annotated[
 ]
 
 
-def task_page(skip: Skip = 0, top: Top = TOP_DEFAULT, orderby: OrderBy = None) -> TaskPage:
+async def task_page(skip: Skip = 0, top: Top = TOP_DEFAULT, orderby: OrderBy = None) -> TaskPage:
     """The page that the options ask for.
 
     Raises:

@@ -219,7 +219,7 @@ def list_tasks(
     response_model=PublishedTask,
     responses=FAILURES,
 )
-def get_task(
+async def get_task(
     context: InContext, app: AppToRead, task_id: Annotated[str, Path(alias="id")]
 ) -> Response:
     """An export task."""

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from engagement import operations
@@ -11,10 +12,7 @@ from engagement.api.context import (
     COLLECTION_PATH,
     SUBSCRIPTION_PATH,
     ByCaller,
-    CollectionName,
     InContext,
-    ResourceGroup,
-    SubscriptionId,
 )
 from engagement.api.schemas import FAILURES, Answer, answered
 from engagement.exceptions import UnknownAppError
@@ -107,12 +105,10 @@ class NameAvailability(Answer):
     response_model=Collections,
     responses=FAILURES,
 )
-def list_collections(
-    context: InContext, caller: ByCaller, subscription: SubscriptionId
-) -> Response:
+def list_collections(request: Request, context: InContext, caller: ByCaller) -> Response:
     """The app collections of a subscription that the caller may see."""
     found: dict[str, Collection] = {}
-    for app in _apps(context.runtime, caller, subscription):
+    for app in _apps(request, context.runtime, caller):
         path = app.resource_path.rsplit("/apps/", 1)[0]
         found.setdefault(
             path.lower(),
@@ -129,19 +125,15 @@ def list_collections(
     response_model=Apps,
     responses=FAILURES,
 )
-def list_apps(
-    context: InContext,
-    caller: ByCaller,
-    subscription: SubscriptionId,
-    resource_group: ResourceGroup,
-    collection: CollectionName,
-) -> Response:
+def list_apps(request: Request, context: InContext, caller: ByCaller) -> Response:
     """The apps of a collection that the caller may see."""
+    group, collection = (
+        request.path_params[name].lower() for name in ("resourceGroupName", "appCollection")
+    )
     found = [
         app
-        for app in _apps(context.runtime, caller, subscription)
-        if app.collection.lower() == collection.lower()
-        and app.resource_group.lower() == resource_group.lower()
+        for app in _apps(request, context.runtime, caller)
+        if app.collection.lower() == collection and app.resource_group.lower() == group
     ]
     if not found:
         raise UnknownAppError("No app collection has this resource path.")
@@ -163,9 +155,9 @@ def list_apps(
     response_model=Platforms,
     responses=FAILURES,
 )
-def list_platforms(context: InContext, caller: ByCaller, subscription: SubscriptionId) -> Response:
+def list_platforms(request: Request, context: InContext, caller: ByCaller) -> Response:
     """The platforms whose apps may report."""
-    _apps(context.runtime, caller, subscription)
+    _apps(request, context.runtime, caller)
     return answered(Platforms(platforms=list(PLATFORMS)))
 
 
@@ -175,11 +167,9 @@ def list_platforms(context: InContext, caller: ByCaller, subscription: Subscript
     response_model=NameAvailability,
     responses=FAILURES,
 )
-def check_name(
-    context: InContext, caller: ByCaller, subscription: SubscriptionId, body: NameAsked
-) -> Response:
+def check_name(request: Request, context: InContext, caller: ByCaller, body: NameAsked) -> Response:
     """Whether a new collection of the subscription may have a name."""
-    taken = {app.collection.lower() for app in _apps(context.runtime, caller, subscription)}
+    taken = {app.collection.lower() for app in _apps(request, context.runtime, caller)}
     reason = None
     if not 0 < len(body.name) <= COLLECTION_NAME_CHARACTERS_MAX or "/" in body.name:
         reason = "Invalid"
@@ -190,8 +180,9 @@ def check_name(
     )
 
 
-def _apps(runtime: Runtime, caller: Caller, subscription: str) -> list[App]:
+def _apps(request: Request, runtime: Runtime, caller: Caller) -> list[App]:
     """The apps of a subscription that the caller may see; others' are like unknown ones."""
+    subscription = request.path_params["subscriptionId"]
     found = [
         app
         for app in operations.list_apps(runtime)
