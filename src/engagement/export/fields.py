@@ -1,10 +1,18 @@
 """This module says what each export type delivers: fields, their order, how JSON nests them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from engagement.exceptions import InvalidExportError
 from engagement.model.exports import ExportType
-from engagement.model.records import INFO_COLUMNS, LOCATION_COLUMNS, ColumnType
+from engagement.model.records import (
+    INFO_COLUMNS,
+    LOCATION_COLUMNS,
+    ColumnType,
+    Kind,
+    own_columns,
+)
 
 
 class FieldType(StrEnum):
@@ -41,7 +49,7 @@ class Shape:
     """What an export type delivers."""
 
     fields: tuple[Field, ...]
-    """Fields of a record, in order; every format but JsonBlob has them flat."""
+    """Fields of a record, in order; CSV and Parquet have them flat."""
     group: tuple[str, ...] = ()
     """JsonBlob: the fields that name the object which a run of records is gathered in."""
     gathered: str | None = None
@@ -184,3 +192,32 @@ def shape_of(export_type: ExportType, *, include_user_id: bool) -> Shape:
     if not include_user_id or _USER_ID in shape.fields:
         return shape
     return replace(shape, fields=(*shape.fields, _USER_ID))
+
+
+def narrowed(shape: Shape, columns: Sequence[str]) -> Shape:
+    """The shape with only the named fields, in its own order.
+
+    Raises:
+        InvalidExportError: A name is not one of its fields; names those that are.
+    """
+    names = [field.name for field in shape.fields]
+    unknown = [one for one in columns if one not in names]
+    if unknown:
+        raise InvalidExportError(f"Columns must be of {', '.join(names)}, got {unknown[0]!r:.100}.")
+    return replace(shape, fields=tuple(one for one in shape.fields if one.name in columns))
+
+
+def check_no_empty_line(shape: Shape, kind: Kind) -> None:
+    """Return only if no row of a CSV is an empty line, which many readers would skip.
+
+    Raises:
+        InvalidExportError: There is one column alone, and a row may lack its value.
+    """
+    always = {"device_id", *(one.name for one in own_columns(kind) if one.required)}
+    first, *more = shape.fields
+    is_there = first.column in always or (first.required and first.type is not FieldType.GUID)
+    if not more and not is_there:
+        raise InvalidExportError(
+            f"A CsvBlob of one column must have a value in every row, which {first.name} may lack; "
+            "add deviceId."
+        )

@@ -14,7 +14,7 @@ from engagement.exceptions import (
 from engagement.export.plan import Part, Plan, plan_parts
 from engagement.export.requests import selection_of
 from engagement.export.rows import Selection, campaigns_in_window, part_rows
-from engagement.model.exports import ExportRequest, ExportType
+from engagement.model.exports import ExportRequest, ExportType, TimeAxis
 from engagement.model.records import Kind
 from engagement.store.lake import DataFile, Lake
 from engagement.store.queries.inbox import Commit
@@ -49,12 +49,16 @@ def make_plan(
         files,
         time_range=selection.time_range,
         part_rows_target=part_rows_target,
+        time_axis=selection.time_axis,
     )
+    # Statistics know nothing of names.
+    known = [None if selection.event_names else part.rows for part in parts]
     counted = [
-        part if part.rows is not None else replace(part, rows=count_rows(lake, selection, part))
-        for part in parts
+        replace(part, rows=count_rows(lake, selection, part) if rows is None else rows)
+        for part, rows in zip(parts, known, strict=True)
     ]
-    _check_sum(request, files, counted)
+    if selection.time_axis is TimeAxis.EVENT and not selection.event_names:
+        _check_sum(request, files, counted)
     filled = [part for part in counted if part.rows]
     return Plan(
         versions=versions,

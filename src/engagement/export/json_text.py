@@ -37,7 +37,7 @@ def joined(pieces: Sequence[Piece]) -> pl.Expr:
 
 
 def json_object(fields: Sequence[Field]) -> list[Piece]:
-    """A record as the pieces of a JSON object; the first field must be a required one."""
+    """A record as the pieces of a JSON object."""
     pieces: list[Piece] = []
     parents: list[str] = []
     for field in fields:
@@ -47,9 +47,10 @@ def json_object(fields: Sequence[Field]) -> list[Piece]:
             parents.append(field.parent)
             pieces.append(_nested([one for one in fields if one.parent == field.parent]))
     first = pieces[0]
-    if not isinstance(first, str) or not first.startswith(","):
-        raise ValueError(f"The first field of an object must be required, got {fields[0].name}.")
-    return ["{" + first[1:], *pieces[1:], "}"]
+    if isinstance(first, str):
+        return ["{" + first.removeprefix(","), *pieces[1:], "}"]
+    # A chosen column comes first that a row may lack: then another one brings the first comma.
+    return ["{", joined(pieces).str.strip_prefix(","), "}"]
 
 
 def _nested(fields: Sequence[Field]) -> pl.Expr:

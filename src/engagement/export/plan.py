@@ -7,12 +7,14 @@ from datetime import date, timedelta
 from itertools import groupby, pairwise
 from typing import Any
 
-from engagement.model.exports import ExportType, TimeRange
+from engagement.model.exports import ExportType, TimeAxis, TimeRange
 from engagement.model.records import Kind
 from engagement.store.lake import DataFile
 from engagement.store.ranges import device_boundaries
 
 PLAN_FORMAT = 1
+ONE_DAY = timedelta(days=1)
+STATISTICS_STEP = timedelta(milliseconds=1)
 PART_SOURCE_BYTES_MAX = 128 * 1024 * 1024
 """Parquet bytes that a part aims at, at the most: fewer rows where rows are large. It keeps parts
 far below what a destination takes for one object, the least being 10,000 blocks of 8 MiB."""
@@ -63,6 +65,7 @@ def plan_parts(
     *,
     time_range: TimeRange | None,
     part_rows_target: int,
+    time_axis: TimeAxis = TimeAxis.EVENT,
 ) -> tuple[Part, ...]:
     """Parts that hold every row of the export exactly once, of about the target's rows each.
 
@@ -72,14 +75,19 @@ def plan_parts(
         time_range: The asked range of a historical type.
         part_rows_target: Rows that a part aims at. Days below it are gathered into one part;
             a day above it is cut into ranges of device ids.
+        time_axis: What the range is about.
     """
     kind = export_type.kind
     main = files.get(kind, ())
     target = _rows_target(main, part_rows_target)
     if time_range is None or not export_type.is_historical:
         cut = _by_device(kind, main, target)
+    elif time_axis is TimeAxis.RECEIVED:
+        cut = _by_day(kind, *_received_in(kind, main, time_range), target, is_exact=False)
     else:
-        cut = _by_day(kind, main, time_range, target)
+        days = (time_range.first_day, time_range.last_day)
+        is_exact = time_range.is_whole_days and kind is not Kind.SESSION
+        cut = _by_day(kind, _of_days(main, *days), main, target, is_exact=is_exact)
     others = {other: some for other, some in files.items() if other is not kind}
     return tuple(
         replace(
@@ -98,12 +106,54 @@ def _rows_target(files: Sequence[DataFile], part_rows_target: int) -> int:
     return max(1, min(part_rows_target, rows * PART_SOURCE_BYTES_MAX // max(size, 1)))
 
 
+def _received_in(
+    kind: Kind, files: Sequence[DataFile], time_range: TimeRange
+) -> tuple[list[DataFile], Sequence[DataFile]]:
+    """The files of the days to deliver, and the files to read of these days and those beside.
+
+    A record may be received on any day after it happened, so no day is left out for its date,
+    only a file for its statistics. What was received of a session is known from all files of its
+    two days, so they are read whole where one of them may hold what decides.
+    """
+    found = may_be_received_in(files, time_range)
+    if kind is not Kind.SESSION:
+        return found, found
+    days = {file.day for file in found}
+    days |= {day - ONE_DAY for day in days if day is not None and day > date.min}
+    return [file for file in files if file.day in days], files
+
+
+def may_be_received_in(files: Sequence[DataFile], time_range: TimeRange) -> list[DataFile]:
+    """The files that may hold rows received in the range, by their statistics where they have some.
+
+    Statistics are cut to milliseconds, so a latest receipt stands for all of its millisecond.
+    """
+    return [
+        file
+        for file in files
+        if (file.received_min is None or file.received_min < time_range.end)
+        and (file.received_max is None or file.received_max + STATISTICS_STEP > time_range.start)
+    ]
+
+
 def _by_day(
-    kind: Kind, files: Sequence[DataFile], time_range: TimeRange, target: int
+    kind: Kind,
+    inside: Sequence[DataFile],
+    files: Sequence[DataFile],
+    target: int,
+    *,
+    is_exact: bool,
 ) -> list[Part]:
-    """Runs of whole days; a session's day also needs the day before and the day after."""
-    beside = timedelta(days=1 if kind is Kind.SESSION else 0)
-    inside = _of_days(files, time_range.first_day, time_range.last_day)
+    """Runs of the whole days of some files; a session's day also needs those before and after.
+
+    Args:
+        kind: What the files hold.
+        inside: The files of the days to deliver.
+        files: The files to read from.
+        target: Rows that a part aims at.
+        is_exact: Whether every row of the files is delivered, so that they need no counting.
+    """
+    beside = ONE_DAY if kind is Kind.SESSION else timedelta()
     parts: list[Part] = []
     for first, last in _runs(inside, target):
         wide = _of_days(files, first - beside, last + min(beside, date.max - last))
@@ -113,7 +163,7 @@ def _by_day(
                 part,
                 first_day=first,
                 last_day=last,
-                rows=part.rows if time_range.is_whole_days and not beside else None,
+                rows=part.rows if is_exact else None,
                 in_order=part.in_order and is_one_day,
             )
             for part in _by_device(kind, wide, target if first == last else None)

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from engagement.deliver.manifest import Manifest, render_manifest
-from engagement.export.fields import shape_of
 from engagement.export.plan import Plan
+from engagement.export.requests import chosen_options, shape_of_request
 from engagement.model.exports import ExportRequest, ExportTask, Receipt
 
 
@@ -14,7 +14,7 @@ def manifest_of(
 ) -> bytes:
     """The manifest; it depends on the request, the plan and the parts alone, not on the clock."""
     span = request.time_range
-    shape = shape_of(request.export_type, include_user_id=request.include_user_id)
+    shape = shape_of_request(request)
     return render_manifest(
         Manifest(
             task_id=task.task_id,
@@ -30,6 +30,7 @@ def manifest_of(
                 "campaignIds": list(plan.campaign_ids),
                 "includeUserId": request.include_user_id,
                 "csvFormulaGuard": request.csv_formula_guard,
+                **chosen_options(request),
             },
             tables={kind.value: version for kind, version in sorted(plan.versions.items())},
             fields=tuple((field.name, field.type.value) for field in shape.fields),

@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from engagement.export.fields import Shape, check_no_empty_line, narrowed, shape_of
 from engagement.export.rows import Selection
 from engagement.model.exports import (
     CampaignType,
@@ -11,6 +12,7 @@ from engagement.model.exports import (
     ExportFormat,
     ExportRequest,
     ExportType,
+    TimeAxis,
     TimeRange,
 )
 
@@ -31,8 +33,25 @@ def encode_request(request: ExportRequest) -> str:
             "includeUserId": request.include_user_id,
             "csvFormulaGuard": request.csv_formula_guard,
             "description": request.description,
+            **chosen_options(request),
         }
     )
+
+
+def chosen_options(request: ExportRequest) -> dict[str, Any]:
+    """The options that narrow an export, where they were chosen.
+
+    One that was not chosen is left out, so that what was kept before it existed stays as it was:
+    a manifest made anew has the same bytes, and a repeated request the same hash.
+    """
+    options: dict[str, Any] = {}
+    if request.time_axis is not TimeAxis.EVENT:
+        options["timeAxis"] = request.time_axis
+    if request.event_names:
+        options["eventNames"] = list(request.event_names)
+    if request.columns:
+        options["columns"] = list(request.columns)
+    return options
 
 
 def decode_request(text: str, *, container_url: str) -> ExportRequest:
@@ -47,6 +66,9 @@ def decode_request(text: str, *, container_url: str) -> ExportRequest:
         container_url=container_url,
         time_range=span
         and TimeRange(start=datetime.fromisoformat(span[0]), end=datetime.fromisoformat(span[1])),
+        time_axis=TimeAxis(content.get("timeAxis", TimeAxis.EVENT)),
+        event_names=tuple(content.get("eventNames", ())),
+        columns=tuple(content.get("columns", ())),
         campaign_type=campaign_type and CampaignType(campaign_type),
         campaign_ids=tuple(content["campaignIds"]),
         as_of=as_of and datetime.fromisoformat(as_of),
@@ -62,7 +84,24 @@ def selection_of(request: ExportRequest, campaign_ids: tuple[int, ...]) -> Selec
         app_id=request.app_id,
         export_type=request.export_type,
         time_range=None if request.export_type is ExportType.PUSH else request.time_range,
+        time_axis=request.time_axis,
+        event_names=request.event_names,
         as_of=request.as_of,
         campaign_type=request.campaign_type,
         campaign_ids=campaign_ids,
     )
+
+
+def shape_of_request(request: ExportRequest) -> Shape:
+    """The fields that the request delivers.
+
+    Raises:
+        InvalidExportError: It names a column that there is not, or columns that lose rows.
+    """
+    shape = shape_of(request.export_type, include_user_id=request.include_user_id)
+    if not request.columns:
+        return shape
+    chosen = narrowed(shape, request.columns)
+    if request.export_format is ExportFormat.CSV:
+        check_no_empty_line(chosen, request.export_type.kind)
+    return chosen

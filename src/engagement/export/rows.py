@@ -9,7 +9,13 @@ import polars as pl
 
 from engagement.export.json_text import joined, json_string
 from engagement.export.plan import Part
-from engagement.model.exports import FEEDBACK_STATUSES, CampaignType, ExportType, TimeRange
+from engagement.model.exports import (
+    FEEDBACK_STATUSES,
+    CampaignType,
+    ExportType,
+    TimeAxis,
+    TimeRange,
+)
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store.folds import FOLD_KEYS, fold
 from engagement.store.lake import Lake, in_devices
@@ -34,6 +40,10 @@ class Selection:
     """What is delivered."""
     time_range: TimeRange | None = None
     """History: the asked range."""
+    time_axis: TimeAxis = TimeAxis.EVENT
+    """History: which time the range is about; of a session, the last that it was received at."""
+    event_names: tuple[str, ...] = ()
+    """History: only records with one of these names; all if empty."""
     as_of: datetime | None = None
     """Snapshots: leave out what was received later."""
     campaign_type: CampaignType | None = None
@@ -49,7 +59,7 @@ def part_rows(lake: Lake, selection: Selection, part: Part) -> pl.LazyFrame:
     if selection.export_type is ExportType.SESSION:
         return _sessions(changes, selection, part)
     if kind.is_historical:
-        return _in_range(changes, kind, selection.time_range)
+        return _asked(changes, kind, selection)
     others: _Others = partial(_changes, lake, selection, part)
     return _SNAPSHOTS[kind](changes, selection, others)
 
@@ -70,7 +80,7 @@ def part_slices(lake: Lake, selection: Selection, part: Part) -> Iterator[pl.Laz
         device_from=part.device_from,
         device_to=part.device_to,
     ):
-        yield _in_range(rows, kind, selection.time_range)
+        yield _asked(rows, kind, selection)
 
 
 def campaigns_in_window(
@@ -80,7 +90,7 @@ def campaigns_in_window(
     if not paths.get(Kind.FEEDBACK):
         return ()
     feedback = lake.scan(selection.app_id, Kind.FEEDBACK, paths[Kind.FEEDBACK])
-    window = _in_range(feedback, Kind.FEEDBACK, selection.time_range)
+    window = _within(feedback, TIME_COLUMN[Kind.FEEDBACK], selection.time_range)
     of_type = pl.col("campaign_type") == selection.campaign_type
     found = window.filter(of_type).select(pl.col("campaign_id").unique().sort()).collect()
     return tuple(found["campaign_id"])
@@ -98,12 +108,22 @@ def _changes(lake: Lake, selection: Selection, part: Part, kind: Kind) -> pl.Laz
     return rows
 
 
-def _in_range(rows: pl.LazyFrame, kind: Kind, time_range: TimeRange | None) -> pl.LazyFrame:
-    """The rows inside the range; whole days were chosen by their files already."""
-    if time_range is None or (kind.is_historical and time_range.is_whole_days):
+def _asked(rows: pl.LazyFrame, kind: Kind, selection: Selection) -> pl.LazyFrame:
+    """The rows of history that were asked for; whole days were chosen by their files already."""
+    span = selection.time_range
+    if selection.event_names:
+        rows = rows.filter(pl.col("name").is_in(selection.event_names))
+    if selection.time_axis is TimeAxis.RECEIVED:
+        return _within(rows, "received_at", span)
+    if span is not None and span.is_whole_days:
         return rows
-    time = pl.col(TIME_COLUMN[kind])
-    return rows.filter(time >= time_range.start, time < time_range.end)
+    return _within(rows, TIME_COLUMN[kind], span)
+
+
+def _within(rows: pl.LazyFrame, column: str, span: TimeRange | None) -> pl.LazyFrame:
+    if span is None:
+        return rows
+    return rows.filter(pl.col(column) >= span.start, pl.col(column) < span.end)
 
 
 def _sessions(changes: pl.LazyFrame, selection: Selection, part: Part) -> pl.LazyFrame:
@@ -113,23 +133,19 @@ def _sessions(changes: pl.LazyFrame, selection: Selection, part: Part) -> pl.Laz
     days = fold(Kind.SESSION, changes).sort(*key, "start").with_columns(day.alias("day"))
     continues = pl.col("day").shift(1).over(key) == pl.col("day") - ONE_DAY
     goes_on = pl.col("day").shift(-1).over(key) == pl.col("day") + ONE_DAY
-    later_end = pl.when(goes_on).then(pl.col("end").shift(-1).over(key))
+    is_received = selection.time_axis is TimeAxis.RECEIVED
+    grown = ["end", "received_at"] if is_received else ["end"]
+    later = {name: pl.when(goes_on).then(pl.col(name).shift(-1).over(key)) for name in grown}
     return (
         days.with_columns(
             continues.fill_null(value=False).alias("continues"),
-            pl.max_horizontal("end", later_end).alias("end"),
+            *(pl.max_horizontal(name, late).alias(name) for name, late in later.items()),
         )
         .filter(~pl.col("continues"), pl.col("day").is_between(part.first_day, part.last_day))
-        .pipe(_in_range_of_sessions, selection.time_range)
+        .pipe(_within, "received_at" if is_received else "start", selection.time_range)
         .select(file_schema(Kind.SESSION).keys())
         .sort(sort_columns(Kind.SESSION))
     )
-
-
-def _in_range_of_sessions(rows: pl.LazyFrame, time_range: TimeRange | None) -> pl.LazyFrame:
-    if time_range is None:
-        return rows
-    return rows.filter(pl.col("start") >= time_range.start, pl.col("start") < time_range.end)
 
 
 def _tags(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:

@@ -12,12 +12,11 @@ from engagement.deliver.manifest import manifest_name, part_name
 from engagement.exceptions import CancelledError, ErrorCode, IncompleteExportError
 from engagement.export.ahead import ahead
 from engagement.export.compress import compress
-from engagement.export.fields import shape_of
 from engagement.export.formats import Chunk, Encoding, encode, gathered, is_gathered
 from engagement.export.freeze import check_source, make_plan
 from engagement.export.plan import Part, Plan, decode_plan, encode_plan
 from engagement.export.report import manifest_of
-from engagement.export.requests import decode_request, selection_of
+from engagement.export.requests import decode_request, selection_of, shape_of_request
 from engagement.export.rows import part_rows, part_slices
 from engagement.model.exports import (
     Compression,
@@ -189,7 +188,7 @@ def encode_part(lake: Lake, request: ExportRequest, plan: Plan, part: Part) -> I
     """A part's rows as bytes before outer compression, the same whenever it is called."""
     encoding = Encoding(
         kind=request.export_type.kind,
-        shape=shape_of(request.export_type, include_user_id=request.include_user_id),
+        shape=shape_of_request(request),
         export_format=request.export_format,
         compression=request.compression,
         csv_formula_guard=request.csv_formula_guard,

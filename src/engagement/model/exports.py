@@ -5,7 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from engagement.exceptions import ErrorCode, InvalidExportError
-from engagement.model.records import Kind
+from engagement.model.records import Kind, own_columns
+
+EVENT_NAMES_MAX = 100
+EVENT_NAME_CHARACTERS_MAX = 64
 
 
 class ExportType(StrEnum):
@@ -32,6 +35,11 @@ class ExportType(StrEnum):
         """Whether it is asked by range; else it is a snapshot."""
         return self.kind.is_historical
 
+    @property
+    def is_named(self) -> bool:
+        """Whether its records have a name of their own."""
+        return self.is_historical and any(one.name == "name" for one in own_columns(self.kind))
+
 
 class ExportFormat(StrEnum):
     """How a part's rows are written."""
@@ -53,6 +61,13 @@ class Compression(StrEnum):
     NONE = "none"
     GZIP = "gzip"
     ZSTD = "zstd"
+
+
+class TimeAxis(StrEnum):
+    """Which of a record's times a range is about."""
+
+    EVENT = "event"
+    RECEIVED = "received"
 
 
 class ExportState(StrEnum):
@@ -162,10 +177,16 @@ class ExportRequest:
     """How rows are written."""
     compression: Compression = Compression.NONE
     """How parts are compressed."""
-    container_url: str = field(repr=False)
-    """Where to deliver, with the credential to write; a secret."""
+    container_url: str = field(default="", repr=False)
+    """Where to deliver, with the credential to write; a secret. Only an estimate needs none."""
     time_range: TimeRange | None = None
     """Which records of a historical type, or which campaigns' feedback (Push)."""
+    time_axis: TimeAxis = TimeAxis.EVENT
+    """Historical types: whether the range is about when it happened or when it was received."""
+    event_names: tuple[str, ...] = ()
+    """Types whose records have a name: only records with one of these; all if empty."""
+    columns: tuple[str, ...] = ()
+    """Only these fields, by their names in the output, in the type's order; all if empty."""
     campaign_type: CampaignType | None = None
     """Push: the type of the campaigns."""
     campaign_ids: tuple[int, ...] = ()
@@ -182,6 +203,7 @@ class ExportRequest:
     def __post_init__(self) -> None:
         _check_range(self)
         _check_campaigns(self)
+        _check_names(self)
         _check_options(self)
 
 
@@ -191,6 +213,10 @@ def _check_range(request: ExportRequest) -> None:
         raise InvalidExportError(f"A {kind} export needs a start and an end date, got none.")
     if not kind.is_historical and kind is not ExportType.PUSH and request.time_range is not None:
         raise InvalidExportError(f"A {kind} export is a snapshot: it takes no date range.")
+    if not kind.is_historical and request.time_axis is not TimeAxis.EVENT:
+        raise InvalidExportError(
+            f"The time axis {request.time_axis} is for histories, got it for {kind}."
+        )
 
 
 def _check_campaigns(request: ExportRequest) -> None:
@@ -212,6 +238,23 @@ def _check_campaigns(request: ExportRequest) -> None:
         raise InvalidExportError("Campaign ids must be whole numbers from 0 to 2^63-1.")
 
 
+def _check_names(request: ExportRequest) -> None:
+    names, kind = request.event_names, request.export_type
+    if names and not kind.is_named:
+        named = ", ".join(one for one in ExportType if one.is_named)
+        raise InvalidExportError(f"Only {named} records have a name, got event names for {kind}.")
+    if len(names) > EVENT_NAMES_MAX:
+        raise InvalidExportError(
+            f"There may be up to {EVENT_NAMES_MAX} event names, got {len(names)}."
+        )
+    for one in names:
+        if not 0 < len(one) <= EVENT_NAME_CHARACTERS_MAX:
+            raise InvalidExportError(
+                f"An event name must have 1 to {EVENT_NAME_CHARACTERS_MAX} characters, "
+                f"got {len(one)}."
+            )
+
+
 def _check_options(request: ExportRequest) -> None:
     if request.as_of is not None:
         if request.export_type.is_historical:
@@ -224,6 +267,23 @@ def _check_options(request: ExportRequest) -> None:
         raise InvalidExportError(
             f"The formula guard is for CsvBlob, got it for {request.export_format}."
         )
+    if request.columns and request.export_format is ExportFormat.JSON:
+        raise InvalidExportError(
+            "The published schema of JsonBlob requires its fields, so columns can be chosen for "
+            "CsvBlob, NdjsonBlob and ParquetBlob alone."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """How large an export would be, at the most."""
+
+    rows: int
+    """Rows; `operations.estimate_export` says when the number is exact."""
+    parts: int
+    """Parts that they would be cut into."""
+    bytes: int | None
+    """Bytes at the mean size of a row so far; None if nothing like it was delivered before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

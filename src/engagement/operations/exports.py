@@ -15,7 +15,7 @@ from engagement.exceptions import (
 )
 from engagement.export.plan import decode_plan
 from engagement.export.report import manifest_of
-from engagement.export.requests import decode_request, encode_request
+from engagement.export.requests import decode_request, encode_request, shape_of_request
 from engagement.export.verify import Verification, verify_delivered, verify_with_lake
 from engagement.model.exports import ExportRequest, ExportState, ExportTask, Progress, TaskPage
 from engagement.model.records import new_guid
@@ -38,11 +38,13 @@ def create_export(
 
     Raises:
         UnknownAppError: No app has this id.
-        InvalidContainerError: The container URL cannot work.
+        InvalidExportError: It names columns that the type does not have.
+        InvalidContainerError: The container URL is empty or cannot work.
         DestinationError: The container refuses a write now.
         IdempotencyKeyReusedError: The key came with another request before.
     """
     runtime.apps.get(request.app_id)
+    shape_of_request(request)
     url = parse_container_url(request.container_url, runtime.policy, now=runtime.clock())
     idempotency = idempotency_key and _idempotency(request, url.redacted, idempotency_key)
     if idempotency and (found := _repeated(runtime, request.app_id, idempotency)):

@@ -67,9 +67,9 @@ def writer_properties(kind: Kind) -> WriterProperties:
     return WriterProperties(compression="ZSTD", max_row_group_size=row_group_rows(kind))
 
 
-def statistics_columns(kind: Kind) -> tuple[str, str]:
+def statistics_columns(kind: Kind) -> tuple[str, ...]:
     """Only what the planner needs: other statistics would copy users' data into the log."""
-    return ("device_id", TIME_COLUMN[kind])
+    return ("device_id", TIME_COLUMN[kind], "received_at")
 
 
 def _statistics(rows: pl.DataFrame, kind: Kind) -> str:

@@ -50,6 +50,10 @@ class DataFile:
     """Earliest record time inside."""
     time_max: datetime
     """Latest record time inside."""
+    received_min: datetime | None = None
+    """Earliest receipt inside; None if the log does not say, as of tables made before it did."""
+    received_max: datetime | None = None
+    """Latest receipt inside, without what is below a millisecond."""
 
 
 class Lake:
@@ -326,6 +330,8 @@ class Lake:
                     device_max=row["max.device_id"],
                     time_min=row[f"min.{time}"],
                     time_max=row[f"max.{time}"],
+                    received_min=row.get("min.received_at"),
+                    received_max=row.get("max.received_at"),
                 )
                 for row in actions.iter_rows(named=True)
             ),
