@@ -1,11 +1,30 @@
 """This module holds the commands about export tasks."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from engagement.cli.arguments import AppId, TaskId, choice, container_url, time_range, utc_instant
+from engagement.cli.arguments import AppId, TaskId, container_url
+from engagement.cli.asking import (
+    AsOf,
+    AxisName,
+    CampaignIds,
+    CampaignTypeName,
+    Columns,
+    CompressionName,
+    EventNames,
+    First,
+    FormatName,
+    IncludeUserId,
+    Last,
+    TypeName,
+    WindowEnd,
+    WindowStart,
+    asked,
+)
+from engagement.cli.estimates import estimate
 from engagement.cli.following import conclude, follow_anywhere, follow_here, print_task
 from engagement.cli.opening import opened
 from engagement.cli.output import (
@@ -16,15 +35,7 @@ from engagement.cli.output import (
     print_note,
     print_table,
 )
-from engagement.exceptions import InvalidExportError
-from engagement.model.exports import (
-    CampaignType,
-    Compression,
-    ExportFormat,
-    ExportRequest,
-    ExportType,
-    TimeRange,
-)
+from engagement.model.exports import Compression, ExportFormat, ExportRequest, TimeAxis
 
 EXIT_NOT_ENDED = 4
 TASKS_LISTED = 50
@@ -43,52 +54,28 @@ ContainerFile = Annotated[
     Path | None,
     typer.Option("--container-file", metavar="PATH", help="A file whose first line is the URL."),
 ]
-CampaignTypeName = Annotated[
-    str | None, typer.Option(help="Push: " + ", ".join(one.value for one in CampaignType))
-]
-CampaignIds = Annotated[
-    list[int] | None, typer.Option("--campaign", metavar="ID", help="Push: an id; repeatable.")
-]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Only create the task; do not run it.")]
 
 
 @app.command("create")
 def create(
-    export_type: Annotated[
-        str, typer.Argument(metavar="TYPE", help=", ".join(one.value for one in ExportType))
-    ],
+    export_type: TypeName,
     app_id: AppId,
     container: Container = None,
     container_file: ContainerFile = None,
-    export_format: Annotated[
-        str, typer.Option("--format", help=", ".join(one.value for one in ExportFormat))
-    ] = ExportFormat.JSON.value,
-    compression: Annotated[
-        str, typer.Option(help=", ".join(one.value for one in Compression))
-    ] = Compression.NONE.value,
-    first: Annotated[
-        str | None,
-        typer.Option("--from", metavar="TIME", help="Start: a UTC day, or a date-time."),
-    ] = None,
-    last: Annotated[
-        str | None,
-        typer.Option("--to", metavar="TIME", help="Last UTC day, or the first instant outside."),
-    ] = None,
-    as_of: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Snapshots: the state as known at this date-time."),
-    ] = None,
+    export_format: FormatName = ExportFormat.JSON.value,
+    compression: CompressionName = Compression.NONE.value,
+    first: First = None,
+    last: Last = None,
+    time_axis: AxisName = TimeAxis.EVENT.value,
+    event_name: EventNames = None,
+    column: Columns = None,
+    as_of: AsOf = None,
     campaign_type: CampaignTypeName = None,
     campaign: CampaignIds = None,
-    window_start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Push: start of the feedback window.")
-    ] = None,
-    window_end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Push: end of the feedback window.")
-    ] = None,
-    include_user_id: Annotated[
-        bool, typer.Option("--include-user-id", help="Add userId where it is known.")
-    ] = False,
+    window_start: WindowStart = None,
+    window_end: WindowEnd = None,
+    include_user_id: IncludeUserId = False,
     formula_guard: Annotated[
         bool,
         typer.Option("--formula-guard", help="CsvBlob: defuse values that look like formulas."),
@@ -102,24 +89,31 @@ def create(
     Days mean whole UTC days, both included; date-times are half-open. Interrupted, the task
     remains, and `engagement export wait` goes on with it.
     """
-    kind = choice(ExportType, export_type, what="export type")
-    request = ExportRequest(
+    request = asked(
         app_id=app_id,
-        export_type=kind,
-        export_format=choice(ExportFormat, export_format, what="export format"),
-        compression=choice(Compression, compression, what="compression"),
-        container_url=container_url(container, container_file),
-        time_range=_range(kind, (first, last), (window_start, window_end)),
-        campaign_type=None
-        if campaign_type is None
-        else choice(CampaignType, campaign_type, what="campaign type"),
-        campaign_ids=tuple(campaign or ()),
-        as_of=None if as_of is None else utc_instant(as_of),
+        export_type=export_type,
+        export_format=export_format,
+        compression=compression,
+        days=(first, last),
+        time_axis=time_axis,
+        event_names=event_name,
+        columns=column,
+        as_of=as_of,
+        campaign_type=campaign_type,
+        campaign_ids=campaign,
+        window=(window_start, window_end),
         include_user_id=include_user_id,
+    )
+    request = replace(
+        request,
+        container_url=container_url(container, container_file),
         csv_formula_guard=formula_guard,
         description=description,
     )
     _create(request, no_wait=no_wait, as_json=as_json)
+
+
+app.command("estimate")(estimate)
 
 
 @app.command("list")
@@ -230,16 +224,3 @@ def _create(request: ExportRequest, *, no_wait: bool, as_json: bool) -> None:
 
 def _print_waiting(task_id: str) -> None:
     print_note(f"The task is queued; to run it: engagement export wait {task_id}")
-
-
-def _range(
-    kind: ExportType, days: tuple[str | None, str | None], window: tuple[str | None, str | None]
-) -> TimeRange | None:
-    """The one range that was asked for, by `--from` and `--to` or as a feedback window."""
-    if window != (None, None):
-        if kind is not ExportType.PUSH:
-            raise InvalidExportError(f"A feedback window is for Push exports, got one for {kind}.")
-        if days != (None, None):
-            raise InvalidExportError("Give a feedback window or --from and --to, got both.")
-        return time_range(*window)
-    return time_range(*days)

@@ -136,6 +136,15 @@ def may_be_received_in(files: Sequence[DataFile], time_range: TimeRange) -> list
     ]
 
 
+def may_have_happened_in(files: Sequence[DataFile], time_range: TimeRange) -> list[DataFile]:
+    """The files that may hold records of the range, by their days and statistics."""
+    return [
+        file
+        for file in _of_days(files, time_range.first_day, time_range.last_day)
+        if file.time_min < time_range.end and file.time_max + STATISTICS_STEP > time_range.start
+    ]
+
+
 def _by_day(
     kind: Kind,
     inside: Sequence[DataFile],
