@@ -8,16 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.deliver.manifest import (
-    Manifest,
-    folder,
-    manifest_name,
-    parse_manifest,
-    part_name,
-    render_manifest,
-)
+from engagement.deliver.manifest import folder, manifest_name, part_name, render_manifest
 from engagement.exceptions import VerificationError
 from engagement.model.exports import Compression, ExportFormat, ExportType, Receipt
+from engagement.model.manifests import Manifest, parse_manifest
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 _COUNT = st.integers(min_value=0, max_value=2**63)

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from engagement.deliver.manifest import Manifest, render_manifest
+from engagement.deliver.manifest import render_manifest
 from engagement.export.plan import Plan
 from engagement.export.requests import chosen_options, shape_of_request
 from engagement.model.exports import ExportRequest, ExportTask, Receipt
+from engagement.model.manifests import Manifest
 
 
 def manifest_of(

@@ -11,13 +11,14 @@ import zstandard
 from isal import isal_zlib
 
 from engagement.deliver.destination import Destination
-from engagement.deliver.manifest import Manifest, manifest_name, parse_manifest
+from engagement.deliver.manifest import manifest_name
 from engagement.exceptions import VerificationError
 from engagement.export.fields import shape_of
 from engagement.export.freeze import check_source
 from engagement.export.plan import Plan
 from engagement.export.steps import part_receipt
 from engagement.model.exports import Compression, ExportFormat, ExportRequest, Receipt
+from engagement.model.manifests import Manifest, parse_manifest
 from engagement.store.lake import Lake
 
 
