@@ -1,6 +1,7 @@
 """This module holds the command that serves the API until it is asked to stop."""
 
 import socket
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,6 +72,7 @@ def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bo
     }
     if as_json:
         print_json(hello | ({"firstAppKey": first_key} if first_key else {}))
+        sys.stdout.flush()  # whoever started the server waits for this line
     else:
         print_note(f"Serving on {address} (documentation: {public_url}/docs)")
         print_note(f"First app: {apps[0].resource_path}")

@@ -1,0 +1,262 @@
+"""This module runs the published Node SDK of the API of 2014-12-01, unmodified, against a server.
+
+It is what users of Azure Mobile Engagement have in their own programs today: `npm install
+azure-arm-mobileengagement@1.0.0-preview`, a bearer token and our address.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servers import AzureContainer, Azurite, install_node_packages, required_program
+from serving import RunningServer, import_batches, running_server
+
+FOLDER = Path(__file__).resolve().parent.parent / "sdk"
+DEADLINE_SECONDS = 60
+GROUP = "default"
+APP = (GROUP, "default", "first")
+DAYS = {"startDate": "2026-01-01", "endDate": "2026-01-03"}
+WINDOW = {
+    "campaignType": "Poll",
+    "campaignWindowStart": "2026-01-01T00:00:00Z",
+    "campaignWindowEnd": "2026-02-01T00:00:00Z",
+}
+CREATES = {
+    "Activity": ("createActivitiesTask", DAYS),
+    "Crash": ("createCrashesTask", DAYS),
+    "Error": ("createErrorsTask", DAYS),
+    "Event": ("createEventsTask", DAYS),
+    "Job": ("createJobsTask", DAYS),
+    "Session": ("createSessionsTask", DAYS),
+    "Tag": ("createTagsTask", {}),
+    "Token": ("createTokensTask", {}),
+}
+DEVICE_ID = "d" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """The SDK with a token of ours."""
+
+    server: RunningServer
+    token: str
+
+    def run(self, *calls: tuple[str, list[Any]]) -> list[dict[str, Any]]:
+        """What each call came to."""
+        asked = {
+            "baseUri": self.server.address,
+            "token": self.token,
+            "subscription": "default",
+            "calls": [{"operation": name, "arguments": given} for name, given in calls],
+        }
+        done = subprocess.run(
+            [required_program("node"), "run.js"],
+            cwd=FOLDER,
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DEADLINE_SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+        outcomes: list[dict[str, Any]] = json.loads(done.stdout)
+        return outcomes
+
+    def results(self, *calls: tuple[str, list[Any]]) -> list[Any]:
+        """The results of calls that succeed."""
+        outcomes = self.run(*calls)
+        assert [one["error"] for one in outcomes if "error" in one] == []
+        return [one["result"] for one in outcomes]
+
+
+@pytest.fixture(scope="module")
+def sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdk]:
+    """A server with one app, whose data is in the lake, and the SDK with an owner's token."""
+    install_node_packages(FOLDER, "azure-arm-mobileengagement")
+    folder = tmp_path_factory.mktemp("sdk")
+    batches = folder / "batches.ndjson"
+    batches.write_bytes(_batch())
+    import_batches(folder / "home", batches)
+    with running_server(folder / "home", ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS="1") as server:
+        yield Sdk(server, server.token(server.client("owner")))
+
+
+def _batch() -> bytes:
+    at = "2026-01-02T10:00:00.000Z"
+    logs = [
+        {"type": "activity", "timestamp": at, "name": "Start", "sessionId": "s1"},
+        {"type": "event", "timestamp": at, "name": "tap", "sessionId": "s1"},
+        {"type": "error", "timestamp": at, "name": "oops"},
+        {"type": "crash", "timestamp": at, "name": "NullPointer", "stack": "at main"},
+        {"type": "job", "timestamp": at, "name": "load", "jobId": "j1"},
+        {"type": "tags", "timestamp": at, "tags": {"level": 7}},
+        {"type": "token", "timestamp": at, "token": "abc", "tokenType": "GCM"},
+        {
+            "type": "feedback",
+            "timestamp": at,
+            "campaignType": "Poll",
+            "campaignId": 3,
+            "status": "Queued",
+        },
+    ]
+    body = {
+        "batchId": "b1",
+        "sentAt": at,
+        "deviceId": DEVICE_ID,
+        "userId": "ada",
+        "info": {"phoneModel": "one"},
+        "logs": logs,
+    }
+    return json.dumps(body).encode() + b"\n"
+
+
+def _wait(sdk: Sdk, ids: list[str]) -> list[dict[str, Any]]:
+    """The tasks when all of them have ended."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        tasks = sdk.results(*(("exportTasks.get", [*APP, one]) for one in ids))
+        if all(one["state"] in {"Succeeded", "Failed"} for one in tasks):
+            return tasks
+        assert time.monotonic() < deadline, tasks
+        time.sleep(0.1)
+
+
+def _delivered(container: AzureContainer, task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    folder = f"{task['exportType']}/{task['id']}"
+    manifest = json.loads(container.admin.read(f"{folder}/manifest.json"))
+    parts = b"".join(container.admin.read(f"{folder}/{one['name']}") for one in manifest["parts"])
+    return manifest, parts
+
+
+def test_it_creates_every_export_and_all_arrive(sdk: Sdk, azurite: Azurite) -> None:
+    container = azurite.container()
+    common = {"containerUrl": container.write_url, "exportFormat": "JsonBlob", "description": "d"}
+    calls = [
+        (f"exportTasks.{method}", [*APP, {**common, **given}]) for method, given in CREATES.values()
+    ]
+    calls.append(
+        ("exportTasks.createFeedbackTaskByDateRange", [*APP, {**common, **WINDOW}]),
+    )
+    campaigns = {"campaignType": "Poll", "campaignIds": [3]}
+    calls.append(
+        ("exportTasks.createFeedbackTaskByCampaign", [*APP, {**common, **campaigns}]),
+    )
+
+    created = sdk.results(*calls)
+    ended = _wait(sdk, [one["id"] for one in created])
+
+    assert [one["exportType"] for one in ended] == [*CREATES, "Push", "Push"]
+    assert {one["state"] for one in ended} == {"Succeeded"}
+    assert {one["description"] for one in ended} == {"d"}
+    for task in ended:
+        manifest, parts = _delivered(container, task)
+        assert sum(one["rows"] for one in manifest["parts"]) == 1, task
+        assert DEVICE_ID.encode() in parts
+
+
+def test_it_exports_csv(sdk: Sdk, azurite: Azurite) -> None:
+    container = azurite.container()
+    asked = {"containerUrl": container.write_url, "exportFormat": "CsvBlob", **DAYS}
+
+    created = sdk.results(("exportTasks.createEventsTask", [*APP, asked]))
+    ended = _wait(sdk, [created[0]["id"]])
+
+    assert ended[0]["state"] == "Succeeded"
+    assert b"tap" in _delivered(container, ended[0])[1]
+
+
+def test_it_pages_through_the_tasks(sdk: Sdk, azurite: Azurite) -> None:
+    asked = {"containerUrl": azurite.container().write_url, "exportFormat": "JsonBlob"}
+    sdk.results(*[("exportTasks.createTagsTask", [*APP, asked])] * 3)
+
+    first = sdk.results(("exportTasks.list", [*APP, {"top": 2, "orderby": "dateCreated desc"}]))[0]
+    ids = []
+    outcome = sdk.results(("exportTasks.list", [*APP, {"skip": 0}]))[0]
+    ids += [one["id"] for one in outcome]
+
+    assert len(first) == 2
+    assert first[0]["dateCreated"] >= first[1]["dateCreated"]
+    assert ids == sorted(ids)
+
+
+def test_it_meets_our_errors_as_the_contract_has_them(sdk: Sdk) -> None:
+    bad = {"containerUrl": "https://example.org/c?sig=x", "exportFormat": "JsonBlob"}
+
+    outcomes = sdk.run(
+        ("exportTasks.get", [*APP, "0" * 32]),
+        ("exportTasks.list", [GROUP, "default", "other"]),
+        ("exportTasks.createTagsTask", [*APP, bad]),
+    )
+
+    errors = [one["error"] for one in outcomes]
+    assert [one["statusCode"] for one in errors] == [404, 404, 400]
+    assert [one["code"] for one in errors] == ["UnknownTask", "UnknownApp", "EgressDenied"]
+
+
+def test_it_finds_its_way(sdk: Sdk) -> None:
+    collections, available, taken, apps, platforms = sdk.results(
+        ("appCollections.list", []),
+        ("appCollections.checkNameAvailability", [{"name": "new"}]),
+        ("appCollections.checkNameAvailability", [{"name": "Default"}]),
+        ("apps.list", [GROUP, "default"]),
+        ("supportedPlatforms.list", []),
+    )
+
+    assert [one["name"] for one in collections] == ["default"]
+    assert available["available"] is True
+    assert taken["available"] is False
+    assert [one["name"] for one in apps] == ["first"]
+    assert "Android" in platforms["platforms"]
+
+
+def test_it_reads_and_tags_devices(sdk: Sdk) -> None:
+    listed, device, user = sdk.results(
+        ("devices.list", [*APP]),
+        ("devices.getByDeviceId", [*APP, DEVICE_ID]),
+        ("devices.getByUserId", [*APP, "ada"]),
+    )
+    tagged, by_user = sdk.results(
+        ("devices.tagByDeviceId", [*APP, {"tags": {DEVICE_ID: {"team": "red"}, "no": {}}}]),
+        ("devices.tagByUserId", [*APP, {"tags": {"ada": {"plan": "pro"}, "eve": {"x": "y"}}}]),
+    )
+    after = sdk.results(("devices.getByDeviceId", [*APP, DEVICE_ID]))[0]
+
+    assert [one["deviceId"] for one in listed] == [DEVICE_ID]
+    assert device["appInfo"]["level"] == "7"
+    assert device["info"]["phoneModel"] == "one"
+    assert user["deviceId"] == DEVICE_ID
+    assert tagged["invalidIds"] == ["no"]
+    assert by_user["invalidIds"] == ["eve"]
+    assert (after["appInfo"]["team"], after["appInfo"]["plan"]) == ("red", "pro")
+
+
+def test_it_imports_tags(sdk: Sdk, azurite: Azurite) -> None:
+    container = azurite.container()
+    with azurite.client as client:
+        blob = client.get_blob_client(container.name, "tags.json")
+        blob.upload_blob(json.dumps({DEVICE_ID: {"imported": "yes"}}).encode())
+    path, _, query = container.read_url.partition("?")
+
+    created = sdk.results(
+        ("importTasks.create", [*APP, {"storageUrl": f"{path}/tags.json?{query}"}])
+    )[0]
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        task = sdk.results(("importTasks.get", [*APP, created["id"]]))[0]
+        if task["state"] in {"Succeeded", "Failed"}:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    listed = sdk.results(("importTasks.list", [*APP]))[0]
+    device = sdk.results(("devices.getByDeviceId", [*APP, DEVICE_ID]))[0]
+
+    assert task["state"] == "Succeeded", task
+    assert "sig=" not in json.dumps(task)
+    assert created["id"] in [one["id"] for one in listed]
+    assert device["appInfo"]["imported"] == "yes"
