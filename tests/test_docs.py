@@ -17,6 +17,7 @@ from engagement.model.exports import (
     ExportFormat,
     ExportState,
     ExportType,
+    TimeAxis,
 )
 from engagement.model.records import Kind
 from engagement.settings import Settings
@@ -132,7 +133,7 @@ def test_the_glossary_explains(term: str) -> None:
 
 def test_every_choice_of_an_export_is_on_the_command_line_page() -> None:
     section = _section(_page("reference/command-line.md"), "engagement export create")
-    choices = (*ExportType, *ExportFormat, *Compression, *CampaignType)
+    choices = (*ExportType, *ExportFormat, *Compression, *CampaignType, *TimeAxis)
 
     assert [one.value for one in choices if one.value not in section] == []
 
