@@ -18,7 +18,7 @@ from engagement.model.imports import ImportTask
 from engagement.model.records import new_guid
 from engagement.operations.apps import create_app
 from engagement.operations.devices import list_devices
-from engagement.operations.import_tasks import create_import_task, get_import_task, open_imports
+from engagement.operations.import_tasks import create_import_task, get_import_task
 from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings
 from harness import DEVICES, batch, log
@@ -38,7 +38,6 @@ class ImportScene:
     """A running service."""
 
     runtime: Runtime
-    imports: ImportRunner
 
     @property
     def folder(self) -> Path:
@@ -61,15 +60,15 @@ class ImportScene:
 
     def create(self, app_id: str, url: str) -> ImportTask:
         """A task that runs."""
-        return create_import_task(self.runtime, self.imports, app_id, storage_url=url)
+        return create_import_task(self.runtime, app_id, storage_url=url)
 
     def ended(self, task: ImportTask) -> ImportTask:
         """The task when it has ended, its credential erased."""
         deadline = time.monotonic() + END_SECONDS_MAX
         while time.monotonic() < deadline:
-            found = get_import_task(self.runtime, self.imports, task.app_id, task.task_id)
+            found = get_import_task(self.runtime, task.app_id, task.task_id)
             if found.state.is_final:
-                assert self.imports.tasks.sealed_storage_url(task.task_id) is None
+                assert self.runtime.imports.tasks.sealed_storage_url(task.task_id) is None
                 return found
             time.sleep(POLL_SECONDS)
         pytest.fail(f"The import must end in {END_SECONDS_MAX} seconds.")
@@ -89,8 +88,7 @@ class ImportScene:
         path.write_bytes(LINES)
         with ExitStack() as closing:
             other = closing.enter_context(open_runtime(self.runtime.settings, workers=False))
-            asking = closing.enter_context(open_imports(other))
-            return create_import_task(other, asking, app_id, storage_url=f"file://{path}")
+            return create_import_task(other, app_id, storage_url=f"file://{path}")
 
     def runner(
         self,
@@ -101,7 +99,7 @@ class ImportScene:
         """A runner that reads or flushes in another way."""
         return ImportRunner(
             ImportTools(
-                tasks=self.imports.tasks,
+                tasks=self.runtime.imports.tasks,
                 inbox=self.runtime.inbox,
                 lake=self.runtime.lake,
                 vault=self.runtime.vault,
@@ -116,5 +114,5 @@ class ImportScene:
 def open_import_scene(folder: Path) -> Iterator[ImportScene]:
     """A service on a folder, in which blobs may lie too."""
     settings = Settings(home=folder / "home", local_roots=(folder,), allow_loopback_containers=True)
-    with open_runtime(settings) as runtime, open_imports(runtime) as imports:
-        yield ImportScene(runtime=runtime, imports=imports)
+    with open_runtime(settings) as runtime:
+        yield ImportScene(runtime=runtime)

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,8 @@ from pathlib import Path
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 
 from engagement.collect.flush import Flush, FlushLimits
+from engagement.collect.importing import ImportRunner, ImportTools
+from engagement.deliver.blob_urls import split_blob_url
 from engagement.deliver.containers import open_destination
 from engagement.deliver.destination import Destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
@@ -24,6 +26,7 @@ from engagement.settings import Settings
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.clients import ClientQueries
+from engagement.store.queries.import_tasks import ImportTaskQueries
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import open_state
@@ -59,6 +62,8 @@ class Runtime:
     """Seals container URLs."""
     flush: Flush
     """Moves the inbox to the lake."""
+    imports: ImportRunner
+    """Imports of tags from blobs."""
     policy: DestinationPolicy
     """Which containers may be named."""
     has_workers: bool
@@ -115,6 +120,20 @@ def open_runtime(
         engine = open_state(settings.state_url or f"sqlite:///{_private_file(home / 'state.db')}")
         closing.callback(engine.dispose)
         inbox, lake = InboxQueries(engine), Lake(settings.lake_url or str(home / "lake"))
+        vault = Vault(load_or_create_key(home / "keys" / "vault.key"))
+        flush = Flush(inbox, lake, limits=_flush_limits(settings), clock=clock, reach=reach)
+        imports = ImportRunner(
+            ImportTools(
+                tasks=ImportTaskQueries(engine),
+                inbox=inbox,
+                lake=lake,
+                vault=vault,
+                flush=flush.flush,
+                read_blob=lambda url: _read_blob(runtime, url),
+                clock=clock,
+            )
+        )
+        closing.callback(imports.stop)
         runtime = Runtime(
             settings=settings,
             apps=AppQueries(engine),
@@ -122,16 +141,23 @@ def open_runtime(
             inbox=inbox,
             tasks=TaskQueries(engine),
             lake=lake,
-            vault=Vault(load_or_create_key(home / "keys" / "vault.key")),
-            flush=Flush(inbox, lake, limits=_flush_limits(settings), clock=clock, reach=reach),
+            vault=vault,
+            flush=flush,
+            imports=imports,
             policy=DestinationPolicy.from_settings(settings, allow_memory=allow_memory),
             has_workers=workers,
             clock=clock,
         )
         if workers:
             _recover_lake(runtime)
+            imports.resume()
             closing.enter_context(_working(runtime, reach))
         yield runtime
+
+
+def _read_blob(runtime: Runtime, storage_url: str) -> Iterable[bytes]:
+    container_url, key = split_blob_url(storage_url)
+    return runtime.destination(container_url, permission="r").get(key)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engagement import operations
-from engagement.api import exports, health, oauth, published_exports, resources
+from engagement.api import devices, exports, health, oauth, published_exports, resources
 from engagement.api.auth import Authentication
 from engagement.api.context import AppsByPath, Context
 from engagement.api.edge import Edge, EdgeLimits
@@ -97,7 +97,7 @@ def _version(scope: Scope) -> str:
 def published_server(context: Context) -> FastAPI:
     """Version 2014-12-01, whose document was published elsewhere."""
     app = FastAPI(title=TITLE, version=published_exports.VERSION, openapi_url=None)
-    _equip(app, context, [published_exports.router, resources.router])
+    _equip(app, context, [published_exports.router, resources.router, devices.router])
     return app
 
 
@@ -109,7 +109,7 @@ def current_server(context: Context) -> FastAPI:
         summary="Raw mobile-engagement data, exported into your own storage, proven complete.",
         servers=[{"url": context.public_url}],
     )
-    _equip(app, context, [exports.router, resources.router])
+    _equip(app, context, [exports.router, resources.router, devices.router])
     app.include_router(oauth.router)
     app.include_router(health.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's own way

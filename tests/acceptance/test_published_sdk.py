@@ -248,7 +248,7 @@ def test_it_imports_tags(sdk: Sdk, azurite: Azurite) -> None:
     )[0]
     deadline = time.monotonic() + DEADLINE_SECONDS
     while True:
-        task = sdk.results(("importTasks.get", [*APP, created["id"]]))[0]
+        task = sdk.results(("importTasks.get", [created["id"], *APP]))[0]
         if task["state"] in {"Succeeded", "Failed"}:
             break
         assert time.monotonic() < deadline

@@ -132,7 +132,7 @@ def test_a_url_that_cannot_work_is_refused_at_once(
         scene.create(app_id, REFUSED[what])
 
     assert_hidden(raised.value, "canary")
-    assert list_import_tasks(scene.runtime, scene.imports, app_id).tasks == ()
+    assert list_import_tasks(scene.runtime, app_id).tasks == ()
 
 
 def test_a_folder_that_is_a_root_is_no_blob(scene: ImportScene, app_id: str) -> None:

@@ -15,7 +15,6 @@ from engagement.operations.import_tasks import (
     create_import_task,
     get_import_task,
     list_import_tasks,
-    open_imports,
 )
 from harness import DEVICES
 from import_scene import (
@@ -109,10 +108,10 @@ def test_an_import_that_died_goes_on_and_counts_once(
     while len(flushes) < death and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     runner.stop()
-    assert scene.imports.tasks.get(app_id, task.task_id).state is ImportState.STARTED
+    assert scene.runtime.imports.tasks.get(app_id, task.task_id).state is ImportState.STARTED
 
-    with open_imports(scene.runtime):
-        done = scene.ended(task)
+    scene.runtime.imports.resume()  # as a new process does first
+    done = scene.ended(task)
 
     assert done.state is ImportState.SUCCEEDED
     assert scene.tags(app_id) == IMPORTED
@@ -135,10 +134,10 @@ def test_an_import_that_was_stopped_goes_on(scene: ImportScene, app_id: str) -> 
     assert reading.wait(END_SECONDS_MAX)
     stopping.set()
     runner.stop()
-    assert scene.imports.tasks.get(app_id, task.task_id).state is ImportState.STARTED
+    assert scene.runtime.imports.tasks.get(app_id, task.task_id).state is ImportState.STARTED
 
-    with open_imports(scene.runtime):
-        assert scene.ended(task).state is ImportState.SUCCEEDED
+    scene.runtime.imports.resume()  # as a new process does first
+    assert scene.ended(task).state is ImportState.SUCCEEDED
 
 
 def test_an_unexpected_error_ends_the_task_without_its_words(
@@ -163,7 +162,7 @@ def test_tasks_are_listed_a_page_at_a_time(scene: ImportScene, app_id: str) -> N
     bad = scene.imported(app_id, b"")
 
     def listed(**options: object) -> list[ImportTask]:
-        return list(list_import_tasks(scene.runtime, scene.imports, app_id, **options).tasks)
+        return list(list_import_tasks(scene.runtime, app_id, **options).tasks)
 
     by_id = sorted([*good, bad], key=lambda one: one.task_id)
     assert listed() == listed(order_by="jobId") == listed(order_by="jobId asc") == by_id
@@ -172,8 +171,8 @@ def test_tasks_are_listed_a_page_at_a_time(scene: ImportScene, app_id: str) -> N
     assert listed(order_by="jobStatus")[0] == bad
     assert listed(order_by="errorDetails")[2] == listed(order_by="errorDetails desc")[0] == bad
     assert listed(skip=1, top=1) == by_id[1:2]
-    assert list_import_tasks(scene.runtime, scene.imports, app_id, skip=1, top=1).has_more
-    assert not list_import_tasks(scene.runtime, scene.imports, app_id, skip=1, top=2).has_more
+    assert list_import_tasks(scene.runtime, app_id, skip=1, top=1).has_more
+    assert not list_import_tasks(scene.runtime, app_id, skip=1, top=2).has_more
 
 
 @pytest.mark.parametrize(
@@ -193,21 +192,21 @@ def test_an_option_that_cannot_be_is_refused(
     scene: ImportScene, app_id: str, options: dict[str, object]
 ) -> None:
     with pytest.raises(BadInputError):
-        list_import_tasks(scene.runtime, scene.imports, app_id, **options)
+        list_import_tasks(scene.runtime, app_id, **options)
 
 
 def test_tasks_of_other_apps_are_unknown(scene: ImportScene, app_id: str) -> None:
     task = scene.imported(app_id, b"{}")
     other = scene.new_app()
 
-    assert list_import_tasks(scene.runtime, scene.imports, other).tasks == ()
+    assert list_import_tasks(scene.runtime, other).tasks == ()
     for unknown in (task.task_id, "\ud800", "\0", ""):
         with pytest.raises(UnknownTaskError):
-            get_import_task(scene.runtime, scene.imports, other, unknown)
+            get_import_task(scene.runtime, other, unknown)
     for ask in (
-        lambda: create_import_task(scene.runtime, scene.imports, "0" * 32, storage_url="file:/x"),
-        lambda: get_import_task(scene.runtime, scene.imports, "0" * 32, task.task_id),
-        lambda: list_import_tasks(scene.runtime, scene.imports, "0" * 32),
+        lambda: create_import_task(scene.runtime, "0" * 32, storage_url="file:/x"),
+        lambda: get_import_task(scene.runtime, "0" * 32, task.task_id),
+        lambda: list_import_tasks(scene.runtime, "0" * 32),
     ):
         with pytest.raises(UnknownAppError):
             ask()

@@ -17,10 +17,12 @@ from engagement.exceptions import (
     IdempotencyKeyReusedError,
     IllegalStateError,
     NotAuthenticatedError,
+    RequestTooLargeError,
     TooManyRequestsError,
     TransientDestinationError,
     UnknownAppError,
     UnknownClientError,
+    UnknownDeviceError,
     UnknownTaskError,
 )
 
@@ -30,6 +32,8 @@ STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
     (UnknownAppError, 404),
     (UnknownTaskError, 404),
     (UnknownClientError, 404),
+    (UnknownDeviceError, 404),
+    (RequestTooLargeError, 413),
     (IllegalStateError, 409),
     (IdempotencyKeyReusedError, 409),
     (TooManyRequestsError, 429),

@@ -11,6 +11,7 @@ from engagement.operations.clients import (
     signing_key,
     tenant_id,
 )
+from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
 from engagement.operations.exports import (
     cancel_export,
     count_exports,
@@ -22,6 +23,11 @@ from engagement.operations.exports import (
     retry_export,
     verify_export,
     wait_export,
+)
+from engagement.operations.import_tasks import (
+    create_import_task,
+    get_import_task,
+    list_import_tasks,
 )
 from engagement.operations.imports import (
     ImportSummary,
@@ -48,6 +54,7 @@ __all__ = [
     "create_app",
     "create_client",
     "create_export",
+    "create_import_task",
     "erase_device",
     "export_manifest",
     "find_app",
@@ -55,18 +62,24 @@ __all__ = [
     "generate_sample",
     "get_app",
     "get_client",
+    "get_device",
+    "get_device_by_user",
     "get_export",
+    "get_import_task",
     "import_batches",
     "list_apps",
     "list_clients",
+    "list_devices",
     "list_exports",
     "list_exports_page",
+    "list_import_tasks",
     "read_lines",
     "retain",
     "retry_export",
     "revoke_client",
     "rotate_client",
     "signing_key",
+    "tag_devices",
     "tenant_id",
     "vacuum",
     "verify_export",

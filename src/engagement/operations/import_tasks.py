@@ -1,18 +1,13 @@
 """This module holds the operations on imports of tags from blobs."""
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 
-from engagement.collect.importing import ImportRunner, ImportTools
 from engagement.deliver.blob_urls import split_blob_url
 from engagement.deliver.urls import parse_container_url
 from engagement.exceptions import BadInputError, UnknownTaskError
 from engagement.model.imports import ImportPage, ImportState, ImportTask, parse_order
 from engagement.model.records import new_guid
 from engagement.runtime import Runtime
-from engagement.store.queries.import_tasks import ImportTaskQueries
-from engagement.store.state import open_state
 
 IMPORT_TASKS_PER_PAGE = 20
 IMPORT_TASKS_PER_PAGE_MAX = 40
@@ -20,42 +15,11 @@ SKIP_MAX = 2**31 - 1
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
 
 
-@contextmanager
-def open_imports(runtime: Runtime) -> Iterator[ImportRunner]:
-    """What runs imports beside a runtime; where it has workers, unfinished imports go on.
-
-    Args:
-        runtime: The service; it must outlive what is opened here.
-    """
-    address = runtime.settings.state_url or f"sqlite:///{runtime.settings.home / 'state.db'}"
-    with ExitStack() as closing:
-        engine = open_state(address)
-        closing.callback(engine.dispose)
-        runner = ImportRunner(
-            ImportTools(
-                tasks=ImportTaskQueries(engine),
-                inbox=runtime.inbox,
-                lake=runtime.lake,
-                vault=runtime.vault,
-                flush=runtime.flush.flush,
-                read_blob=lambda url: _read_blob(runtime, url),
-                clock=runtime.clock,
-            )
-        )
-        closing.callback(runner.stop)
-        if runtime.has_workers:
-            runner.resume()
-        yield runner
-
-
-def create_import_task(
-    runtime: Runtime, imports: ImportRunner, app_id: str, *, storage_url: str
-) -> ImportTask:
+def create_import_task(runtime: Runtime, app_id: str, *, storage_url: str) -> ImportTask:
     """A queued task, which goes on after any crash; its tags count from now.
 
     Args:
         runtime: The service.
-        imports: What runs it, if the runtime has workers.
         app_id: The app whose devices are tagged.
         storage_url: Of a blob with a SAS that may read. It holds a JSON object of tags by device
             id, or several of them one after another.
@@ -81,15 +45,13 @@ def create_import_task(
         error_details=None,
     )
     sealed = runtime.vault.seal(storage_url, context=task_id)
-    imports.tasks.add(task, sealed_storage_url=sealed)
+    runtime.imports.tasks.add(task, sealed_storage_url=sealed)
     if runtime.has_workers:
-        imports.submit(task)
+        runtime.imports.submit(task)
     return task
 
 
-def get_import_task(
-    runtime: Runtime, imports: ImportRunner, app_id: str, task_id: str
-) -> ImportTask:
+def get_import_task(runtime: Runtime, app_id: str, task_id: str) -> ImportTask:
     """The app's task with this id.
 
     Raises:
@@ -99,12 +61,11 @@ def get_import_task(
     runtime.apps.get(app_id)
     if _TASK_ID.fullmatch(task_id) is None:  # a database may not even take such a text
         raise UnknownTaskError(f"The app has no import task with the id {task_id[:60]!r}.")
-    return imports.tasks.get(app_id, task_id)
+    return runtime.imports.tasks.get(app_id, task_id)
 
 
-def list_import_tasks(  # noqa: PLR0913 - the contract's three options
+def list_import_tasks(
     runtime: Runtime,
-    imports: ImportRunner,
     app_id: str,
     *,
     skip: int = 0,
@@ -115,7 +76,6 @@ def list_import_tasks(  # noqa: PLR0913 - the contract's three options
 
     Args:
         runtime: The service.
-        imports: What keeps the tasks.
         app_id: The app.
         skip: How many to leave out.
         top: How many to show at most, 1 to 40.
@@ -130,9 +90,4 @@ def list_import_tasks(  # noqa: PLR0913 - the contract's three options
         raise BadInputError(f"$skip must be 0 to {SKIP_MAX}, got {skip}.")
     if not 1 <= top <= IMPORT_TASKS_PER_PAGE_MAX:
         raise BadInputError(f"$top must be 1 to {IMPORT_TASKS_PER_PAGE_MAX}, got {top}.")
-    return imports.tasks.list_page(app_id, skip=skip, top=top, order=parse_order(order_by))
-
-
-def _read_blob(runtime: Runtime, storage_url: str) -> Iterable[bytes]:
-    container_url, key = split_blob_url(storage_url)
-    return runtime.destination(container_url, permission="r").get(key)
+    return runtime.imports.tasks.list_page(app_id, skip=skip, top=top, order=parse_order(order_by))
