@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path
+from fastapi import APIRouter, Depends, Header, Path, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -30,6 +30,7 @@ from engagement.api.schemas import (
 from engagement.exceptions import InvalidExportError
 from engagement.model.apps import App
 from engagement.model.exports import (
+    EVENT_NAMES_MAX,
     CampaignType,
     Compression,
     ExportFormat,
@@ -38,11 +39,13 @@ from engagement.model.exports import (
     ExportTask,
     ExportType,
     TaskPage,
+    TimeAxis,
     TimeRange,
 )
 
 VERSION = "2026-11-01"
 POLL_SECONDS = 1
+COLUMNS_MAX = 200
 CAMPAIGNS_MAX = 10_000
 
 router = APIRouter(tags=["ExportTasks"])
@@ -62,7 +65,14 @@ class Asked(Question):
     """What every request for an export has."""
 
     container_url: str = Field(
-        description="Container with a SAS that may write; a secret, never shown again."
+        default="",
+        description="Container with a SAS that may write; a secret, never shown again. "
+        "Only a dry run goes without.",
+    )
+    columns: list[str] = Field(
+        default_factory=list,
+        max_length=COLUMNS_MAX,
+        description="Names of fields, for formats other than JsonBlob; all if empty.",
     )
     export_format: ExportFormat = ExportFormat.JSON
     compression: Compression = Compression.NONE
@@ -78,6 +88,7 @@ class Asked(Question):
             compression=self.compression,
             container_url=self.container_url,
             description=self.description,
+            columns=tuple(self.columns),
             include_user_id=self.export_options.export_user_id,
             csv_formula_guard=self.export_options.csv_formula_guard,
             **self.selection(),
@@ -91,19 +102,35 @@ class Asked(Question):
 class AskedHistory(Asked):
     """Records of a range: date-times, half-open, or whole UTC days, both included."""
 
+    time_axis: TimeAxis = Field(
+        default=TimeAxis.EVENT,
+        description="Whether the range is of when things happened or of when we received them.",
+    )
+    event_names: list[str] = Field(
+        default_factory=list,
+        max_length=EVENT_NAMES_MAX,
+        description="Only records with one of these names, for kinds that have names.",
+    )
     start_time: UtcInstant | None = Field(default=None, description="First instant inside.")
     end_time: UtcInstant | None = Field(default=None, description="First instant outside.")
     start_date: date | None = Field(default=None, description="First UTC day inside.")
     end_date: date | None = Field(default=None, description="Last UTC day inside.")
 
     def selection(self) -> dict[str, Any]:
-        """The range, from whichever pair was given."""
+        """The range, from whichever pair was given, and what narrows it."""
+        return {
+            "time_range": self._range(),
+            "time_axis": self.time_axis,
+            "event_names": tuple(self.event_names),
+        }
+
+    def _range(self) -> TimeRange:
         has_days = self.start_date is not None or self.end_date is not None
         has_times = self.start_time is not None or self.end_time is not None
         if self.start_date and self.end_date and not has_times:
-            return {"time_range": TimeRange.of_days(self.start_date, self.end_date)}
+            return TimeRange.of_days(self.start_date, self.end_date)
         if self.start_time and self.end_time and not has_days:
-            return {"time_range": TimeRange(start=self.start_time, end=self.end_time)}
+            return TimeRange(start=self.start_time, end=self.end_time)
         raise InvalidExportError(
             "A history needs startTime and endTime, or startDate and endDate, and one pair only."
         )
@@ -147,6 +174,16 @@ class AskedAgain(Question):
     """What a retry needs: the old SAS was erased when the task ended."""
 
     container_url: str = Field(description="The same container, with a SAS that may write.")
+
+
+class EstimateAnswer(Answer):
+    """What an export would amount to."""
+
+    rows: int = Field(description="Rows, or an upper bound of them.")
+    parts: int = Field(description="Parts at most.")
+    bytes: int | None = Field(
+        default=None, description="Size, if exports like it were made before."
+    )
 
 
 class ProgressAnswer(Answer):
@@ -289,14 +326,19 @@ def _create(kind: ExportType, model: type[Asked]) -> Callable[..., Response]:
         app: AppToExport,
         body: model,  # type: ignore[valid-type]
         idempotency_key: IdempotencyKey = None,
+        dry_run: DryRun = False,  # noqa: FBT002 - FastAPI reads the query from parameters
     ) -> Response:
         request = body.request(app, kind)  # type: ignore[attr-defined]
+        if dry_run:
+            found = operations.estimate_export(context.runtime, request)
+            return answered(EstimateAnswer.model_validate(found, from_attributes=True))
         task = operations.create_export(context.runtime, request, idempotency_key=idempotency_key)
         return _accepted(context, app, task)
 
     return create
 
 
+DryRun = Annotated[bool, Query(alias="dryRun", description="Only estimate; no task is created.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -317,7 +359,7 @@ def _add(word: str, operation: str, kind: ExportType, model: type[Asked]) -> Non
         operation_id=f"ExportTasks_{operation}",
         summary=f"Create a task to export {word}.",
         response_model=Task,
-        responses=FAILURES,
+        responses=FAILURES | {200: {"model": EstimateAnswer, "description": "A dry run."}},
     )
 
 

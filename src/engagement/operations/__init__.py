@@ -12,6 +12,7 @@ from engagement.operations.clients import (
     tenant_id,
 )
 from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
+from engagement.operations.estimates import estimate_export
 from engagement.operations.exports import (
     cancel_export,
     count_exports,
@@ -56,6 +57,7 @@ __all__ = [
     "create_export",
     "create_import_task",
     "erase_device",
+    "estimate_export",
     "export_manifest",
     "find_app",
     "fold_snapshots",
