@@ -266,12 +266,7 @@ def test_the_page_of_errors_says_what_is_retried(code: str, retried: str) -> Non
     assert row.endswith(f"| {retried} |")
 
 
-_FOLLOWED = pytest.mark.xfail(
-    strict=True, reason="obstore takes a 303 for `GET that instead`, and cannot be told not to"
-)
-
-
-@pytest.mark.parametrize("status", [301, 302, pytest.param(303, marks=_FOLLOWED), 307, 308])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_of_a_write_is_not_followed(status: int) -> None:
     with scripted(Answer(status=201)) as elsewhere:
         answer = Answer(status=status, headers={"Location": f"{elsewhere.endpoint}/a/b"})

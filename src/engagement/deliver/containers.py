@@ -11,6 +11,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 
 from engagement.deliver.destination import Destination, WatchedChunks, key_names
+from engagement.deliver.egress import Passage, Resolve, resolved
 from engagement.deliver.local import LocalDestination
 from engagement.deliver.refusals import refusal
 from engagement.deliver.urls import ContainerUrl, Scheme
@@ -34,11 +35,16 @@ _RETRY: Any = {
 _MEMORY: dict[str, MemoryStore] = {}
 
 
-def open_destination(url: ContainerUrl) -> Destination:
+def open_destination(url: ContainerUrl, *, resolve: Resolve = resolved) -> Destination:
     """The destination of a checked container URL.
 
     Credentials come from the URL alone: each store gets an explicit provider, because without
-    one the host's own credentials would sign, or override the user's SAS.
+    one the host's own credentials would sign, or override the user's SAS. Every request goes
+    through the destination's own passage, which leads to its host alone.
+
+    Args:
+        url: Where to.
+        resolve: How names become addresses.
     """
     match url.scheme:
         case Scheme.LOCAL:
@@ -46,18 +52,22 @@ def open_destination(url: ContainerUrl) -> Destination:
         case Scheme.MEMORY:
             return StoreDestination(_MEMORY.setdefault(url.container, MemoryStore()), url)
         case Scheme.AZURE:
-            return StoreDestination(_azure(url), url)
+            passage = Passage(_endpoint(url), resolve=resolve)
+            return StoreDestination(_azure(url, passage), url, passage)
         case Scheme.S3:
-            return StoreDestination(_s3(url), url)
+            passage = Passage(_endpoint(url), resolve=resolve)
+            return StoreDestination(_s3(url, passage), url, passage)
         case Scheme.GCS:
-            return StoreDestination(_gcs(url), url)
+            passage = Passage(_endpoint(url), resolve=resolve)
+            return StoreDestination(_gcs(url, passage), url, passage)
 
 
 class StoreDestination:
     """A container of an object store, below the URL's prefix."""
 
-    def __init__(self, store: Any, url: ContainerUrl) -> None:
+    def __init__(self, store: Any, url: ContainerUrl, passage: Passage | None = None) -> None:
         self._store = store
+        self._passage = passage
         self._url = url
 
     def check(self) -> None:
@@ -82,7 +92,7 @@ class StoreDestination:
         except (BaseError, OSError) as error:
             if error is source.failure:
                 raise
-            refused = refusal(str(error), key, self._url)
+            refused = self._refusal(error, key)
         else:
             return
         raise refused
@@ -118,6 +128,10 @@ class StoreDestination:
             if error.code is not ErrorCode.CONTAINER_NOT_FOUND:
                 raise
 
+    def _refusal(self, error: Exception, key: str) -> DestinationError:
+        failure = None if self._passage is None else self._passage.failure
+        return refusal(str(error), key, self._url, failure=failure)
+
     def _path(self, key: str) -> str:
         return "/".join([*filter(None, [self._url.prefix]), *key_names(key)])
 
@@ -126,7 +140,7 @@ class StoreDestination:
         try:
             return request()
         except (BaseError, OSError) as error:
-            refused = refusal(str(error), key, self._url)
+            refused = self._refusal(error, key)
         raise refused
 
 
@@ -152,11 +166,22 @@ def _chained(
     yield from rest
 
 
+def _endpoint(url: ContainerUrl) -> str:
+    """Scheme, host and port of the service."""
+    if url.scheme is Scheme.GCS:
+        return GCS_ENDPOINT
+    if url.endpoint or url.scheme is not Scheme.S3:
+        return url.endpoint
+    region = url.secrets["region"]
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://s3.{region}.{suffix}"
+
+
 # obstore reads the host's environment (AZURE_*, AWS_*, GOOGLE_*) below what is given here, so
 # each option by which it could change where or how we write is given. The tests list them.
 
 
-def _azure(url: ContainerUrl) -> AzureStore:
+def _azure(url: ContainerUrl, passage: Passage) -> AzureStore:
     token: Any = {"sas_token": url.secrets["sas"], "expires_at": None}
     options: Any = {
         "container_name": url.container,
@@ -169,12 +194,12 @@ def _azure(url: ContainerUrl) -> AzureStore:
     return AzureStore(
         config=options,
         credential_provider=lambda: token,
-        client_options=_client_options(url.endpoint),
+        client_options=_client_options(url.endpoint, passage),
         retry_config=_RETRY,
     )
 
 
-def _s3(url: ContainerUrl) -> S3Store:
+def _s3(url: ContainerUrl, passage: Passage) -> S3Store:
     # Unlike the others it has no neutral value: the one option that can only be refused.
     if "AWS_SERVER_SIDE_ENCRYPTION" in os.environ:  # noqa: TID251 - what obstore would read
         raise DestinationError(
@@ -189,9 +214,7 @@ def _s3(url: ContainerUrl) -> S3Store:
         "token": secrets.get("session_token"),
         "expires_at": None,
     }
-    region = secrets["region"]
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    endpoint = url.endpoint or f"https://s3.{region}.{suffix}"
+    region, endpoint = secrets["region"], _endpoint(url)
     options: Any = {
         "region": region,
         "bucket": url.container,
@@ -206,25 +229,26 @@ def _s3(url: ContainerUrl) -> S3Store:
     return S3Store(
         config=options,
         credential_provider=lambda: credential,
-        client_options=_client_options(endpoint),
+        client_options=_client_options(endpoint, passage),
         retry_config=_RETRY,
     )
 
 
-def _gcs(url: ContainerUrl) -> GCSStore:
+def _gcs(url: ContainerUrl, passage: Passage) -> GCSStore:
     token: Any = {"token": url.secrets["access_token"], "expires_at": None}
     options: Any = {"bucket": url.container, "base_url": GCS_ENDPOINT, "skip_signature": False}
     return GCSStore(
         config=options,
         credential_provider=lambda: token,
-        client_options=_client_options(GCS_ENDPOINT),
+        client_options=_client_options(GCS_ENDPOINT, passage),
         retry_config=_RETRY,
     )
 
 
-def _client_options(endpoint: str) -> Any:
+def _client_options(endpoint: str, passage: Passage) -> Any:
     return {
         "allow_http": endpoint.startswith("http://"),
         "timeout": timedelta(seconds=REQUEST_SECONDS_MAX),
+        "proxy_url": passage.proxy_url,
         "connect_timeout": timedelta(seconds=10),
     }

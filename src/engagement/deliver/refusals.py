@@ -1,11 +1,12 @@
 """This module tells why a container refused, from what its service or the network said."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, unquote
 
+from engagement.deliver.egress import MARK, Failure
 from engagement.deliver.urls import ContainerUrl
 from engagement.exceptions import DestinationError, ErrorCode, TransientDestinationError
 
@@ -87,14 +88,25 @@ _BY_STATUS: dict[int, tuple[ErrorCode, bool]] = {
 }
 
 
-def refusal(text: str, key: str, url: ContainerUrl) -> DestinationError:
+def refusal(
+    text: str, key: str, url: ContainerUrl, *, failure: Failure | None = None
+) -> DestinationError:
     """Our exception for what the store's client said about a key; it holds no secret.
 
     Told apart by the service's code and the status in the text: the client's exception types
     lump together what users must tell apart.
+
+    Args:
+        text: What the client said.
+        key: What was asked for.
+        url: The container.
+        failure: Why no connection came about, which the client does not say.
     """
     said = _Said.of(text)
     code, may_pass = _classify(said)
+    if failure is not None and (said.status is None or said.code == MARK):
+        said = replace(said, status=None, code="", words=failure.words)
+        code, may_pass = failure.code, failure.may_pass
     if code in {ErrorCode.SAS_INVALID_SIGNATURE, ErrorCode.SAS_PERMISSION_MISSING}:
         code = _by_time(said, url) or code
     kind = TransientDestinationError if may_pass else DestinationError
