@@ -30,6 +30,7 @@ FORBIDDEN = tuple(
     ip_network(one)
     for one in (
         "168.63.129.16/32",  # Azure's wire server, which looks public
+        "192.0.0.0/24",  # protocol assignments, where one cloud keeps its metadata
         "192.88.99.0/24",  # 6to4 relays
         "100.64.0.0/10",  # carrier-grade NAT
         "::ffff:0:0/96",  # IPv4-mapped

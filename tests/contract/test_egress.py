@@ -1,0 +1,165 @@
+"""This module tests that a delivery reaches its host at a public address, and nothing else."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import cycle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement.deliver.containers import open_destination
+from engagement.deliver.egress import Passage, is_public
+from engagement.deliver.urls import DestinationPolicy, parse_container_url
+from engagement.exceptions import DestinationError, ErrorCode, Retryable
+
+URL = "https://account.blob.core.windows.net/container?sp=cw&sr=c&sig=SECRET"
+FORBIDDEN = [
+    "0.0.0.0",  # noqa: S104 - refused, not bound
+    "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.8.8.8", "168.63.129.16",
+    "169.254.169.254", "172.16.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1",
+    "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
+    "::", "::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1", "64:ff9b:1::1",
+    "2001::1", "2001:db8::1", "2002:7f00:1::", "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1",
+    "ff02::1",
+]  # fmt: skip
+PUBLIC = ["8.8.8.8", "20.60.1.1", "52.239.1.1", "2603:1030::1", "2a00:1450:4001::1"]
+FLIPS = 1_000
+
+
+@contextmanager
+def canary() -> Iterator[tuple[int, list[str]]]:
+    """A listener on loopback that notices whoever connects."""
+    heard: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def listen() -> None:
+            while True:
+                try:
+                    connection, address = listener.accept()
+                except OSError:
+                    return
+                heard.append(str(address))
+                connection.close()
+
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], heard
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def through(passage: Passage, target: str) -> bytes:
+    """What the passage answers to who wants to connect to a target."""
+    port = int(passage.proxy_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: client.recv(4_096), b""))
+
+
+@pytest.mark.parametrize("address", FORBIDDEN)
+def test_an_address_inside_is_refused(address: str) -> None:
+    passage = Passage("https://a.example", resolve=lambda *_: [address])
+
+    answer = through(passage, "a.example:443")
+
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert passage.failure is not None
+    assert passage.failure.code is ErrorCode.EGRESS_DENIED
+
+
+def test_a_destination_inside_is_refused_by_name() -> None:
+    destination = open_destination(
+        parse_container_url(URL, DestinationPolicy()), resolve=lambda *_: ["127.0.0.1"]
+    )
+
+    with pytest.raises(DestinationError) as raised:
+        destination.check()
+
+    assert raised.value.code is ErrorCode.EGRESS_DENIED
+    assert not isinstance(raised.value, Retryable)
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_an_address_outside_is_public(address: str) -> None:
+    assert is_public(ip_address(address))
+
+
+@given(st.integers(0, 2**32 - 1).map(IPv4Address))
+def test_an_ipv4_address_in_disguise_is_never_public(address: IPv4Address) -> None:
+    number = int(address)
+
+    assert not is_public(IPv6Address((0xFFFF << 32) | number))
+    assert not is_public(IPv6Address((0x64FF9B << 96) | number))
+    assert not is_public(IPv6Address((0x2002 << 112) | (number << 80)))
+
+
+def test_one_bad_answer_spoils_all() -> None:
+    for addresses in (["20.60.1.1", "127.0.0.1"], ["::1", "20.60.1.1"], ["20.60.1.1", "garbage"]):
+        with canary() as (port, heard):
+            passage = Passage(f"https://a.example:{port}", resolve=lambda *_, a=addresses: a)
+            answer = through(passage, f"a.example:{port}")
+
+        assert b"200 Connected" not in answer
+        assert heard == []
+
+
+def test_a_name_without_an_address_is_closed_to_all() -> None:
+    def resolve(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_FAIL, "SERVFAIL")
+
+    destination = open_destination(parse_container_url(URL, DestinationPolicy()), resolve=resolve)
+
+    with pytest.raises(DestinationError) as raised:
+        destination.check()
+
+    assert raised.value.code is ErrorCode.DNS_ERROR
+    assert isinstance(raised.value, Retryable)
+
+
+def test_a_name_that_changes_its_address_never_leads_inside() -> None:
+    with canary() as (port, heard):
+        # The address is looked up once, and what was checked is what is connected to.
+        answers = cycle([["127.0.0.1"], ["240.0.0.1"], ["127.0.0.1", "20.60.1.1"], []])
+        passage = Passage(f"https://a.example:{port}", resolve=lambda *_: next(answers))
+        said = [through(passage, f"a.example:{port}") for _ in range(FLIPS)]
+
+    assert heard == []
+    assert not any(b"200 Connected" in one for one in said)
+
+
+def test_the_canary_notices_a_passage_to_it() -> None:
+    with canary() as (port, heard):
+        said = through(Passage(f"http://127.0.0.1:{port}"), f"127.0.0.1:{port}")
+
+    assert b"200 Connected" in said
+    assert len(heard) == 1
+
+
+def test_a_passage_leads_to_its_own_place_alone() -> None:
+    with canary() as (port, heard), canary() as (other, heard_there):
+        passage = Passage(f"http://127.0.0.1:{port}")
+        for target in (f"127.0.0.1:{other}", f"localhost:{port}", "127.0.0.1", f"a@b:{port}", ""):
+            assert b"200 Connected" not in through(passage, target)
+
+    assert heard == heard_there == []
+
+
+@given(st.binary(max_size=200))
+def test_garbage_gets_nowhere(garbage: bytes) -> None:
+    port = int(GARBAGE_PASSAGE.proxy_url.rpartition(":")[2])
+
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(garbage + b"\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(4_096), b""))
+
+    assert b"200" not in answer[:20]
+
+
+GARBAGE_PASSAGE = Passage("https://a.example", resolve=lambda *_: ["127.0.0.1"])
