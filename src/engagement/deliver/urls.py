@@ -25,6 +25,7 @@ _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9](-?[a-z0-9])+|\$root|\$web")
 _BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+_NUMBERS = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?")
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}(-secondary)?")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\<>\"^`{|}]")
 _SAS_NAMES = frozenset({
@@ -235,7 +236,7 @@ def _is_address(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
-        return host.replace(".", "").isdigit() or host.startswith("0x")
+        return _NUMBERS.fullmatch(host) is not None
     return True
 
 

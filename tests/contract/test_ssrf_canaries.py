@@ -1,0 +1,45 @@
+"""This module tests in a network namespace that no container URL leads to an inner address."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).with_name("canaries.py")
+SECONDS_MAX = 300
+
+
+def run(*words: str) -> dict[str, Any]:
+    """What the program saw."""
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
+        pytest.skip("needs the programs unshare and ip")
+    can = subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True)
+    if can.returncode != 0:
+        pytest.skip("needs the right to make a network namespace")
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, PROGRAM, *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def test_no_generated_url_reaches_a_canary() -> None:
+    said = run()
+
+    assert said["heard"] == []
+    assert said["tried"] == 10_000
+    assert 0 < said["refused"] < said["tried"]  # some got as far as to a name that led inside
+    assert said["legal"] == 500
+
+
+def test_the_canaries_notice_a_connection() -> None:
+    assert run("control")["heard"] == ["('169.254.169.254', 80)"]
