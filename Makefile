@@ -10,6 +10,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-co
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 TEST_PROCESSES ?= 2
 TORTURE_KILLS ?= 200
+TORTURE_EXAMPLES ?= 1000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check torture bench format lock clean
@@ -38,6 +39,7 @@ check: .make/test
 
 torture: .make/test .make/node
 	$(PYTEST) -m slow --kills $(TORTURE_KILLS)
+	$(PYTEST) tests/acceptance/test_contracts.py --examples $(TORTURE_EXAMPLES)
 
 bench: .make/bench .make/node
 	$(BIN)/python -m benchmarks

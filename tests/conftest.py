@@ -10,6 +10,14 @@ from servers import S3, Azurite, running_azurite, running_s3
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `make torture` ask for more than a usual run does."""
     parser.addoption("--kills", type=int, default=4, help="Random kills of a torture test.")
+    parser.addoption("--examples", type=int, default=10, help="Generated requests an operation.")
+
+
+@pytest.fixture(scope="session")
+def examples(request: pytest.FixtureRequest) -> int:
+    """How many requests to make from each operation of a document."""
+    count: int = request.config.getoption("--examples")
+    return count
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,150 @@
+"""This module holds the server to its documents: the published one and the one it generates.
+
+Schemathesis makes requests from a document, good and bad ones, one after another and in chains,
+with and without authentication, and compares each answer with what the document says.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving import RunningServer, import_batches, running_server
+
+PUBLISHED = Path(__file__).parents[3] / "shared/api/mobile-engagement-2014-12-01.openapi.json"
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "ignored_auth",
+)
+SECONDS_MAX = 3_600
+NAMES = {
+    "subscriptionId": "default",
+    "resourceGroupName": "default",
+    "appCollection": "default",
+    "appName": "first",
+}
+OURS = ("/exportTasks", "/importTasks", "/appCollections", "/apps", "/supportedPlatforms",
+        "/checkAppCollectionNameAvailability", "/devices", "/users")  # fmt: skip
+BATCH = {
+    "batchId": "b1",
+    "sentAt": "2026-01-02T10:00:00Z",
+    "deviceId": "d" * 32,
+    "userId": "ada",
+    "logs": [{"type": "tags", "timestamp": "2026-01-02T10:00:00Z", "tags": {"level": 7}}],
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server with an app that has a device, whose exports go to a folder."""
+    folder = tmp_path_factory.mktemp("contracts")
+    batches = folder / "batches.ndjson"
+    batches.write_text(json.dumps(BATCH) + "\n", encoding="utf-8")
+    import_batches(folder / "home", batches)
+    with running_server(
+        folder / "home",
+        ENGAGEMENT_LOCAL_ROOTS=str(folder / "out"),
+        ENGAGEMENT_REQUESTS_PER_MINUTE="1000000000",
+        ENGAGEMENT_TOKEN_REQUESTS_PER_MINUTE="1000000000",  # noqa: S106 - a number
+    ) as running:
+        yield running
+
+
+def _narrowed(document: dict[str, Any], version: str, container: str) -> dict[str, Any]:
+    """The document with names that exist, so that requests get past the 404s."""
+    known = {**NAMES, "api-version": version}
+
+    def narrow(node: Any) -> None:
+        if isinstance(node, dict):
+            if "in" in node and node.get("name") in known:
+                node["schema"] = {"type": "string", "enum": [known[node["name"]]]}
+            for name, value in node.items():
+                if name in {"containerUrl", "storageUrl"} and isinstance(value, dict):
+                    node[name] = {"type": "string", "enum": [container, "https://example.org/c"]}
+                else:
+                    narrow(value)
+        elif isinstance(node, list):
+            for one in node:
+                narrow(one)
+
+    narrow(document)
+    return document
+
+
+def _check(server: RunningServer, document: dict[str, Any], folder: Path, examples: int) -> None:
+    path = folder / "document.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    token = server.token(server.client("owner"))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", path),
+            *("--url", server.address, "--header", f"Authorization: Bearer {token}"),
+            *("--checks", ",".join(CHECKS), "--max-examples", str(examples)),
+            *("--generation-deterministic", "--no-color"),
+        ],
+        cwd=folder,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+    )
+    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
+    assert " passed" in done.stdout
+
+
+@pytest.mark.skipif(not PUBLISHED.is_file(), reason="needs the published contract in ../shared")
+def test_every_answer_is_as_the_published_contract_has_it(
+    server: RunningServer, tmp_path: Path, examples: int
+) -> None:
+    document = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    document["paths"] = {
+        path: operations
+        for path, operations in document["paths"].items()
+        if any(word in path for word in OURS) and "campaigns" not in path
+    }
+    container = f"file://{server.environment['ENGAGEMENT_LOCAL_ROOTS']}/c"
+
+    _check(server, _narrowed(document, "2014-12-01", container), tmp_path, examples)
+
+
+def test_every_answer_is_as_the_generated_document_has_it(
+    server: RunningServer, tmp_path: Path, examples: int
+) -> None:
+    with server.http() as http:
+        document = http.get("/openapi.json").raise_for_status().json()
+    container = f"file://{server.environment['ENGAGEMENT_LOCAL_ROOTS']}/c"
+
+    _check(server, _narrowed(document, "2026-11-01", container), tmp_path, examples)
+
+
+def test_a_planted_difference_is_found(server: RunningServer, tmp_path: Path) -> None:
+    with server.http() as http:
+        document = http.get("/openapi.json").raise_for_status().json()
+    document["paths"] = {
+        path: operations
+        for path, operations in document["paths"].items()
+        if path.endswith("/supportedPlatforms")
+    }
+    document["components"]["schemas"]["Platforms"]["required"] = ["platforms", "planted"]
+
+    with pytest.raises(AssertionError, match="planted"):
+        _check(server, _narrowed(document, "2026-11-01", "file:///nowhere"), tmp_path, 5)
+
+
+def test_the_documentation_page_needs_nobody_else(server: RunningServer) -> None:
+    with server.http() as http:
+        page = http.get("/docs").raise_for_status()
+
+        assert "://" not in page.text.replace("http://www.w3.org", "")
+        for path in page.text.split('"'):
+            if path.startswith("/static"):
+                assert http.get(path).is_success
+        assert "'self'" in page.headers["content-security-policy"]
