@@ -1,0 +1,81 @@
+"""This module tests who gets in: tenants see their own alone, and roles do what they may.
+
+The table of routes comes from the server itself, so a route that nobody thought of fails the test.
+"""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from engagement.model.access import Role
+from tenants import TENANTS, Route, Service, open_service, routes_of
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with open_service(tmp_path_factory.mktemp("access")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def routes(service: Service) -> list[Route]:
+    return routes_of(service)
+
+
+def _same(one: httpx.Response, other: httpx.Response) -> bool:
+    drop = {"x-ms-request-id", "date"}
+    kept = [{k: v for k, v in each.headers.items() if k not in drop} for each in (one, other)]
+    return (
+        one.status_code == other.status_code
+        and one.content == other.content
+        and (kept[0] == kept[1])
+    )
+
+
+def test_every_route_has_a_row(routes: list[Route]) -> None:
+    assert len({(one.method, one.path) for one in routes}) >= 28
+    assert all(one.needs in Role for one in routes)
+
+
+def test_nobody_gets_in_without_a_token(service: Service, routes: list[Route]) -> None:
+    for route in routes:
+        for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic eDp5"}):
+            answer = service.ask(route, "alpha", headers)
+
+            assert answer.status_code == 401, route
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+def test_others_resources_are_like_unknown_ones(service: Service, routes: list[Route]) -> None:
+    for route in routes:
+        for tenant in TENANTS:
+            headers = service.headers(tenant, Role.OWNER)
+            unknown = service.ask(route, "nobody", headers)
+            assert unknown.status_code == 404, route
+            for other in set(TENANTS) - {tenant}:
+                assert _same(service.ask(route, other, headers), unknown), route
+
+
+def test_a_role_may_what_it_is_for(service: Service, routes: list[Route]) -> None:
+    for route in routes:
+        for role in Role:
+            answer = service.ask(route, "beta", service.headers("beta", role))
+
+            assert (answer.status_code == 403) is not role.includes(route.needs), (route, role)
+            assert answer.status_code not in {401, 500}
+
+
+def test_names_are_the_same_in_any_case(service: Service, routes: list[Route]) -> None:
+    headers = service.headers("gamma", Role.OWNER)
+    for route in routes:
+        usual = service.ask(route, "gamma", headers)
+        answer = service.http.request(
+            route.method,
+            route.address("GAMMA").swapcase(),
+            params={"api-version": route.version},
+            headers=headers,
+            json=route.body if route.method == "POST" else None,
+        )
+
+        assert answer.status_code == usual.status_code, route

@@ -1,0 +1,244 @@
+"""This module tests that forged, changed, expired and revoked credentials open nothing."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement import operations
+from engagement.exceptions import NotAuthenticatedError
+from engagement.model.access import Role, Scope
+from tenants import VERSIONS, Route, Service, open_service, routes_of
+
+REVOKED_SECONDS_MAX = 5
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with open_service(tmp_path_factory.mktemp("access")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def routes(service: Service) -> list[Route]:
+    return routes_of(service)
+
+
+def _claims(service: Service) -> dict[str, Any]:
+    client = service.clients["alpha", Role.OWNER].client
+    now = int(time.time())
+    return {
+        "iss": service.authentication.own.issuer,
+        "aud": "urn:engagement-export",
+        "sub": client.client_id,
+        "client_id": client.client_id,
+        "roles": ["owner"],
+        "iat": now,
+        "nbf": now,
+        "exp": now + 600,
+        "jti": "1",
+    }
+
+
+def _signed(
+    service: Service,
+    claims: dict[str, Any] | None = None,
+    headers: dict[str, Any] | None = None,
+    *,
+    key: Any = None,
+    drop: tuple[str, ...] = (),
+) -> str:
+    """A token with our own key, or another, that differs from a good one in what is given."""
+    content = {k: v for k, v in (_claims(service) | (claims or {})).items() if k not in drop}
+    head = {"alg": "ES256", "typ": "at+jwt", "kid": service.authentication.own.key_id}
+    head |= headers or {}
+    segments = [
+        base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=")
+        for one in (head, content)
+    ]
+    text = ".".join(segments)
+    signer = key or jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).prepare_key(
+        operations.signing_key(service.runtime)
+    )
+    if isinstance(signer, bytes):
+        signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
+            text.encode(), signer
+        )
+    elif isinstance(signer, rsa.RSAPrivateKey):
+        signature = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256).sign(
+            text.encode(), signer
+        )
+    else:
+        signature = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).sign(
+            text.encode(), signer
+        )
+    return f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+def _bad_claims() -> list[tuple[dict[str, Any], tuple[str, ...]]]:
+    now = int(time.time())
+    odd: list[Any] = [None, "", [], {}, "x" * 5_000, True, 1.5, -1, 10**40, "2026-01-01", ["x"]]
+    bad: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({name: value}, ()) for name in ("iss", "aud", "sub", "client_id") for value in odd
+    ]
+    bad += [({name: value}, ()) for name in ("exp", "iat") for value in odd]
+    bad += [({}, (name,)) for name in ("iss", "aud", "sub", "client_id", "exp", "iat")]
+    bad += [
+        ({"exp": now - 61}, ()),
+        ({"exp": now + 10**6}, ()),
+        ({"nbf": now + 600}, ()),
+        ({"iat": now + 600, "exp": now + 900}, ()),
+        ({"iat": now - 86_400, "exp": now + 600}, ()),
+        ({"iss": "https://login.microsoftonline.com/x/v2.0"}, ()),
+        ({"aud": "https://management.azure.com/"}, ()),
+        ({"aud": ["a", "b"]}, ()),
+        ({"sub": "other", "client_id": "other"}, ()),
+    ]
+    return bad
+
+
+def _bad_headers() -> list[dict[str, Any]]:
+    odd: list[Any] = [None, "", [], {}, 1, "JWT", "jwt", "at+jwt ", "x" * 500, True]
+    bad = [{"typ": one} for one in odd] + [{"kid": one} for one in [*odd, "../../dev/null"]]
+    algorithms = ["none", "None", "NONE", "nOnE", "", "HS256", "RS256", "ES384", "EdDSA", "PS256"]
+    bad += [{"alg": one} for one in algorithms]
+    bad += [{name: "https://example.org/k"} for name in ("jku", "x5u")]
+    bad += [{"jwk": {"kty": "EC"}}, {"x5c": ["AAAA"]}, {"crit": ["exp"]}, {"b64": False}]
+    return bad
+
+
+def _accepted(service: Service, token: str) -> bool:
+    try:
+        service.authentication.caller(f"Bearer {token}")
+    except NotAuthenticatedError:
+        return False
+    return True
+
+
+def test_a_good_token_is_accepted(service: Service) -> None:
+    assert _accepted(service, _signed(service))
+
+
+def test_forged_tokens_are_refused(service: Service) -> None:
+    """Each flaw of the claims beside each of the header, and each of them with each signature."""
+    claims, headers = _bad_claims(), _bad_headers()
+    public = jwt.algorithms.ECAlgorithm.to_jwk(
+        jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
+        .prepare_key(operations.signing_key(service.runtime))
+        .public_key()
+    )
+    keys: list[Any] = [
+        ec.generate_private_key(ec.SECP256R1()),
+        rsa.generate_private_key(65_537, 2_048),
+        b"secret",
+        public.encode(),
+    ]
+    tokens = [_signed(service, one, drop=drop) for one, drop in claims]
+    tokens += [_signed(service, None, one) for one in headers]
+    tokens += [_signed(service, None, one, key=key) for one in [{}, *headers] for key in keys]
+    tokens += [_signed(service, a, b, drop=drop) for a, drop in claims for b in headers[::3]]
+
+    assert len(tokens) >= 1_000
+    assert [one for one in tokens if _accepted(service, one)] == []
+
+
+def test_a_planted_flaw_lets_a_forgery_in(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged = _signed(service, None, {"typ": "JWT"})
+    assert not _accepted(service, forged)
+
+    monkeypatch.setattr("engagement.api.tokens.TOKEN_TYPES", frozenset({"at+jwt", "jwt"}))
+
+    assert _accepted(service, forged)
+
+
+@given(
+    st.integers(0, 2_000),
+    st.sampled_from(["replace", "remove", "insert", "cut"]),
+    st.characters(codec="latin-1"),
+)
+def test_a_changed_token_is_refused(
+    service: Service, anywhere: int, how: str, character: str
+) -> None:
+    good = _signed(service)
+    place = anywhere % len(good)
+    changed = {
+        "replace": good[:place] + character + good[place + 1 :],
+        "remove": good[:place] + good[place + 1 :],
+        "insert": good[:place] + character + good[place:],
+        "cut": good[:place],
+    }[how]
+
+    if _decoded(changed) != _decoded(good):
+        assert not _accepted(service, changed)
+
+
+def _decoded(token: str) -> list[bytes] | None:
+    """What the segments hold: base64url has spare bits at its end, which mean nothing."""
+    try:
+        return [base64.urlsafe_b64decode(one + "==") for one in token.strip().split(".")]
+    except ValueError:
+        return None
+
+
+@given(st.text(max_size=300))
+def test_garbage_is_no_token(service: Service, text: str) -> None:
+    assert not _accepted(service, text)
+
+
+def test_a_revoked_client_is_out_within_seconds(service: Service) -> None:
+    made = operations.create_client(
+        service.runtime, name="short-lived", role=Role.READER, scope=Scope.parse("/")
+    )
+    token = service.authentication.own.issue(made.client).text
+    asked: dict[str, Any] = {
+        "url": "/subscriptions/alpha/providers/Microsoft.MobileEngagement/appCollections",
+        "params": {"api-version": VERSIONS[0]},
+        "headers": {"Authorization": f"Bearer {token}"},
+    }
+    assert service.http.get(**asked).status_code == 200
+
+    operations.revoke_client(service.runtime, "short-lived")
+    revoked_at = time.monotonic()
+    while service.http.get(**asked).status_code != 401:
+        assert time.monotonic() < revoked_at + REVOKED_SECONDS_MAX
+        time.sleep(0.05)
+
+    assert (
+        operations.authenticate_client(service.runtime, made.client.client_id, made.client_secret)
+        is None
+    )
+
+
+def test_secrets_are_kept_as_hashes_and_end(service: Service) -> None:
+    made = operations.create_client(
+        service.runtime, name="hashed", role=Role.READER, scope=Scope.parse("/"), secret_days=1
+    )
+    again = operations.rotate_client(service.runtime, "hashed", keep_hours=0)
+    database = (service.runtime.settings.home / "state.db").read_bytes()
+    log = (service.runtime.settings.home / "state.db-wal").read_bytes()
+
+    for secret in (made.client_secret, again.client_secret):
+        assert secret.encode() not in database + log
+    client_id = made.client.client_id
+    known = operations.authenticate_client
+    assert known(service.runtime, client_id, made.client_secret) is None
+    assert known(service.runtime, client_id, again.client_secret) is not None
+    assert service.runtime.clients.secrets(client_id, now=datetime(2099, 1, 1, tzinfo=UTC)) == []
+
+
+def test_an_expired_token_opens_nothing(service: Service, routes: list[Route]) -> None:
+    expired = _signed(service, {"exp": int(time.time()) - 120, "iat": int(time.time()) - 600})
+    for route in routes:
+        answer = service.ask(route, "alpha", {"Authorization": f"Bearer {expired}"})
+
+        assert answer.status_code == 401, route
