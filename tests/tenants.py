@@ -1,194 +1,225 @@
-"""This module serves three tenants in this process, for tests of who gets in."""
+"""This module opens the server inside the test process, with three tenants and their clients."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+import io
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+import structlog
 from starlette.types import ASGIApp
 
 from engagement import operations
 from engagement.api.auth import Authentication
+from engagement.api.context import AppsByPath, Context
+from engagement.api.metrics import Metrics
 from engagement.model.access import NewClient, Role, Scope
+from engagement.model.apps import App
 from engagement.runtime import Runtime, open_runtime
-from engagement.server import build_server
+from engagement.server import build_server, current_server, published_server
 from engagement.settings import Settings
 
-TENANTS = ("alpha", "beta", "gamma")
-PUBLIC_URL = "http://testserver"
+PUBLIC_URL = "http://service.test"
 VERSIONS = ("2014-12-01", "2026-11-01")
-CREATES = {
-    "activities", "crashes", "errors", "events", "jobs", "sessions", "devices", "tags", "tokens",
-    "feedbackByDate", "feedbackByCampaign",
-}  # fmt: skip
-BODIES: dict[str, dict[str, Any]] = {
-    "ImportTasks_Create": {"storageUrl": "https://example.org/c/b?sig=x"},
-    "Devices_TagByDeviceId": {"tags": {}},
-    "Devices_TagByUserId": {"tags": {}},
-    "AppCollections_CheckNameAvailability": {"name": "new"},
-    "ExportTasks_Retry": {"containerUrl": "https://example.org/c?sig=x"},
-}
-NEEDS = {
-    "AppCollections_List": Role.READER,
-    "AppCollections_CheckNameAvailability": Role.READER,
-    "SupportedPlatforms_List": Role.READER,
-    "Apps_List": Role.READER,
-    "ExportTasks_List": Role.READER,
-    "ExportTasks_Get": Role.READER,
-    "ExportTasks_GetManifest": Role.READER,
-    "ExportTasks_Cancel": Role.EXPORTER,
-    "ExportTasks_Retry": Role.EXPORTER,
-    "Devices_List": Role.READER,
-    "Devices_GetByDeviceId": Role.READER,
-    "Devices_GetByUserId": Role.READER,
-    "Devices_TagByDeviceId": Role.OWNER,
-    "Devices_TagByUserId": Role.OWNER,
-    "ImportTasks_List": Role.READER,
-    "ImportTasks_Create": Role.OWNER,
-    "ImportTasks_Get": Role.READER,
-}
-"""The role that each operation needs; creating exports needs the exporter's."""
+TENANTS = ("north", "south", "west")
+MANY_REQUESTS = 10_000_000
+DEADLINE_SECONDS = 60
 
 
-class InProcess:
-    """Requests to a server in this process, one after the other."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """A subscription with one app, and a client of each role over it."""
 
-    def __init__(self, server: ASGIApp) -> None:
+    app: App
+    """Its app."""
+    clients: Mapping[Role, NewClient]
+    """With their secrets."""
+    tokens: Mapping[Role, str] = field(repr=False)
+    """An access token of each."""
+
+    @property
+    def path(self) -> str:
+        """Of the app."""
+        return self.app.resource_path
+
+
+class Door:
+    """The very server that `engagement serve` serves, called without a socket."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.log = io.StringIO()
         self._runner = asyncio.Runner()
-        self._client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(server), base_url=PUBLIC_URL, trust_env=False
-        )
+        self.reopen()
 
-    def request(self, method: str, url: str, **given: Any) -> httpx.Response:
-        """The answer."""
-        return self._runner.run(self._client.request(method, url, **given))
-
-    def get(self, url: str, **given: Any) -> httpx.Response:
-        """The answer to a GET."""
-        return self.request("GET", url, **given)
+    def reopen(self) -> None:
+        """Begin as a new server does: nothing of tokens, apps and limits is remembered."""
+        self.asgi: ASGIApp = build_server(self.runtime, public_url=PUBLIC_URL)
 
     def close(self) -> None:
-        """End it."""
-        self._runner.run(self._client.aclose())
+        """Nothing is called any more."""
         self._runner.close()
 
+    def run(self, work: Awaitable[Any]) -> Any:
+        """The outcome of a coroutine."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """A server in this process with three tenants, each with an app and a client of each role."""
+        async def awaited() -> Any:
+            return await work
 
-    runtime: Runtime
-    http: InProcess
-    authentication: Authentication
-    clients: dict[tuple[str, Role], NewClient]
+        return self._runner.run(awaited())
 
-    def headers(self, tenant: str, role: Role) -> dict[str, str]:
-        """The header of a tenant's client."""
-        issued = self.authentication.own.issue(self.clients[tenant, role].client)
-        return {"Authorization": f"Bearer {issued.text}"}
+    def call(self, method: str, path: str, token: str | None = None, **more: Any) -> httpx.Response:
+        """The answer to a request, as httpx sends it; paths begin with a slash."""
+        headers = [*more.pop("headers", ())]
+        if token is not None:
+            headers.append(("Authorization", f"Bearer {token}"))
 
-    def ask(self, route: "Route", tenant: str, headers: dict[str, str], **names: str) -> Any:
-        """What a route of a tenant's resources answers."""
-        return self.http.request(
-            route.method,
-            route.address(tenant, **names),
-            params={"api-version": route.version},
-            headers=headers,
-            json=route.body if route.method == "POST" else None,
-        )
+        async def sent() -> httpx.Response:
+            transport = httpx.ASGITransport(self.asgi)
+            async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as client:
+                return await client.request(method, path, headers=headers, **more)
 
+        answer: httpx.Response = self.run(sent())
+        return answer
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """A verb on a path, in a version."""
+    def raw(
+        self,
+        method: str,
+        path: str,
+        headers: list[tuple[bytes, bytes]],
+        receive: Callable[[], Awaitable[Any]] | None = None,
+        query: bytes = b"api-version=2026-11-01",
+    ) -> tuple[int, dict[bytes, bytes], bytes]:
+        """Status, headers and body of a request whose bytes no client library chose."""
+        return self.run(self._raw(method, path, headers, receive or _no_body, query))
 
-    version: str
-    method: str
-    path: str
-    operation: str
+    async def _raw(
+        self,
+        method: str,
+        path: str,
+        headers: list[tuple[bytes, bytes]],
+        receive: Callable[[], Awaitable[Any]],
+        query: bytes,
+    ) -> tuple[int, dict[bytes, bytes], bytes]:
+        sent: list[Any] = []
 
-    @property
-    def needs(self) -> Role:
-        """The role it needs; a route without a row here fails."""
-        if self.operation not in NEEDS and self.path.rsplit("/", 1)[1] in CREATES:
-            return Role.EXPORTER
-        return NEEDS[self.operation]
+        async def send(message: Any) -> None:
+            sent.append(message)
 
-    @property
-    def body(self) -> dict[str, Any]:
-        """A body that gets as far as to the app."""
-        container = {"containerUrl": "https://example.org/c?sig=x", "exportFormat": "JsonBlob"}
-        days = {"startDate": "2026-01-01", "endDate": "2026-01-01"}
-        window = {
-            "campaignType": "Poll",
-            "campaignWindowStart": "2026-01-01T00:00:00Z",
-            "campaignWindowEnd": "2026-01-02T00:00:00Z",
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode("utf-8", "replace"),
+            "query_string": query,
+            "root_path": "",
+            "headers": headers,
+            "client": ("127.0.0.1", 1),
+            "server": ("service.test", 80),
         }
-        word = self.path.rsplit("/", 1)[1]
-        if self.operation in BODIES:
-            return BODIES[self.operation]
-        if word == "feedbackByDate":
-            return container | window
-        if word == "feedbackByCampaign":
-            return container | {"campaignType": "Poll", "campaignIds": [1]}
-        return container if word in {"devices", "tags", "tokens"} else container | days
+        await self.asgi(scope, receive, send)
+        body = b"".join(one.get("body", b"") for one in sent[1:])
+        return sent[0]["status"], dict(sent[0]["headers"]), body
 
-    def address(self, tenant: str, **names: str) -> str:
-        """The path with a tenant's names."""
-        known = {
-            "subscriptionId": tenant,
-            "resourceGroupName": "group",
-            "appCollection": "collection",
-            "appName": "app",
-            "id": "0" * 32,
-            "deviceId": "0" * 32,
-            "userId": "nobody",
-        } | names
-        return self.path.format(**known)
+    def token_request(self, form: Mapping[str, str], *, version: str = "v2.0/") -> httpx.Response:
+        """The answer of the token endpoint."""
+        tenant = operations.tenant_id(self.runtime)
+        return self.call("POST", f"/{tenant}/oauth2/{version}token", data=dict(form))
+
+    def token(self, made: NewClient) -> str:
+        """An access token of a client, got by its secret."""
+        answer = self.token_request(form_of(made))
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["access_token"]
+        return token
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """The OpenAPI document of each version's routes, made from the routes themselves."""
+        context = Context(
+            runtime=self.runtime,
+            apps=AppsByPath(self.runtime),
+            authentication=Authentication(self.runtime, public_url=PUBLIC_URL),
+            metrics=Metrics(dict),
+            public_url=PUBLIC_URL,
+        )
+        servers = (published_server(context), current_server(context))
+        return dict(zip(VERSIONS, (one.openapi() for one in servers), strict=True))
+
+
+def form_of(made: NewClient) -> dict[str, str]:
+    """What a client sends to get a token."""
+    return {
+        "grant_type": "client_credentials",
+        "client_id": made.client.client_id,
+        "client_secret": made.client_secret,
+        "scope": "https://management.azure.com/.default",
+    }
 
 
 @contextmanager
-def open_service(home: Path) -> Iterator[Service]:
-    """A service on a folder."""
-    settings = Settings(home=home, requests_per_minute=10**9)
-    with open_runtime(settings) as runtime:
-        clients = {}
-        for tenant in TENANTS:
-            operations.create_app(
-                runtime,
-                name="app",
-                collection="collection",
-                resource_group="group",
-                subscription=tenant,
-            )
-            for role in Role:
-                clients[tenant, role] = operations.create_client(
-                    runtime,
-                    name=f"{tenant} {role}",
-                    role=role,
-                    scope=Scope.parse(f"/subscriptions/{tenant}"),
-                )
-        server = build_server(runtime, public_url=PUBLIC_URL)
-        with closing(InProcess(server)) as http:
-            yield Service(
-                runtime=runtime,
-                http=http,
-                authentication=Authentication(runtime, public_url=PUBLIC_URL),
-                clients=clients,
-            )
+def open_door(
+    folder: Path,
+    *,
+    workers: bool = False,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    **settings: Any,
+) -> Iterator[Door]:
+    """A server on a new home in a folder; containers may be folders in `folder / "out"`."""
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    given = {"requests_per_minute": MANY_REQUESTS, "local_roots": (out,), **settings}
+    with open_runtime(
+        Settings(home=folder / "home", **given), workers=workers, clock=clock
+    ) as runtime:
+        door = Door(runtime)
+        structlog.configure(
+            processors=[structlog.processors.JSONRenderer()],
+            logger_factory=structlog.PrintLoggerFactory(door.log),
+        )
+        try:
+            yield door
+        finally:
+            structlog.reset_defaults()
+            door.close()
 
 
-def routes_of(service: Service) -> list[Route]:
-    """Every verb on every path of resources, in both versions."""
-    document = service.http.get("/openapi.json").json()
-    return [
-        Route(version=version, method=method.upper(), path=path, operation=operation["operationId"])
-        for version in VERSIONS
-        for path, verbs in document["paths"].items()
-        for method, operation in verbs.items()
-        if path.startswith("/subscriptions")
-        if version == VERSIONS[1] or not path.endswith(("/cancel", "/retry", "/manifest"))
-    ]
+def add_tenants(door: Door) -> dict[str, Tenant]:
+    """Three subscriptions; the names of all but the subscription are the same."""
+    return {name: _tenant(door, name) for name in TENANTS}
+
+
+def _tenant(door: Door, name: str) -> Tenant:
+    app = operations.create_app(
+        door.runtime, name="app", collection="all", resource_group="group", subscription=name
+    ).app
+    scope = Scope.parse(f"/subscriptions/{name}")
+    clients = {
+        role: operations.create_client(door.runtime, name=f"{name} {role}", role=role, scope=scope)
+        for role in Role
+    }
+    tokens = {role: door.token(made) for role, made in clients.items()}
+    return Tenant(app=app, clients=clients, tokens=tokens)
+
+
+def finished(door: Door, task_id: str) -> str:
+    """The state of an export task when it has ended."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        task = operations.get_export(door.runtime, task_id)
+        if task.state.is_final:
+            return task.state.value
+        time.sleep(0.02)
+    pytest.fail(f"The task must end in {DEADLINE_SECONDS} s.")
+
+
+async def _no_body() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from engagement import operations
+from engagement.api.logs import start_logging
 from engagement.model.access import Role
-from tenants import TENANTS, Route, Service, open_service, routes_of
+from in_process import TENANTS, VERSIONS, Route, Service, open_service, routes_of
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +81,30 @@ def test_names_are_the_same_in_any_case(service: Service, routes: list[Route]) -
         )
 
         assert answer.status_code == usual.status_code, route
+
+
+def test_a_fault_of_ours_is_an_answer_and_a_log_entry_without_values(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        secret = "CANARY"  # noqa: F841, S105 - a local variable that no log may show
+        raise ValueError
+
+    monkeypatch.setattr(operations, "list_exports_page", fail)
+    start_logging()
+
+    route = Route(
+        version=VERSIONS[0],
+        method="GET",
+        path="/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers"
+        "/Microsoft.MobileEngagement/appcollections/{appCollection}/apps/{appName}"
+        "/devices/exportTasks",
+        operation="ExportTasks_List",
+    )
+    answer = service.ask(route, "alpha", service.headers("alpha", Role.READER))
+    log = capsys.readouterr().err
+
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "InternalServerError"
+    assert "ValueError" in log
+    assert "CANARY" not in log

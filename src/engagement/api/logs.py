@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 _SECRET = re.compile(
     r"((?:sig|x-amz-signature|x-amz-credential|signature|secret_access_key|access_token|"
@@ -34,7 +35,8 @@ def start_logging() -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            # Local variables may be secrets, and the default shows them.
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
             _without_secrets,
         ],

@@ -1,6 +1,7 @@
 """This module turns what went wrong into an HTTP answer: one table, one shape."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -44,6 +45,7 @@ STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
 )
 """The first that fits holds; what fits none is our fault, 500."""
 RETRY_SECONDS = 5
+_NAME = re.compile(r"\$?\w[\w-]{0,39}", re.ASCII)
 MESSAGE_CHARACTERS_MAX = 1_024
 
 
@@ -91,7 +93,9 @@ def invalid_fields(errors: Sequence[Any]) -> Problem:
     """The answer to a request with fields that cannot be; never repeats a value."""
     said = []
     for one in errors[:5]:
-        place = ".".join(str(step) for step in one["loc"] if step not in {"body", "query", "path"})
+        steps = [str(step) for step in one["loc"] if step not in {"body", "query", "path"}]
+        # A name that is none may be a value in the wrong place, and a secret.
+        place = ".".join(step if _NAME.fullmatch(step) else "a field" for step in steps)
         where = one["loc"][0] if one["loc"] else "request"
         said.append(f"{place or 'the body'} ({where}): {one['msg']}")
     return Problem(400, "BadRequest", "The request is not valid: " + "; ".join(said) + ".")

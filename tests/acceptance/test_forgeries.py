@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from engagement import operations
 from engagement.exceptions import NotAuthenticatedError
 from engagement.model.access import Role, Scope
-from tenants import VERSIONS, Route, Service, open_service, routes_of
+from in_process import VERSIONS, Route, Service, open_service, routes_of
 
 REVOKED_SECONDS_MAX = 5
 

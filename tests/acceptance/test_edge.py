@@ -1,0 +1,261 @@
+"""This module tests what every request passes: limits, headers, the log, a gentle stop."""
+
+import base64
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement.api.logs import redacted
+from serving import FIRST_APP, RunningServer, running_server
+
+TASKS = f"{FIRST_APP}/devices/exportTasks"
+VERSION = {"api-version": "2026-11-01"}
+OLD = {"api-version": "2014-12-01"}
+REQUESTS_MAX = 100
+BODY_MAX = 20_000
+CANARY = "CaNaRy0123456789+/abcdefgh=="
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("edge")
+    with running_server(
+        folder / "home",
+        ENGAGEMENT_LOCAL_ROOTS=str(folder / "out"),
+        ENGAGEMENT_REQUEST_BYTES=str(BODY_MAX),
+        ENGAGEMENT_REQUESTS_PER_MINUTE=str(REQUESTS_MAX),
+        ENGAGEMENT_TOKEN_REQUESTS_PER_MINUTE="5",  # noqa: S106 - a number
+        ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS="1",
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def token(server: RunningServer) -> str:
+    return server.token(server.client("owner"))
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/nowhere", TASKS, "/metrics", "/readyz"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_every_answer_has_what_all_have(server: RunningServer, path: str, method: str) -> None:
+    with server.http() as http:
+        answer = http.request(method, path, headers={"x-ms-client-request-id": "mine"})
+
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert len(answer.headers["x-ms-request-id"]) == 36
+    assert answer.headers["x-ms-client-request-id"] == "mine"
+    assert "server" not in answer.headers
+    if answer.is_error:
+        assert set(answer.json()["error"]) == {"code", "message"}
+
+
+def test_a_version_must_be_named(server: RunningServer) -> None:
+    with server.http(server.token(server.client("reader"))) as http:
+        codes = [
+            http.get(TASKS, params=given).json()["error"]["code"]
+            for given in ({}, {"api-version": "2015-01-01"}, {"api-version": ["a", "b"]})
+        ]
+
+    assert codes == ["MissingApiVersionParameter", *["InvalidApiVersionParameter"] * 2]
+
+
+def test_a_body_has_a_limit(server: RunningServer, token: str) -> None:
+    large = b"{" + b" " * BODY_MAX + b"}"
+    with server.http(token) as http:
+        declared = http.post(f"{TASKS}/events", params=VERSION, content=large)
+        chunked = http.post(f"{TASKS}/events", params=VERSION, content=iter([large]))
+
+    assert declared.status_code == chunked.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 5_000, b'{"a":1e999}', b"{}"]
+)
+def test_a_body_that_is_none_is_refused(server: RunningServer, token: str, body: bytes) -> None:
+    with server.http(token) as http:
+        answer = http.post(
+            f"{TASKS}/events",
+            params=OLD,
+            content=body,
+            headers={"Content-Type": "application/json"},
+        )
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "BadRequest"
+
+
+def test_a_client_has_a_rate(server: RunningServer) -> None:
+    with server.http(server.token(server.client("reader"))) as http:
+        answers = [http.get(TASKS, params=VERSION) for _ in range(REQUESTS_MAX * 3)]
+    refused = [one for one in answers if one.status_code == 429]
+
+    # The window may have turned over once meanwhile.
+    assert REQUESTS_MAX <= len(answers) - len(refused) <= 2 * REQUESTS_MAX
+    assert all(0 < int(one.headers["Retry-After"]) <= 60 for one in refused)
+
+
+def test_wrong_secrets_have_a_rate_and_tell_nothing(server: RunningServer) -> None:
+    known = server.client("reader")
+    asked = {"grant_type": "client_credentials", "client_secret": "wrong"}
+    with server.http() as http:
+        answers = [
+            http.post(f"/{known.tenant_id}/oauth2/token", data={**asked, "client_id": one})
+            for one in (known.client_id, "unknown", known.client_id, "unknown")
+        ]
+        for _ in range(10):
+            last = http.post(f"/{known.tenant_id}/oauth2/token", data=asked | {"client_id": "x"})
+
+    assert {one.status_code for one in answers} == {401}
+    assert len({one.content for one in answers}) == 1
+    assert last.status_code == 429
+
+
+def test_a_repeat_with_its_key_gives_the_same_task(server: RunningServer, token: str) -> None:
+    folder = Path(server.environment["ENGAGEMENT_LOCAL_ROOTS"])
+    body = {"containerUrl": f"file://{folder}/same", "exportFormat": "NdjsonBlob"}
+    headers = {"Idempotency-Key": "once"}
+    with server.http(token) as http:
+        first, again = (
+            http.post(f"{TASKS}/tags", params=VERSION, json=body, headers=headers) for _ in range(2)
+        )
+        other = http.post(
+            f"{TASKS}/tags",
+            params=VERSION,
+            json=body | {"compression": "gzip"},
+            headers=headers,
+        )
+
+    assert first.status_code == again.status_code == 202
+    assert first.json()["id"] == again.json()["id"]
+    assert other.status_code == 409
+    assert other.json()["error"]["code"] == "IdempotencyKeyReused"
+
+
+def test_a_dry_run_creates_nothing(server: RunningServer, token: str) -> None:
+    with server.http(token) as http:
+        before = http.get(TASKS, params=VERSION).json()["value"]
+        answer = http.post(f"{TASKS}/tags", params={**VERSION, "dryRun": "true"}, json={})
+        after = http.get(TASKS, params=VERSION).json()["value"]
+
+    assert answer.json() == {"rows": 0, "parts": 0, "bytes": 0}
+    assert len(after) == len(before)
+
+
+def test_a_sas_is_nowhere_but_in_the_request(server: RunningServer, token: str) -> None:
+    """Whatever goes wrong with it, no answer, log or database file has it."""
+    sas = f"sv=2024-11-04&sr=c&sp=cw&sig={quote(CANARY, safe='')}"
+    urls = [
+        f"https://127.0.0.1.nip.io/c?{sas}",
+        f"https://example.org/c?{sas}",
+        f"https://a b/c?{sas}",
+        f"http://127.0.0.1:1/devstoreaccount1/container?{sas}",
+        f"https://account.blob.core.windows.net/c?{sas}&sp=r",
+        f"https://account.blob.core.windows.net/container?{sas.replace('sp=cw', 'sp=r')}",
+        f"https://account.blob.core.windows.net/container?{sas}&se=2001-01-01",
+        f"https://account.blob.core.windows.net/container?{sas}&se=nonsense{CANARY}",
+        f"https://user:{quote(CANARY, safe='')}@account.blob.core.windows.net/container?{sas}",
+        f"s3://bucket?access_key_id=a&secret_access_key={quote(CANARY, safe='')}",
+        CANARY,
+    ]
+    bodies: list[object] = [{"containerUrl": one, "exportFormat": "JsonBlob"} for one in urls]
+    bodies += [{"exportFormat": urls[0], "containerUrl": 1}, {urls[0]: urls[0]}, [urls[0]], urls[0]]
+    with server.http(token) as http:
+        answers = [
+            http.post(f"{TASKS}/tags", params=version, json=body)
+            for body in bodies
+            for version in (OLD, VERSION)
+        ]
+        answers.append(http.get(TASKS, params={**VERSION, "$orderby": urls[1]}))
+        answers.append(http.get(f"{TASKS}/{quote(urls[1], safe='')}", params=VERSION))
+        answers.append(
+            http.post(
+                f"{TASKS}/tags", params={**VERSION, "x": urls[1]}, content=b"{" + CANARY.encode()
+            )
+        )
+    home = Path(server.environment["ENGAGEMENT_HOME"])
+    places = {path.name: path.read_bytes() for path in home.glob("*.db*")}
+    places |= {"log": server.log.read_bytes()}
+    places |= {f"answer {number}": one.content for number, one in enumerate(answers)}
+    places |= {
+        name: Path(f"/proc/{server.process.pid}/{name}").read_bytes()
+        for name in ("environ", "cmdline")
+    }
+
+    assert {one.status_code for one in answers} == {400, 404, 503}
+    assert all(set(one.json()) == {"error"} for one in answers)
+    assert [name for name, content in places.items() if _has_canary(content)] == []
+    assert _has_canary(json.dumps(bodies).encode())  # the look can find it
+
+
+def _has_canary(content: bytes) -> bool:
+    forms = {CANARY, quote(CANARY, safe=""), quote(quote(CANARY, safe=""), safe=""), CANARY[::-1]}
+    forms |= {base64.b64encode(CANARY.encode()).decode()}
+    return any(one.encode() in content for one in forms)
+
+
+@given(
+    st.sampled_from(["sig", "SIG", "X-Amz-Signature", "client_secret", "access_token"]),
+    st.from_regex(r"[A-Za-z0-9%+/._~-]{8,80}", fullmatch=True),
+    st.text(alphabet=" abc&?", max_size=20),
+)
+def test_the_log_hides_what_looks_like_a_secret(name: str, value: str, around: str) -> None:
+    said = redacted(f"{around}&{name}={value}&{around}")
+
+    assert value not in said
+    assert name in said
+
+
+def test_the_log_is_json_and_names_the_request(server: RunningServer) -> None:
+    with server.http() as http:
+        answer = http.get("/healthz", params={"sig": CANARY})
+    wanted = answer.headers["x-ms-request-id"]
+    lines = [json.loads(line) for line in _json_lines(server)]
+
+    assert [one["path"] for one in lines if one.get("request_id") == wanted] == ["/healthz"]
+    assert CANARY not in server.log.read_text()
+
+
+def _json_lines(server: RunningServer) -> list[str]:
+    return [one for one in server.log.read_text().splitlines() if one.startswith("{")]
+
+
+def test_metrics_count_by_route(server: RunningServer) -> None:
+    with server.http() as http:
+        http.get("/healthz")
+        text = http.get("/metrics").text
+
+    assert 'engagement_requests_total{method="GET",route="/healthz",status="200"}' in text
+    assert 'engagement_export_tasks{state="Queued"}' in text
+
+
+def test_a_second_server_on_the_folder_is_refused(server: RunningServer) -> None:
+    assert server.command("serve", "--port", "0", status=3) is None
+
+
+def test_a_slow_request_does_not_keep_the_others_waiting(server: RunningServer) -> None:
+    host, port = server.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow, server.http() as http:
+        slow.sendall(b"POST /x/oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1")
+
+        assert http.get("/healthz").is_success
+
+
+def test_it_stops_gently_and_goes_on(tmp_path: Path) -> None:
+    with running_server(tmp_path / "home") as server:
+        server.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while server.process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    with running_server(tmp_path / "home") as server, server.http() as http:
+        assert http.get("/readyz").json() == {"status": "ready"}
