@@ -200,7 +200,10 @@ def test_retryable_is_a_mark_of_few() -> None:
     named = [one for one in vars(exceptions).values() if isinstance(one, type)]
     marked = {one for one in named if issubclass(one, Retryable) and one is not Retryable}
 
-    assert marked == {TransientDestinationError}
+    assert marked == {
+        exceptions.TooManyRequestsError,
+        TransientDestinationError,
+    }
     assert issubclass(TransientDestinationError, DestinationError)
 
 
