@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from engagement import operations
@@ -13,7 +14,9 @@ from engagement.api.context import (
     AppToExport,
     AppToRead,
     Context,
+    DirectRoute,
     InContext,
+    readable_app,
     resource_address,
 )
 from engagement.api.paging import next_page, task_page
@@ -262,15 +265,20 @@ def list_tasks(
     return answered(Tasks(value=[shown(one) for one in found[: page.top]], next_link=link))
 
 
-@router.get(
+async def get_task(request: Request) -> Response:
+    """An export task, with its progress."""
+    app = await readable_app(request)
+    return answered(shown(task_of(request.app.state.context, app, request.path_params["id"])))
+
+
+router.add_api_route(
     f"{TASKS_PATH}/{{id}}",
+    get_task,
     operation_id="ExportTasks_Get",
     response_model=Task,
     responses=FAILURES,
+    route_class_override=DirectRoute,
 )
-async def get_task(context: InContext, app: AppToRead, task_id: TaskId) -> Response:
-    """An export task, with its progress."""
-    return answered(shown(task_of(context, app, task_id)))
 
 
 @router.get(

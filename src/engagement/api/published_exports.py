@@ -5,9 +5,10 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from starlette.requests import Request
 from starlette.responses import Response
 
 from engagement import operations
@@ -15,7 +16,10 @@ from engagement.api.context import (
     APP_PATH,
     AppToExport,
     AppToRead,
+    Context,
+    DirectRoute,
     InContext,
+    readable_app,
     resource_address,
 )
 from engagement.api.paging import next_page, task_page
@@ -178,7 +182,7 @@ def _error_details(task: ExportTask) -> str | None:
     return f"{task.error_code}: {task.error_details}" if task.error_details else task.error_code
 
 
-def task_of(context: InContext, app: App, task_id: str) -> ExportTask:
+def task_of(context: Context, app: App, task_id: str) -> ExportTask:
     """The task, if it belongs to the app.
 
     Raises:
@@ -213,17 +217,20 @@ def list_tasks(
     )
 
 
-@router.get(
+async def get_task(request: Request) -> Response:
+    """An export task."""
+    app = await readable_app(request)
+    return answered(published(task_of(request.app.state.context, app, request.path_params["id"])))
+
+
+router.add_api_route(
     f"{TASKS_PATH}/{{id}}",
+    get_task,
     operation_id="ExportTasks_Get",
     response_model=PublishedTask,
     responses=FAILURES,
+    route_class_override=DirectRoute,
 )
-async def get_task(
-    context: InContext, app: AppToRead, task_id: Annotated[str, Path(alias="id")]
-) -> Response:
-    """An export task."""
-    return answered(published(task_of(context, app, task_id)))
 
 
 def _created(context: InContext, app: App, request: ExportRequest) -> Response:

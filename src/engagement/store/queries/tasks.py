@@ -19,8 +19,10 @@ from engagement.model.exports import (
     TaskOrder,
     TaskPage,
 )
+from engagement.store.changes import Changes
 from engagement.store.state import export_parts, export_tasks
 
+READ_LAST_MAX = 10_000
 ERROR_DETAILS_CHARACTERS_MAX = 1024
 _RECEIPT_COLUMNS = tuple(Receipt.__dataclass_fields__)
 _NEWEST_FIRST = (export_tasks.c.created_at.desc(), export_tasks.c.task_id.asc())
@@ -65,6 +67,8 @@ class TaskQueries:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reading = engine.execution_options(read_only=True)
+        self._changes = Changes(engine)
+        self._read_last: dict[str, tuple[int | None, sa.Row[Any]]] = {}
 
     def add(
         self,
@@ -117,11 +121,18 @@ class TaskQueries:
         Raises:
             UnknownTaskError: There is none.
         """
-        with self._reading.begin() as connection:
-            row = connection.execute(_BY_ID, {"task_id": task_id}).one_or_none()
-        if row is None:
-            raise UnknownTaskError(f"No export task has the id {task_id!r}.")
-        return _task(row, now)
+        # Clients poll: while nothing was committed, what was read last is what there is.
+        stamp = self._changes.stamp()
+        known = self._read_last.get(task_id)
+        if known is None or stamp is None or known[0] != stamp:
+            with self._reading.begin() as connection:
+                row = connection.execute(_BY_ID, {"task_id": task_id}).one_or_none()
+            if row is None:
+                raise UnknownTaskError(f"No export task has the id {task_id!r}.")
+            if len(self._read_last) >= READ_LAST_MAX:
+                self._read_last.clear()
+            known = self._read_last[task_id] = (stamp, row)
+        return _task(known[1], now)
 
     def list_newest(self, *, app_id: str | None, limit: int, now: datetime) -> list[ExportTask]:
         """The newest tasks, of one app or of all, newest first."""
