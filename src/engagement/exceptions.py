@@ -20,6 +20,8 @@ EngagementError
 ├── IncompleteExportError      the counts of an export disagree
 ├── VerificationError          a delivered export is not what its manifest says
 ├── CancelledError             the task was cancelled
+├── ServerError                a server's answer to a client is a failure of its own, or no answer
+│   └── ServerUnreachableError (also Retryable)
 └── DestinationError           the user's container refused
     └── TransientDestinationError (also Retryable)
 """
@@ -70,6 +72,8 @@ class ErrorCode(StrEnum):
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     INTERNAL_RETRIES_EXHAUSTED = "InternalRetriesExhausted"
     CANCELLED = "Cancelled"
+    SERVER_FAILED = "ServerFailed"
+    SERVER_UNREACHABLE = "ServerUnreachable"
     INTERNAL = "Internal"
 
 
@@ -200,6 +204,18 @@ class CancelledError(EngagementError):
     """The task was cancelled."""
 
     code = ErrorCode.CANCELLED
+
+
+class ServerError(EngagementError):
+    """The server that a client asked failed, or answered what the client cannot read."""
+
+    code = ErrorCode.SERVER_FAILED
+
+
+class ServerUnreachableError(ServerError, Retryable):
+    """The server that a client asked did not answer, or said that it cannot for now."""
+
+    code = ErrorCode.SERVER_UNREACHABLE
 
 
 class DestinationError(EngagementError):

@@ -201,6 +201,7 @@ def test_retryable_is_a_mark_of_few() -> None:
     marked = {one for one in named if issubclass(one, Retryable) and one is not Retryable}
 
     assert marked == {
+        exceptions.ServerUnreachableError,
         exceptions.TooManyRequestsError,
         TransientDestinationError,
     }

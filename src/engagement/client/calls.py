@@ -1,0 +1,359 @@
+"""This module describes every request of the client and reads its answer, without sending any."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from engagement.exceptions import BadInputError, ErrorCode
+from engagement.model.apps import App
+from engagement.model.exports import (
+    Compression,
+    Estimate,
+    ExportFormat,
+    ExportRequest,
+    ExportState,
+    ExportTask,
+    ExportType,
+    Progress,
+    TaskPage,
+    TimeAxis,
+    TimeRange,
+)
+from engagement.model.manifests import Manifest, parse_manifest
+
+API_VERSION = "2026-11-01"
+PROVIDER = "Microsoft.MobileEngagement"
+CREATE_WORDS = {
+    ExportType.ACTIVITY: "activities",
+    ExportType.CRASH: "crashes",
+    ExportType.ERROR: "errors",
+    ExportType.EVENT: "events",
+    ExportType.JOB: "jobs",
+    ExportType.SESSION: "sessions",
+    ExportType.DEVICE: "devices",
+    ExportType.TAG: "tags",
+    ExportType.TOKEN: "tokens",
+}
+"""Push has two words of its own, by date and by campaign."""
+
+_APP_PATH = re.compile(
+    rf"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/{re.escape(PROVIDER)}"
+    r"/appcollections/([^/]+)/apps/([^/]+)/?",
+    re.IGNORECASE,
+)
+
+Result = TypeVar("Result")
+Query = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[Result]):
+    """A part of a list."""
+
+    items: list[Result]
+    """What it shows."""
+    next_query: Query | None
+    """The query of the page after it; None if it is the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[Result]):
+    """One request to the server and how its answer is read. Each may be repeated without harm."""
+
+    method: str
+    """GET or POST."""
+    path: str
+    """Below the server's address."""
+    parse: Callable[[bytes], Result]
+    """The body of a success as a value; a body that is none raises anything but our errors."""
+    query: Query = ()
+    """Besides the version."""
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
+    """The body; it may hold a container URL, which is a secret."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Besides what all calls have."""
+    proof: "Proof[Result] | None" = None
+    """Where a repeat is refused because the first try worked and its answer was lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof(Generic[Result]):
+    """How to find out that a call was carried out."""
+
+    look: Call[Result]
+    """What to look at."""
+    holds: Callable[[Result], bool]
+    """Whether it shows that the call was carried out."""
+
+
+def list_collections(subscription: str) -> Call[list[str]]:
+    """The resource paths of a subscription's app collections."""
+    path = f"/subscriptions/{_name(subscription)}/providers/{PROVIDER}/appCollections"
+    return Call(
+        method="GET", path=path, parse=lambda body: [_text(one["id"]) for one in _values(body)]
+    )
+
+
+def list_apps(collection_path: str) -> Call[list[App]]:
+    """The apps of a collection."""
+    path = quote(collection_path, safe="/") + "/apps"
+    return Call(method="GET", path=path, parse=lambda body: [_app(one) for one in _values(body)])
+
+
+def create_export(app: App, request: ExportRequest, *, idempotency_key: str) -> Call[ExportTask]:
+    """Create a task; a repeat of the same call gives the same task."""
+    return Call(
+        method="POST",
+        path=f"{_tasks(app)}/{_create_word(request)}",
+        json=create_body(request),
+        headers={"Idempotency-Key": idempotency_key},
+        parse=_task_of(app),
+    )
+
+
+def estimate_export(app: App, request: ExportRequest) -> Call[Estimate]:
+    """Say how large an export would be; creates nothing."""
+    return Call(
+        method="POST",
+        path=f"{_tasks(app)}/{_create_word(request)}",
+        query=(("dryRun", "true"),),
+        json=create_body(request),
+        parse=_estimate,
+    )
+
+
+def get_export(app: App, task_id: str) -> Call[ExportTask]:
+    """A task."""
+    return Call(method="GET", path=_task_path(app, task_id), parse=_task_of(app))
+
+
+def list_exports(app: App, page: TaskPage) -> Call[Page[ExportTask]]:
+    """A page of an app's tasks."""
+    direction = "desc" if page.descending else "asc"
+    query = (
+        ("$skip", str(page.skip)),
+        ("$top", str(page.top)),
+        ("$orderby", f"{page.order_by.value} {direction}"),
+    )
+    return list_exports_after(app, query)
+
+
+def list_exports_after(app: App, query: Query) -> Call[Page[ExportTask]]:
+    """The page that a page before it names."""
+    return Call(method="GET", path=_tasks(app), query=query, parse=_page_of(app))
+
+
+def cancel_export(app: App, task_id: str) -> Call[ExportTask]:
+    """Cancel a task."""
+    return Call(
+        method="POST",
+        path=f"{_task_path(app, task_id)}/cancel",
+        parse=_task_of(app),
+        proof=Proof(
+            look=get_export(app, task_id),
+            holds=lambda task: task.state is ExportState.CANCELLED,
+        ),
+    )
+
+
+def retry_export(app: App, task_id: str, container_url: str) -> Call[ExportTask]:
+    """Run a failed or cancelled task again."""
+    ended_badly = {ExportState.FAILED, ExportState.CANCELLED}
+    return Call(
+        method="POST",
+        path=f"{_task_path(app, task_id)}/retry",
+        json={"containerUrl": container_url},
+        parse=_task_of(app),
+        proof=Proof(
+            look=get_export(app, task_id),
+            holds=lambda task: task.attempt > 1 and task.state not in ended_badly,
+        ),
+    )
+
+
+def get_manifest(app: App, task_id: str) -> Call[Manifest]:
+    """The manifest of a task that succeeded."""
+    return Call(method="GET", path=f"{_task_path(app, task_id)}/manifest", parse=parse_manifest)
+
+
+def app_names(resource_path: str) -> tuple[str, str, str, str]:
+    """Subscription, resource group, collection and app of a resource path.
+
+    Raises:
+        BadInputError: It is not the resource path of an app.
+    """
+    found = _APP_PATH.fullmatch(resource_path)
+    if found is None:
+        raise BadInputError(
+            "An app must be given by its id or by a resource path like "
+            "/subscriptions/NAME/resourceGroups/NAME/providers/Microsoft.MobileEngagement"
+            f"/appcollections/NAME/apps/NAME, got {resource_path[:200]!r}."
+        )
+    subscription, resource_group, collection, name = found.groups()
+    return subscription, resource_group, collection, name
+
+
+def create_body(request: ExportRequest) -> dict[str, Any]:
+    """What is asked, as the body of a create or an estimate; defaults are left out."""
+    options = {
+        name: True
+        for name, is_chosen in (
+            ("exportUserId", request.include_user_id),
+            ("csvFormulaGuard", request.csv_formula_guard),
+        )
+        if is_chosen
+    }
+    chosen: dict[str, Any] = {
+        "containerUrl": request.container_url,
+        "description": request.description,
+        "exportOptions": options,
+        "columns": list(request.columns),
+        "eventNames": list(request.event_names),
+        "campaignType": request.campaign_type and request.campaign_type.value,
+        "campaignIds": list(request.campaign_ids),
+        "asOf": request.as_of and _rfc3339(request.as_of),
+        "timeAxis": None if request.time_axis is TimeAxis.EVENT else request.time_axis.value,
+        **_range(request.export_type, request.time_range),
+    }
+    return {
+        "exportFormat": request.export_format.value,
+        "compression": request.compression.value,
+        **{name: value for name, value in chosen.items() if value},
+    }
+
+
+def _range(export_type: ExportType, span: TimeRange | None) -> dict[str, str]:
+    if span is None:
+        return {}
+    names = ("startTime", "endTime")
+    if export_type is ExportType.PUSH:
+        names = ("campaignWindowStart", "campaignWindowEnd")
+    return dict(zip(names, (_rfc3339(span.start), _rfc3339(span.end)), strict=True))
+
+
+def _create_word(request: ExportRequest) -> str:
+    if request.export_type is ExportType.PUSH:
+        return "feedbackByCampaign" if request.campaign_ids else "feedbackByDate"
+    return CREATE_WORDS[request.export_type]
+
+
+def _tasks(app: App) -> str:
+    return quote(app.resource_path, safe="/") + "/devices/exportTasks"
+
+
+def _task_path(app: App, task_id: str) -> str:
+    return f"{_tasks(app)}/{_name(task_id)}"
+
+
+def _name(text: str) -> str:
+    """A name as one segment of a path; dots alone would lead to another path."""
+    if text in {"", ".", ".."}:
+        raise BadInputError(f"An id or name must be more than dots, got {text!r}.")
+    return quote(text, safe="")
+
+
+def _rfc3339(instant: datetime) -> str:
+    return instant.isoformat().replace("+00:00", "Z")
+
+
+def _values(body: bytes) -> list[dict[str, Any]]:
+    content = json.loads(body)
+    if content.get("nextLink"):
+        raise ValueError("a list of resources has more than one page")
+    return list(content["value"])
+
+
+def _app(content: dict[str, Any]) -> App:
+    subscription, resource_group, collection, name = app_names(_text(content["id"]))
+    return App(
+        app_id=_text(content["properties"]["backendId"]),
+        name=name,
+        collection=collection,
+        resource_group=resource_group,
+        subscription=subscription,
+    )
+
+
+def _task_of(app: App) -> Callable[[bytes], ExportTask]:
+    return lambda body: _task(app, json.loads(body))
+
+
+def _page_of(app: App) -> Callable[[bytes], Page[ExportTask]]:
+    def parse(body: bytes) -> Page[ExportTask]:
+        content = json.loads(body)
+        link = content.get("nextLink")
+        return Page(
+            items=[_task(app, one) for one in content["value"]],
+            # Only the query is followed: the token never goes where an answer points to.
+            next_query=None if link is None else _query_of(_text(link)),
+        )
+
+    return parse
+
+
+def _query_of(link: str) -> Query:
+    pairs = parse_qsl(urlsplit(link).query, strict_parsing=True)
+    return tuple((name, value) for name, value in pairs if name != "api-version")
+
+
+def _task(app: App, content: dict[str, Any]) -> ExportTask:
+    code = content.get("errorCode")
+    return ExportTask(
+        task_id=_text(content["id"]),
+        app_id=app.app_id,
+        export_type=ExportType(content["exportType"]),
+        export_format=ExportFormat(content["exportFormat"]),
+        compression=Compression(content["compression"]),
+        state=ExportState(content["state"]),
+        container=_text(content["container"]),
+        folder=_text(content["folder"]),
+        description=_text(content.get("description", "")),
+        created_at=datetime.fromisoformat(content["dateCreated"]),
+        started_at=_instant(content.get("dateStarted")),
+        completed_at=_instant(content.get("dateCompleted")),
+        error_code=None if code is None else error_code(code) or ErrorCode.INTERNAL,
+        error_details=content.get("errorDetails"),
+        progress=_progress(content["progress"]),
+        attempt=int(content["attempt"]),
+    )
+
+
+def error_code(text: object) -> ErrorCode | None:
+    """The code that a server names; None if it is newer than this client, or HTTP's own."""
+    return next((one for one in ErrorCode if one == text), None)
+
+
+def _progress(content: dict[str, Any]) -> Progress:
+    return Progress(
+        parts_total=int(content["partsTotal"]),
+        parts_done=int(content["partsDone"]),
+        rows_total=int(content["rowsTotal"]),
+        rows_done=int(content["rowsDone"]),
+        bytes_done=int(content["bytesDone"]),
+        rows_per_second=content.get("rowsPerSecond"),
+        seconds_left=content.get("secondsLeft"),
+    )
+
+
+def _estimate(body: bytes) -> Estimate:
+    content = json.loads(body)
+    size = content.get("bytes")
+    return Estimate(
+        rows=int(content["rows"]),
+        parts=int(content["parts"]),
+        bytes=None if size is None else int(size),
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"wanted a text, got {type(value).__name__}")
+    return value

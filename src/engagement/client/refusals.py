@@ -1,0 +1,95 @@
+"""This module turns an answer that is not a success into the error that it names."""
+
+import json
+from collections.abc import Iterator
+
+from engagement.client.calls import error_code
+from engagement.client.steps import Answer
+from engagement.exceptions import (
+    BadInputError,
+    DestinationError,
+    EngagementError,
+    ErrorCode,
+    ForbiddenError,
+    NotAuthenticatedError,
+    RequestTooLargeError,
+    ServerError,
+    ServerUnreachableError,
+    TooManyRequestsError,
+    TransientDestinationError,
+)
+
+MESSAGE_CHARACTERS_MAX = 1_024
+UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
+_OF_STATUS: dict[int, type[EngagementError]] = {
+    400: BadInputError,
+    401: NotAuthenticatedError,
+    403: ForbiddenError,
+    413: RequestTooLargeError,
+    429: TooManyRequestsError,
+}
+"""For codes that are HTTP's own; of any other status the server is to blame."""
+
+
+def refusal(answer: Answer) -> EngagementError:
+    """The error that an answer names, of the class that raised it on the server."""
+    name, message = _named(answer)
+    code = error_code(name)
+    if code is None or code is ErrorCode.INTERNAL:
+        return _of_status(answer, name, message)
+    kind = _CLASSES.get(code)
+    if kind is None:  # a code of a container's refusal, which share a class
+        is_passing = answer.status in UNAVAILABLE_STATUSES
+        kind = TransientDestinationError if is_passing else DestinationError
+    return kind(message, code=code)
+
+
+def token_refusal(answer: Answer) -> EngagementError:
+    """The error of an answer to a token request, which has a shape of its own (RFC 6749)."""
+    if answer.status not in {400, 401, 404}:
+        return refusal(answer)
+    content = _content(answer)
+    said = content.get("error_description") or _named(answer)[1]
+    return NotAuthenticatedError(f"The server gives no token: {str(said)[:MESSAGE_CHARACTERS_MAX]}")
+
+
+def _of_status(answer: Answer, name: str, message: str) -> EngagementError:
+    kind = _OF_STATUS.get(answer.status) if name else None
+    if answer.status in {401, 429}:
+        kind = _OF_STATUS[answer.status]
+    if kind is not None:
+        return kind(message)
+    request_id = answer.headers.get("x-ms-request-id", "")[:100]
+    named = f" to the request {request_id}" if request_id else ""
+    wrong = ServerUnreachableError if answer.status in UNAVAILABLE_STATUSES else ServerError
+    return wrong(f"The server answered {answer.status}{named}: {message}")
+
+
+def _named(answer: Answer) -> tuple[str, str]:
+    """Code and message of the published error shape; no code if it is something else."""
+    error = _content(answer).get("error")
+    if not isinstance(error, dict) or not isinstance(error.get("code"), str):
+        return "", "The answer does not say why."
+    message = error.get("message")
+    text = message if isinstance(message, str) and message else error["code"]
+    return error["code"], text[:MESSAGE_CHARACTERS_MAX]
+
+
+def _content(answer: Answer) -> dict[str, object]:
+    try:
+        content = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _classes(of: type[EngagementError]) -> Iterator[type[EngagementError]]:
+    yield of
+    for one in of.__subclasses__():
+        yield from _classes(one)
+
+
+_CLASSES = {
+    one.code: one for one in _classes(EngagementError) if not issubclass(one, DestinationError)
+}
+"""Which class has which code by itself."""
