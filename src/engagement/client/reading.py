@@ -16,7 +16,7 @@ from engagement.client.steps import FrameKind
 from engagement.exceptions import BadInputError, VerificationError
 from engagement.model.exports import Compression, ExportFormat, ExportType, Receipt
 from engagement.model.manifests import Manifest
-from engagement.model.records import NIL_GUID
+from engagement.model.records import NIL_GUID, text_tag_type
 
 CSV_BLOCK_BYTES = 16 * 1024 * 1024
 """A record must fit into a block; the longest one has some thousands of bytes."""
@@ -179,10 +179,17 @@ def _ungathered(one: dict[str, Any], name: str | None) -> Iterator[dict[str, Any
     shared = {key: value for key, value in one.items() if key != name}
     if name == "tags":
         for key, value in one[name].items():
-            yield {**shared, "key": key, "value": value}
+            yield {**shared, "key": key, "value": value, "type": _tag_type(value)}
     else:
         for record in one[name]:
             yield {**shared, **record}
+
+
+def _tag_type(value: object) -> str:
+    """The type that a JsonBlob shows by how it writes the value."""
+    if isinstance(value, bool):
+        return "boolean"
+    return "integer" if isinstance(value, _Number) else text_tag_type(str(value))
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:

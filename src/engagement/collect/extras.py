@@ -9,7 +9,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from datetime import date
 from typing import NoReturn
 
 import msgspec
@@ -26,6 +25,7 @@ from engagement.collect.limits import (
     RefusedLogError,
     shown,
 )
+from engagement.model.records import text_tag_type
 
 _FLAT = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
 _encode = msgspec.json.Encoder().encode
@@ -34,7 +34,6 @@ _INTEGER_DIGITS_MAX = 20
 _DOUBLE_DIGITS_MAX = 308
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DOUBLE_DIGITS_MAX + 1))
 _NOT_ZERO = re.compile(r"[-0.]*[1-9]")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class _Number(str):
@@ -200,7 +199,7 @@ def _tag_value(key: str, value: _Value) -> tuple[str | None, str | None]:
             f"The value of tag {key!r} must have at most {TAG_CHARACTERS_MAX} characters, "
             f"got {len(value)}.",
         )
-    return value, "date" if _is_date(value) else "string"
+    return value, text_tag_type(value)
 
 
 def _tag_integer(key: str, digits: _Number) -> str:
@@ -212,16 +211,6 @@ def _tag_integer(key: str, digits: _Number) -> str:
             f"got {shown(str(digits))}.",
         )
     return str(int(digits))
-
-
-def _is_date(value: str) -> bool:
-    if _DATE.fullmatch(value) is None:
-        return False
-    try:
-        date.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
 
 
 def _type_name(value: object) -> str:

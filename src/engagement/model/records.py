@@ -1,12 +1,15 @@
 """This module names the kinds of record and what a record of each kind holds."""
 
 import hashlib
+import re
 import uuid
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 NIL_GUID = "0" * 32
 """Stands for an id that a record lacks where a published schema requires one."""
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Kind(StrEnum):
@@ -210,3 +213,14 @@ def content_id(canonical_json: bytes) -> str:
 def derived_guid(*parts: str) -> str:
     """An id that depends on its parts alone, 32 lower-case hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def text_tag_type(value: str) -> str:
+    """The type of a tag whose value came as a text: `date` if it is a day of the calendar."""
+    if _DATE.fullmatch(value) is None:
+        return "string"
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return "string"
+    return "date"
