@@ -108,13 +108,45 @@ class Settings:
         Raises:
             BadInputError: A variable does not hold what its setting needs; names it.
         """
-        given = os.environ if environment is None else environment  # noqa: TID251 - the one place
-        values: dict[str, Any] = {}
-        for one in fields(cls):
-            name = one.metadata["environment"]
-            if given.get(name, "") != "":
-                values[one.name] = _parsed(name, given[name], one.default)
-        return cls(**values)
+        return cls(**_given(cls, environment))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How a command that is not to be carried out here reaches a server."""
+
+    server: str = _setting("", "ENGAGEMENT_SERVER", "Address of a server; empty means here.")
+    profile: str = _setting("", "ENGAGEMENT_PROFILE", "Name of a profile in the profile file.")
+    profile_file: Path = _setting(
+        Path("~/.config/engagement/profiles.toml"),
+        "ENGAGEMENT_PROFILE_FILE",
+        "File of profiles: addresses of servers with credentials.",
+    )
+    tenant_id: str = _setting("", "ENGAGEMENT_TENANT_ID", "The client's tenant.")
+    client_id: str = _setting("", "ENGAGEMENT_CLIENT_ID", "The client.")
+    client_secret: str = field(
+        default="",
+        repr=False,
+        metadata={"environment": "ENGAGEMENT_CLIENT_SECRET", "sentence": "The client's secret."},
+    )
+    subscription: str = _setting(
+        "default", "ENGAGEMENT_SUBSCRIPTION", "Where apps are looked for that their id names."
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "ServerSettings":
+        """The settings that the environment gives; no profile is read."""
+        return cls(**_given(cls, environment))
+
+
+def _given(cls: type[Any], environment: Mapping[str, str] | None) -> dict[str, Any]:
+    given = os.environ if environment is None else environment  # noqa: TID251 - the one place
+    values: dict[str, Any] = {}
+    for one in fields(cls):
+        name = one.metadata["environment"]
+        if given.get(name, "") != "":
+            values[one.name] = _parsed(name, given[name], one.default)
+    return values
 
 
 def _parsed(name: str, text: str, default: Any) -> Any:

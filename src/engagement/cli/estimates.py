@@ -18,8 +18,9 @@ from engagement.cli.asking import (
     WindowStart,
     asked,
 )
-from engagement.cli.opening import opened
 from engagement.cli.output import AsJson, byte_count, print_fields, print_json
+from engagement.cli.places import place_of
+from engagement.cli.profiles import ProfileName, ServerAddress
 from engagement.model.exports import Compression, ExportFormat, TimeAxis
 
 
@@ -39,14 +40,14 @@ def estimate(
     window_start: WindowStart = None,
     window_end: WindowEnd = None,
     include_user_id: IncludeUserId = False,
+    server: ServerAddress = None,
+    profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
     """Say how large an export would be, at the most; nothing is read but statistics.
 
     Bytes are known once an export of the same type, format, compression and fields was made.
     """
-    from engagement.operations.estimates import estimate_export
-
     request = asked(
         app_id=app_id,
         export_type=export_type,
@@ -62,8 +63,7 @@ def estimate(
         window=(window_start, window_end),
         include_user_id=include_user_id,
     )
-    with opened(workers=False) as runtime:
-        found = estimate_export(runtime, request)
+    found = place_of(server, profile).estimate(request)
     if as_json:
         print_json(found)
         return

@@ -25,8 +25,7 @@ from engagement.cli.asking import (
     asked,
 )
 from engagement.cli.estimates import estimate
-from engagement.cli.following import conclude, follow_anywhere, follow_here, print_task
-from engagement.cli.opening import opened
+from engagement.cli.following import conclude, print_task
 from engagement.cli.output import (
     AsJson,
     byte_count,
@@ -35,7 +34,9 @@ from engagement.cli.output import (
     print_note,
     print_table,
 )
-from engagement.model.exports import Compression, ExportFormat, ExportRequest, TimeAxis
+from engagement.cli.places import Place, place_of
+from engagement.cli.profiles import ProfileName, ServerAddress
+from engagement.model.exports import Compression, ExportFormat, ExportTask, TimeAxis
 
 EXIT_NOT_ENDED = 4
 TASKS_LISTED = 50
@@ -82,6 +83,8 @@ def create(
     ] = False,
     description: Annotated[str, typer.Option(help="Your own words about the task.")] = "",
     no_wait: NoWait = False,
+    server: ServerAddress = None,
+    profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
     """Create an export task and run it to its end.
@@ -110,7 +113,9 @@ def create(
         csv_formula_guard=formula_guard,
         description=description,
     )
-    _create(request, no_wait=no_wait, as_json=as_json)
+    place = place_of(server, profile)
+    task = place.create(request, follow=not no_wait, as_json=as_json)
+    _conclude(place, task, no_wait=no_wait, as_json=as_json)
 
 
 app.command("estimate")(estimate)
@@ -122,13 +127,12 @@ def list_newest(
         str | None, typer.Option("--app", metavar="APP_ID", help="Only the tasks of this app.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = TASKS_LISTED,
+    server: ServerAddress = None,
+    profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
     """List the newest export tasks, newest first."""
-    from engagement import operations
-
-    with opened(workers=False) as runtime:
-        found = operations.list_exports(runtime, app_id=app_id, limit=limit)
+    found = place_of(server, profile).newest(app_id, limit)
     if as_json:
         print_json(found)
         return
@@ -150,13 +154,14 @@ def list_newest(
 
 
 @app.command("show")
-def show(task_id: TaskId, as_json: AsJson = False) -> None:
+def show(
+    task_id: TaskId,
+    server: ServerAddress = None,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
+) -> None:
     """Show one export task and how far it is."""
-    from engagement import operations
-
-    with opened(workers=False) as runtime:
-        task = operations.get_export(runtime, task_id)
-    print_task(task, as_json=as_json)
+    print_task(place_of(server, profile).get(task_id), as_json=as_json)
 
 
 @app.command("wait")
@@ -165,28 +170,34 @@ def wait(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=0, help="Give up waiting after this.")
     ] = None,
+    server: ServerAddress = None,
+    profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
     """Wait for an export task, running it here if nobody else does.
 
     Exits with 4 when the time is over before the task has ended.
     """
-    task = follow_anywhere(task_id, timeout_seconds=timeout, as_json=as_json)
+    place = place_of(server, profile)
+    task = place.wait(task_id, timeout_seconds=timeout, as_json=as_json)
     conclude(task, as_json=as_json)
     if not task.state.is_final:
         raise typer.Exit(EXIT_NOT_ENDED)
 
 
 @app.command("cancel")
-def cancel(task_id: TaskId, as_json: AsJson = False) -> None:
+def cancel(
+    task_id: TaskId,
+    server: ServerAddress = None,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
+) -> None:
     """Cancel an export task; a running one stops soon, delivered parts stay."""
-    from engagement import operations
-
-    with opened(workers=False) as runtime:
-        task = operations.cancel_export(runtime, task_id)
+    place = place_of(server, profile)
+    task = place.cancel(task_id)
     print_task(task, as_json=as_json)
     if not task.state.is_final:
-        print_note(f"It stops soon; to see it end: engagement export wait {task_id}")
+        print_note(f"It stops soon; to see it end: {place.command(f'export wait {task_id}')}")
 
 
 @app.command("retry")
@@ -195,32 +206,19 @@ def retry(
     container: Container = None,
     container_file: ContainerFile = None,
     no_wait: NoWait = False,
+    server: ServerAddress = None,
+    profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a failed or cancelled task again with a new SAS; delivered parts stay delivered."""
-    from engagement import operations
-
+    place = place_of(server, profile)
     url = container_url(container, container_file)
-    with opened(workers=not no_wait) as runtime:
-        task = operations.retry_export(runtime, task_id, container_url=url)
-        if not no_wait:
-            task = follow_here(runtime, task_id, as_json=as_json)
+    task = place.retry(task_id, url, follow=not no_wait, as_json=as_json)
+    _conclude(place, task, no_wait=no_wait, as_json=as_json)
+
+
+def _conclude(place: Place, task: ExportTask, *, no_wait: bool, as_json: bool) -> None:
     if no_wait:
-        _print_waiting(task.task_id)
+        again = place.command(f"export wait {task.task_id}")
+        print_note(f"The task is queued; to wait for it: {again}")
     conclude(task, as_json=as_json)
-
-
-def _create(request: ExportRequest, *, no_wait: bool, as_json: bool) -> None:
-    from engagement import operations
-
-    with opened(workers=not no_wait) as runtime:
-        task = operations.create_export(runtime, request)
-        if not no_wait:
-            task = follow_here(runtime, task.task_id, as_json=as_json)
-    if no_wait:
-        _print_waiting(task.task_id)
-    conclude(task, as_json=as_json)
-
-
-def _print_waiting(task_id: str) -> None:
-    print_note(f"The task is queued; to run it: engagement export wait {task_id}")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from engagement.runtime import Runtime
 
+WAIT_COMMAND = "engagement export wait"
 BESIDE_SECONDS_MAX = 1.0
 """How long a task is watched beside another process before this one offers to run it."""
 
@@ -33,7 +34,7 @@ def follow_here(runtime: "Runtime", task_id: str, *, as_json: bool) -> ExportTas
     """The task when it has ended, in a process whose workers run it."""
     from engagement import operations
 
-    with _shown(task_id, as_json=as_json) as show:
+    with shown(task_id, again=f"{WAIT_COMMAND} {task_id}", as_json=as_json) as show:
         return operations.wait_export(runtime, task_id, on_progress=show)
 
 
@@ -46,7 +47,7 @@ def follow_anywhere(task_id: str, *, timeout_seconds: float | None, as_json: boo
     from engagement import operations
 
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    with _shown(task_id, as_json=as_json) as show:
+    with shown(task_id, again=f"{WAIT_COMMAND} {task_id}", as_json=as_json) as show:
         while True:
             seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
@@ -62,6 +63,38 @@ def follow_anywhere(task_id: str, *, timeout_seconds: float | None, as_json: boo
                     )
                 if task.state.is_final or (deadline is not None and time.monotonic() >= deadline):
                     return task
+
+
+@contextmanager
+def shown(task_id: str, *, again: str, as_json: bool) -> "Iterator[Callable[[ExportTask], None]]":
+    """Show how far a task is while it is waited for; takes the task at each look.
+
+    Args:
+        task_id: The task.
+        again: The command that goes on after an interruption.
+        as_json: Whether standard output is for a program, so that nothing is drawn.
+    """
+    console = progress_console(as_json=as_json)
+    try:
+        if console is None:
+            yield lambda _: None
+            return
+        with _bar(console) as bar:
+            line = bar.add_task("export", total=None, state="", counts="")
+            yield lambda task: bar.update(
+                line,
+                total=task.progress.parts_total or None,
+                completed=task.progress.parts_done,
+                state=task.state.value,
+                counts=_counts(task),
+            )
+    except KeyboardInterrupt:
+        print_interruption(
+            f"the task {task_id} remains; go on with: {again}",
+            as_json=as_json,
+            task_id=task_id,
+        )
+        raise
 
 
 def print_task(task: ExportTask, *, as_json: bool) -> None:
@@ -98,31 +131,6 @@ def conclude(task: ExportTask, *, as_json: bool) -> None:
     if task.state in {ExportState.FAILED, ExportState.CANCELLED}:
         fallback = f"The export ended as {task.state}."
         raise failure(task.error_details or fallback, task.error_code or ErrorCode.CANCELLED)
-
-
-@contextmanager
-def _shown(task_id: str, *, as_json: bool) -> "Iterator[Callable[[ExportTask], None]]":
-    console = progress_console(as_json=as_json)
-    try:
-        if console is None:
-            yield lambda _: None
-            return
-        with _bar(console) as bar:
-            line = bar.add_task("export", total=None, state="", counts="")
-            yield lambda task: bar.update(
-                line,
-                total=task.progress.parts_total or None,
-                completed=task.progress.parts_done,
-                state=task.state.value,
-                counts=_counts(task),
-            )
-    except KeyboardInterrupt:
-        print_interruption(
-            f"the task {task_id} remains; go on with: engagement export wait {task_id}",
-            as_json=as_json,
-            task_id=task_id,
-        )
-        raise
 
 
 def _bar(console: object) -> Progress:
