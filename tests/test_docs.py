@@ -20,7 +20,7 @@ from engagement.model.exports import (
     TimeAxis,
 )
 from engagement.model.records import Kind
-from engagement.settings import Settings
+from engagement.settings import ServerSettings, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -66,7 +66,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
     missing = [
         one.name
-        for one in fields(Settings)
+        for one in (*fields(Settings), *fields(ServerSettings))
         if not re.search(
             rf"^\| `{one.metadata['environment']}` \| `{one.name}` \|", page, re.MULTILINE
         )
