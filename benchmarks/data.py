@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,11 +26,22 @@ ZIPF_EXPONENT = 1.3
 
 def lake_of(events: int) -> Path:
     """A home folder with one app and so many events, a compacted day after another; cached."""
-    home = OUTPUT / f"home-{events}"
+    return lake_of_apps((events,), name=f"home-{events}")
+
+
+def lake_of_apps(sizes: Sequence[int], *, name: str = "") -> Path:
+    """A home folder with an app of each size, in this order; cached.
+
+    Args:
+        sizes: How many events each app has.
+        name: The folder's name, if it shall have a certain one.
+    """
+    home = OUTPUT / (name or f"home-{len(sizes)}-apps-{sum(sizes)}")
     if not (home / "complete").exists():
         shutil.rmtree(home, ignore_errors=True)
         with open_runtime(Settings(home=home)) as runtime:
-            _fill(runtime, events)
+            for number, events in enumerate(sizes):
+                _fill(runtime, f"bench-{number}", events)
         (home / "complete").touch()
     return home
 
@@ -39,9 +51,9 @@ def data_files(home: Path) -> list[str]:
     return sorted(str(path) for path in home.glob("lake/*/event/date=*/*.parquet"))
 
 
-def _fill(runtime: Runtime, events: int) -> None:
+def _fill(runtime: Runtime, name: str, events: int) -> None:
     app = operations.create_app(
-        runtime, name="bench", collection="bench", resource_group="bench", subscription="bench"
+        runtime, name=name, collection="bench", resource_group="bench", subscription="bench"
     ).app
     for day, begin in enumerate(range(0, events, EVENTS_PER_DAY_MAX)):
         count = min(EVENTS_PER_DAY_MAX, events - begin)

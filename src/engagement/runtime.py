@@ -32,7 +32,7 @@ from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import open_state
 from engagement.store.vault import Vault, load_or_create_key
 
-APPLICATION_VERSION = "export-1"
+APPLICATION_VERSION = "export-2"
 """DBOS recovers only workflows of its own version; it changes only with the workflow's shape."""
 EXECUTOR_ID = "embedded"
 EXPORTS_CONCURRENT_MAX = 16
@@ -86,7 +86,7 @@ class Runtime:
         """Queue a task's workflow; its id is the task's, so a repeat changes nothing."""
         attempt = self.tasks.attempt(task_id)
         with SetWorkflowID(_workflow_id(task_id, attempt)):
-            DBOS.enqueue_workflow(EXPORTS_QUEUE, _workflow().run, task_id)
+            DBOS.enqueue_workflow(EXPORTS_QUEUE, _workflow().run, task_id, attempt)
 
 
 @contextmanager
@@ -225,6 +225,7 @@ def _reconcile(runtime: Runtime, steps: ExportSteps) -> None:
         elif status.status in _DBOS_GAVE_UP:
             steps.fail(
                 task_id,
+                attempt,
                 ErrorCode.INTERNAL_RETRIES_EXHAUSTED,
                 f"The workflow ended as {status.status} before the task did.",
             )

@@ -32,7 +32,9 @@ AZURE = "blob.core.windows.net"
 def main(words: list[str]) -> None:
     """Try everything and tell what happened."""
     for address in CANARIES:
-        subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=False)
+        # Without duplicate address detection an IPv6 address is there at once.
+        command = ["ip", "address", "add", address, "dev", "lo"]
+        subprocess.run([*command, *(["nodad"] if ":" in address else [])], check=False)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     heard: list[str] = []
     listeners = [_listener(address, port) for address in CANARIES for port in PORTS]

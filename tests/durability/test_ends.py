@@ -25,7 +25,7 @@ from engagement.model.exports import (
 )
 from engagement.model.points import Point
 from engagement.model.records import Kind
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime import EXPORTS_CONCURRENT_MAX, Runtime, open_runtime
 from servers import Azurite
 
 SECONDS_MAX = 60
@@ -182,6 +182,28 @@ def test_cancelled_while_it_waits(scene: Scene) -> None:
 
     assert (task.state, task.error_code) == (ExportState.CANCELLED, ErrorCode.CANCELLED)
     assert not scene.tree() or not manifests(scene)
+
+
+def test_a_retry_is_not_ended_by_the_attempt_that_was_cancelled_while_it_waited(
+    scene: Scene,
+) -> None:
+    """The first attempt's workflow is still in the queue when the second one joins it."""
+    gate = Gate(Point.EXPORT_PLAN_KEPT)
+
+    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+        ahead = [
+            operations.create_export(runtime, request(scene)) for _ in range(EXPORTS_CONCURRENT_MAX)
+        ]
+        task = operations.create_export(runtime, request(scene))
+        assert operations.cancel_export(runtime, task.task_id).state is ExportState.CANCELLED
+        url = f"file://{scene.out}"
+        task = operations.retry_export(runtime, task.task_id, container_url=url)
+        assert (task.state, task.attempt) == (ExportState.QUEUED, 2)
+        gate.open.set()
+        states = {ended(runtime, one).state for one in (*ahead, task)}
+
+    assert states == {ExportState.SUCCEEDED}
+    assert len(manifests(scene)) == EXPORTS_CONCURRENT_MAX + 1
 
 
 def test_cancelled_while_it_runs(scene: Scene) -> None:

@@ -271,7 +271,7 @@ def test_an_app_name_is_taken_once_in_its_collection(engine: sa.Engine) -> None:
 def test_a_plan_is_kept_once_and_receipts_add_up(engine: sa.Engine) -> None:
     queries = TaskQueries(engine)
     queries.add(task("1"), request="{}", sealed_container_url=b"sealed")
-    queries.start("1", now=NOW)
+    queries.start("1", 1, now=NOW)
 
     assert queries.keep_plan("1", "first", parts=2, rows=30) == "first"
     assert queries.keep_plan("1", "second", parts=9, rows=90) == "first"
@@ -297,7 +297,7 @@ def test_tasks_are_listed_newest_first(engine: sa.Engine) -> None:
         queries.add(
             task(str(number), created_at=number * SECOND), request="{}", sealed_container_url=b""
         )
-    queries.finish("1", ExportState.FAILED, now=NOW)
+    queries.finish("1", 1, ExportState.FAILED, now=NOW)
 
     listed = queries.list_newest(app_id=APP_ID, limit=3, now=NOW)
 
@@ -319,7 +319,7 @@ def test_an_unknown_task_is_named(engine: sa.Engine) -> None:
 def test_long_error_details_are_cut(engine: sa.Engine) -> None:
     queries = TaskQueries(engine)
     queries.add(task("1"), request="{}", sealed_container_url=b"")
-    queries.finish("1", ExportState.FAILED, now=NOW, details="é" * 9999)
+    queries.finish("1", 1, ExportState.FAILED, now=NOW, error=(ErrorCode.INTERNAL, "é" * 9999))
 
     details = queries.get("1", now=NOW).error_details
     assert details == "é" * ERROR_DETAILS_CHARACTERS_MAX
@@ -329,7 +329,10 @@ FINAL = [state for state in ExportState if state.is_final]
 
 
 class TaskStates(RuleBasedStateMachine):
-    """Every order in which a worker, a canceller and a retry may come upon one task."""
+    """Every order in which workers, a canceller and a retry may come upon one task.
+
+    A worker may be an earlier attempt's: one that was cancelled while it waited is still queued.
+    """
 
     queries: TaskQueries
     numbers = itertools.count(1)
@@ -343,10 +346,11 @@ class TaskStates(RuleBasedStateMachine):
         self.is_cancel_requested = False
         self.code: ErrorCode | None = None
 
-    @rule()
-    def start(self) -> None:
-        self.queries.start(self.task_id, now=NOW)
-        if self.state is ExportState.QUEUED:
+    @rule(behind=st.integers(0, 2))
+    def start(self, behind: int) -> None:
+        may_run = self.queries.start(self.task_id, self.attempt - behind, now=NOW)
+        assert may_run is (behind == 0 and not self.state.is_final)
+        if may_run:
             self.state = ExportState.STARTED
 
     @rule()
@@ -358,10 +362,20 @@ class TaskStates(RuleBasedStateMachine):
         elif self.state is ExportState.STARTED:
             self.is_cancel_requested = True
 
-    @rule(state=st.sampled_from(FINAL), code=st.sampled_from([None, ErrorCode.SAS_EXPIRED]))
-    def finish(self, state: ExportState, code: ErrorCode | None) -> None:
-        moved = self.queries.finish(self.task_id, state, now=NOW, code=code)
-        assert moved is not self.state.is_final
+    @rule(
+        state=st.sampled_from(FINAL),
+        code=st.sampled_from([None, ErrorCode.SAS_EXPIRED]),
+        behind=st.integers(0, 2),
+    )
+    def finish(self, state: ExportState, code: ErrorCode | None, behind: int) -> None:
+        moved = self.queries.finish(
+            self.task_id,
+            self.attempt - behind,
+            state,
+            now=NOW,
+            error=None if code is None else (code, "because"),
+        )
+        assert moved is (behind == 0 and not self.state.is_final)
         if moved:
             self.state, self.code = state, code
 

@@ -298,7 +298,7 @@ def test_vacuum_keeps_what_a_running_export_reads(home: Home) -> None:
     assert found.sort(sort_columns(Kind.EVENT)).equals(expected)
     assert while_running.files_deleted == 0
 
-    home.tasks.finish(task_id, ExportState.SUCCEEDED, now=now)
+    home.tasks.finish(task_id, 1, ExportState.SUCCEEDED, now=now)
     afterwards = upkeep_of(home, now=now).vacuum(home.app_id, days_min=0)
 
     assert afterwards.files_deleted > 0

@@ -79,12 +79,17 @@ class ExportSteps:
         """Set when the process is about to end."""
         return self._tools.stopping
 
-    def freeze(self, task_id: str) -> int:
+    def freeze(self, task_id: str, attempt: int) -> int:
         """Return only when the plan is kept; how many parts it has.
 
         What was acknowledged before is flushed first, so that the export holds it.
+
+        Raises:
+            CancelledError: The task has ended, or is another attempt's by now: it was cancelled
+                while it waited, and retried before this attempt's turn came.
         """
-        self._tasks.start(task_id, now=self._tools.clock())
+        if not self._tasks.start(task_id, attempt, now=self._tools.clock()):
+            raise CancelledError("The attempt has ended before its turn came.")
         self._tools.reach(Point.EXPORT_STARTED)
         self._stop_if_cancelled(task_id)
         kept = self._tasks.plan(task_id)
@@ -126,7 +131,7 @@ class ExportSteps:
         self._tasks.keep_receipt(task_id, index, meter.receipt(name))
         self._tools.reach(Point.PART_RECORDED)
 
-    def finish(self, task_id: str) -> None:
+    def finish(self, task_id: str, attempt: int) -> None:
         """Return only when the manifest is delivered and the task has Succeeded.
 
         Raises:
@@ -143,14 +148,14 @@ class ExportSteps:
         manifest = manifest_of(task, request, plan, receipts)
         destination.put(manifest_name(task.folder), [manifest])
         self._tools.reach(Point.MANIFEST_DELIVERED)
-        self._tasks.finish(task_id, ExportState.SUCCEEDED, now=self._tools.clock())
+        self._tasks.finish(task_id, attempt, ExportState.SUCCEEDED, now=self._tools.clock())
         self._tools.reach(Point.EXPORT_FINISHED)
 
-    def fail(self, task_id: str, code: ErrorCode, details: str) -> None:
-        """Return only when the task has ended, and its credential is erased."""
+    def fail(self, task_id: str, attempt: int, code: ErrorCode, details: str) -> None:
+        """Return only when the attempt has ended, and its credential is erased."""
         state = ExportState.CANCELLED if code is ErrorCode.CANCELLED else ExportState.FAILED
         now = self._tools.clock()
-        self._tasks.finish(task_id, state, now=now, code=code, details=details)
+        self._tasks.finish(task_id, attempt, state, now=now, error=(code, details))
 
     def _watched(
         self, task_id: str, data: Iterable[bytes | memoryview]

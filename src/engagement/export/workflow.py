@@ -73,13 +73,13 @@ class ExportWorkflow(DBOSConfiguredInstance):
         self._steps = steps
 
     @DBOS.workflow(name="export")
-    def run(self, task_id: str) -> str:
+    def run(self, task_id: str, attempt: int) -> str:
         """The whole export; the code it ended with, empty if it succeeded."""
-        frozen = self.freeze(task_id)
+        frozen = self.freeze(task_id, attempt)
         failure = frozen["failure"] or self._write_parts(task_id, frozen["parts"])
-        failure = failure or self.finish(task_id)
+        failure = failure or self.finish(task_id, attempt)
         if failure:
-            self.fail(task_id, failure)
+            self.fail(task_id, attempt, failure)
         return failure["code"] if failure else ""
 
     @DBOS.workflow(name="part")
@@ -108,10 +108,10 @@ class ExportWorkflow(DBOSConfiguredInstance):
         interval_seconds=RETRY_WAIT_SECONDS,
         should_retry=_is_retryable,
     )
-    def freeze(self, task_id: str) -> Frozen:
+    def freeze(self, task_id: str, attempt: int) -> Frozen:
         """Pin and plan."""
         parts: list[int] = []
-        failure = _failure_of(lambda: parts.append(self._attached.freeze(task_id)))
+        failure = _failure_of(lambda: parts.append(self._attached.freeze(task_id, attempt)))
         return {"parts": sum(parts), "failure": failure}
 
     @DBOS.step(
@@ -130,14 +130,15 @@ class ExportWorkflow(DBOSConfiguredInstance):
         interval_seconds=RETRY_WAIT_SECONDS,
         should_retry=_is_retryable,
     )
-    def finish(self, task_id: str) -> Failure | None:
+    def finish(self, task_id: str, attempt: int) -> Failure | None:
         """Check the counts, write the manifest, succeed."""
-        return _failure_of(lambda: self._attached.finish(task_id))
+        return _failure_of(lambda: self._attached.finish(task_id, attempt))
 
     @DBOS.step()
-    def fail(self, task_id: str, failure: Failure) -> None:
+    def fail(self, task_id: str, attempt: int, failure: Failure) -> None:
         """End the task as Failed or Cancelled."""
-        self._attached.fail(task_id, ErrorCode(failure["code"]), failure["details"])
+        code, details = ErrorCode(failure["code"]), failure["details"]
+        self._attached.fail(task_id, attempt, code, details)
 
     def _result(self, handle: WorkflowHandle[Failure | None]) -> Failure | None:
         """What a part came to, unless the process stops first.

@@ -198,9 +198,21 @@ class TaskQueries:
         """Whether somebody asked to cancel the task."""
         return bool(self._value(task_id, export_tasks.c.cancel_requested))
 
-    def start(self, task_id: str, *, now: datetime) -> None:
-        """Move a queued task to Started; a task that has started stays as it is."""
-        self._update(task_id, {ExportState.QUEUED}, state=ExportState.STARTED, started_at=now)
+    def start(self, task_id: str, attempt: int, *, now: datetime) -> bool:
+        """Move a queued task to Started; whether this attempt is the one that runs.
+
+        An attempt that has started stays as it is, and still is the one.
+        """
+        if self._update(
+            task_id,
+            {ExportState.QUEUED},
+            of_attempt=attempt,
+            state=ExportState.STARTED,
+            started_at=now,
+        ):
+            return True
+        task = self.get(task_id, now=now)
+        return task.state is ExportState.STARTED and task.attempt == attempt
 
     def keep_plan(self, task_id: str, plan: str, *, parts: int, rows: int) -> str:
         """Keep the plan once and for all; the plan that was first is the one returned."""
@@ -237,7 +249,7 @@ class TaskQueries:
 
         A started task ends itself, so that it never is cancelled with a manifest delivered.
         """
-        ending = _ending(ExportState.CANCELLED, now=now, code=ErrorCode.CANCELLED, details=None)
+        ending = _ending(ExportState.CANCELLED, now=now, error=(ErrorCode.CANCELLED, None))
         return self._update(task_id, {ExportState.QUEUED}, **ending) or self._update(
             task_id, {ExportState.STARTED}, cancel_requested=True
         )
@@ -245,21 +257,23 @@ class TaskQueries:
     def finish(
         self,
         task_id: str,
+        attempt: int,
         state: ExportState,
         *,
         now: datetime,
-        code: ErrorCode | None = None,
-        details: str | None = None,
+        error: tuple[ErrorCode, str] | None = None,
     ) -> bool:
         """Move a task to a final state, once, and erase its credential in the same transaction.
 
         Returns:
-            Whether this call moved it; False if its state was final before.
+            Whether this call moved it; False if its state was final before, or the task is
+            another attempt's by now, which an older one must not end.
         """
         return self._update(
             task_id,
             {ExportState.QUEUED, ExportState.STARTED},
-            **_ending(state, now=now, code=code, details=details),
+            of_attempt=attempt,
+            **_ending(state, now=now, error=error),
         )
 
     def reopen(self, task_id: str, *, sealed_container_url: bytes) -> bool:
@@ -276,14 +290,22 @@ class TaskQueries:
             attempt=export_tasks.c.attempt + 1,
         )
 
-    def _update(self, task_id: str, allowed: Iterable[ExportState], **values: object) -> bool:
+    def _update(
+        self,
+        task_id: str,
+        allowed: Iterable[ExportState],
+        *,
+        of_attempt: int | None = None,
+        **values: object,
+    ) -> bool:
+        """Set values if the task is in an allowed state, and this attempt's if one is named."""
+        question = export_tasks.update().where(
+            export_tasks.c.task_id == task_id, export_tasks.c.state.in_(list(allowed))
+        )
+        if of_attempt is not None:
+            question = question.where(export_tasks.c.attempt == of_attempt)
         with self._engine.begin() as connection:
-            result = connection.execute(
-                export_tasks.update()
-                .where(export_tasks.c.task_id == task_id, export_tasks.c.state.in_(list(allowed)))
-                .values(**values)
-            )
-        return result.rowcount == 1
+            return connection.execute(question.values(**values)).rowcount == 1
 
     def _value(self, task_id: str, column: sa.Column[object]) -> object:
         question = sa.select(column).where(export_tasks.c.task_id == task_id)
@@ -314,9 +336,10 @@ class TaskQueries:
 
 
 def _ending(
-    state: ExportState, *, now: datetime, code: ErrorCode | None, details: str | None
-) -> dict[str, object]:
+    state: ExportState, *, now: datetime, error: tuple[ErrorCode, str | None] | None
+) -> dict[str, Any]:
     """What every end sets: the credential is erased with the very move to a final state."""
+    code, details = error or (None, None)
     return {
         "state": state,
         "completed_at": now,

@@ -1,0 +1,30 @@
+"""This module is the web framework that the service stands on, bare: one route, fixed bytes.
+
+python -m benchmarks.bare < body
+"""
+
+import socket
+import sys
+
+import uvicorn
+from fastapi import FastAPI, Response
+
+
+def main() -> None:
+    """Answer whatever is asked with the given bytes; print the address first."""
+    body = sys.stdin.buffer.read()
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/{path:path}")
+    def answer(path: str) -> Response:
+        del path
+        return Response(body, media_type="application/json")
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2_048)
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    config = uvicorn.Config(app, log_config=None, access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
