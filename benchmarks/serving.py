@@ -25,13 +25,13 @@ from engagement.model.exports import ExportState, ExportTask
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from serving import RunningServer, running_server  # the same server as the tests use
 
-POLLING_APPS = (5_000_000, 1_000)
 POLLED_TASKS = 1_000
 POLL_SECONDS = 5
 POLL_CONNECTIONS = 16
 ROUNDS = 3
-LARGE_EVENTS, SMALL_EVENTS = 5_000_000, 2_000
+LARGE_EVENTS, SMALL_EVENTS = 15_000_000, 2_000
 LARGE_APPS, SMALL_APPS = 2, 18
+SIZES = (LARGE_EVENTS,) * LARGE_APPS + (SMALL_EVENTS,) * SMALL_APPS
 LARGE_TASKS, SMALL_TASKS = 5, 45
 TASK_SECONDS_MAX = 600
 SPAN = {"start": date(2026, 1, 1), "end": date(2026, 12, 31)}
@@ -45,8 +45,9 @@ def polling() -> Measured:
     First with 1,000 ended tasks and nothing running, then while large exports run. The bare
     framework takes turns with ours and so has the same exports beside it.
     """
-    with _serving(POLLING_APPS) as (server, client):
-        large, small = (one.resource_path for one in client.apps())
+    with _serving() as (server, client):
+        apps = [one.resource_path for one in client.apps()]
+        large, small = apps[:LARGE_APPS], apps[-1]
         pollers = [
             client.create_export(small, "Event", _out(), export_format="NdjsonBlob", **SPAN)
             for _ in range(POLLED_TASKS)
@@ -62,14 +63,15 @@ def polling() -> Measured:
             idle = [_polled(bare, server.address, path, token) for _ in range(ROUNDS)]
             busy = []
             for _ in range(ROUNDS):
-                running = client.create_export(large, "Event", _out(), **SPAN)
-                while running.refresh().state is ExportState.QUEUED:
+                running = [client.create_export(one, "Event", _out(), **SPAN) for one in large]
+                while any(one.refresh().state is ExportState.QUEUED for one in running):
                     time.sleep(0.01)
                 busy.append(_polled(bare, server.address, path, token))
-                if running.refresh().state is not ExportState.STARTED:
-                    raise SystemExit("The large export must run while the server is polled.")
-                running.cancel()
-                running.wait(TASK_SECONDS_MAX)
+                if any(one.refresh().state is not ExportState.STARTED for one in running):
+                    raise SystemExit("Large exports must run while the server is polled.")
+                for one in running:
+                    one.cancel()
+                    one.wait(TASK_SECONDS_MAX)
     return {
         **{f"idle_{name}": value for name, value in _best(idle).items()},
         **{f"busy_{name}": value for name, value in _best(busy).items()},
@@ -78,8 +80,7 @@ def polling() -> Measured:
 
 def fairness() -> Measured:
     """50 exports of 20 apps at once: how long the small ones take while large ones run."""
-    sizes = (LARGE_EVENTS,) * LARGE_APPS + (SMALL_EVENTS,) * SMALL_APPS
-    with _serving(sizes) as (_, client):
+    with _serving() as (_, client):
         apps = [one.resource_path for one in client.apps()]
         large_apps, small_apps = apps[:LARGE_APPS], apps[LARGE_APPS:]
 
@@ -134,12 +135,12 @@ def _best(rounds: list[dict[str, Measured]]) -> Measured:
 
 
 @contextmanager
-def _serving(sizes: tuple[int, ...]) -> Iterator[tuple[RunningServer, Client]]:
+def _serving() -> Iterator[tuple[RunningServer, Client]]:
     """A server on a fresh copy of a lake, and an owner's client."""
     (OUTPUT / "out").mkdir(exist_ok=True)
     home = OUTPUT / "served"
     shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(lake_of_apps(sizes), home)
+    shutil.copytree(lake_of_apps(SIZES), home)
     settings = {
         "ENGAGEMENT_LOCAL_ROOTS": str(OUTPUT / "out"),
         "ENGAGEMENT_REQUESTS_PER_MINUTE": "100000000",

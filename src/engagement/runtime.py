@@ -35,7 +35,8 @@ from engagement.store.vault import Vault, load_or_create_key
 APPLICATION_VERSION = "export-2"
 """DBOS recovers only workflows of its own version; it changes only with the workflow's shape."""
 EXECUTOR_ID = "embedded"
-EXPORTS_CONCURRENT_MAX = 16
+EXPORTS_CONCURRENT_MAX = 32
+"""Exports that take turns in writing their parts; a small one waits for one turn of the others."""
 QUEUE_POLL_SECONDS = 0.05
 IDLE_POLL_SECONDS = 0.2
 """How often DBOS's other threads look around; stopping waits for each of them."""

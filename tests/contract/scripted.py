@@ -55,12 +55,15 @@ class Call:
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """Says the same to every request."""
+    """Says the same to every request, after it has accepted the first few."""
 
     daemon_threads = True
 
-    def __init__(self, answer: Answer, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, answer: Answer, *, tls: ssl.SSLContext | None = None, accepted: int = 0
+    ) -> None:
         self.answer = answer
+        self.accepted = accepted
         self.calls: list[Call] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_port}"
@@ -74,9 +77,11 @@ class ScriptedServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def scripted(answer: Answer, *, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
+def scripted(
+    answer: Answer, *, tls: ssl.SSLContext | None = None, accepted: int = 0
+) -> Iterator[ScriptedServer]:
     """A server that listens until the end of the block."""
-    with ScriptedServer(answer, tls=tls) as server:
+    with ScriptedServer(answer, tls=tls, accepted=accepted) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -91,7 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: ScriptedServer
 
     def _answer(self) -> None:
-        answer = self.server.answer
+        is_accepted = len(self.server.calls) < self.server.accepted
+        answer = Answer(status=201) if is_accepted else self.server.answer
         self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.calls.append(Call(method=self.command, target=self.path, headers=headers))

@@ -84,7 +84,25 @@ HOST_OPTIONS: tuple[dict[str, str], ...] = (
     {"AWS_REQUEST_PAYER": "true"},
     {"AWS_METADATA_ENDPOINT": "{other}", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "{other}"},
     {"AWS_WEB_IDENTITY_TOKEN_FILE": "/dev/null", "AWS_ENDPOINT_URL_STS": "{other}"},
+    {"AZURE_FEDERATED_TOKEN_FILE": "/dev/null", "AZURE_AUTHORITY_HOST": "{other}"},
+    {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/role", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "x"},
+    {"AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_CONFIG_FILE": "/dev/null"},
+    {"HTTP_PROXY": "{other}", "http_proxy": "{other}", "ALL_PROXY": "{other}"},
+    {"HTTPS_PROXY": "{other}", "https_proxy": "{other}", "NO_PROXY": ""},
 )
+CLOUDS = ("AZURE_", "AWS_", "GOOGLE_")
+COMBINATIONS = (
+    {},
+    HOST_CREDENTIALS,
+    *({name: value} for name, value in HOST_CREDENTIALS.items()),
+    *(
+        {name: value for name, value in HOST_CREDENTIALS.items() if not name.startswith(cloud)}
+        for cloud in CLOUDS
+    ),
+    *HOST_OPTIONS,
+    *(HOST_CREDENTIALS | options for options in HOST_OPTIONS),
+)
+COMBINATIONS_MIN = 40
 
 
 @pytest.fixture
@@ -137,15 +155,12 @@ def _assert_users_s3(call: Call) -> None:
     assert not {"x-amz-security-token", "x-amz-request-payer"} & call.headers.keys()
 
 
+def test_there_are_as_many_combinations_as_promised() -> None:
+    assert len({tuple(sorted(one.items())) for one in COMBINATIONS}) >= COMBINATIONS_MIN
+
+
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        HOST_CREDENTIALS,
-        *({name: value} for name, value in HOST_CREDENTIALS.items()),
-        *HOST_OPTIONS,
-    ],
-    ids=lambda one: " ".join(one)[:60] or "none",
+    "settings", COMBINATIONS, ids=lambda one: f"{len(one)} {' '.join(one)[-60:]}"
 )
 def test_only_the_users_credential_is_sent_and_only_to_the_users_server(
     users: ScriptedServer, others: ScriptedServer, settings: Mapping[str, str]

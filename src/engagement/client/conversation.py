@@ -29,7 +29,7 @@ from engagement.model.exports import (
 )
 from engagement.model.manifests import Manifest
 
-POLL_SECONDS_FIRST = 0.2
+POLL_SECONDS_FIRST = 0.05
 POLL_SECONDS_MAX = 5.0
 POLL_GROWTH = 1.5
 RETRY_AFTER_SECONDS_MAX = 60.0

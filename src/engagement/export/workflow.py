@@ -18,11 +18,14 @@ from engagement.export.steps import ExportSteps, StoppedError
 
 EXPORTS_QUEUE = "exports"
 PARTS_QUEUE = "parts"
-PARTS_AHEAD = 4
+PARTS_AHEAD = 3
 """Parts of one task that wait in the queue at a time, so that other tasks' parts come between."""
 ATTEMPTS_MAX = 10
 RETRY_WAIT_SECONDS = 1.0
 RESULT_POLL_SECONDS = 0.05
+RESULT_POLL_SECONDS_MAX = 0.4
+RESULT_POLL_GROWTH = 1.4
+"""A part that waits long behind others is asked about less often: many tasks may wait at once."""
 
 
 class Failure(TypedDict):
@@ -153,10 +156,12 @@ class ExportWorkflow(DBOSConfiguredInstance):
 
     def _has_ended(self, workflow_id: str) -> bool:
         stopping = self._attached.stopping
-        while not stopping.wait(RESULT_POLL_SECONDS):
+        seconds = RESULT_POLL_SECONDS
+        while not stopping.wait(seconds):
             status = DBOS.get_workflow_status(workflow_id)
             if status is not None and status.status not in _DBOS_UNDER_WAY:
                 return True
+            seconds = min(seconds * RESULT_POLL_GROWTH, RESULT_POLL_SECONDS_MAX)
         return False
 
     @property
