@@ -137,9 +137,10 @@ def _best(rounds: list[dict[str, Measured]]) -> Measured:
 @contextmanager
 def _serving() -> Iterator[tuple[RunningServer, Client]]:
     """A server on a fresh copy of a lake, and an owner's client."""
-    (OUTPUT / "out").mkdir(exist_ok=True)
     home = OUTPUT / "served"
-    shutil.rmtree(home, ignore_errors=True)
+    for one in (home, OUTPUT / "out"):
+        shutil.rmtree(one, ignore_errors=True)
+    (OUTPUT / "out").mkdir()
     shutil.copytree(lake_of_apps(SIZES), home)
     settings = {
         "ENGAGEMENT_LOCAL_ROOTS": str(OUTPUT / "out"),
@@ -155,6 +156,7 @@ def _serving() -> Iterator[tuple[RunningServer, Client]]:
             subscription="bench",
         ) as client:
             yield server, client
+    shutil.rmtree(OUTPUT / "out")
 
 
 @contextmanager
