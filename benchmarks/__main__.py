@@ -142,6 +142,34 @@ def flush(batches: int) -> list[report.Row]:
     ]
 
 
+def polling() -> list[report.Row]:
+    """Status polls against the bare framework answering the same bytes."""
+    found = _measured([sys.executable, "-m", "benchmarks.serving", "polling"])
+    whats = {
+        "idle": "status polls, 1,000 tasks / bare framework",
+        "busy": "the same while two exports of 15,000,000 events run / bare beside them",
+    }
+    return [
+        report.answers(
+            what,
+            {name: found[f"{when}_ours_{name}"] for name in ("per_second", "p99_ms")},
+            {name: found[f"{when}_bare_{name}"] for name in ("per_second", "p99_ms")},
+            0.5,
+        )
+        for when, what in whats.items()
+    ]
+
+
+def fairness() -> list[report.Row]:
+    """Small exports while large ones run."""
+    found = _measured([sys.executable, "-m", "benchmarks.serving", "fairness"])
+    return [
+        report.limit("50 exports of 20 apps: slowest small one, s", found["small_seconds"], 30),
+        report.floor("large ones still running then", found["large_still_running"], 1),
+        report.fact("seconds of the slowest large one", found["large_seconds"]),
+    ]
+
+
 def main() -> None:
     """Measure, print, write and record."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
@@ -162,6 +190,8 @@ def main() -> None:
         "small": lambda: small(bench),
         "flush": lambda: flush(given.events // 1_000),
         "memory": lambda: memory(bench, sizes),
+        "polling": polling,
+        "fairness": fairness,
     }
     rows = [row for name, group in groups.items() if given.only in name for row in group()]
     shutil.rmtree(OUTPUT / "out", ignore_errors=True)

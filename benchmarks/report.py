@@ -71,6 +71,20 @@ def wall(what: str, ours: Measured, ready: Measured, target: float) -> Row:
     return Row(what=what, measured=measured, target=f"≤ {target} ×", reached=ratio <= target)
 
 
+def answers(what: str, ours: Measured, bare: Measured, target: float) -> Row:
+    """Answers a second against the bare framework's, with the slowest hundredth."""
+    ratio = ours["per_second"] / bare["per_second"]
+    figures = " / ".join(
+        f"{one['per_second']:,.0f} a second, p99 {one['p99_ms']:.0f} ms" for one in (ours, bare)
+    )
+    return Row(
+        what=what,
+        measured=f"{ratio:.2f} × ({figures})",
+        target=f"≥ {target} ×",
+        reached=ratio >= target,
+    )
+
+
 def limit(what: str, measured: float, target: float) -> Row:
     """A figure that must not be above its target."""
     return Row(
