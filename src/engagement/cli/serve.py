@@ -93,6 +93,7 @@ def _run(runtime: "Runtime", listener: socket.socket, public_url: str) -> None:
     import uvicorn
 
     from engagement.api.logs import start_logging
+    from engagement.cli.heads import LimitedHeads
     from engagement.server import build_server
 
     start_logging()
@@ -100,6 +101,7 @@ def _run(runtime: "Runtime", listener: socket.socket, public_url: str) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
         build_server(runtime, public_url=public_url),
+        http=LimitedHeads,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -1,0 +1,16 @@
+"""This module is a secret that must be nowhere, and the look for it in all its forms."""
+
+import base64
+import json
+from urllib.parse import quote
+
+CANARY = "CaNaRy0123456789+/abcdefgh=="
+SAS = f"sv=2024-11-04&sr=c&sp=cw&sig={quote(CANARY, safe='')}"
+
+
+def has_canary(content: bytes) -> bool:
+    """Whether the secret can be read there, as it is, quoted, reversed, in hex or base 64."""
+    quoted = quote(CANARY, safe="")
+    forms = {CANARY, quoted, quote(quoted, safe=""), CANARY[::-1], json.dumps(CANARY)[1:-1]}
+    forms |= {base64.b64encode(CANARY.encode()).decode(), CANARY.encode().hex()}
+    return any(one.encode() in content for one in forms)
