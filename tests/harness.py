@@ -33,7 +33,10 @@ from engagement.model.exports import (
     Compression,
     ExportFormat,
     ExportRequest,
+    ExportState,
+    ExportTask,
     ExportType,
+    Progress,
     TimeRange,
 )
 from engagement.model.points import Point, Reach, pass_by
@@ -335,3 +338,25 @@ def _wait_for(server: subprocess.Popen[bytes], folder: Path) -> None:
         else:
             return
     pytest.fail(f"PostgreSQL must start, got: {(folder / 'log').read_text()}")
+
+
+def queued_task(task_id: str, *, created_at: timedelta = timedelta(0)) -> ExportTask:
+    """A task as it is created."""
+    return ExportTask(
+        task_id=task_id,
+        app_id=APP_ID,
+        export_type=ExportType.EVENT,
+        export_format=ExportFormat.JSON,
+        compression=Compression.NONE,
+        state=ExportState.QUEUED,
+        container="https://account.example/container",
+        folder="Event/1",
+        description="a description",
+        created_at=NOW + created_at,
+        started_at=None,
+        completed_at=None,
+        error_code=None,
+        error_details=None,
+        progress=Progress(),
+        attempt=1,
+    )
