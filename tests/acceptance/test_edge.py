@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -212,14 +213,20 @@ def test_the_log_is_json_and_names_the_request(server: RunningServer) -> None:
     with server.http() as http:
         answer = http.get("/healthz", params={"sig": CANARY})
     wanted = answer.headers["x-ms-request-id"]
-    lines = [json.loads(line) for line in _json_lines(server)]
+    # The line is written after the answer has gone.
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (found := [one for one in _lines(server) if one.get("request_id") == wanted]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
-    assert [one["path"] for one in lines if one.get("request_id") == wanted] == ["/healthz"]
+    assert [one["path"] for one in found] == ["/healthz"]
     assert CANARY not in server.log.read_text()
 
 
-def _json_lines(server: RunningServer) -> list[str]:
-    return [one for one in server.log.read_text().splitlines() if one.startswith("{")]
+def _lines(server: RunningServer) -> list[dict[str, Any]]:
+    """The whole lines of the log."""
+    whole = server.log.read_text().rpartition("\n")[0].splitlines()
+    return [json.loads(one) for one in whole if one.startswith("{")]
 
 
 def test_metrics_count_by_route(server: RunningServer) -> None:
