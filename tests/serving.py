@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from engagement.sample.population import generate
+
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 FIRST_APP = (
@@ -101,6 +103,13 @@ def import_batches(home: Path, batches: Path, **settings: str) -> None:
     words = ("apps", "create", "first", *names, "--subscription", "default", "--json")
     app_id = json.loads(_run(environment, *words))["appId"]
     _run(environment, "import", str(batches), "--app", app_id)
+
+
+def import_sample(home: Path, *, devices: int, days: int, seed: int) -> None:
+    """Take a generated sample into a new home's first app, before a server runs on it."""
+    batches = home.parent / "batches.ndjson"
+    batches.write_bytes(b"\n".join(generate(devices=devices, days=days, seed=seed)))
+    import_batches(home, batches)
 
 
 @contextmanager

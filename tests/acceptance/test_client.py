@@ -39,10 +39,9 @@ from engagement.model.exports import (
     ExportTask,
     ExportType,
 )
-from engagement.sample.population import generate
 from reading_back import read_part
 from servers import AzureContainer, Azurite
-from serving import FIRST_APP, Credentials, RunningServer, import_batches, running_server
+from serving import FIRST_APP, Credentials, RunningServer, import_sample, running_server
 
 DEADLINE_SECONDS = 60
 DAYS = {"start": date(2000, 1, 1), "end": date(2100, 1, 1)}
@@ -70,9 +69,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("client")
-    batches = folder / "batches.ndjson"
-    batches.write_bytes(b"\n".join(generate(devices=20, days=3, seed=5)))
-    import_batches(folder / "home", batches)
+    import_sample(folder / "home", devices=20, days=3, seed=5)
     settings = {
         "ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS": "1",
         "ENGAGEMENT_PART_ROWS": "200",

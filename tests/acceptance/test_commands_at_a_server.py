@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engagement.sample.population import generate
 from servers import AzureContainer, Azurite
-from serving import Credentials, RunningServer, import_batches, running_server
+from serving import Credentials, RunningServer, import_sample, running_server
 from shell import Shell
 
 OWNER_ONLY = 0o600
@@ -34,9 +33,7 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("desk")
-    batches = folder / "batches.ndjson"
-    batches.write_bytes(b"\n".join(generate(devices=10, days=2, seed=5)))
-    import_batches(folder / "server", batches)
+    import_sample(folder / "server", devices=10, days=2, seed=5)
     with running_server(folder / "server", ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS="1") as server:
         owner = server.client("owner")
         settings = (

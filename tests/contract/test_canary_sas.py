@@ -14,8 +14,7 @@ import pytest
 from scripted import Answer, ScriptedServer, scripted
 
 from canary import CANARY, SAS, has_canary
-from engagement.sample.population import generate
-from serving import FIRST_APP, RunningServer, import_batches, running_server
+from serving import FIRST_APP, RunningServer, import_sample, running_server
 
 TASKS = f"{FIRST_APP}/devices/exportTasks"
 VERSIONS = ({"api-version": "2014-12-01"}, {"api-version": "2026-11-01"})
@@ -72,9 +71,7 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("canary")
-    batches = folder / "batches.ndjson"
-    batches.write_bytes(b"\n".join(generate(devices=5, days=1, seed=3)))
-    import_batches(folder / "home", batches)
+    import_sample(folder / "home", devices=5, days=1, seed=3)
     with running_server(folder / "home", ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS="1") as server:
         token = server.token(server.client("owner"))
         with server.http(token) as http:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.model.exports import (
-    Compression,
-    ExportFormat,
     ExportState,
-    ExportTask,
     ExportType,
-    Progress,
 )
 from engagement.model.points import Point, pass_by
 from engagement.model.records import HISTORICAL_KINDS, Kind
@@ -35,6 +32,7 @@ from harness import (
     feedback,
     log,
     open_home,
+    queued_task,
     stop_at,
 )
 
@@ -259,24 +257,7 @@ def test_old_days_go_and_the_rest_stays(home: Home) -> None:
 
 def add_task(home: Home, created_at: datetime) -> str:
     task_id = f"task {created_at.timestamp()} {home.app_id}"
-    task = ExportTask(
-        task_id=task_id,
-        app_id=home.app_id,
-        export_type=ExportType.EVENT,
-        export_format=ExportFormat.JSON,
-        compression=Compression.NONE,
-        state=ExportState.QUEUED,
-        container="",
-        folder="",
-        description="",
-        created_at=created_at,
-        started_at=None,
-        completed_at=None,
-        error_code=None,
-        error_details=None,
-        progress=Progress(),
-        attempt=1,
-    )
+    task = replace(queued_task(task_id), app_id=home.app_id, created_at=created_at)
     home.tasks.add(task, request="{}", sealed_container_url=b"")
     return task_id
 

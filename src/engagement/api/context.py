@@ -17,10 +17,9 @@ from engagement.api.auth import Authentication
 from engagement.api.metrics import Metrics
 from engagement.exceptions import ForbiddenError, UnknownAppError
 from engagement.model.access import Caller, Role
-from engagement.model.apps import App
+from engagement.model.apps import PROVIDER, App
 from engagement.runtime import Runtime
 
-PROVIDER = "Microsoft.MobileEngagement"
 SUBSCRIPTION_PATH = f"/subscriptions/{{subscriptionId}}/providers/{PROVIDER}"
 COLLECTION_PATH = (
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"

@@ -17,7 +17,7 @@ from engagement.api.context import (
 from engagement.api.schemas import FAILURES, Answer, answered
 from engagement.exceptions import UnknownAppError
 from engagement.model.access import Caller
-from engagement.model.apps import App
+from engagement.model.apps import PROVIDER, App
 from engagement.runtime import Runtime
 
 PLATFORMS = ("Android", "iOS", "Web", "Windows", "WindowsPhone", "WindowsXaml")
@@ -112,9 +112,7 @@ def list_collections(request: Request, context: InContext, caller: ByCaller) -> 
         path = app.resource_path.rsplit("/apps/", 1)[0]
         found.setdefault(
             path.lower(),
-            Collection(
-                id=path, name=app.collection, type="Microsoft.MobileEngagement/appcollections"
-            ),
+            Collection(id=path, name=app.collection, type=f"{PROVIDER}/appcollections"),
         )
     return answered(Collections(value=list(found.values())))
 
@@ -141,7 +139,7 @@ def list_apps(request: Request, context: InContext, caller: ByCaller) -> Respons
         AppResource(
             id=app.resource_path,
             name=app.name,
-            type="Microsoft.MobileEngagement/appcollections/apps",
+            type=f"{PROVIDER}/appcollections/apps",
             properties=AppProperties(backend_id=app.app_id),
         )
         for app in found

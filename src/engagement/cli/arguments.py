@@ -2,15 +2,13 @@
 
 import re
 import sys
-from datetime import UTC, date, datetime, time
-from enum import StrEnum
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from engagement.exceptions import BadInputError, InvalidContainerError, InvalidExportError
-from engagement.model.exports import TimeRange
 
 CONTAINER_URL_CHARACTERS_MAX = 16_384
 
@@ -20,42 +18,6 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The export task,
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:\d\d)")
 
-Choice = TypeVar("Choice", bound=StrEnum)
-
-
-def choice(kind: type[Choice], text: str, *, what: str) -> Choice:
-    """The member that a word names, by its value or its name, in any case.
-
-    Raises:
-        InvalidExportError: It names none.
-    """
-    for one in kind:
-        if text.lower() in {one.value.lower(), one.name.lower()}:
-            return one
-    wanted = ", ".join(one.value for one in kind)
-    raise InvalidExportError(f"The {what} must be one of {wanted}, got {text!r}.")
-
-
-def time_range(first: str | None, last: str | None) -> TimeRange | None:
-    """The range between two words; days mean whole UTC days, both included.
-
-    A date-time as the end is the first instant outside.
-
-    Raises:
-        InvalidExportError: Only one is given, one is not a time, or the range is impossible.
-    """
-    if first is None and last is None:
-        return None
-    if first is None or last is None:
-        raise InvalidExportError("A range needs a start and an end, got only one of them.")
-    start, end = _date_or_instant(first), _date_or_instant(last)
-    if not isinstance(start, datetime) and not isinstance(end, datetime):
-        return TimeRange.of_days(start, end)
-    return TimeRange(
-        start=start if isinstance(start, datetime) else _midnight(start),
-        end=end if isinstance(end, datetime) else TimeRange.of_days(end, end).end,
-    )
-
 
 def utc_instant(text: str) -> datetime:
     """The instant that a date-time with an offset names.
@@ -63,7 +25,7 @@ def utc_instant(text: str) -> datetime:
     Raises:
         InvalidExportError: It names none.
     """
-    found = _date_or_instant(text)
+    found = day_or_instant(text)
     if not isinstance(found, datetime):
         raise InvalidExportError(f"A time of day is needed too, got {text!r}.")
     return found
@@ -99,7 +61,12 @@ def _first_line(file: Path) -> str:
         raise BadInputError(f"The container file {file} cannot be read: {error}.") from error
 
 
-def _date_or_instant(text: str) -> date | datetime:
+def day_or_instant(text: str) -> date | datetime:
+    """What a word of the command line names: a UTC day, or an instant.
+
+    Raises:
+        InvalidExportError: It names neither.
+    """
     try:
         if _DATE.fullmatch(text):
             return date.fromisoformat(text)
@@ -111,7 +78,3 @@ def _date_or_instant(text: str) -> date | datetime:
         "A time must be a day like 2026-11-01 or a date-time with an offset like "
         f"2026-11-01T08:30:00Z, got {text!r}."
     )
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(0), UTC)

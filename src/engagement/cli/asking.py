@@ -4,16 +4,15 @@ from typing import Annotated
 
 import typer
 
-from engagement.cli.arguments import choice, time_range, utc_instant
+from engagement.cli.arguments import day_or_instant, utc_instant
 from engagement.exceptions import InvalidExportError
+from engagement.model.asking import ExportOptions, choice, request_of
 from engagement.model.exports import (
     CampaignType,
     Compression,
     ExportFormat,
     ExportRequest,
     ExportType,
-    TimeAxis,
-    TimeRange,
 )
 
 TypeName = Annotated[
@@ -89,33 +88,36 @@ def asked(
     Raises:
         InvalidExportError: They make none.
     """
+    options: ExportOptions = {
+        "export_format": export_format,
+        "compression": compression,
+        "time_axis": time_axis,
+        "event_names": event_names or (),
+        "columns": columns or (),
+        "campaign_ids": campaign_ids or (),
+        "include_user_id": include_user_id,
+    }
+    if campaign_type is not None:
+        options["campaign_type"] = campaign_type
+    if as_of is not None:
+        options["as_of"] = utc_instant(as_of)
     kind = choice(ExportType, export_type, what="export type")
-    return ExportRequest(
-        app_id=app_id,
-        export_type=kind,
-        export_format=choice(ExportFormat, export_format, what="export format"),
-        compression=choice(Compression, compression, what="compression"),
-        time_range=_range(kind, days, window),
-        time_axis=choice(TimeAxis, time_axis, what="time axis"),
-        event_names=tuple(event_names or ()),
-        columns=tuple(columns or ()),
-        campaign_type=None
-        if campaign_type is None
-        else choice(CampaignType, campaign_type, what="campaign type"),
-        campaign_ids=tuple(campaign_ids or ()),
-        as_of=None if as_of is None else utc_instant(as_of),
-        include_user_id=include_user_id,
-    )
+    first, last = _span(kind, days, window)
+    if first is not None:
+        options["start"] = day_or_instant(first)
+    if last is not None:
+        options["end"] = day_or_instant(last)
+    return request_of(app_id, kind, "", options)
 
 
-def _range(
+def _span(
     kind: ExportType, days: tuple[str | None, str | None], window: tuple[str | None, str | None]
-) -> TimeRange | None:
+) -> tuple[str | None, str | None]:
     """The one range that was asked for, by `--from` and `--to` or as a feedback window."""
-    if window != (None, None):
-        if kind is not ExportType.PUSH:
-            raise InvalidExportError(f"A feedback window is for Push exports, got one for {kind}.")
-        if days != (None, None):
-            raise InvalidExportError("Give a feedback window or --from and --to, got both.")
-        return time_range(*window)
-    return time_range(*days)
+    if window == (None, None):
+        return days
+    if kind is not ExportType.PUSH:
+        raise InvalidExportError(f"A feedback window is for Push exports, got one for {kind}.")
+    if days != (None, None):
+        raise InvalidExportError("Give a feedback window or --from and --to, got both.")
+    return window

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from engagement.cli.arguments import choice
 from engagement.cli.opening import opened
 from engagement.cli.output import AsJson, instant, plain, print_json, print_note, print_table
 from engagement.model.access import Client, NewClient, Role, Scope
+from engagement.model.asking import choice
 
 app = typer.Typer(help="Register the programs that may use the API.", no_args_is_help=True)
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from engagement.exceptions import BadInputError, ErrorCode
-from engagement.model.apps import App
+from engagement.model.apps import PROVIDER, App
 from engagement.model.exports import (
     Compression,
     Estimate,
@@ -26,7 +26,6 @@ from engagement.model.exports import (
 from engagement.model.manifests import Manifest, parse_manifest
 
 API_VERSION = "2026-11-01"
-PROVIDER = "Microsoft.MobileEngagement"
 CREATE_WORDS = {
     ExportType.ACTIVITY: "activities",
     ExportType.CRASH: "crashes",
@@ -190,7 +189,7 @@ def app_names(resource_path: str) -> tuple[str, str, str, str]:
     if found is None:
         raise BadInputError(
             "An app must be given by its id or by a resource path like "
-            "/subscriptions/NAME/resourceGroups/NAME/providers/Microsoft.MobileEngagement"
+            f"/subscriptions/NAME/resourceGroups/NAME/providers/{PROVIDER}"
             f"/appcollections/NAME/apps/NAME, got {resource_path[:200]!r}."
         )
     subscription, resource_group, collection, name = found.groups()

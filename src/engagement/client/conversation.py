@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, get_args
 
 from engagement.client import calls
-from engagement.client.asking import ExportOptions, request_of
 from engagement.client.calls import Page
 from engagement.client.exchange import Exchange
 from engagement.client.fetching import fetch_part
@@ -19,6 +18,7 @@ from engagement.exceptions import (
     UnknownAppError,
 )
 from engagement.model.apps import App
+from engagement.model.asking import ExportOptions, request_of
 from engagement.model.exports import (
     Estimate,
     ExportRequest,
@@ -89,7 +89,7 @@ class Conversation:
     ) -> Steps[ExportRequest]:
         """The request that the options make."""
         owner = yield from self.app(app)
-        return request_of(owner, export_type, container_url, options)
+        return request_of(owner.app_id, export_type, container_url, options)
 
     def create(
         self, app: App | str, request: ExportRequest, *, idempotency_key: str | None = None

@@ -7,7 +7,6 @@ from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from engagement.client.asking import ExportOptions
 from engagement.client.connection import (
     TASKS_A_PAGE,
     TIMEOUT_SECONDS,
@@ -21,6 +20,7 @@ from engagement.client.conversation import Progressed, succeeded
 from engagement.client.steps import Answer, FrameKind, Lost, Pause, Send, Step, Steps, Work
 from engagement.exceptions import BadInputError
 from engagement.model.apps import App
+from engagement.model.asking import ExportOptions
 from engagement.model.exports import (
     Estimate,
     ExportRequest,

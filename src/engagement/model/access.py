@@ -5,10 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from engagement.exceptions import BadInputError
-from engagement.model.apps import App
+from engagement.model.apps import PROVIDER, App
 
 SCOPE_FORM = (
-    "/subscriptions/NAME[/resourceGroups/NAME/providers/Microsoft.MobileEngagement"
+    f"/subscriptions/NAME[/resourceGroups/NAME/providers/{PROVIDER}"
     "/appcollections/NAME[/apps/NAME]]"
 )
 
@@ -68,7 +68,7 @@ class Scope:
         path = f"/subscriptions/{self.subscription}"
         if self.collection is not None:
             path += (
-                f"/resourceGroups/{self.resource_group}/providers/Microsoft.MobileEngagement"
+                f"/resourceGroups/{self.resource_group}/providers/{PROVIDER}"
                 f"/appcollections/{self.collection}"
             )
         return path if self.app is None else f"{path}/apps/{self.app}"

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+PROVIDER = "Microsoft.MobileEngagement"
+"""The resource provider, as the published contract names it in every path."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
@@ -23,7 +26,7 @@ class App:
         """The app's path in the management API, as the published contract spells it."""
         return (
             f"/subscriptions/{self.subscription}/resourceGroups/{self.resource_group}"
-            f"/providers/Microsoft.MobileEngagement/appcollections/{self.collection}"
+            f"/providers/{PROVIDER}/appcollections/{self.collection}"
             f"/apps/{self.name}"
         )
 

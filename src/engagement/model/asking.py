@@ -1,4 +1,4 @@
-"""This module turns the options that a user names into a request, refused here if impossible."""
+"""This module turns what a user names, typed or in a program, into a request or a clear refusal."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import TypedDict, TypeVar
 
 from engagement.exceptions import InvalidExportError
-from engagement.model.apps import App
 from engagement.model.exports import (
     CampaignType,
     Compression,
@@ -52,7 +51,7 @@ class ExportOptions(TypedDict, total=False):
 
 
 def request_of(
-    app: App, export_type: ExportType | str, container_url: str, options: ExportOptions
+    app_id: str, export_type: ExportType | str, container_url: str, options: ExportOptions
 ) -> ExportRequest:
     """The request that the options make.
 
@@ -61,16 +60,22 @@ def request_of(
     """
     campaign_type, as_of = options.get("campaign_type"), options.get("as_of")
     return ExportRequest(
-        app_id=app.app_id,
-        export_type=_choice(ExportType, export_type),
-        export_format=_choice(ExportFormat, options.get("export_format", ExportFormat.JSON)),
-        compression=_choice(Compression, options.get("compression", Compression.NONE)),
+        app_id=app_id,
+        export_type=choice(ExportType, export_type, what="export type"),
+        export_format=choice(
+            ExportFormat, options.get("export_format", ExportFormat.JSON), what="export format"
+        ),
+        compression=choice(
+            Compression, options.get("compression", Compression.NONE), what="compression"
+        ),
         container_url=container_url,
         time_range=_range(options.get("start"), options.get("end")),
-        time_axis=_choice(TimeAxis, options.get("time_axis", TimeAxis.EVENT)),
+        time_axis=choice(TimeAxis, options.get("time_axis", TimeAxis.EVENT), what="time axis"),
         event_names=tuple(options.get("event_names", ())),
         columns=tuple(options.get("columns", ())),
-        campaign_type=None if campaign_type is None else _choice(CampaignType, campaign_type),
+        campaign_type=None
+        if campaign_type is None
+        else choice(CampaignType, campaign_type, what="campaign type"),
         campaign_ids=tuple(options.get("campaign_ids", ())),
         as_of=None if as_of is None else _utc(as_of),
         include_user_id=options.get("include_user_id", False),
@@ -79,12 +84,17 @@ def request_of(
     )
 
 
-def _choice(kind: type[Choice], given: str) -> Choice:
+def choice(kind: type[Choice], text: str, *, what: str) -> Choice:
+    """The member that a word names, by its value or its name, in any case.
+
+    Raises:
+        InvalidExportError: It names none.
+    """
     for one in kind:
-        if given.lower() in {one.value.lower(), one.name.lower()}:
+        if text.lower() in {one.value.lower(), one.name.lower()}:
             return one
     wanted = ", ".join(one.value for one in kind)
-    raise InvalidExportError(f"A {kind.__name__} is one of {wanted}, got {given[:40]!r}.")
+    raise InvalidExportError(f"The {what} must be one of {wanted}, got {text!r}.")
 
 
 def _range(start: date | None, end: date | None) -> TimeRange | None:
