@@ -168,7 +168,7 @@ def test_rounds_of_few_logs_give_the_same_history_as_one_round(tmp_path: Path) -
             assert many.rows(kind).equals(one.rows(kind))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(1, 4))
 def test_a_batch_id_counts_once(
     tmp_path_factory: pytest.TempPathFactory, ids: list[int], at_once: int

@@ -89,7 +89,7 @@ def folded(kind: Kind, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", list(FOLD_KEYS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_folding_some_first_changes_nothing(kind: Kind, data: st.DataObject) -> None:
     """A flush folds its round, upkeep what is old, an export all: any of it, in any order."""

@@ -101,7 +101,7 @@ records = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(records, min_size=1, max_size=8))
 def test_statistics_say_what_each_file_holds(
     tmp_path_factory: pytest.TempPathFactory, told: list[dict[str, object]]

@@ -79,7 +79,7 @@ arrivals = st.lists(
 cuts = st.lists(st.integers(-1, 13).map(lambda ticks: RECEIVED + ticks * TICK), max_size=4)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(
     arrived=arrivals,
     inside=cuts,

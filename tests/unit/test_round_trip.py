@@ -135,7 +135,7 @@ def batches(draw: st.DrawFn) -> Batch:
     return sent
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(
     sent=st.lists(batches(), min_size=1, max_size=5),
     compressions=st.permutations(list(Compression)),
@@ -225,7 +225,7 @@ def test_the_last_instant_of_all_is_exported_by_an_open_range(home: Home) -> Non
         assert len(home.exported(home.request(export_type, time_range=everything))) == 1
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     seconds=st.lists(st.integers(0, 4 * 86_400), min_size=1, max_size=8),
     span=st.lists(st.integers(0, 4 * 86_400), min_size=2, max_size=2, unique=True).map(sorted),

@@ -40,7 +40,7 @@ def test_sample_repeats_for_a_seed_and_differs_for_another(lines: list[bytes]) -
     assert not set(generate(devices=20, days=3, seed=8)) & set(lines)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**64), devices=st.integers(1, 8), days=st.integers(1, 4))
 def test_sample_is_accepted_whole_and_stays_within_its_days(
     seed: int, devices: int, days: int

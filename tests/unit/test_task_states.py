@@ -170,5 +170,5 @@ def test_a_task_ends_once_and_its_credential_with_it(engine: sa.Engine) -> None:
         queries = TaskQueries(engine)
 
     machine = OnThisDatabase.TestCase
-    machine.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+    machine.settings = settings(max_examples=25, stateful_step_count=12)
     machine().runTest()

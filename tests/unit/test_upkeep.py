@@ -133,7 +133,7 @@ def test_compacting_folds_what_flushes_said_of_a_session(home: Home) -> None:
     )
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     st.lists(
         st.tuples(
