@@ -68,7 +68,7 @@ class ImportScene:
         while time.monotonic() < deadline:
             found = get_import_task(self.runtime, task.app_id, task.task_id)
             if found.state.is_final:
-                assert self.runtime.imports.tasks.sealed_storage_url(task.task_id) is None
+                assert self.runtime.imports.sealed_storage_url(task.task_id) is None
                 return found
             time.sleep(POLL_SECONDS)
         pytest.fail(f"The import must end in {END_SECONDS_MAX} seconds.")
@@ -90,6 +90,14 @@ class ImportScene:
             other = closing.enter_context(open_runtime(self.runtime.settings, workers=False))
             return create_import_task(other, app_id, storage_url=f"file://{path}")
 
+    def resumed(self, task: ImportTask) -> ImportTask:
+        """A task that was left unfinished, after a new process took it up and ended it."""
+        runner = self.runner(read_blob=lambda _: [LINES])
+        runner.resume()
+        done = self.ended(task)
+        runner.stop()
+        return done
+
     def runner(
         self,
         *,
@@ -99,11 +107,11 @@ class ImportScene:
         """A runner that reads or flushes in another way."""
         return ImportRunner(
             ImportTools(
-                tasks=self.runtime.imports.tasks,
+                tasks=self.runtime.imports,
                 inbox=self.runtime.inbox,
                 lake=self.runtime.lake,
                 vault=self.runtime.vault,
-                flush=flush or self.runtime.flush.flush,
+                flush=flush or self.runtime.flush,
                 read_blob=read_blob,
                 clock=self.runtime.clock,
             )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -48,6 +49,18 @@ class RunningServer:
     """What it and the commands beside it see."""
     log: Path
     """Its standard error."""
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The process that flushes and exports for the server; None while there is none."""
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        pids = [pid for one in tasks.iterdir() for pid in (one / "children").read_text().split()]
+        return int(pids[0]) if pids else None
+
+    def kill(self) -> None:
+        """End it as a crash does, without a chance to stop gently."""
+        self.process.kill()
+        self.process.wait()
 
     def command(self, *words: str, status: int = 0) -> Any:
         """The JSON that a command beside the server prints."""
@@ -114,7 +127,7 @@ def import_sample(home: Path, *, devices: int, days: int, seed: int) -> None:
 
 @contextmanager
 def running_server(home: Path, *arguments: str, **settings: str) -> Iterator[RunningServer]:
-    """`engagement serve` on a free loopback port; it must stop gently at the end.
+    """`engagement serve` on a free loopback port; unless killed it must stop gently at the end.
 
     Args:
         home: Its home folder.
@@ -146,6 +159,7 @@ def running_server(home: Path, *arguments: str, **settings: str) -> Iterator[Run
         _wait_until_ready(server)
         yield server
     finally:
+        expected = process.poll() or 0
         process.terminate()
         try:
             status = process.wait(STOP_SECONDS_MAX)
@@ -153,7 +167,7 @@ def running_server(home: Path, *arguments: str, **settings: str) -> Iterator[Run
             process.kill()
             if process.stdout is not None:
                 process.stdout.close()
-    assert status == 0, log.read_text()[-2_000:]
+    assert status == expected in {0, -signal.SIGKILL}, log.read_text()[-2_000:]
 
 
 def _environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:

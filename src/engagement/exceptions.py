@@ -16,6 +16,7 @@ EngagementError
 ├── ForbiddenError             the role does not allow this
 ├── TooManyRequestsError       the caller's rate limit (also Retryable)
 ├── HomeBusyError              another process owns ENGAGEMENT_HOME
+├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
 ├── LakeDamagedError           a table file is missing or altered; names the file
 ├── IncompleteExportError      the counts of an export disagree
 ├── VerificationError          a delivered export is not what its manifest says
@@ -47,6 +48,7 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "Forbidden"
     TOO_MANY_REQUESTS = "TooManyRequests"
     HOME_BUSY = "HomeBusy"
+    WORKER_LOST = "WorkerLost"
     LAKE_DAMAGED = "LakeDamaged"
     INCOMPLETE_EXPORT = "IncompleteExport"
     VERIFICATION_FAILED = "VerificationFailed"
@@ -180,6 +182,12 @@ class HomeBusyError(EngagementError):
     """Another process owns the home folder."""
 
     code = ErrorCode.HOME_BUSY
+
+
+class WorkerLostError(EngagementError, Retryable):
+    """The process that flushes and exports has ended; a new one is being started."""
+
+    code = ErrorCode.WORKER_LOST
 
 
 class LakeDamagedError(EngagementError):

@@ -25,7 +25,8 @@ from engagement.model.exports import (
 )
 from engagement.model.points import Point
 from engagement.model.records import Kind
-from engagement.runtime import EXPORTS_CONCURRENT_MAX, Runtime, open_runtime
+from engagement.owner import EXPORTS_CONCURRENT_MAX
+from engagement.runtime import Runtime, open_runtime
 from servers import Azurite
 
 SECONDS_MAX = 60

@@ -100,7 +100,7 @@ def test_an_import_that_died_goes_on_and_counts_once(
         flushes.append(app_id)
         if len(flushes) == death:
             raise DiedError
-        scene.runtime.flush.flush(app_id)
+        scene.runtime.flush(app_id)
 
     runner = scene.runner(read_blob=lambda _: [LINES], flush=dying)
     runner.submit(task)
@@ -108,10 +108,9 @@ def test_an_import_that_died_goes_on_and_counts_once(
     while len(flushes) < death and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     runner.stop()
-    assert scene.runtime.imports.tasks.get(app_id, task.task_id).state is ImportState.STARTED
+    assert scene.runtime.imports.get(app_id, task.task_id).state is ImportState.STARTED
 
-    scene.runtime.imports.resume()  # as a new process does first
-    done = scene.ended(task)
+    done = scene.resumed(task)
 
     assert done.state is ImportState.SUCCEEDED
     assert scene.tags(app_id) == IMPORTED
@@ -134,10 +133,9 @@ def test_an_import_that_was_stopped_goes_on(scene: ImportScene, app_id: str) -> 
     assert reading.wait(END_SECONDS_MAX)
     stopping.set()
     runner.stop()
-    assert scene.runtime.imports.tasks.get(app_id, task.task_id).state is ImportState.STARTED
+    assert scene.runtime.imports.get(app_id, task.task_id).state is ImportState.STARTED
 
-    scene.runtime.imports.resume()  # as a new process does first
-    assert scene.ended(task).state is ImportState.SUCCEEDED
+    assert scene.resumed(task).state is ImportState.SUCCEEDED
 
 
 def test_an_unexpected_error_ends_the_task_without_its_words(

@@ -25,6 +25,7 @@ from engagement.exceptions import (
     UnknownClientError,
     UnknownDeviceError,
     UnknownTaskError,
+    WorkerLostError,
 )
 
 STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
@@ -42,6 +43,7 @@ STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
     (TransientDestinationError, 503),
     (DestinationError, 400),
     (HomeBusyError, 503),
+    (WorkerLostError, 503),
 )
 """The first that fits holds; what fits none is our fault, 500."""
 RETRY_SECONDS = 5

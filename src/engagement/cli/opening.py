@@ -7,22 +7,27 @@ from typing import TYPE_CHECKING
 from engagement.settings import Settings
 
 if TYPE_CHECKING:
+    from engagement.owner import Work
     from engagement.runtime import Runtime
 
 
 @contextmanager
-def opened(settings: Settings | None = None, *, workers: bool) -> Iterator["Runtime"]:
+def opened(
+    settings: Settings | None = None, *, workers: bool, elsewhere: "Work | None" = None
+) -> Iterator["Runtime"]:
     """The service on the home folder that the environment names.
 
     Args:
         settings: Other settings than the environment's.
         workers: Whether to run exports and flushes here, which locks the home folder; without,
             the command looks and asks beside a process that does.
+        elsewhere: Who does that work for a process without workers, if any.
 
     Raises:
         HomeBusyError: Another process runs on the home folder.
     """
     from engagement.runtime import open_runtime
 
-    with open_runtime(settings or Settings.from_environment(), workers=workers) as runtime:
+    given = settings or Settings.from_environment()
+    with open_runtime(given, workers=workers, elsewhere=elsewhere) as runtime:
         yield runtime

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 CONNECTIONS_MAX = 1_000
 KEEP_ALIVE_SECONDS = 60
 STOP_SECONDS_MAX = 10
-SWITCH_SECONDS = 0.0005
 FIRST_APP = {
     "name": "first",
     "collection": "default",
@@ -34,8 +33,16 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve the API and run exports until interrupted; a fresh folder gets a first app."""
+    from engagement.api.logs import start_logging
+    from engagement.worker.process import running_worker
+
     settings = Settings.from_environment()
-    with opened(settings, workers=True) as runtime, _listening(host, port) as listener:
+    start_logging()
+    with (
+        running_worker(settings) as worker,
+        opened(settings, workers=False, elsewhere=worker) as runtime,
+        _listening(host, port) as listener,
+    ):
         address = f"http://{_host_and_port(listener)}"
         public_url = settings.public_url.rstrip("/") or address
         _say_hello(runtime, address, public_url, as_json=as_json)
@@ -92,13 +99,9 @@ def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bo
 def _run(runtime: "Runtime", listener: socket.socket, public_url: str) -> None:
     import uvicorn
 
-    from engagement.api.logs import start_logging
     from engagement.cli.heads import LimitedHeads
     from engagement.server import build_server
 
-    start_logging()
-    # Exports run in threads beside the event loop, which otherwise waits up to 5 ms for its turn.
-    sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
         build_server(runtime, public_url=public_url),
         http=LimitedHeads,

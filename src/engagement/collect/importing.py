@@ -61,8 +61,6 @@ class ImportRunner:
     """Runs import tasks, and those that another run of the process left unfinished."""
 
     def __init__(self, tools: ImportTools) -> None:
-        self.tasks = tools.tasks
-        """The tasks."""
         self._tools = tools
         self._stopping = threading.Event()
         self._threads = ThreadPoolExecutor(IMPORTS_CONCURRENT_MAX, thread_name_prefix="imports")

@@ -147,8 +147,7 @@ def tag_devices(
 def _reader(runtime: Runtime, app_id: str) -> DeviceReader:
     """The app's devices with all that was acknowledged before."""
     runtime.apps.get(app_id)
-    if runtime.has_workers:
-        runtime.flush.flush(app_id)
+    runtime.flush(app_id)
     return DeviceReader(runtime.lake, app_id, runtime.inbox.last_commits(app_id))
 
 

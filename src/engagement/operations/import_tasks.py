@@ -45,9 +45,9 @@ def create_import_task(runtime: Runtime, app_id: str, *, storage_url: str) -> Im
         error_details=None,
     )
     sealed = runtime.vault.seal(storage_url, context=task_id)
-    runtime.imports.tasks.add(task, sealed_storage_url=sealed)
-    if runtime.has_workers:
-        runtime.imports.submit(task)
+    runtime.imports.add(task, sealed_storage_url=sealed)
+    if runtime.work is not None:
+        runtime.work.start_import(task)
     return task
 
 
@@ -61,7 +61,7 @@ def get_import_task(runtime: Runtime, app_id: str, task_id: str) -> ImportTask:
     runtime.apps.get(app_id)
     if _TASK_ID.fullmatch(task_id) is None:  # a database may not even take such a text
         raise UnknownTaskError(f"The app has no import task with the id {task_id[:60]!r}.")
-    return runtime.imports.tasks.get(app_id, task_id)
+    return runtime.imports.get(app_id, task_id)
 
 
 def list_import_tasks(
@@ -90,4 +90,4 @@ def list_import_tasks(
         raise BadInputError(f"$skip must be 0 to {SKIP_MAX}, got {skip}.")
     if not 1 <= top <= IMPORT_TASKS_PER_PAGE_MAX:
         raise BadInputError(f"$top must be 1 to {IMPORT_TASKS_PER_PAGE_MAX}, got {top}.")
-    return runtime.imports.tasks.list_page(app_id, skip=skip, top=top, order=parse_order(order_by))
+    return runtime.imports.list_page(app_id, skip=skip, top=top, order=parse_order(order_by))

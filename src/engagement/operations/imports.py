@@ -94,11 +94,11 @@ def import_batches(
         if len(waiting) == IMPORT_BATCHES_PER_TRANSACTION:
             unflushed += _accept(runtime, app_id, waiting, summary)
             if unflushed >= runtime.settings.flush_logs_max:
-                runtime.flush.flush(app_id)
+                runtime.flush(app_id)
                 unflushed = 0
             on_progress(summary)
     _accept(runtime, app_id, waiting, summary)
-    runtime.flush.flush(app_id)
+    runtime.flush(app_id)
     on_progress(summary)
     return summary
 

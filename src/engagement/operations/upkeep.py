@@ -37,7 +37,7 @@ def retain(runtime: Runtime, app_id: str, days: int) -> UpkeepReport:
 def erase_device(runtime: Runtime, app_id: str, device_id: str) -> UpkeepReport:
     """Take every row of a device out of an app's tables, and out of its inbox first."""
     upkeep = _upkeep(runtime, app_id)
-    runtime.flush.flush(app_id)
+    runtime.flush(app_id)
     return upkeep.erase(app_id, guid(device_id, "device"))
 
 

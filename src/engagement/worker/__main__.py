@@ -1,0 +1,126 @@
+"""This module is the worker: it owns the home folder together with the process that started it.
+
+python -m engagement.worker DESCRIPTOR
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+import structlog
+
+from engagement.api.logs import start_logging
+from engagement.exceptions import EngagementError, ErrorCode
+from engagement.owner import Owner
+from engagement.runtime import Runtime, open_runtime
+from engagement.settings import Settings
+
+REQUESTS_CONCURRENT_MAX = 16
+RECONCILE_SECONDS = 5.0
+EXIT_ORPHANED = 1
+_log = structlog.get_logger()
+
+
+def main() -> None:
+    """Work until told to stop; end at once, as by a crash, when the other process is gone."""
+    for one in (signal.SIGINT, signal.SIGTERM):  # the other process says when to stop
+        signal.signal(one, signal.SIG_IGN)
+    start_logging()
+    server = _Server(Connection(int(sys.argv[1])))
+    try:
+        with open_runtime(Settings.from_environment(), is_locked=True) as runtime:
+            owner = runtime.work
+            if not isinstance(owner, Owner):
+                raise TypeError(f"The worker must be an owner, got {owner}.")
+            with _repeated("reconcile", RECONCILE_SECONDS, owner.reconcile):
+                server.say(ready=True)
+                server.listen(runtime, owner)
+    except EngagementError as error:
+        server.say(code=error.code.value, message=str(error))
+
+
+class _Server:
+    """The process that started this one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._saying = threading.Lock()
+
+    def say(self, **what: Any) -> None:
+        """Send one message."""
+        with self._saying:
+            self._connection.send_bytes(json.dumps(what).encode())
+
+    def listen(self, runtime: Runtime, owner: Owner) -> None:
+        """Do what is asked, each in a thread, until asked to stop."""
+        with ThreadPoolExecutor(REQUESTS_CONCURRENT_MAX, thread_name_prefix="asked") as threads:
+            while (asked := self._heard()) != {"do": "stop"}:
+                threads.submit(self._answer, asked, runtime, owner)
+
+    def _heard(self) -> dict[str, Any]:
+        try:
+            asked: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            # Whoever answered requests is dead. Its successor waits for the lock that this process
+            # shares, and every effect may be cut off anywhere.
+            os._exit(EXIT_ORPHANED)
+        return asked
+
+    def _answer(self, asked: dict[str, Any], runtime: Runtime, owner: Owner) -> None:
+        try:
+            result = _done(asked, runtime, owner)
+        except EngagementError as error:
+            self.say(id=asked["id"], code=error.code.value, message=str(error))
+        except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
+            _log.exception("asked_work_failed", do=asked["do"])
+            message = (
+                f"An unexpected {type(error).__name__} stopped the worker's task; see the log."
+            )
+            self.say(id=asked["id"], code=ErrorCode.INTERNAL.value, message=message)
+        else:
+            self.say(id=asked["id"], result=result)
+
+
+def _done(asked: dict[str, Any], runtime: Runtime, owner: Owner) -> int:
+    match asked["do"]:
+        case "flush":
+            return owner.flush(asked["app_id"])
+        case "submit":
+            owner.submit(asked["task_id"])
+        case "start_import":
+            owner.start_import(runtime.imports.get(asked["app_id"], asked["task_id"]))
+        case other:
+            raise ValueError(f"The worker flushes, submits and imports, but was asked to {other}.")
+    return 0
+
+
+@contextmanager
+def _repeated(name: str, seconds: float, effect: Callable[[], object]) -> Iterator[None]:
+    """Repeat an effect in a thread; a failure is logged and does not end it."""
+    stopping = threading.Event()
+
+    def repeat() -> None:
+        while not stopping.wait(seconds):
+            try:
+                effect()
+            except Exception:  # noqa: BLE001 - the next time may be better
+                _log.exception("repeated_work_failed", name=name)
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

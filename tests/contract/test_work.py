@@ -1,0 +1,131 @@
+"""This module asks the owner for its work, in this process and in one of its own."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from engagement import operations
+from engagement.collect.inbox import accept
+from engagement.collect.payload import decode_batch
+from engagement.exceptions import WorkerLostError
+from engagement.model.exports import ExportFormat, ExportRequest, ExportState, ExportType, TimeRange
+from engagement.model.imports import ImportState
+from engagement.runtime import Runtime, open_runtime
+from engagement.settings import Settings
+from engagement.worker.process import WorkerProcess, running_worker
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+SECONDS_MAX = 30
+
+
+@pytest.fixture(params=["in this process", "in a worker"])
+def runtime(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Runtime]:
+    """A service whose owner's work is done here or elsewhere."""
+    monkeypatch.setenv("ENGAGEMENT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ENGAGEMENT_LOCAL_ROOTS", str(tmp_path))
+    settings = Settings.from_environment()
+    with ExitStack() as closing:
+        if request.param == "in this process":
+            yield closing.enter_context(open_runtime(settings))
+        else:
+            work = closing.enter_context(running_worker(settings))
+            yield closing.enter_context(open_runtime(settings, workers=False, elsewhere=work))
+
+
+@pytest.fixture
+def app_id(runtime: Runtime) -> str:
+    """An app with three logs in its inbox."""
+    made = operations.create_app(
+        runtime, name="app", collection="c", resource_group="g", subscription="s"
+    )
+    logs = [
+        {"type": "event", "name": "tap", "timestamp": f"2026-02-0{day}T00:00:00Z"}
+        for day in (1, 2, 3)
+    ]
+    body = {"batchId": "b", "sentAt": "2026-02-03T00:00:00Z", "deviceId": "d" * 32, "logs": logs}
+    batch = decode_batch(json.dumps(body).encode(), received_at=NOW, live=False)
+    accept(runtime.inbox, made.app.app_id, [batch], received_at=NOW)
+    return made.app.app_id
+
+
+def test_a_flush_moves_what_was_accepted_and_a_second_one_nothing(
+    runtime: Runtime, app_id: str
+) -> None:
+    assert (runtime.flush(app_id), runtime.flush(app_id)) == (3, 0)
+    assert runtime.inbox.depth() == 0
+
+
+def test_flushes_at_the_same_time_move_each_log_once(runtime: Runtime, app_id: str) -> None:
+    moved: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: moved.append(runtime.flush(app_id))) for _ in range(8)
+    ]
+
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert sorted(moved) == [0] * 7 + [3]
+
+
+def test_a_submitted_export_runs_once(runtime: Runtime, app_id: str, tmp_path: Path) -> None:
+    request = ExportRequest(
+        app_id=app_id,
+        export_type=ExportType.EVENT,
+        container_url=f"file://{tmp_path}/out",
+        export_format=ExportFormat.NDJSON,
+        time_range=TimeRange.of_days(date(2026, 2, 1), date(2026, 2, 28)),
+    )
+
+    task = operations.create_export(runtime, request)
+    assert runtime.work is not None
+    runtime.work.submit(task.task_id)  # again
+    done = operations.wait_export(runtime, task.task_id, timeout_seconds=SECONDS_MAX)
+
+    assert (done.state, done.progress.rows_done) == (ExportState.SUCCEEDED, 3)
+
+
+def test_a_started_import_runs(runtime: Runtime, app_id: str, tmp_path: Path) -> None:
+    (tmp_path / "tags").write_text(json.dumps({"d" * 32: {"plan": "pro"}}), encoding="utf-8")
+
+    task = operations.create_import_task(runtime, app_id, storage_url=f"file://{tmp_path}/tags")
+    deadline = datetime.now(UTC).timestamp() + SECONDS_MAX
+    while not (done := operations.get_import_task(runtime, app_id, task.task_id)).state.is_final:
+        assert datetime.now(UTC).timestamp() < deadline
+
+    assert done.state is ImportState.SUCCEEDED
+    assert operations.get_device(runtime, app_id, "d" * 32).app_info == {"plan": "pro"}
+
+
+def test_a_worker_that_ended_is_said_to_be_lost_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGAGEMENT_HOME", str(tmp_path / "home"))
+    with running_worker(Settings.from_environment()) as work:
+        first = work.pid
+        work.kill()
+
+        assert _comes_back(work), "a killed worker must be started anew"
+        assert work.pid != first
+
+
+def _comes_back(work: WorkerProcess) -> bool:
+    """Whether a flush succeeds after some were refused by the right name."""
+    lost = False
+    deadline = datetime.now(UTC).timestamp() + SECONDS_MAX
+    while datetime.now(UTC).timestamp() < deadline:
+        try:
+            work.flush("a" * 32)
+        except WorkerLostError:
+            lost = True
+        else:
+            return lost
+    return False
