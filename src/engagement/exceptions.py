@@ -15,6 +15,9 @@ EngagementError
 ├── NotAuthenticatedError      no token, or one that is not accepted
 ├── ForbiddenError             the role does not allow this
 ├── TooManyRequestsError       the caller's rate limit (also Retryable)
+├── OverloadedError            more comes in than can be taken (also Retryable)
+├── StorageUnavailableError    the state database is busy or its disk fails (also Retryable)
+├── StorageFullError           the state database's disk is full (also Retryable)
 ├── HomeBusyError              another process owns ENGAGEMENT_HOME
 ├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
 ├── LakeDamagedError           a table file is missing or altered; names the file
@@ -47,6 +50,9 @@ class ErrorCode(StrEnum):
     NOT_AUTHENTICATED = "NotAuthenticated"
     FORBIDDEN = "Forbidden"
     TOO_MANY_REQUESTS = "TooManyRequests"
+    OVERLOADED = "Overloaded"
+    STORAGE_UNAVAILABLE = "StorageUnavailable"
+    STORAGE_FULL = "StorageFull"
     HOME_BUSY = "HomeBusy"
     WORKER_LOST = "WorkerLost"
     LAKE_DAMAGED = "LakeDamaged"
@@ -176,6 +182,24 @@ class TooManyRequestsError(EngagementError, Retryable):
     """The caller made more requests than it may."""
 
     code = ErrorCode.TOO_MANY_REQUESTS
+
+
+class OverloadedError(EngagementError, Retryable):
+    """More comes in at this moment than the service can take."""
+
+    code = ErrorCode.OVERLOADED
+
+
+class StorageUnavailableError(EngagementError, Retryable):
+    """The state database is busy for too long, does not answer, or its disk fails."""
+
+    code = ErrorCode.STORAGE_UNAVAILABLE
+
+
+class StorageFullError(EngagementError, Retryable):
+    """The disk of the state database is full."""
+
+    code = ErrorCode.STORAGE_FULL
 
 
 class HomeBusyError(EngagementError):

@@ -14,7 +14,7 @@ from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import App
 from engagement.model.records import Kind
 from engagement.store.queries.apps import AppQueries
-from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, OpenSession
+from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, Offer, OpenSession
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import metadata, open_state
 from harness import APP_ID, NOW, queued_task
@@ -23,10 +23,18 @@ SECOND = timedelta(seconds=1)
 JOIN_SECONDS_MAX = 30
 
 
-def inbox_row(batch_id: str, *, logs: int = 1, app_id: str = APP_ID) -> InboxRow:
-    return InboxRow(
-        app_id=app_id, batch_id=batch_id, received_at=NOW, logs=logs, payload=batch_id.encode()
-    )
+def offer(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Offer:
+    """Something to accept whose row is named by those of its keys that are new."""
+
+    def rows(known: frozenset[str]) -> list[InboxRow]:
+        name = " ".join(key for key in keys if key not in known)
+        return [
+            InboxRow(
+                app_id=app_id, batch_id=name, received_at=NOW, logs=logs, payload=name.encode()
+            )
+        ]
+
+    return Offer(app_id=app_id, received_at=NOW, keys=keys, rows=rows)
 
 
 def test_the_migrated_schema_is_the_one_that_the_code_uses(engine: sa.Engine) -> None:
@@ -70,9 +78,9 @@ def test_instants_come_back_to_the_microsecond(engine: sa.Engine) -> None:
 def test_the_inbox_gives_the_oldest_first_within_the_limits(engine: sa.Engine) -> None:
     queries = InboxQueries(engine)
     other = "b" * 32
-    queries.accept([inbox_row("a", logs=2), inbox_row("o", app_id=other), inbox_row("b", logs=2)])
+    queries.accept([offer("a", logs=2), offer("o", app_id=other), offer("b", logs=2)])
     newest = queries.newest_position(APP_ID)
-    queries.accept([inbox_row("c", logs=2)])
+    queries.accept([offer("c", logs=2)])
 
     def taken(**limits: int) -> list[str]:
         return [row.batch_id for row in queries.oldest(APP_ID, **limits)]
@@ -93,24 +101,33 @@ def test_accepting_nothing_is_nothing(engine: sa.Engine) -> None:
 def test_a_batch_id_is_known_until_it_is_forgotten(engine: sa.Engine) -> None:
     queries = InboxQueries(engine)
 
-    assert queries.accept([inbox_row("a"), inbox_row("a")]) == [True, False]
-    assert queries.accept([inbox_row("a"), inbox_row("b")]) == [False, True]
+    assert queries.accept([offer("a"), offer("a")]) == [1, 0]
+    assert queries.accept([offer("a"), offer("b")]) == [0, 1]
     queries.forget_batches(NOW)
-    assert queries.accept([inbox_row("a")]) == [False]
+    assert queries.accept([offer("a")]) == [0]
     queries.forget_batches(NOW + SECOND)
-    assert queries.accept([inbox_row("a")]) == [True]
+    assert queries.accept([offer("a")]) == [1]
+
+
+def test_of_an_offer_with_several_keys_only_what_is_new_is_kept(engine: sa.Engine) -> None:
+    queries = InboxQueries(engine)
+
+    assert queries.accept([offer("a", "b"), offer("b", "c"), offer("a", "c")]) == [2, 1, 0]
+    assert queries.accept([offer("c", "d", "d"), offer("a", app_id="b" * 32)]) == [1, 1]
+    kept = queries.oldest(APP_ID, logs_max=9, position_max=2**31)
+    assert [row.batch_id for row in kept] == ["a b", "c", "d d"]
 
 
 def test_batches_accepted_at_once_are_each_accepted_once(engine: sa.Engine) -> None:
     """Several doors may get the same batch, since a device that saw no answer sends it again."""
     queries = InboxQueries(engine)
     ids = [f"batch {number}" for number in range(20)]
-    answers: list[list[bool]] = []
+    answers: list[list[int]] = []
     together = threading.Barrier(4)
 
     def accept() -> None:
         together.wait()
-        answers.append([queries.accept([inbox_row(one)])[0] for one in ids])
+        answers.append([queries.accept([offer(one)])[0] for one in ids])
 
     threads = [threading.Thread(target=accept) for _ in range(4)]
     for thread in threads:
@@ -130,7 +147,7 @@ def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> 
 
     def accept() -> None:
         for number in range(30):
-            queries.accept([inbox_row(f"{threading.get_ident()} {number}")])
+            queries.accept([offer(f"{threading.get_ident()} {number}")])
 
     def look() -> None:
         while not ended.is_set():
@@ -153,7 +170,7 @@ def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> 
 
 def test_what_was_recorded_comes_back_newest_first(engine: sa.Engine) -> None:
     queries = InboxQueries(engine)
-    queries.accept([inbox_row("a"), inbox_row("b")])
+    queries.accept([offer("a"), offer("b")])
     (first, second) = queries.oldest(APP_ID, logs_max=9, position_max=2**31)
     commits = [
         Commit(kind=Kind.EVENT, version=version, rows_total=version, sha256=f"{version:064x}")
@@ -176,11 +193,11 @@ def test_what_was_recorded_comes_back_newest_first(engine: sa.Engine) -> None:
 def test_positions_are_never_given_twice(engine: sa.Engine) -> None:
     """Tables remember the last position that they hold: a batch below it would be taken as held."""
     queries = InboxQueries(engine)
-    queries.accept([inbox_row("a")])
+    queries.accept([offer("a")])
     first = queries.newest_position(APP_ID)
     rows = queries.oldest(APP_ID, logs_max=9, position_max=first)
     queries.record_commits(APP_ID, [], committed_at=NOW, flushed=rows)
-    queries.accept([inbox_row("b")])
+    queries.accept([offer("b")])
 
     assert queries.newest_position(APP_ID) > first
 

@@ -18,7 +18,10 @@ from engagement.exceptions import (
     IdempotencyKeyReusedError,
     IllegalStateError,
     NotAuthenticatedError,
+    OverloadedError,
     RequestTooLargeError,
+    StorageFullError,
+    StorageUnavailableError,
     TooManyRequestsError,
     TransientDestinationError,
     UnknownAppError,
@@ -42,11 +45,15 @@ STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
     (BadInputError, 400),
     (TransientDestinationError, 503),
     (DestinationError, 400),
+    (OverloadedError, 503),
+    (StorageUnavailableError, 503),
+    (StorageFullError, 507),
     (HomeBusyError, 503),
     (WorkerLostError, 503),
 )
 """The first that fits holds; what fits none is our fault, 500."""
 RETRY_SECONDS = 5
+_COME_AGAIN = {429, 503, 507}
 _NAME = re.compile(r"\$?\w[\w-]{0,39}", re.ASCII)
 MESSAGE_CHARACTERS_MAX = 1_024
 
@@ -74,7 +81,7 @@ def answer_to(error: Exception) -> Response:
     )
     if status == 500 or not isinstance(error, EngagementError):  # noqa: PLR2004 - HTTP's own number
         return problem(500, "InternalServerError", "The server failed; its log says why.")
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status in {429, 503} else None
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status in _COME_AGAIN else None
     return problem(status, error.code.value, str(error), headers)
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from engagement.collect.payload import Batch
 from engagement.model.records import Kind
-from engagement.store.queries.inbox import InboxQueries, InboxRow
+from engagement.store.queries.inbox import InboxQueries, InboxRow, Offer
 
 
 class StoredBatch(msgspec.Struct, array_like=True, frozen=True):
@@ -38,23 +38,31 @@ def accept(
     Returns:
         For each batch, whether it is new; one whose id is known was accepted before.
     """
-    return queries.accept(
-        [
-            InboxRow(
-                app_id=app_id,
-                batch_id=batch.batch_id,
-                received_at=received_at,
-                logs=batch.accepted,
-                payload=_encode(batch),
-            )
-            for batch in batches
-        ]
+    offers = [offer_of(app_id, batch, received_at=received_at) for batch in batches]
+    return [bool(fresh) for fresh in queries.accept(offers)]
+
+
+def offer_of(app_id: str, batch: Batch, *, received_at: datetime) -> Offer:
+    """A batch to be accepted once, by its id."""
+    row = _row(app_id, batch, received_at)
+    return Offer(
+        app_id=app_id, received_at=received_at, keys=(batch.batch_id,), rows=lambda _: (row,)
     )
 
 
 def stored_batch(row: InboxRow) -> StoredBatch:
     """The batch that an inbox row keeps."""
     return _DECODER.decode(row.payload)
+
+
+def _row(app_id: str, batch: Batch, received_at: datetime) -> InboxRow:
+    return InboxRow(
+        app_id=app_id,
+        batch_id=batch.batch_id,
+        received_at=received_at,
+        logs=batch.accepted,
+        payload=_encode(batch),
+    )
 
 
 def _encode(batch: Batch) -> bytes:

@@ -4,6 +4,7 @@ SQLite in WAL mode with full synchronisation is the embedded default, PostgreSQL
 processes. The tables here and the migrations must agree; a test compares them.
 """
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import Dialect
+
+from engagement.exceptions import StorageFullError, StorageUnavailableError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MILLISECONDS = 30_000
@@ -192,8 +195,13 @@ def open_state(url: str) -> sa.Engine:
 
     Args:
         url: SQLAlchemy address, `sqlite:///…` or `postgresql+psycopg://…`.
+
+    Raises:
+        StorageFullError: By everything that is done with the engine: no space is left.
+        StorageUnavailableError: Likewise: the database is busy, or its disk fails.
     """
     engine = sa.create_engine(url)
+    sa.event.listen(engine, "handle_error", _name_failure)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_immediately)
@@ -217,6 +225,33 @@ def _begin_immediately(connection: sa.Connection) -> None:
     """A write lock taken late would fail with SQLITE_BUSY in the middle of a transaction."""
     read_only = connection.get_execution_options().get("read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _name_failure(context: sa.engine.ExceptionContext) -> None:
+    """Raise what the service calls a failure of the database's disk or server.
+
+    A connection whose sync failed is given up: what the system holds of its file since then is
+    not on the disk, and a later sync would not say so.
+    """
+    error = context.original_exception
+    if isinstance(error, sqlite3.Error):
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY_CODE
+        if code == sqlite3.SQLITE_FULL:
+            context.chained_exception = StorageFullError("The state database has no space left.")
+        elif code in _SQLITE_FAILURES:
+            context.is_disconnect = code != sqlite3.SQLITE_BUSY
+            context.chained_exception = StorageUnavailableError(
+                f"The state database cannot be used now ({error})."
+            )
+    elif context.is_disconnect:
+        context.chained_exception = StorageUnavailableError(
+            "The state database does not answer now."
+        )
+
+
+_PRIMARY_CODE = 0xFF
+"""SQLite's extended codes say more above the byte that says what it is."""
+_SQLITE_FAILURES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
 def _migrate(engine: sa.Engine) -> None:

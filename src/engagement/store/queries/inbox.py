@@ -1,6 +1,6 @@
 """This module asks the state database about accepted batches and the lake commits they became."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
@@ -39,6 +39,20 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What somebody hands in at once, to be kept if it is new."""
+
+    app_id: str
+    """The app it was sent to."""
+    received_at: datetime
+    """When."""
+    keys: tuple[str, ...]
+    """Ids, each of which is accepted once: of the batch, or of every message in it."""
+    rows: Callable[[frozenset[str]], Sequence[InboxRow]]
+    """What to keep, given the keys that are known and whose content must be left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """A Delta commit that is on disk for good."""
 
@@ -73,40 +87,36 @@ class InboxQueries:
         self._engine = engine
         self._reading = engine.execution_options(read_only=True)
 
-    def accept(self, rows: Sequence[InboxRow]) -> list[bool]:
-        """Return only when the new batches are durable, all in one transaction.
+    def accept(self, offers: Sequence[Offer]) -> list[int]:
+        """Return only when what is new is durable, all in one transaction.
 
         Returns:
-            For each row, whether it is new; a batch id that is known is not stored again.
+            For each offer, how many of its keys are new; what is known is not stored again.
         """
-        if not rows:
+        if not offers:
             return []
         with self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 # Without it a batch could appear below a position that a flush has passed, and be
                 # taken as flushed; and the same batch could be accepted by two processes at once.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ACCEPT_LOCK)))
-            known = self._known(connection, rows)
-            fresh: list[bool] = []
-            for row in rows:
-                fresh.append((row.app_id, row.batch_id) not in known)
-                known.add((row.app_id, row.batch_id))
-            new = [row for row, is_new in zip(rows, fresh, strict=True) if is_new]
-            if new:
-                connection.execute(batches.insert(), [_batch_values(row) for row in new])
-                connection.execute(inbox.insert(), [_inbox_values(row) for row in new])
+            known = _known(connection, offers)
+            fresh: list[int] = []
+            keys: list[dict[str, object]] = []
+            rows: list[InboxRow] = []
+            for offer in offers:
+                before = known[offer.app_id]
+                new = set(offer.keys) - before
+                fresh.append(len(new))
+                if new:
+                    rows += offer.rows(frozenset(before.intersection(offer.keys)))
+                    keys += [_key_values(offer, key) for key in new]
+                    before |= new
+            if keys:
+                connection.execute(batches.insert(), keys)
+            if rows:
+                connection.execute(inbox.insert(), [_inbox_values(row) for row in rows])
         return fresh
-
-    @staticmethod
-    def _known(connection: sa.Connection, rows: Sequence[InboxRow]) -> set[tuple[str, str]]:
-        known: set[tuple[str, str]] = set()
-        for app_id in {row.app_id for row in rows}:
-            ids = [row.batch_id for row in rows if row.app_id == app_id]
-            question = sa.select(batches.c.batch_id).where(
-                batches.c.app_id == app_id, batches.c.batch_id.in_(ids)
-            )
-            known.update((app_id, batch_id) for batch_id in connection.scalars(question))
-        return known
 
     def newest_position(self, app_id: str) -> int:
         """The position of the app's newest batch in the inbox; 0 if there is none."""
@@ -230,6 +240,22 @@ class InboxQueries:
             connection.execute(open_sessions.delete().filter_by(app_id=app_id, device_id=device_id))
 
 
+def _known(connection: sa.Connection, offers: Sequence[Offer]) -> dict[str, set[str]]:
+    """For each app, those of the offers' keys that were accepted before."""
+    asked: dict[str, set[str]] = {}
+    for offer in offers:
+        asked.setdefault(offer.app_id, set()).update(offer.keys)
+    known: dict[str, set[str]] = {}
+    for app_id, keys in asked.items():
+        of_app = known[app_id] = set()
+        for some in _batched(keys, VARIABLES_MAX):
+            question = sa.select(batches.c.batch_id).where(
+                batches.c.app_id == app_id, batches.c.batch_id.in_(some)
+            )
+            of_app.update(connection.scalars(question))
+    return known
+
+
 def _keep_sessions(connection: sa.Connection, app_id: str, sessions: Sequence[OpenSession]) -> None:
     for some in _batched(sessions, VARIABLES_MAX):
         ids = [session.session_id for session in some]
@@ -250,12 +276,18 @@ def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield some
 
 
-def _batch_values(row: InboxRow) -> dict[str, object]:
-    return {"app_id": row.app_id, "batch_id": row.batch_id, "received_at": row.received_at}
+def _key_values(offer: Offer, key: str) -> dict[str, object]:
+    return {"app_id": offer.app_id, "batch_id": key, "received_at": offer.received_at}
 
 
 def _inbox_values(row: InboxRow) -> dict[str, object]:
-    return _batch_values(row) | {"logs": row.logs, "payload": row.payload}
+    return {
+        "app_id": row.app_id,
+        "batch_id": row.batch_id,
+        "received_at": row.received_at,
+        "logs": row.logs,
+        "payload": row.payload,
+    }
 
 
 def _commit(row: sa.Row[tuple[object, ...]]) -> Commit:
