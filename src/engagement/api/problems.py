@@ -25,6 +25,7 @@ from engagement.exceptions import (
     UnknownClientError,
     UnknownDeviceError,
     UnknownTaskError,
+    UnsupportedEncodingError,
 )
 
 STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
@@ -35,6 +36,7 @@ STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
     (UnknownClientError, 404),
     (UnknownDeviceError, 404),
     (RequestTooLargeError, 413),
+    (UnsupportedEncodingError, 415),
     (IllegalStateError, 409),
     (IdempotencyKeyReusedError, 409),
     (TooManyRequestsError, 429),
