@@ -28,6 +28,7 @@ from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.import_tasks import ImportTaskQueries
 from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.refused import RefusedQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import open_state
 from engagement.store.vault import Vault, load_or_create_key
@@ -55,6 +56,8 @@ class Runtime:
     """Clients of the API."""
     inbox: InboxQueries
     """Accepted batches and recorded commits."""
+    refused: RefusedQueries
+    """Records that were not accepted."""
     tasks: TaskQueries
     """Export tasks."""
     lake: Lake
@@ -140,6 +143,7 @@ def open_runtime(
             apps=AppQueries(engine),
             clients=ClientQueries(engine),
             inbox=inbox,
+            refused=RefusedQueries(engine),
             tasks=TaskQueries(engine),
             lake=lake,
             vault=vault,

@@ -24,7 +24,6 @@ from engagement.collect.bodies import (
 from engagement.collect.limits import BODY_BYTES_MAX
 from engagement.collect.payload import decode_batch
 from engagement.exceptions import (
-    BadInputError,
     CorruptInputError,
     ErrorCode,
     RequestTooLargeError,
@@ -182,12 +181,11 @@ def _memory(what: str) -> int:
 def test_a_bomb_is_refused_at_little_cost(name: str) -> None:
     body = BOMBS[name]()
     encoding = name.split(",", maxsplit=1)[0]
+    header = encoding if encoding in {"gzip", "zstd"} else None
 
     def collect() -> None:
-        with pytest.raises(BadInputError) as caught:
-            header = encoding if encoding in {"gzip", "zstd"} else None
+        with pytest.raises((CorruptInputError, RequestTooLargeError)):
             decode_batch(plain_body(body, header), received_at=NOW, live=True)
-        assert isinstance(caught.value, CorruptInputError | RequestTooLargeError)
 
     cost = cost_of(collect)
 
