@@ -7,6 +7,7 @@ EngagementError
 │   ├── UnknownClientError
 │   ├── UnknownDeviceError
 │   ├── RequestTooLargeError   more at once than the service takes
+│   ├── UnsupportedEncodingError  a body is compressed in a way that the service does not know
 │   ├── IdempotencyKeyReusedError  the key came with another request before
 │   ├── CorruptInputError      a file or body that cannot be decoded
 │   ├── InvalidExportError     impossible range, unknown format, missing campaign ids
@@ -42,6 +43,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_CLIENT = "UnknownClient"
     UNKNOWN_DEVICE = "UnknownDevice"
     REQUEST_TOO_LARGE = "RequestTooLarge"
+    UNSUPPORTED_ENCODING = "UnsupportedEncoding"
     IDEMPOTENCY_KEY_REUSED = "IdempotencyKeyReused"
     CORRUPT_INPUT = "CorruptInput"
     INVALID_EXPORT = "InvalidExport"
@@ -134,6 +136,12 @@ class RequestTooLargeError(BadInputError):
     """More was asked or given at once than the service takes."""
 
     code = ErrorCode.REQUEST_TOO_LARGE
+
+
+class UnsupportedEncodingError(BadInputError):
+    """A body is compressed in a way that the service does not know."""
+
+    code = ErrorCode.UNSUPPORTED_ENCODING
 
 
 class IdempotencyKeyReusedError(BadInputError):

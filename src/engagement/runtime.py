@@ -20,6 +20,7 @@ from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.import_tasks import ImportTaskQueries
 from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.refused import RefusedQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import open_state
 from engagement.store.vault import Vault, load_or_create_key
@@ -37,6 +38,8 @@ class Runtime:
     """Clients of the API."""
     inbox: InboxQueries
     """Accepted batches and recorded commits."""
+    refused: RefusedQueries
+    """Records that were not accepted."""
     tasks: TaskQueries
     """Export tasks."""
     lake: Lake
@@ -107,6 +110,7 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
             apps=AppQueries(engine),
             clients=ClientQueries(engine),
             inbox=InboxQueries(engine),
+            refused=RefusedQueries(engine),
             tasks=TaskQueries(engine),
             imports=ImportTaskQueries(engine),
             lake=Lake(settings.lake_url or str(home / "lake")),

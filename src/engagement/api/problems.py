@@ -28,6 +28,7 @@ from engagement.exceptions import (
     UnknownClientError,
     UnknownDeviceError,
     UnknownTaskError,
+    UnsupportedEncodingError,
     WorkerLostError,
 )
 
@@ -39,6 +40,7 @@ STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
     (UnknownClientError, 404),
     (UnknownDeviceError, 404),
     (RequestTooLargeError, 413),
+    (UnsupportedEncodingError, 415),
     (IllegalStateError, 409),
     (IdempotencyKeyReusedError, 409),
     (TooManyRequestsError, 429),

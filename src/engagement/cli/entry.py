@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from engagement.cli import apps, clients, demo, exports, imports, sample, serve, upkeep, verify
+from engagement.cli import (
+    apps,
+    clients,
+    demo,
+    exports,
+    imports,
+    refused,
+    sample,
+    serve,
+    upkeep,
+    verify,
+)
 from engagement.cli.output import print_error
 from engagement.exceptions import (
     BadInputError,
@@ -40,6 +51,7 @@ app = typer.Typer(
 app.add_typer(apps.app, name="apps")
 app.add_typer(clients.app, name="clients")
 app.add_typer(exports.app, name="export")
+app.add_typer(refused.app, name="refused")
 app.add_typer(upkeep.app, name="upkeep")
 app.command("serve")(serve.serve)
 app.command("sample")(sample.sample)

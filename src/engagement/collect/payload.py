@@ -3,6 +3,7 @@
 import itertools
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -79,7 +80,7 @@ class Batch:
     """Logs refused, in their order."""
 
 
-class _Envelope(msgspec.Struct, rename="camel"):
+class _Envelope(msgspec.Struct, rename="camel", omit_defaults=True):
     """A batch as it is sent, logs not looked into yet."""
 
     batch_id: Annotated[str, msgspec.Meta(min_length=1, max_length=BATCH_ID_CHARACTERS_MAX)]
@@ -155,6 +156,30 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
     )
 
 
+def batches_of_logs(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
+    """Some logs of a batch, each as a batch of its own, on one line.
+
+    Decoded by itself, each becomes what its log became: the log's text and what the batch says
+    of the device are kept as they were sent, and what nobody reads is left out.
+
+    Args:
+        body: A batch that can be decoded.
+        batch_ids: The id of each new batch, by the place of its log in the body.
+    """
+    envelope, mark = _envelope(body)
+    envelope.info = _known(envelope.info, _INFO_SPELLINGS)
+    envelope.location = _known(envelope.location, _LOCATION_SPELLINGS)
+    sent = envelope.logs
+    made = []
+    for index, batch_id in batch_ids.items():
+        text = bytes(sent[index]).replace(b"\n", b" ").replace(b"\r", b" ")
+        if mark is not None:
+            text = text.replace(mark, rb"\u")
+        envelope.batch_id, envelope.logs = batch_id, [msgspec.Raw(text)]
+        made.append(msgspec.json.encode(envelope))
+    return made
+
+
 def _check_body(body: bytes) -> None:
     if len(body) > BODY_BYTES_MAX:
         raise CorruptInputError(
@@ -225,7 +250,7 @@ def _half_character() -> RefusedLogError:
 
 
 def _marked(body: bytes, mark: bytes) -> bytes:
-    """The body with each escaped half of a surrogate pair replaced by the mark."""
+    r"""The body with the mark for the `\u` of each escaped half of a surrogate pair."""
     pieces: list[bytes] = []
     kept = 0
     high: re.Match[bytes] | None = None
@@ -244,7 +269,7 @@ def _marked(body: bytes, mark: bytes) -> bytes:
     if high is not None:
         lone.append(high)
     for half in lone:
-        pieces += (body[kept : half.start()], mark)
+        pieces += (body[kept : half.start()], mark, half[1])
         kept = half.end()
     return b"".join((*pieces, body[kept:]))
 
@@ -273,6 +298,13 @@ def _told(
         if value is not None:
             told[column.name] = value
     return told or None
+
+
+def _known(
+    fields: dict[str, msgspec.Raw] | None, spellings: dict[str, Column]
+) -> dict[str, msgspec.Raw] | None:
+    known = {name: raw for name, raw in (fields or {}).items() if name in spellings}
+    return known or None
 
 
 def _content_id(told: dict[str, str | int] | None) -> str | None:

@@ -1,4 +1,4 @@
-"""This module opens the state database: apps, inbox, Delta commits and export tasks.
+"""This module opens the state database: apps, inbox, refused records, commits and tasks.
 
 SQLite in WAL mode with full synchronisation is the embedded default, PostgreSQL serves several
 processes. The tables here and the migrations must agree; a test compares them.
@@ -159,6 +159,21 @@ import_tasks = sa.Table(
     sa.Column("error_details", sa.Text),
     sa.Index("ix_import_tasks_app", "app_id", "task_id"),
     sa.Index("ix_import_tasks_state", "state"),
+)
+
+refused = sa.Table(
+    "refused",
+    metadata,
+    sa.Column("refused_id", _Position, primary_key=True, autoincrement=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("protocol", sa.String(16), nullable=False),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("batch_id", sa.String(100)),
+    sa.Column("code", sa.String(40), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("ix_refused_app_code", "app_id", "code"),
+    sqlite_autoincrement=True,
 )
 
 clients = sa.Table(

@@ -1,0 +1,84 @@
+"""This module takes the compression off an HTTP body, within limits that no sender can pass."""
+
+from io import BytesIO
+
+from engagement.collect.expanding import BrokenDataError, compression_of, expanded
+from engagement.collect.limits import BODY_BYTES_MAX, shown
+from engagement.exceptions import (
+    CorruptInputError,
+    RequestTooLargeError,
+    UnsupportedEncodingError,
+)
+from engagement.model.exports import Compression
+
+COMPRESSED_BYTES_MAX = 1024 * 1024
+"""Of a compressed body. What expands to nothing costs time too, about 0.1 seconds a mebibyte."""
+RATIO_MAX = 100
+"""Bytes that each compressed byte may become on average; batches become 5 to 20."""
+RATIO_FREE_BYTES = 1024 * 1024
+"""A body may expand to this much at any ratio, as short and very regular ones do."""
+ZSTD_WINDOW_BYTES_MAX = 8 * 1024 * 1024
+"""Memory that a zstd frame may ask for; RFC 9659 allows no more in HTTP."""
+
+_ENCODINGS = {"", "identity", "gzip", "x-gzip", "zstd"}
+
+
+def plain_body(
+    body: bytes,
+    content_encoding: str | None,
+    *,
+    bytes_max: int = BODY_BYTES_MAX,
+    ratio_max: int = RATIO_MAX,
+) -> bytes:
+    """The plain bytes of a body; one that would become too much is not expanded to its end.
+
+    Whether a body is gzip, zstd or plain is told by its first bytes, since SDKs send compressed
+    bodies without the header, and plain ones with it. What was compressed twice is expanded once.
+
+    Args:
+        body: The body as it was sent.
+        content_encoding: The header `Content-Encoding`, if there was one.
+        bytes_max: Bytes that the plain body may have.
+        ratio_max: Plain bytes for each compressed one, once there are `RATIO_FREE_BYTES`.
+
+    Raises:
+        UnsupportedEncodingError: The header names another encoding, or more than one.
+        RequestTooLargeError: The body has more bytes, or would expand to more, than may be.
+        CorruptInputError: The compressed data is damaged or cut off.
+    """
+    encoding = (content_encoding or "").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise UnsupportedEncodingError(
+            f"Content-Encoding must be identity, gzip or zstd, got {shown(encoding)}."
+        )
+    compression = compression_of(body)
+    if compression is Compression.NONE:
+        _check_size(body, "A body", bytes_max)
+        return body
+    _check_size(body, "A compressed body", COMPRESSED_BYTES_MAX)
+    return _plain(body, compression, min(bytes_max, max(RATIO_FREE_BYTES, ratio_max * len(body))))
+
+
+def _check_size(body: bytes, what: str, bytes_max: int) -> None:
+    if len(body) > bytes_max:
+        raise RequestTooLargeError(f"{what} must have at most {bytes_max} bytes, got {len(body)}.")
+
+
+def _plain(body: bytes, compression: Compression, bytes_max: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    read = BytesIO(body).read
+    try:
+        for piece in expanded(read, compression, zstd_window_bytes_max=ZSTD_WINDOW_BYTES_MAX):
+            size += len(piece)
+            if size > bytes_max:
+                raise RequestTooLargeError(
+                    f"A body must expand to at most {bytes_max} bytes, its {len(body)} bytes of "
+                    f"{compression} become more."
+                )
+            pieces.append(piece)
+    except BrokenDataError as error:
+        raise CorruptInputError(
+            f"The body cannot be read: its {compression} data is damaged or cut off ({error})."
+        ) from error
+    return b"".join(pieces)

@@ -1,0 +1,80 @@
+"""This module makes refused records of what could not be accepted, each to be replayed alone."""
+
+from datetime import datetime
+
+from engagement.collect.limits import BATCH_ID_CHARACTERS_MAX
+from engagement.collect.payload import Batch, batches_of_logs
+from engagement.exceptions import EngagementError
+from engagement.model.records import derived_guid
+from engagement.model.refused import Protocol, RefusedRecord
+
+UNREADABLE_BYTES_MAX = 1024 * 1024
+"""What is kept of a body that could not be read."""
+
+
+def refused_of(
+    body: bytes, batch: Batch, *, app_id: str, received_at: datetime
+) -> list[RefusedRecord]:
+    """A record for each log of a native batch that was refused, in their order.
+
+    Its body is a batch of that log alone. Its id depends on the batch's id and the log's place,
+    so that a replay is accepted once and does not collide with what was accepted at first.
+
+    Args:
+        body: The batch as it was sent, plain.
+        batch: What it was decoded to.
+        app_id: The app it was sent to.
+        received_at: When it was received, aware.
+    """
+    if not batch.refused:
+        return []
+    ids = {one.index: _log_batch_id(batch.batch_id, one.index) for one in batch.refused}
+    bodies = batches_of_logs(body, ids)
+    return [
+        RefusedRecord(
+            app_id=app_id,
+            protocol=Protocol.NATIVE,
+            received_at=received_at,
+            batch_id=ids[refusal.index],
+            code=refusal.code,
+            message=refusal.message,
+            body=alone,
+        )
+        for refusal, alone in zip(batch.refused, bodies, strict=True)
+    ]
+
+
+def unreadable(
+    body: bytes,
+    error: EngagementError,
+    *,
+    app_id: str,
+    protocol: Protocol,
+    received_at: datetime,
+) -> RefusedRecord:
+    """The record of a whole body that could not be decoded, kept as it is up to a limit.
+
+    Args:
+        body: The body as it was sent, plain where it could be expanded.
+        error: Why it could not be decoded.
+        app_id: The app it was sent to.
+        protocol: How it should have been written.
+        received_at: When it was received, aware.
+    """
+    message = str(error)
+    if len(body) > UNREADABLE_BYTES_MAX:
+        message += f" Only the first {UNREADABLE_BYTES_MAX} of its {len(body)} bytes are kept."
+    return RefusedRecord(
+        app_id=app_id,
+        protocol=protocol,
+        received_at=received_at,
+        batch_id=None,
+        code=error.code,
+        message=message,
+        body=body[:UNREADABLE_BYTES_MAX],
+    )
+
+
+def _log_batch_id(batch_id: str, index: int) -> str:
+    made = f"{batch_id}#{index}"
+    return made if len(made) <= BATCH_ID_CHARACTERS_MAX else derived_guid(batch_id, str(index))
