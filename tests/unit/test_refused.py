@@ -131,7 +131,7 @@ def test_a_body_that_cannot_be_read_is_kept_as_it_is_up_to_a_limit() -> None:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     home: Path = tmp_path_factory.mktemp("refused") / "home"
-    with open_runtime(Settings(home=home), workers=False, clock=lambda: LATER) as opened:
+    with open_runtime(Settings(home=home), clock=lambda: LATER) as opened:
         yield opened
 
 

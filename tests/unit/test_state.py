@@ -14,7 +14,7 @@ from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import App
 from engagement.model.records import Kind
 from engagement.store.queries.apps import AppQueries
-from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, Offer, OpenSession
+from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, Kept, Offer, OpenSession
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import metadata, open_state
 from harness import APP_ID, NOW, queued_task
@@ -26,15 +26,14 @@ JOIN_SECONDS_MAX = 30
 def offer(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Offer:
     """Something to accept whose row is named by those of its keys that are new."""
 
-    def rows(known: frozenset[str]) -> list[InboxRow]:
+    def kept(known: frozenset[str]) -> Kept:
         name = " ".join(key for key in keys if key not in known)
-        return [
-            InboxRow(
-                app_id=app_id, batch_id=name, received_at=NOW, logs=logs, payload=name.encode()
-            )
-        ]
+        row = InboxRow(
+            app_id=app_id, batch_id=name, received_at=NOW, logs=logs, payload=name.encode()
+        )
+        return Kept(rows=[row])
 
-    return Offer(app_id=app_id, received_at=NOW, keys=keys, rows=rows)
+    return Offer(app_id=app_id, received_at=NOW, keys=keys, kept=kept)
 
 
 def test_the_migrated_schema_is_the_one_that_the_code_uses(engine: sa.Engine) -> None:

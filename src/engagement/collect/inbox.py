@@ -7,7 +7,8 @@ import msgspec
 
 from engagement.collect.payload import Batch
 from engagement.model.records import Kind
-from engagement.store.queries.inbox import InboxQueries, InboxRow, Offer
+from engagement.model.refused import RefusedRecord
+from engagement.store.queries.inbox import InboxQueries, InboxRow, Kept, Offer
 
 
 class StoredBatch(msgspec.Struct, array_like=True, frozen=True):
@@ -42,11 +43,13 @@ def accept(
     return [bool(fresh) for fresh in queries.accept(offers)]
 
 
-def offer_of(app_id: str, batch: Batch, *, received_at: datetime) -> Offer:
-    """A batch to be accepted once, by its id."""
-    row = _row(app_id, batch, received_at)
+def offer_of(
+    app_id: str, batch: Batch, *, received_at: datetime, refused: Sequence[RefusedRecord] = ()
+) -> Offer:
+    """A batch to be accepted once, by its id, with what was refused of it."""
+    kept = Kept(rows=(inbox_row(app_id, batch, received_at=received_at),), refused=refused)
     return Offer(
-        app_id=app_id, received_at=received_at, keys=(batch.batch_id,), rows=lambda _: (row,)
+        app_id=app_id, received_at=received_at, keys=(batch.batch_id,), kept=lambda _: kept
     )
 
 
@@ -55,7 +58,8 @@ def stored_batch(row: InboxRow) -> StoredBatch:
     return _DECODER.decode(row.payload)
 
 
-def _row(app_id: str, batch: Batch, received_at: datetime) -> InboxRow:
+def inbox_row(app_id: str, batch: Batch, *, received_at: datetime) -> InboxRow:
+    """A batch as the inbox keeps it."""
     return InboxRow(
         app_id=app_id,
         batch_id=batch.batch_id,

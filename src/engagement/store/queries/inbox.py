@@ -9,6 +9,8 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from engagement.model.records import Kind
+from engagement.model.refused import RefusedRecord
+from engagement.store.queries.refused import insert_refused
 from engagement.store.state import batches, commits, inbox, open_sessions
 
 VARIABLES_MAX = 10_000
@@ -39,6 +41,16 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What of an offer is new."""
+
+    rows: Sequence[InboxRow] = ()
+    """What goes on to the lake."""
+    refused: Sequence[RefusedRecord] = ()
+    """What cannot, and is kept aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """What somebody hands in at once, to be kept if it is new."""
 
@@ -48,7 +60,7 @@ class Offer:
     """When."""
     keys: tuple[str, ...]
     """Ids, each of which is accepted once: of the batch, or of every message in it."""
-    rows: Callable[[frozenset[str]], Sequence[InboxRow]]
+    kept: Callable[[frozenset[str]], Kept]
     """What to keep, given the keys that are known and whose content must be left out."""
 
 
@@ -104,18 +116,22 @@ class InboxQueries:
             fresh: list[int] = []
             keys: list[dict[str, object]] = []
             rows: list[InboxRow] = []
+            aside: list[RefusedRecord] = []
             for offer in offers:
                 before = known[offer.app_id]
                 new = set(offer.keys) - before
                 fresh.append(len(new))
                 if new:
-                    rows += offer.rows(frozenset(before.intersection(offer.keys)))
+                    kept = offer.kept(frozenset(before.intersection(offer.keys)))
+                    rows += kept.rows
+                    aside += kept.refused
                     keys += [_key_values(offer, key) for key in new]
                     before |= new
             if keys:
                 connection.execute(batches.insert(), keys)
             if rows:
                 connection.execute(inbox.insert(), [_inbox_values(row) for row in rows])
+            insert_refused(connection, aside)
         return fresh
 
     def newest_position(self, app_id: str) -> int:
