@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from engagement.collect.flush import Flush, FlushLimits
+from engagement.collect.group_commit import GroupCommit
 from engagement.collect.importing import ImportRunner, ImportTools
 from engagement.deliver.blob_urls import split_blob_url
 from engagement.deliver.containers import open_destination
@@ -40,6 +41,8 @@ class Runtime:
     """Accepted batches and recorded commits."""
     refused: RefusedQueries
     """Records that were not accepted."""
+    group_commit: GroupCommit
+    """Makes what requests hand in durable."""
     tasks: TaskQueries
     """Export tasks."""
     lake: Lake
@@ -105,11 +108,15 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
             closing.enter_context(locked(home))
         engine = open_state(settings.state_url or f"sqlite:///{private_file(home / 'state.db')}")
         closing.callback(engine.dispose)
+        inbox = InboxQueries(engine)
+        group_commit = GroupCommit(inbox)
+        closing.callback(group_commit.close)
         runtime = Runtime(
             settings=settings,
             apps=AppQueries(engine),
             clients=ClientQueries(engine),
-            inbox=InboxQueries(engine),
+            inbox=inbox,
+            group_commit=group_commit,
             refused=RefusedQueries(engine),
             tasks=TaskQueries(engine),
             imports=ImportTaskQueries(engine),

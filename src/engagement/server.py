@@ -16,8 +16,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from engagement import operations
 from engagement.api import devices, exports, health, oauth, published_exports, resources
 from engagement.api.auth import Authentication
+from engagement.api.collect import NativeDoor
 from engagement.api.context import AppsByPath, Context
+from engagement.api.doors import Doors
 from engagement.api.edge import Edge, EdgeLimits
+from engagement.api.intake import Intake
 from engagement.api.metrics import Metrics
 from engagement.api.problems import Problem, answer_to, invalid_fields
 from engagement.exceptions import EngagementError
@@ -53,7 +56,8 @@ def build_server(runtime: Runtime, *, public_url: str) -> ASGIApp:
         public_url=public_url,
     )
     settings = runtime.settings
-    return Edge(
+    intake = Intake(runtime)
+    edge = Edge(
         Versions(published=published_server(context), current=current_server(context)),
         authentication=authentication,
         metrics=metrics,
@@ -63,6 +67,7 @@ def build_server(runtime: Runtime, *, public_url: str) -> ASGIApp:
         ),
         public_url=public_url,
     )
+    return Doors([NativeDoor(intake)], others=edge, intake=intake, metrics=metrics)
 
 
 class Versions:

@@ -100,6 +100,24 @@ class Settings:
     request_bytes_max: int = _setting(
         1_048_576, "ENGAGEMENT_REQUEST_BYTES", "Bytes that the body of an API request may have."
     )
+    collect_bytes_max: int = _setting(
+        4_194_304, "ENGAGEMENT_COLLECT_BYTES", "Bytes that a body which a device posts may have."
+    )
+    collect_concurrent_max: int = _setting(
+        512,
+        "ENGAGEMENT_COLLECT_CONCURRENT",
+        "Devices' requests under way at a time; more are told to come again.",
+    )
+    collect_requests_per_minute: int = _setting(
+        600_000,
+        "ENGAGEMENT_COLLECT_REQUESTS_PER_MINUTE",
+        "Requests that the devices of one app may make a minute.",
+    )
+    unknown_keys_per_minute: int = _setting(
+        600,
+        "ENGAGEMENT_UNKNOWN_KEYS_PER_MINUTE",
+        "Requests with unknown app keys that one address may make a minute.",
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":

@@ -1,12 +1,10 @@
 """This module is what every request passes first: ids, limits, caller, headers, log and metrics."""
 
-import asyncio
 import itertools
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from limits import RateLimitItemPerMinute
@@ -17,12 +15,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engagement.api.auth import Authentication, challenge
+from engagement.api.bodies import LimitedBody
 from engagement.api.metrics import Metrics
 from engagement.api.paths import canonical
 from engagement.api.problems import Problem, answer_to, problem
 from engagement.exceptions import NotAuthenticatedError
 
-BODY_SECONDS_MAX = 30
 CLIENT_REQUEST_ID_CHARACTERS_MAX = 128
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -86,7 +84,7 @@ class Edge:
         scope.setdefault("state", {})
         try:
             await self._admit(scope, headers)
-            body = _Body(receive, headers, bytes_max=self._limits.request_bytes_max)
+            body = LimitedBody(receive, headers, bytes_max=self._limits.request_bytes_max)
             await self._app(scope, body.receive, exchange.send)
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it gets an answer
             if exchange.status is None:
@@ -171,46 +169,3 @@ class _Exchange:
             for name, value in self.headers.items():
                 answer.setdefault(name, value)
         await self._send(message)
-
-
-class _Body:
-    """A request's body that is neither too large nor too slow."""
-
-    def __init__(self, receive: Receive, headers: Headers, *, bytes_max: int) -> None:
-        self._receive = receive
-        self._bytes_max = bytes_max
-        self._bytes = 0
-        self._deadline = time.monotonic() + BODY_SECONDS_MAX
-        self._is_whole = False
-        declared = headers.get("content-length", "0")
-        if not declared.isdigit() or int(declared[:19]) > bytes_max:
-            raise self._too_large()
-
-    async def receive(self) -> Message:
-        """The next part of the body; after it, whatever comes."""
-        if self._is_whole:
-            return await self._receive()
-        message = await self._next()
-        if message["type"] == "http.request":
-            self._bytes += len(message.get("body", b""))
-            self._is_whole = not message.get("more_body", False)
-            if self._bytes > self._bytes_max:
-                raise self._too_large()
-        return message
-
-    async def _next(self) -> Message:
-        try:
-            left: Any = self._deadline - time.monotonic()
-            async with asyncio.timeout(max(0, left)):
-                return await self._receive()
-        except TimeoutError as error:
-            raise Problem(
-                408, "RequestTimeout", f"A request's body must arrive in {BODY_SECONDS_MAX} s."
-            ) from error
-
-    def _too_large(self) -> Problem:
-        return Problem(
-            413,
-            "RequestEntityTooLarge",
-            f"A request's body may have {self._bytes_max} bytes, got more.",
-        )

@@ -55,6 +55,8 @@ STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
 )
 """The first that fits holds; what fits none is our fault, 500."""
 RETRY_SECONDS = 5
+OVERLOAD_SECONDS = 1
+"""A queue that is full now is empty soon; a disk that is full is not."""
 _COME_AGAIN = {429, 503, 507}
 _NAME = re.compile(r"\$?\w[\w-]{0,39}", re.ASCII)
 MESSAGE_CHARACTERS_MAX = 1_024
@@ -83,7 +85,8 @@ def answer_to(error: Exception) -> Response:
     )
     if status == 500 or not isinstance(error, EngagementError):  # noqa: PLR2004 - HTTP's own number
         return problem(500, "InternalServerError", "The server failed; its log says why.")
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status in _COME_AGAIN else None
+    seconds = OVERLOAD_SECONDS if isinstance(error, OverloadedError) else RETRY_SECONDS
+    headers = {"Retry-After": str(seconds)} if status in _COME_AGAIN else None
     return problem(status, error.code.value, str(error), headers)
 
 

@@ -29,8 +29,7 @@ class GroupCommit:
         self._waiting: deque[tuple[Offer, int, Future[int]]] = deque()
         self._waiting_bytes = 0
         self._is_closing = False
-        self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def accept(self, offer: Offer, *, size: int) -> Future[int]:
         """A future that is done only when the offer is durable: how many of its keys are new.
@@ -48,6 +47,9 @@ class GroupCommit:
                 raise OverloadedError("The service has more to take in than it can; come again.")
             self._waiting.append((offer, size, answer))
             self._waiting_bytes += size
+            if self._thread is None:  # whoever takes nothing in needs none
+                self._thread = threading.Thread(target=self._run, name="group-commit")
+                self._thread.start()
             self._changed.notify()
         return answer
 
@@ -56,7 +58,8 @@ class GroupCommit:
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:

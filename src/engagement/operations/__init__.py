@@ -11,6 +11,7 @@ from engagement.operations.clients import (
     signing_key,
     tenant_id,
 )
+from engagement.operations.collecting import Collected, app_of_key, collect_batch
 from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
 from engagement.operations.estimates import estimate_export
 from engagement.operations.exports import (
@@ -54,11 +55,14 @@ from engagement.operations.upkeep import (
 )
 
 __all__ = [
+    "Collected",
     "ImportSummary",
     "RefusedLog",
     "ReplaySummary",
+    "app_of_key",
     "authenticate_client",
     "cancel_export",
+    "collect_batch",
     "compact",
     "count_exports",
     "count_refused",

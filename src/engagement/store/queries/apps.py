@@ -46,6 +46,11 @@ class AppQueries:
             )
         return found[0]
 
+    def of_key(self, key_sha256: str) -> App | None:
+        """The app whose key has this hash; None if there is none."""
+        found = self._select(apps.c.key_sha256 == key_sha256)
+        return found[0] if found else None
+
     def find(
         self, *, subscription: str, resource_group: str, collection: str, name: str
     ) -> App | None:

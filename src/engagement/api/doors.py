@@ -1,0 +1,77 @@
+"""This module sends what devices ask to their doors, beside the edge of the API and not behind it.
+
+Devices come by the thousand, know one key each and are answered in a few shapes, so a request
+passes nothing that it does not need: no log line each, no routes to try.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engagement.api.intake import Intake
+from engagement.api.metrics import Metrics
+from engagement.api.problems import Problem, answer_to, problem
+from engagement.exceptions import EngagementError, NotAuthenticatedError
+
+_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_log = structlog.get_logger()
+
+
+class Door(Protocol):
+    """Answers the requests to some paths."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """What it answers to."""
+
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """The answer to one request."""
+
+
+class Doors:
+    """The devices' doors, and one way in for everybody else."""
+
+    def __init__(
+        self, doors: Sequence[Door], *, others: ASGIApp, intake: Intake, metrics: Metrics
+    ) -> None:
+        self._doors = {path: door for door in doors for path in door.paths}
+        self._others = others
+        self._intake = intake
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        door = self._doors.get(scope["path"]) if scope["type"] == "http" else None
+        if door is None:
+            await self._others(scope, receive, send)
+            return
+        started = time.perf_counter()
+        try:
+            with self._intake.turn():
+                answer = await door.answer(scope, receive)
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it gets an answer
+            answer = _refusal(error)
+        answer.headers.update(_HEADERS)
+        self._metrics.count(
+            route=scope["path"],
+            method=scope["method"] if scope["method"] in {"POST", "GET"} else "other",
+            status=answer.status_code,
+            seconds=time.perf_counter() - started,
+        )
+        await answer(scope, receive, send)
+
+
+def _refusal(error: Exception) -> Response:
+    if isinstance(error, NotAuthenticatedError):
+        return problem(401, "AuthenticationFailed", str(error), _CHALLENGE)
+    if not isinstance(error, (EngagementError, Problem)):
+        _log.error("collect_failed", error=type(error).__name__, exc_info=True)
+    return answer_to(error)

@@ -1,0 +1,144 @@
+"""This module admits what devices post: known keys, bounded bodies, no more than can be stored."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope
+
+from engagement import operations
+from engagement.api.bodies import LimitedBody
+from engagement.api.problems import Problem
+from engagement.exceptions import NotAuthenticatedError, OverloadedError
+from engagement.model.apps import App
+from engagement.operations import Collected
+from engagement.runtime import Runtime
+
+APPS_REMEMBERED_SECONDS = 2
+"""How long a key is not looked up again; taking it back takes as long to act."""
+APPS_REMEMBERED_MAX = 10_000
+INLINE_BYTES_MAX = 64 * 1024
+"""A body up to this size is decoded at once; a larger one in a thread, so that others go on."""
+LIMIT_SECONDS = 60
+
+
+class Intake:
+    """What all doors for devices have in common."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.settings
+        self.runtime = runtime
+        """The service."""
+        self._body_bytes_max = settings.collect_bytes_max
+        self._requests_max = settings.collect_concurrent_max
+        self._requests = 0
+        self._apps: dict[bytes, tuple[App | None, float]] = {}
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._rate = RateLimitItemPerMinute(settings.collect_requests_per_minute)
+        self._unknown_rate = RateLimitItemPerMinute(settings.unknown_keys_per_minute)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Count a request as under way.
+
+        Raises:
+            OverloadedError: As many are under way as may be.
+        """
+        if self._requests >= self._requests_max:
+            raise OverloadedError(f"{self._requests_max} requests are under way; come again.")
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
+
+    async def body(self, receive: Receive, headers: Headers) -> bytes:
+        """The whole body as it was sent.
+
+        Raises:
+            Problem: It is too large or comes too slowly.
+        """
+        return await LimitedBody(receive, headers, bytes_max=self._body_bytes_max).read()
+
+    async def app(self, key: str | None, scope: Scope) -> App:
+        """The app whose key this is.
+
+        Raises:
+            NotAuthenticatedError: There is none, or no key was given.
+            Problem: The app's devices, or an address without a known key, asked too often.
+        """
+        app = await self._known(key) if key else None
+        if app is None:
+            address = scope["client"][0] if scope.get("client") else ""
+            self._count(self._unknown_rate, address, "An address")
+            raise NotAuthenticatedError(
+                "The request needs the key of an app, got " + ("another." if key else "none.")
+            )
+        self._count(self._rate, app.app_id, "An app")
+        return app
+
+    async def taken_in(self, collect: Callable[[bytes], Collected], body: bytes) -> Collected:
+        """What became of a body, when that is durable.
+
+        Raises:
+            BadInputError: Nothing of it can be accepted.
+            OverloadedError: Too much waits; nothing of it is kept.
+            StorageFullError: The disk is full; nothing of it is acknowledged.
+            StorageUnavailableError: The disk fails; nothing of it is acknowledged.
+        """
+        if len(body) > INLINE_BYTES_MAX:
+            collected = await run_in_threadpool(collect, body)
+        else:
+            collected = collect(body)
+        await asyncio.wrap_future(collected.durable)
+        if collected.unreadable is not None:
+            raise collected.unreadable
+        return collected
+
+    async def _known(self, key: str) -> App | None:
+        digest = hashlib.sha256(key.encode("utf-8", "replace")).digest()
+        found = self._apps.get(digest)
+        if found is not None and time.monotonic() < found[1]:
+            return found[0]
+        try:
+            app = await run_in_threadpool(operations.app_of_key, self.runtime, key)
+        except NotAuthenticatedError:
+            app = None
+        if len(self._apps) >= APPS_REMEMBERED_MAX:
+            self._apps.clear()
+        self._apps[digest] = (app, time.monotonic() + APPS_REMEMBERED_SECONDS)
+        return app
+
+    def _count(self, rate: RateLimitItemPerMinute, of: str, whose: str) -> None:
+        if not self._limiter.hit(rate, of):
+            window = self._limiter.get_window_stats(rate, of)
+            seconds = max(1, round(window.reset_time - time.time()))
+            raise Problem(
+                429,
+                "TooManyRequests",
+                f"{whose} may make {rate.amount} requests a minute.",
+                {"Retry-After": str(seconds)},
+            )
+
+
+def key_of(headers: Headers) -> str | None:
+    """The app key of a request: a bearer token, or the name of basic authentication."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip() or None
+    if scheme.lower() == "basic":
+        try:
+            name, _, _ = base64.b64decode(given, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        return name or None
+    return None
