@@ -7,7 +7,6 @@ drawn from a few that were made before, and it is compressed anew, as devices do
 """
 
 import base64
-import heapq
 import json
 import random
 import re
@@ -18,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from isal import igzip
@@ -25,6 +25,9 @@ from isal import igzip
 LOGS_PER_BATCH = 100
 TEMPLATES = 64
 RECEIVED_BYTES = 65_536
+ACKNOWLEDGED = {200, 202}
+
+Measured = dict[str, object]
 _LENGTH = re.compile(rb"content-length: *([0-9]+)", re.IGNORECASE)
 
 
@@ -69,7 +72,7 @@ def segment_bodies() -> Callable[[int], bytes]:
         return (
             f'{{"integrations":{{}},"anonymousId":null,"timestamp":"{now}","context":{{"library":'
             f'{{"name":"analytics-python","version":"2.4.0"}}}},"type":"track","userId":'
-            f'"user {number % 50_000}","properties":{{"price":{place},"title":"a title of some length",'
+            f'"user {number % 50_000}","properties":{{"price":{place},"title":"a title of length",'
             f'"nested":{{"a":1,"b":"two"}},"ok":true}},"event":"purchase {place % 50}",'
             f'"messageId":"{dice.getrandbits(128):032x}"}}'
         )
@@ -88,25 +91,30 @@ KINDS = {
 }
 
 
+class Target(NamedTuple):
+    """What is posted where."""
+
+    kind: str
+    address: str
+    key: str
+
+
 class Connection:
     """One connection with at most one request under way."""
 
     def __init__(self, address: tuple[str, int]) -> None:
-        self._address = address
-        self._connect()
-
-    def _connect(self) -> None:
-        self.socket = socket.create_connection(self._address)
+        self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.begun = 0.0
+        self._received = b""
 
     def post(self, head: str, body: bytes) -> None:
         """Send a request."""
         self._received = b""
-        self.begun = time.perf_counter()
         self.socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
-    def hear(self) -> tuple[int, bytes] | None:
-        """The status and the body of the answer, or None if there is more to come."""
+    def hear(self) -> int | None:
+        """The status of the answer, or None if there is more to come."""
         received = self.socket.recv(RECEIVED_BYTES)
         if not received:
             raise SystemExit("The server must keep connections, but closed one.")
@@ -115,71 +123,78 @@ class Connection:
         length = _LENGTH.search(head)
         if not found or length is None or len(body) < int(length[1]):
             return None
-        return int(head[9:12]), body
+        return int(head[9:12])
 
 
-def post(  # noqa: PLR0913 - what a load is made of
-    kind: str, address: str, key: str, *, seconds: float, connections: int, per_second: float | None
-) -> dict[str, object]:
-    """Post for a time, as fast as answers come or at a rate; what became of it.
+class Load:
+    """Requests on connections, as fast as answers come or at a rate."""
 
-    At a rate, a request that finds no connection free waits for one, and its time counts from
-    when it should have been sent.
-    """
-    path, make, header = KINDS[kind]
-    url = urlsplit(address)
-    basic = base64.b64encode(f"{key}:".encode()).decode()
+    def __init__(
+        self, connections: list[Connection], send: Callable[[Connection, int], None]
+    ) -> None:
+        self._selector = selectors.DefaultSelector()
+        for one in connections:
+            self._selector.register(one.socket, selectors.EVENT_READ, one)
+        self._free = list(connections)
+        self._count = len(connections)
+        self._send = send
+        self._sent = 0
+        self.statuses: Counter[int] = Counter()
+        self.taken: list[float] = []
+
+    def run(self, seconds: float, per_second: float | None) -> float:
+        """Send for a time and hear every answer; how long it all took.
+
+        At a rate, a request that finds no connection free waits for one, and its time counts from
+        when it should have been sent.
+        """
+        begin = time.perf_counter()
+        while (now := time.perf_counter() - begin) < seconds:
+            due = len(self._free) if per_second is None else int(now * per_second) - self._sent
+            for _ in range(min(due, len(self._free))):
+                one = self._free.pop()
+                one.begun = begin + self._sent / per_second if per_second else time.perf_counter()
+                self._send(one, self._sent)
+                self._sent += 1
+            self._hear()
+        while len(self._free) < self._count:
+            self._hear()
+        self._selector.close()
+        return time.perf_counter() - begin
+
+    def _hear(self) -> None:
+        for event, _ in self._selector.select(timeout=0.001):
+            status = event.data.hear()
+            if status is not None:
+                self.statuses[status] += 1
+                if status in ACKNOWLEDGED:
+                    self.taken.append(time.perf_counter() - event.data.begun)
+                self._free.append(event.data)
+
+
+def post(target: Target, *, seconds: float, connections: int, per_second: float | None) -> Measured:
+    """What became of the logs that were posted to a server for a time."""
+    path, make, header = KINDS[target.kind]
+    url = urlsplit(target.address)
+    basic = base64.b64encode(f"{target.key}:".encode()).decode()
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Basic {basic}\r\n"
         f"Content-Type: application/json\r\n{header}"
     )
     body = make()
-    statuses: Counter[int] = Counter()
-    taken: list[float] = []
-    number = 0
-    with selectors.DefaultSelector() as selector:
-        free: list[Connection] = []
-        for _ in range(connections):
-            one = Connection((url.hostname or "", url.port or 0))
-            selector.register(one.socket, selectors.EVENT_READ, one)
-            free.append(one)
-        begin = time.perf_counter()
-        due: list[float] = []
-        scheduled = 0
-        under_way = 0
-        while True:
-            now = time.perf_counter()
-            over = now - begin > seconds
-            if over and not under_way:
-                break
-            if per_second is not None:
-                while not over and scheduled < (now - begin) * per_second:
-                    heapq.heappush(due, begin + scheduled / per_second)
-                    scheduled += 1
-            while free and not over and (per_second is None or due):
-                one = free.pop()
-                one.post(head, body(number))
-                if per_second is not None:
-                    one.begun = heapq.heappop(due)
-                number += 1
-                under_way += 1
-            for event, _ in selector.select(timeout=0.001):
-                if (heard := event.data.hear()) is not None:
-                    statuses[heard[0]] += 1
-                    if heard[0] in {200, 202}:
-                        taken.append(time.perf_counter() - event.data.begun)
-                    free.append(event.data)
-                    under_way -= 1
-        elapsed = time.perf_counter() - begin
-        for event in list(selector.get_map().values()):
-            event.data.socket.close()
-    taken.sort()
+    address = (url.hostname or "", url.port or 0)
+    load = Load(
+        [Connection(address) for _ in range(connections)],
+        lambda connection, number: connection.post(head, body(number)),
+    )
+    elapsed = load.run(seconds, per_second)
+    taken = sorted(load.taken)
     return {
         "logs_per_second": len(taken) * LOGS_PER_BATCH / elapsed,
         "logs": len(taken) * LOGS_PER_BATCH,
         "p50_ms": taken[len(taken) // 2] * 1_000 if taken else None,
         "p99_ms": taken[len(taken) * 99 // 100] * 1_000 if taken else None,
-        "statuses": dict(statuses),
+        "statuses": dict(load.statuses),
     }
 
 
@@ -187,9 +202,7 @@ def main() -> None:
     """Print what became of it as JSON."""
     kind, address, key, seconds, connections, *rate = sys.argv[1:]
     measured = post(
-        kind,
-        address,
-        key,
+        Target(kind, address, key),
         seconds=float(seconds),
         connections=int(connections),
         per_second=float(rate[0]) if rate else None,

@@ -74,6 +74,15 @@ class RunningServer:
         assert done.returncode == status, done.stderr.decode()
         return json.loads(done.stdout or b"null")
 
+    def app(self) -> dict[str, str]:
+        """A new app, with its id and key."""
+        place = ("--collection", "default", "--resource-group", "default")
+        name = f"app {time.monotonic_ns()}"
+        made: dict[str, str] = self.command(
+            "apps", "create", name, *place, "--subscription", "default"
+        )
+        return made
+
     def client(self, role: str, *, scope: str = "/", name: str | None = None) -> Credentials:
         """A new client."""
         made = self.command(

@@ -46,7 +46,8 @@ def build_server(runtime: Runtime, *, public_url: str) -> ASGIApp:
     """
     authentication = Authentication(runtime, public_url=public_url)
     metrics = Metrics(
-        lambda: {state.value: count for state, count in operations.count_exports(runtime).items()}
+        lambda: {state.value: count for state, count in operations.count_exports(runtime).items()},
+        lambda: operations.inbox_state(runtime),
     )
     context = Context(
         runtime=runtime,
@@ -56,7 +57,7 @@ def build_server(runtime: Runtime, *, public_url: str) -> ASGIApp:
         public_url=public_url,
     )
     settings = runtime.settings
-    intake = Intake(runtime)
+    intake = Intake(runtime, metrics)
     edge = Edge(
         Versions(published=published_server(context), current=current_server(context)),
         authentication=authentication,

@@ -51,6 +51,14 @@ class Settings:
     parts_concurrent_max: int = _setting(
         2, "ENGAGEMENT_PARTS_CONCURRENT", "Parts that one process writes at a time."
     )
+    flush_seconds: int = _setting(
+        15, "ENGAGEMENT_FLUSH_SECONDS", "Seconds between two flushes of a server."
+    )
+    tidy_hours: int = _setting(
+        24,
+        "ENGAGEMENT_TIDY_HOURS",
+        "Hours between two runs of all upkeep of a server, the first as long after its start.",
+    )
     flush_logs_max: int = _setting(
         200_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."
     )

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope
 from engagement import operations
 from engagement.api.intake import Intake, key_of
 from engagement.api.problems import Problem
+from engagement.model.refused import Protocol
 from engagement.operations import Collected
 
 PATH = "/collect/v1/batch"
@@ -36,7 +37,9 @@ class NativeDoor:
                 self._intake.runtime, app.app_id, body, content_encoding=encoding
             )
 
-        collected = await self._intake.taken_in(collect, body)
+        collected = await self._intake.taken_in(Protocol.NATIVE, collect, body)
+        if collected.unreadable is not None:
+            raise collected.unreadable
         return Response(_said(collected), status_code=202, media_type="application/json")
 
 

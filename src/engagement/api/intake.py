@@ -17,9 +17,11 @@ from starlette.types import Receive, Scope
 
 from engagement import operations
 from engagement.api.bodies import LimitedBody
+from engagement.api.metrics import Metrics
 from engagement.api.problems import Problem
 from engagement.exceptions import NotAuthenticatedError, OverloadedError
 from engagement.model.apps import App
+from engagement.model.refused import Protocol
 from engagement.operations import Collected
 from engagement.runtime import Runtime
 
@@ -34,10 +36,11 @@ LIMIT_SECONDS = 60
 class Intake:
     """What all doors for devices have in common."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, metrics: Metrics) -> None:
         settings = runtime.settings
         self.runtime = runtime
         """The service."""
+        self._metrics = metrics
         self._body_bytes_max = settings.collect_bytes_max
         self._requests_max = settings.collect_concurrent_max
         self._requests = 0
@@ -86,11 +89,12 @@ class Intake:
         self._count(self._rate, app.app_id, "An app")
         return app
 
-    async def taken_in(self, collect: Callable[[bytes], Collected], body: bytes) -> Collected:
+    async def taken_in(
+        self, protocol: Protocol, collect: Callable[[bytes], Collected], body: bytes
+    ) -> Collected:
         """What became of a body, when that is durable.
 
         Raises:
-            BadInputError: Nothing of it can be accepted.
             OverloadedError: Too much waits; nothing of it is kept.
             StorageFullError: The disk is full; nothing of it is acknowledged.
             StorageUnavailableError: The disk fails; nothing of it is acknowledged.
@@ -100,8 +104,10 @@ class Intake:
         else:
             collected = collect(body)
         await asyncio.wrap_future(collected.durable)
+        refused = [one.code for one in collected.refused]
         if collected.unreadable is not None:
-            raise collected.unreadable
+            refused.append(collected.unreadable.code)
+        self._metrics.count_logs(protocol, accepted=collected.accepted, refused=refused)
         return collected
 
     async def _known(self, key: str) -> App | None:

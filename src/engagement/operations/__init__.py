@@ -11,7 +11,13 @@ from engagement.operations.clients import (
     signing_key,
     tenant_id,
 )
-from engagement.operations.collecting import Collected, app_of_key, collect_batch
+from engagement.operations.collecting import (
+    Collected,
+    InboxState,
+    app_of_key,
+    collect_batch,
+    inbox_state,
+)
 from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
 from engagement.operations.estimates import estimate_export
 from engagement.operations.exports import (
@@ -49,14 +55,18 @@ from engagement.operations.refused import (
 from engagement.operations.upkeep import (
     compact,
     erase_device,
+    flush_all,
     fold_snapshots,
+    keep_in_shape,
     retain,
+    tidy_up,
     vacuum,
 )
 
 __all__ = [
     "Collected",
     "ImportSummary",
+    "InboxState",
     "RefusedLog",
     "ReplaySummary",
     "app_of_key",
@@ -75,6 +85,7 @@ __all__ = [
     "estimate_export",
     "export_manifest",
     "find_app",
+    "flush_all",
     "fold_snapshots",
     "generate_sample",
     "get_app",
@@ -85,6 +96,8 @@ __all__ = [
     "get_import_task",
     "get_refused",
     "import_batches",
+    "inbox_state",
+    "keep_in_shape",
     "list_apps",
     "list_clients",
     "list_devices",
@@ -101,6 +114,7 @@ __all__ = [
     "signing_key",
     "tag_devices",
     "tenant_id",
+    "tidy_up",
     "vacuum",
     "verify_export",
     "wait_export",

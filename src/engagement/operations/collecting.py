@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import timedelta
 
 from engagement.collect.bodies import plain_body
 from engagement.collect.inbox import offer_of
@@ -28,6 +29,28 @@ class Collected:
     """Logs that are not, each with its reason; they are kept aside."""
     unreadable: BadInputError | None = None
     """Why nothing of the body can be accepted; it is kept aside whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxState:
+    """What was taken in and is not in the lake."""
+
+    logs: int
+    """Logs that wait to go there."""
+    lag: timedelta
+    """How long the oldest of them has waited."""
+    refused: int
+    """Refused records that are kept aside."""
+
+
+def inbox_state(runtime: Runtime) -> InboxState:
+    """What waits now."""
+    oldest = runtime.inbox.oldest_at()
+    return InboxState(
+        logs=runtime.inbox.depth(),
+        lag=timedelta(0) if oldest is None else runtime.clock() - oldest,
+        refused=runtime.refused.total(),
+    )
 
 
 def app_of_key(runtime: Runtime, key: str) -> App:

@@ -6,10 +6,32 @@ from engagement.collect.limits import guid
 from engagement.runtime import Runtime
 from engagement.store.upkeep import Upkeep, UpkeepReport
 
+FILES_SPARE = 64
+"""Files more than needed that a day may have before they are gathered between two tidyings."""
+
 
 def compact(runtime: Runtime, app_id: str) -> UpkeepReport:
     """Gather the small files of each day of an app's history into sorted ones."""
     return _upkeep(runtime, app_id).compact(app_id)
+
+
+def flush_all(runtime: Runtime) -> int:
+    """Bring what every app's devices posted into the lake; how many logs were moved."""
+    return sum(runtime.flush(app_id) for app_id in runtime.inbox.waiting())
+
+
+def keep_in_shape(runtime: Runtime) -> None:
+    """Gather the small files that flushes leave, where they have become many."""
+    for app_id in runtime.inbox.apps_with_tables():
+        _upkeep(runtime, app_id).compact(app_id, files_spare=FILES_SPARE)
+
+
+def tidy_up(runtime: Runtime) -> None:
+    """Fold, gather and delete what is old, of every app."""
+    for app_id in runtime.inbox.apps_with_tables():
+        compact(runtime, app_id)
+        fold_snapshots(runtime, app_id)
+        vacuum(runtime, app_id)
 
 
 def fold_snapshots(runtime: Runtime, app_id: str) -> UpkeepReport:

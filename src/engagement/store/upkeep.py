@@ -53,15 +53,21 @@ class Upkeep:
         self._lake = lake
         self._clock = clock
 
-    def compact(self, app_id: str) -> UpkeepReport:
+    def compact(self, app_id: str, *, files_spare: int = 0) -> UpkeepReport:
         """Gather the small files of each day into sorted ones; no row changes.
 
         What flushes said of one session on one day is folded into one row.
+
+        Args:
+            app_id: The app.
+            files_spare: Days that have no more files than so many above twice what they need are
+                left alone. A day is rewritten whole, so while rows still come for it, gathering
+                them each time would cost more than it saves.
         """
         return self._rewrite(
             app_id,
             [kind for kind in Kind if kind.is_historical],
-            wanted=_is_scattered,
+            wanted=lambda files: _is_scattered(files, files_spare),
             change=lambda kind, rows: fold(kind, rows).collect(),
         )
 
@@ -196,8 +202,10 @@ class Upkeep:
             yield in_order(change(kind, in_devices(rows, low, high)), kind)
 
 
-def _is_scattered(files: list[DataFile]) -> bool:
+def _is_scattered(files: list[DataFile], files_spare: int) -> bool:
     """Whether fewer files would do, or device ids have to be looked for in several."""
+    if files_spare:
+        return len(files) > 2 * _files_wanted(files) + files_spare
     overlap = any(one.device_max >= other.device_min for one, other in pairwise(files))
     return overlap or len(files) > _files_wanted(files)
 

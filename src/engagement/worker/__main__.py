@@ -10,12 +10,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
 import structlog
 
+from engagement import operations
 from engagement.api.logs import start_logging
 from engagement.exceptions import EngagementError, ErrorCode
 from engagement.owner import Owner
@@ -24,6 +25,7 @@ from engagement.settings import Settings
 
 REQUESTS_CONCURRENT_MAX = 16
 RECONCILE_SECONDS = 5.0
+SHAPE_SECONDS = 300.0
 EXIT_ORPHANED = 1
 _log = structlog.get_logger()
 
@@ -39,11 +41,24 @@ def main() -> None:
             owner = runtime.work
             if not isinstance(owner, Owner):
                 raise TypeError(f"The worker must be an owner, got {owner}.")
-            with _repeated("reconcile", RECONCILE_SECONDS, owner.reconcile):
+            with ExitStack() as routines:
+                for name, seconds, effect in _routines(runtime, owner):
+                    routines.enter_context(_repeated(name, seconds, effect))
                 server.say(ready=True)
                 server.listen(runtime, owner)
     except EngagementError as error:
         server.say(code=error.code.value, message=str(error))
+
+
+def _routines(runtime: Runtime, owner: Owner) -> list[tuple[str, float, Callable[[], object]]]:
+    """What a server does by itself, and how many seconds apart."""
+    settings = runtime.settings
+    return [
+        ("reconcile", RECONCILE_SECONDS, owner.reconcile),
+        ("flush", settings.flush_seconds, lambda: operations.flush_all(runtime)),
+        ("shape", SHAPE_SECONDS, lambda: operations.keep_in_shape(runtime)),
+        ("tidy", settings.tidy_hours * 3_600, lambda: operations.tidy_up(runtime)),
+    ]
 
 
 class _Server:

@@ -167,6 +167,12 @@ class InboxQueries:
         with self._reading.begin() as connection:
             return connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(inbox.c.logs), 0))) or 0
 
+    def oldest_at(self) -> datetime | None:
+        """When the batch that waits longest was received; None if none waits."""
+        question = sa.select(inbox.c.received_at).order_by(inbox.c.position).limit(1)
+        with self._reading.begin() as connection:
+            return connection.scalar(question)
+
     def forget_batches(self, before: datetime) -> None:
         """Drop the ids of batches received before an instant; they could be accepted again."""
         with self._engine.begin() as connection:

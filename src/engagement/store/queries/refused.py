@@ -100,6 +100,11 @@ class RefusedQueries:
         with self._reading.begin() as connection:
             return connection.scalar(sa.select(sa.func.max(refused.c.refused_id))) or 0
 
+    def total(self) -> int:
+        """How many there are."""
+        with self._reading.begin() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(refused)) or 0
+
     def total_bytes(self) -> int:
         """What the bodies of all records take."""
         with self._reading.begin() as connection:

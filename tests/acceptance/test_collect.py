@@ -1,0 +1,227 @@
+"""This module posts native batches to a server as devices do, and exports what they held."""
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import zstandard
+
+from serving import RunningServer, running_server
+
+PATH = "/collect/v1/batch"
+DEADLINE_SECONDS = 30
+BODY_MAX = 50_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("collect")
+    with running_server(
+        folder / "home",
+        ENGAGEMENT_LOCAL_ROOTS=str(tmp_path_factory.getbasetemp()),
+        ENGAGEMENT_COLLECT_BYTES=str(BODY_MAX),
+        ENGAGEMENT_FLUSH_SECONDS="1",
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def app(server: RunningServer) -> dict[str, str]:
+    """A new app with its key."""
+    return server.app()
+
+
+def _log(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": "event", "name": name, "timestamp": "2026-11-01T10:00:00Z", **more}
+
+
+def _batch(batch_id: str, *logs: dict[str, Any]) -> bytes:
+    return json.dumps(
+        {
+            "batchId": batch_id,
+            "sentAt": "2026-11-01T10:00:00Z",
+            "deviceId": "d" * 32,
+            "logs": list(logs),
+        }
+    ).encode()
+
+
+def _post(
+    server: RunningServer, key: str, body: bytes, headers: dict[str, str] | None = None
+) -> httpx.Response:
+    with server.http(key) as http:
+        return http.post(PATH, content=body, headers=headers)
+
+
+def _names(server: RunningServer, app: dict[str, str], folder: Path) -> list[str]:
+    """The names of all events of an app, exported now."""
+    folder.mkdir()
+    task = server.command(
+        *("export", "create", "Event", "--app", app["appId"], "--container", str(folder)),
+        *("--format", "NdjsonBlob", "--from", "2026-01-01", "--to", "2099-12-31", "--no-wait"),
+    )
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while task["state"] != "Succeeded":
+        assert time.monotonic() < deadline, task
+        task = server.command("export", "show", task["taskId"])
+    parts = sorted(folder.rglob("part-*"))
+    return [json.loads(line)["name"] for part in parts for line in part.read_bytes().splitlines()]
+
+
+def test_what_is_acknowledged_is_in_the_next_export_once(
+    server: RunningServer, app: dict[str, str], tmp_path: Path
+) -> None:
+    key = app["appKey"]
+    bodies = {
+        "plain": (_batch("1", _log("plain")), {}),
+        "gzip": (gzip.compress(_batch("2", _log("gzip"))), {"Content-Encoding": "gzip"}),
+        "zstd": (zstandard.compress(_batch("3", _log("zstd"))), {"Content-Encoding": "zstd"}),
+    }
+
+    for _ in range(2):  # the second time the batches are known
+        for body, headers in bodies.values():
+            answer = _post(server, key, body, headers)
+            assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "refused": []})
+
+    assert sorted(_names(server, app, tmp_path / "out")) == ["gzip", "plain", "zstd"]
+
+
+def test_a_bad_log_is_refused_with_its_reason_and_kept_aside(
+    server: RunningServer, app: dict[str, str], tmp_path: Path
+) -> None:
+    body = _batch("1", _log("good"), _log("x" * 65), {"type": "nothing"}, _log("better"))
+
+    answer = _post(server, app["appKey"], body)
+
+    assert answer.status_code == 202
+    assert answer.json()["accepted"] == 2
+    codes = [(one["index"], one["code"]) for one in answer.json()["refused"]]
+    assert codes == [(1, "bad_name"), (2, "unknown_type")]
+    assert sorted(_names(server, app, tmp_path / "out")) == ["better", "good"]
+    counted = server.command("refused", "count", "--app", app["appId"])
+    assert {one["code"]: one["records"] for one in counted} == {"bad_name": 1, "unknown_type": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        (b"", {}, 400, "CorruptInput"),
+        (b"not json", {}, 400, "CorruptInput"),
+        (b"[" * 100, {}, 400, "CorruptInput"),
+        (b"\x1f\x8b broken", {"Content-Encoding": "gzip"}, 400, "CorruptInput"),
+        (_batch("1"), {"Content-Encoding": "br"}, 415, "UnsupportedEncoding"),
+        (gzip.compress(b" " * 20_000_000), {}, 413, "RequestTooLarge"),
+        (b" " * (BODY_MAX + 1), {}, 413, "RequestEntityTooLarge"),
+    ],
+)
+def test_a_body_that_is_no_batch_is_refused_whole(  # noqa: PLR0913, PLR0917 - a row of a table
+    server: RunningServer,
+    app: dict[str, str],
+    body: bytes,
+    headers: dict[str, str],
+    status: int,
+    code: str,
+) -> None:
+    answer = _post(server, app["appKey"], body, headers)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_a_body_that_cannot_be_read_is_kept_aside_once(
+    server: RunningServer, app: dict[str, str]
+) -> None:
+    for _ in range(2):
+        assert _post(server, app["appKey"], b"not json").status_code == 400
+
+    (entry,) = server.command("refused", "list", "--app", app["appId"])
+    assert entry["code"] == "CorruptInput"
+
+
+@pytest.mark.parametrize("key", [None, "wrong", "a" * 5_000])
+def test_without_a_known_key_nothing_is_taken(server: RunningServer, key: str | None) -> None:
+    with server.http() as http:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        answer = http.post(PATH, content=_batch("1", _log("x")), headers=headers)
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_key_may_come_as_the_name_of_basic_authentication(
+    server: RunningServer, app: dict[str, str]
+) -> None:
+    with server.http() as http:
+        answer = http.post(PATH, content=_batch("1", _log("x")), auth=(app["appKey"], ""))
+
+    assert answer.status_code == 202
+
+
+def test_only_posts_are_answered(server: RunningServer, app: dict[str, str]) -> None:
+    with server.http(app["appKey"]) as http:
+        answer = http.get(PATH)
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+def test_the_clock_of_a_device_is_corrected(
+    server: RunningServer, app: dict[str, str], tmp_path: Path
+) -> None:
+    """A device whose clock is years behind still reports what happened just now."""
+    batch = json.loads(_batch("1", _log("late", timestamp="2001-01-01T00:00:00Z")))
+    batch["sentAt"] = "2001-01-01T00:00:05Z"
+
+    assert _post(server, app["appKey"], json.dumps(batch).encode()).status_code == 202
+
+    assert _names(server, app, tmp_path / "out") == ["late"]
+
+
+def test_what_was_posted_goes_to_the_lake_by_itself(
+    server: RunningServer, app: dict[str, str]
+) -> None:
+    _post(server, app["appKey"], _batch("1", _log("x")))
+
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while _metric(server, "engagement_inbox_logs") != 0:
+        assert time.monotonic() < deadline
+
+    assert _metric(server, "engagement_inbox_lag_seconds") == 0
+
+
+def test_logs_are_counted_as_they_are_accepted_and_refused(
+    server: RunningServer, app: dict[str, str]
+) -> None:
+    accepted = 'engagement_logs_accepted_total{protocol="native"}'
+    refused = 'engagement_logs_refused_total{code="bad_name",protocol="native"}'
+    before = [_metric(server, accepted), _metric(server, refused)]
+
+    _post(server, app["appKey"], _batch("1", _log("a"), _log("b"), _log("")))
+
+    assert [_metric(server, accepted), _metric(server, refused)] == [before[0] + 2, before[1] + 1]
+
+
+def _metric(server: RunningServer, name: str) -> float:
+    with server.http() as http:
+        lines = http.get("/metrics").text.splitlines()
+    return next((float(one.split()[-1]) for one in lines if one.startswith(f"{name} ")), 0)
+
+
+def test_an_app_that_asks_too_often_is_told_when_to_come_again(tmp_path: Path) -> None:
+    with running_server(
+        tmp_path / "home",
+        ENGAGEMENT_COLLECT_REQUESTS_PER_MINUTE="5",
+        ENGAGEMENT_UNKNOWN_KEYS_PER_MINUTE="5",
+    ) as server:
+        key = server.app()["appKey"]
+        known = [_post(server, key, _batch(str(number), _log("x"))) for number in range(15)]
+        unknown = [_post(server, "wrong", b"") for _ in range(15)]
+
+    for answers, wanted in ((known, 202), (unknown, 401)):
+        assert 5 <= sum(one.status_code == wanted for one in answers) <= 10
+        refused = [one for one in answers if one.status_code == 429]
+        assert len(refused) >= 5
+        assert all(0 < int(one.headers["Retry-After"]) <= 60 for one in refused)
