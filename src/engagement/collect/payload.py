@@ -96,6 +96,7 @@ _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _TEXT = msgspec.json.Decoder(Annotated[str, msgspec.Meta(max_length=INFO_CHARACTERS_MAX)] | None)
 _WHOLE = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=INTEGER_MIN, le=INTEGER_MAX)] | None)
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_DIGITS_CUT = re.compile(r"(?<=\.[0-9]{3})[0-9]+")
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _HIGH_HALVES = range(0xD800, 0xDC00)
 _LOW_HALVES = range(0xDC00, 0xE000)
@@ -167,6 +168,7 @@ def batches_of_logs(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
         batch_ids: The id of each new batch, by the place of its log in the body.
     """
     envelope, mark = _envelope(body)
+    envelope.sent_at = _DIGITS_CUT.sub("", envelope.sent_at)
     envelope.info = _known(envelope.info, _INFO_SPELLINGS)
     envelope.location = _known(envelope.location, _LOCATION_SPELLINGS)
     sent = envelope.logs
