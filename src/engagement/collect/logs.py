@@ -151,35 +151,34 @@ class LogReader:
             log = _DECODER.decode(raw)
         except msgspec.DecodeError as error:
             raise _refusal(error, raw) from error
-        self.keep(index, log)
+        self.keep(index, log, self._time(log.timestamp, "timestamp"))
 
-    def keep(self, index: int, log: Log) -> None:
+    def keep(self, index: int, log: Log, at: int) -> None:
         """Keep the rows of a log, all of them or none, under the same rules as one that is read.
 
         Args:
             index: The log's place in the batch.
-            log: The log.
+            log: The log; its `timestamp` is not looked at.
+            at: When it happened by our clock, in microseconds since 1970.
 
         Raises:
             RefusedLogError: It cannot be accepted.
         """
-        kind, first, last, rows = self._KEEPERS[type(log)](self, index, log)
+        kind, first, last, rows = self._KEEPERS[type(log)](self, index, log, at)
         self.rows.setdefault(kind, []).extend(rows)
         if self.first_at is None or first < self.first_at:
             self.first_at = first
         if self.last_at is None or last > self.last_at:
             self.last_at = last
 
-    def _activity(self, _: int, log: ActivityLog) -> tuple[Kind, int, int, list[Row]]:
+    def _activity(self, _: int, log: ActivityLog, start: int) -> tuple[Kind, int, int, list[Row]]:
         check_name(log.name)
-        start = self._time(log.timestamp, "timestamp")
         end = self._end(log.end, start)
         row = (self._id("session", log.session_id), log.name, start, end)
         return Kind.ACTIVITY, start, end or start, [(*row, compact_extras(bytes(log.extras)))]
 
-    def _event(self, _: int, log: EventLog) -> tuple[Kind, int, int, list[Row]]:
+    def _event(self, _: int, log: EventLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         check_name(log.name)
-        at = self._time(log.timestamp, "timestamp")
         kind = Kind.ERROR if isinstance(log, ErrorLog) else Kind.EVENT
         row = (
             self._id("session", log.session_id),
@@ -190,15 +189,13 @@ class LogReader:
         )
         return kind, at, at, [row]
 
-    def _crash(self, _: int, log: CrashLog) -> tuple[Kind, int, int, list[Row]]:
+    def _crash(self, _: int, log: CrashLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         check_name(log.name)
         check_length(log.stack, "stack", "bad_stack", STACK_CHARACTERS_MAX, 0)
-        at = self._time(log.timestamp, "timestamp")
         return Kind.CRASH, at, at, [(self._id("session", log.session_id), log.name, at, log.stack)]
 
-    def _job(self, index: int, log: JobLog) -> tuple[Kind, int, int, list[Row]]:
+    def _job(self, index: int, log: JobLog, start: int) -> tuple[Kind, int, int, list[Row]]:
         check_name(log.name)
-        start = self._time(log.timestamp, "timestamp")
         end = self._end(log.end, start)
         job_id = self._id("job", log.job_id) or derived_guid(
             self._batch_id, self._device_id, str(index)
@@ -206,21 +203,19 @@ class LogReader:
         extras = compact_extras(bytes(log.extras))
         return Kind.JOB, start, end or start, [(job_id, log.name, start, end, extras)]
 
-    def _tags(self, _: int, log: TagsLog) -> tuple[Kind, int, int, list[Row]]:
-        at = self._time(log.timestamp, "timestamp")
+    def _tags(self, _: int, log: TagsLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         return Kind.TAG, at, at, tag_rows(bytes(log.tags), at)
 
-    def _token(self, _: int, log: TokenLog) -> tuple[Kind, int, int, list[Row]]:
+    def _token(self, _: int, log: TokenLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         check_length(log.token, "token", "bad_token", TOKEN_CHARACTERS_MAX)
         check_length(log.token_type, "tokenType", "bad_token", TOKEN_TYPE_CHARACTERS_MAX)
         if has_control(log.token) or has_control(log.token_type):
             raise RefusedLogError(
                 "bad_token", "token and tokenType must have no control characters, got some."
             )
-        at = self._time(log.timestamp, "timestamp")
         return Kind.TOKEN, at, at, [(log.token, log.token_type, at, log.valid)]
 
-    def _feedback(self, _: int, log: FeedbackLog) -> tuple[Kind, int, int, list[Row]]:
+    def _feedback(self, _: int, log: FeedbackLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         _check_choice("campaignType", log.campaign_type, _CAMPAIGN_TYPES)
         _check_choice("status", log.status, FEEDBACK_STATUSES)
         if not 0 <= log.campaign_id <= INTEGER_MAX:
@@ -228,7 +223,6 @@ class LogReader:
                 "bad_feedback",
                 f"campaignId must be from 0 to {INTEGER_MAX}, got {shown(log.campaign_id)}.",
             )
-        at = self._time(log.timestamp, "timestamp")
         return Kind.FEEDBACK, at, at, [(log.campaign_type, log.campaign_id, log.status, at)]
 
     def _time(self, text: str, field: str) -> int:

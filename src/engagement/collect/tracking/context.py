@@ -68,8 +68,7 @@ class ContextReader:
     def __init__(self, sanitiser: Sanitiser) -> None:
         self._sanitiser = sanitiser
         self._contexts: dict[bytes, Context] = {}
-        self._infos: dict[tuple[int, int | None], tuple[dict[str, str | int] | None, str | None]]
-        self._infos = {}
+        self._infos: dict[tuple[int, int], tuple[dict[str, str | int] | None, str | None]] = {}
 
     def read(self, raw: msgspec.Raw) -> Context:
         """What a context says; of what cannot be understood, nothing."""
@@ -86,14 +85,15 @@ class ContextReader:
             context: From this reader.
             at: Microseconds since 1970.
         """
-        offset = None
-        if context.zone is not None:
-            there = (_EPOCH + timedelta(microseconds=at)).astimezone(context.zone).utcoffset()
-            offset = None if there is None else there // timedelta(minutes=1)
-        known = self._infos.get((id(context), offset))
+        minute = at // 60_000_000
+        known = self._infos.get((id(context), minute))
         if known is None:
-            info = context.info if offset is None else context.info | {"time_zone_offset": offset}
-            known = self._infos[id(context), offset] = (info or None, told_id(info))
+            info = context.info
+            if context.zone is not None:
+                there = (_EPOCH + timedelta(minutes=minute)).astimezone(context.zone)
+                offset = there.utcoffset() or timedelta(0)
+                info = info | {"time_zone_offset": offset // timedelta(minutes=1)}
+            known = self._infos[id(context), minute] = (info or None, told_id(info))
         return known
 
     def _context(self, raw: msgspec.Raw) -> Context:

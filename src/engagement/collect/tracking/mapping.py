@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -40,31 +39,28 @@ PUSH_STATUSES = {
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = msgspec.Raw()
-_FALSE = (b"", b"null", b"false", b"0", b'""')
+_ELSEWHERE = ""
+"""Stands for the time of a log whose time is told beside it."""
+_FALSE = (b"null", b"false", b"0", b'""')
 _NUMBER_STARTS = tuple(b"-0123456789"[at : at + 1] for at in range(11))
 _CAMPAIGN_ID = re.compile(r"[0-9]{1,19}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
-    """What a message tells, and when that was."""
+TimedLog = tuple[int, Log]
+"""When a log happened by our clock, in microseconds since 1970, and the log without its time."""
+
+
+class Happening(msgspec.Struct, kw_only=True, gc=False, frozen=True):
+    """What a message tells, and when that was; a struct, since one is made for every message."""
 
     message: Message
     """The message."""
+    type: str
+    """What it calls itself, in lower case."""
     context: Context
     """What it says of its device."""
     at: int
     """When it happened by our clock, in microseconds since 1970."""
-
-    @property
-    def type(self) -> str:
-        """What it calls itself, in lower case."""
-        return (self.message.type or "").lower()
-
-    @property
-    def timestamp(self) -> str:
-        """When it happened, as a log has it."""
-        return _timestamp(self.at)
 
 
 class _Properties(msgspec.Struct, rename="camel", gc=False, frozen=True):
@@ -89,7 +85,7 @@ _PROPERTIES = msgspec.json.Decoder(_Properties)
 _NO_PROPERTIES = _Properties()
 
 
-def logs_of(happening: Happening, sanitiser: Sanitiser) -> list[Log]:
+def logs_of(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
     """The logs that a message becomes, besides its device's token; none if it only names a user.
 
     Raises:
@@ -104,87 +100,75 @@ def logs_of(happening: Happening, sanitiser: Sanitiser) -> list[Log]:
     return make(happening, sanitiser)
 
 
-def token_log(happening: Happening, token: tuple[str, str]) -> Log:
+def token_log(token: tuple[str, str]) -> Log:
     """The log that tells a device's token."""
     text, token_type = token
-    return TokenLog(timestamp=happening.timestamp, token=text, token_type=token_type)
+    return TokenLog(timestamp=_ELSEWHERE, token=text, token_type=token_type)
 
 
-def _track(happening: Happening, sanitiser: Sanitiser) -> list[Log]:
-    name = sanitiser.name(happening.message.event or "")
-    told = _properties(happening)
+def _track(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
+    at, message = happening.at, happening.message
+    name = sanitiser.name(message.event or "")
+    told = _properties(message)
     if name == CRASH_NAME:
-        return [_crash(happening, told, sanitiser)]
-    timestamp = happening.timestamp
+        return [(at, _crash(happening, told, sanitiser))]
     if name in PUSH_STATUSES:
         campaign_id = _campaign_id(told)
         if campaign_id is not None:
-            return [
-                FeedbackLog(
-                    timestamp=timestamp,
-                    campaign_type=CampaignType.NATIVE_PUSH.value,
-                    campaign_id=campaign_id,
-                    status=PUSH_STATUSES[name],
-                )
-            ]
-    extras = sanitiser.extras(bytes(happening.message.properties))
+            return [(at, _feedback(PUSH_STATUSES[name], campaign_id))]
+    extras = sanitiser.extras(bytes(message.properties))
     session_id = happening.context.session_id
-    if name in ERROR_NAMES or _tells_error(told):
-        return [ErrorLog(timestamp=timestamp, name=name, session_id=session_id, extras=extras)]
-    start = _start(happening.at, told)
-    if start is not None:
-        return [JobLog(timestamp=_timestamp(start), name=name, end=timestamp, extras=extras)]
-    return [EventLog(timestamp=timestamp, name=name, session_id=session_id, extras=extras)]
+    if name in ERROR_NAMES or _is_told(told.error, told.dollar_error, told.exception):
+        return [(at, ErrorLog(_ELSEWHERE, name, session_id, extras=extras))]
+    if told.duration or told.duration_ms:
+        start = _start(at, told)
+        if start is not None:
+            return [(start, JobLog(_ELSEWHERE, name, end=_timestamp(at), extras=extras))]
+    return [(at, EventLog(_ELSEWHERE, name, session_id, extras=extras))]
 
 
-def _screen(happening: Happening, sanitiser: Sanitiser) -> list[Log]:
+def _screen(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
     """An activity, named by the first of the message's own name and what stands for it."""
     message = happening.message
     name = sanitiser.name(message.name or "")
     if not name:
-        told = _properties(happening)
+        told = _properties(message)
         substitutes = [text_of(told.name), message.category]
         if happening.type == "page":
             substitutes[1:1] = [text_of(told.title), text_of(told.path)]
-        names = (sanitiser.name(one) for one in substitutes if one)
-        name = next(filter(None, names), "")
+        name = next(filter(None, (sanitiser.name(one) for one in substitutes if one)), "")
+    extras = sanitiser.extras(bytes(message.properties))
+    session_id = happening.context.session_id
     return [
-        ActivityLog(
-            timestamp=happening.timestamp,
-            name=name,
-            session_id=happening.context.session_id,
-            extras=sanitiser.extras(bytes(message.properties)),
-        )
+        (happening.at, ActivityLog(_ELSEWHERE, name, session_id=session_id, extras=extras)),
     ]
 
 
-def _identify(happening: Happening, sanitiser: Sanitiser) -> list[Log]:
+def _identify(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
     tags = sanitiser.tags(
         sanitiser.members(happening.context.traits),
         sanitiser.members(bytes(happening.message.traits)),
     )
-    return [] if tags is None else [TagsLog(timestamp=happening.timestamp, tags=tags)]
+    return [] if tags is None else [(happening.at, TagsLog(_ELSEWHERE, tags))]
 
 
-def _group(happening: Happening, sanitiser: Sanitiser) -> list[Log]:
+def _group(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
     message = happening.message
     if not message.group_id:
         raise RefusedLogError("bad_field", "groupId must be a text or a number, got none.")
     traits = sanitiser.members(bytes(message.traits))
-    tags = sanitiser.tags(
-        {"group_id": message.group_id}
-        | {f"group_{key}": value for key, value in traits.items() if key != "id"}
-    )
-    return [] if tags is None else [TagsLog(timestamp=happening.timestamp, tags=tags)]
+    named = {f"group_{key}": value for key, value in traits.items() if key != "id"}
+    tags = sanitiser.tags({"group_id": message.group_id} | named)
+    return [] if tags is None else [(happening.at, TagsLog(_ELSEWHERE, tags))]
 
 
-def _alias(happening: Happening, _: Sanitiser) -> list[Log]:
+def _alias(happening: Happening, _: Sanitiser) -> list[TimedLog]:
     if not happening.message.user_id:
         raise RefusedLogError("bad_field", "userId of an alias must be a text, got none.")
     return []
 
 
-_MAKERS: dict[str, Callable[[Happening, Sanitiser], list[Log]]] = {
+_MAKERS: dict[str, Callable[[Happening, Sanitiser], list[TimedLog]]] = {
     "track": _track,
     "screen": _screen,
     "page": _screen,
@@ -198,20 +182,25 @@ def _crash(happening: Happening, told: _Properties, sanitiser: Sanitiser) -> Log
     reasons = (text_of(one) for one in (told.exception, told.error, told.name))
     stacks = (text_of(one) for one in (told.stack, told.stack_trace, told.stacktrace))
     return CrashLog(
-        timestamp=happening.timestamp,
-        name=sanitiser.name(next(filter(None, reasons), "")) or CRASH_NAME,
-        stack=sanitiser.cut(next(filter(None, stacks), ""), STACK_CHARACTERS_MAX),
-        session_id=happening.context.session_id,
+        _ELSEWHERE,
+        sanitiser.name(next(filter(None, reasons), "")) or CRASH_NAME,
+        sanitiser.cut(next(filter(None, stacks), ""), STACK_CHARACTERS_MAX),
+        happening.context.session_id,
     )
 
 
-def _properties(happening: Happening) -> _Properties:
-    raw = bytes(happening.message.properties)
-    return _PROPERTIES.decode(raw) if raw.startswith(b"{") else _NO_PROPERTIES
+def _feedback(status: str, campaign_id: int) -> Log:
+    return FeedbackLog(_ELSEWHERE, CampaignType.NATIVE_PUSH.value, campaign_id, status)
 
 
-def _tells_error(told: _Properties) -> bool:
-    return any(bytes(one) not in _FALSE for one in (told.error, told.dollar_error, told.exception))
+def _properties(message: Message) -> _Properties:
+    raw = message.properties
+    return _PROPERTIES.decode(raw) if bytes(raw).startswith(b"{") else _NO_PROPERTIES
+
+
+def _is_told(*values: msgspec.Raw) -> bool:
+    """Whether one of the values is there, and is not what JavaScript takes for false."""
+    return any(value and bytes(value) not in _FALSE for value in values)
 
 
 def _start(at: int, told: _Properties) -> int | None:

@@ -38,8 +38,7 @@ class RefusedMessage:
     """A body that holds this message alone, to be read with the same time of receipt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
+class Sender(msgspec.Struct, kw_only=True, gc=False, frozen=True):
     """Who sent a message, as far as batches are told apart by it."""
 
     device_id: str
@@ -52,8 +51,7 @@ class Sender:
     """Of the place."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptMessage:
+class KeptMessage(msgspec.Struct, kw_only=True, gc=False, frozen=True):
     """A message that can be kept."""
 
     message_id: str
@@ -87,11 +85,11 @@ class OutcomeReader:
         """
         self.sanitiser = Sanitiser()
         """Counts what is repaired."""
-        self._received_at = received_at
         self._received = to_microseconds(received_at)
         self._sent_at_text = bytes(sent_at)
         self._sent_at = time_of(text_of(sent_at))
         self._contexts = ContextReader(self.sanitiser)
+        self._devices: dict[str, str] = {}
         self._tokens: set[tuple[str, tuple[str, str]]] = set()
 
     def message_id(self, raw: msgspec.Raw, message: Message | None) -> str:
@@ -132,18 +130,19 @@ class OutcomeReader:
             )
 
     def _kept(self, message_id: str, message: Message) -> KeptMessage:
+        message_type = (message.type or "").lower()
         context = self._contexts.read(message.context)
-        device_id = _device_id(message, context)
+        device_id = self._device_id(message, message_type, context)
         at = self._happened_at(message)
         if at is None:
             self.sanitiser.repaired += 1
             at = self._received
-        reader = LogReader(message_id, device_id, clock_shift=0, latest=self._received_at)
-        happening = Happening(message=message, context=context, at=at)
-        for log in logs_of(happening, self.sanitiser):
-            reader.keep(0, log)
+        reader = LogReader(message_id, device_id, clock_shift=0, latest=None)
+        happening = Happening(message=message, type=message_type, context=context, at=at)
+        for began, log in logs_of(happening, self.sanitiser):
+            reader.keep(0, log, began)
         if context.token is not None and (device_id, context.token) not in self._tokens:
-            reader.keep(0, token_log(happening, context.token))
+            reader.keep(0, token_log(context.token), at)
             self._tokens.add((device_id, context.token))
         info, info_id = self._contexts.info(context, at)
         user_id = message.user_id or None
@@ -162,6 +161,25 @@ class OutcomeReader:
             last_at=at,
         )
 
+    def _device_id(self, message: Message, message_type: str, context: Context) -> str:
+        """The device that a message is of; an alias is of what its user was known as before.
+
+        Raises:
+            RefusedLogError: The message names none.
+        """
+        before = message.previous_id if message_type == "alias" else None
+        for text in (context.device_id, message.anonymous_id, before, message.user_id):
+            if text:
+                device_id = self._devices.get(text)
+                if device_id is None:
+                    device_id = self._devices[text] = guid(text, "device")
+                # A phone whose id may not be read sends zeros, as all such phones do.
+                if device_id != NIL_GUID:
+                    return device_id
+        raise RefusedLogError(
+            "no_device", "A message must have context.device.id, anonymousId or userId, got none."
+        )
+
     def _happened_at(self, message: Message) -> int | None:
         return happened_at(message, self._sent_at, self._received)
 
@@ -171,21 +189,3 @@ def _object(raw: msgspec.Raw, message: Message | None) -> Message:
         got = shown(bytes(raw).decode())
         raise RefusedLogError("bad_field", f"A message must be a JSON object, got {got}.")
     return message
-
-
-def _device_id(message: Message, context: Context) -> str:
-    """The device that a message is of; an alias is of the one that its user was known as before.
-
-    Raises:
-        RefusedLogError: The message names none.
-    """
-    told = [context.device_id, message.anonymous_id, message.user_id]
-    if (message.type or "").lower() == "alias":
-        told.insert(2, message.previous_id)
-    for text in told:
-        # A phone whose id may not be read sends zeros, as all such phones do.
-        if text and (device_id := guid(text, "device")) != NIL_GUID:
-            return device_id
-    raise RefusedLogError(
-        "no_device", "A message must have context.device.id, anonymousId or userId, got none."
-    )
