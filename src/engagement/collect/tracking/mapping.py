@@ -25,7 +25,7 @@ from engagement.collect.logs import (
 )
 from engagement.collect.tracking.context import Context
 from engagement.collect.tracking.repair import Sanitiser
-from engagement.collect.tracking.wire import Message, members, text_of
+from engagement.collect.tracking.wire import NUMBER_STARTS, Message, members, text_of
 from engagement.model.exports import CampaignType
 
 CRASH_NAME = "Application Crashed"
@@ -42,7 +42,6 @@ _NOTHING = msgspec.Raw()
 _ELSEWHERE = ""
 """Stands for the time of a log whose time is told beside it."""
 _FALSE = (b"null", b"false", b"0", b'""')
-_NUMBER_STARTS = tuple(b"-0123456789"[at : at + 1] for at in range(11))
 _CAMPAIGN_ID = re.compile(r"[0-9]{1,19}")
 
 
@@ -63,7 +62,7 @@ class Happening(msgspec.Struct, kw_only=True, gc=False, frozen=True):
     """When it happened by our clock, in microseconds since 1970."""
 
 
-class _Properties(msgspec.Struct, rename="camel", gc=False, frozen=True):
+class _Properties(msgspec.Struct, gc=False, frozen=True):
     """The properties that decide what a message becomes."""
 
     name: msgspec.Raw = _NOTHING
@@ -74,11 +73,11 @@ class _Properties(msgspec.Struct, rename="camel", gc=False, frozen=True):
     exception: msgspec.Raw = _NOTHING
     stack: msgspec.Raw = _NOTHING
     stack_trace: msgspec.Raw = _NOTHING
-    stacktrace: msgspec.Raw = _NOTHING
+    camel_stack_trace: msgspec.Raw = msgspec.field(name="stackTrace", default=_NOTHING)
     duration: msgspec.Raw = _NOTHING
-    duration_ms: msgspec.Raw = msgspec.field(name="duration_ms", default=_NOTHING)
+    duration_ms: msgspec.Raw = _NOTHING
     campaign: msgspec.Raw = _NOTHING
-    azme_campaign_id: msgspec.Raw = msgspec.field(name="azme_campaign_id", default=_NOTHING)
+    azme_campaign_id: msgspec.Raw = _NOTHING
 
 
 _PROPERTIES = msgspec.json.Decoder(_Properties)
@@ -180,7 +179,7 @@ _MAKERS: dict[str, Callable[[Happening, Sanitiser], list[TimedLog]]] = {
 
 def _crash(happening: Happening, told: _Properties, sanitiser: Sanitiser) -> Log:
     reasons = (text_of(one) for one in (told.exception, told.error, told.name))
-    stacks = (text_of(one) for one in (told.stack, told.stack_trace, told.stacktrace))
+    stacks = (text_of(one) for one in (told.stack, told.stack_trace, told.camel_stack_trace))
     return CrashLog(
         _ELSEWHERE,
         sanitiser.name(next(filter(None, reasons), "")) or CRASH_NAME,
@@ -207,10 +206,10 @@ def _start(at: int, told: _Properties) -> int | None:
     """When something started that ended at an instant, if its duration is told and can be true."""
     for raw, milliseconds in ((told.duration_ms, 1), (told.duration, 1000)):
         text = bytes(raw)
-        if text.startswith(_NUMBER_STARTS):
-            duration = float(text) * milliseconds * 1000
-            if 0 <= duration <= at:
-                return at - round(duration)
+        if text.startswith(NUMBER_STARTS):
+            duration = float(text) * milliseconds
+            if 0 <= duration <= at // 1000:
+                return at - round(duration) * 1000
     return None
 
 

@@ -6,7 +6,8 @@ import msgspec
 
 from engagement.collect.limits import RefusedLogError, instant
 
-_NUMBER_STARTS = b"-0123456789"
+NUMBER_STARTS = tuple(digit.encode() for digit in "-0123456789")
+"""How a JSON number may begin."""
 _NOTHING = msgspec.Raw()
 
 
@@ -68,10 +69,10 @@ def members(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
 
 def text_of(raw: msgspec.Raw | None) -> str | None:
     """The string, or the digits of a number; None for anything else and for an empty string."""
-    start = b"" if raw is None else bytes(raw)
-    if start.startswith(b'"'):
-        return _TEXT.decode(start) or None
-    return start.decode() if start and start[0] in _NUMBER_STARTS else None
+    text = b"" if raw is None else bytes(raw)
+    if text.startswith(b'"'):
+        return _TEXT.decode(text) or None
+    return text.decode() if text.startswith(NUMBER_STARTS) else None
 
 
 def time_of(text: str | None) -> int | None:
