@@ -64,9 +64,12 @@ def compact_extras(raw: bytes) -> str | None:
         flat = _FLAT.decode(raw)
     except msgspec.DecodeError:
         return _compact(raw)
-    # Only text that is encoded back to itself is compact already, has no key twice and no number
+    encoded = _encode(flat)
+    if encoded != raw:
+        raw = msgspec.json.format(raw, indent=-1)
+    # Only text that is encoded back to itself, spaces between aside, has no key twice and no number
     # whose digits would change; this is most of what devices send.
-    if _encode(flat) != raw or not _are_keys(flat) or _has_long_number(raw):
+    if encoded != raw or not _are_keys(flat) or _has_long_number(raw):
         return _compact(raw)
     text = raw.decode()
     _check_size(text, len(flat))

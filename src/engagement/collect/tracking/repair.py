@@ -67,16 +67,11 @@ class Sanitiser:
         that are repaired to the same one the first counts. If it is too much, the largest values
         go, the latest of equal ones first; JSON text is never cut.
         """
-        if not raw or raw == b"null":
-            return _NOTHING
         if raw.find(b"{", 1) < 0:
-            compact = msgspec.json.format(raw, indent=-1)
             try:
-                compact_extras(compact)
+                return msgspec.Raw((compact_extras(raw) or "").encode())
             except RefusedLogError:
                 pass
-            else:
-                return msgspec.Raw(compact)
         members: dict[str, Value] = {}
         for key, value in _flattened(self.members(raw)):
             self._put(members, key, value, EXTRAS_KEYS_MAX)
