@@ -284,7 +284,7 @@ def test_time_zone_offset_is_that_of_the_moment() -> None:
         "text",
         {"device": [], "os": 1, "app": None, "network": "wifi", "library": {"name": None}},
         {"timezone": "../../etc/passwd", "locale": {}, "screen": {"width": "wide"}},
-        {"timezone": "America", "app": {"build": "3b"}, "screen": {"width": 10**30}},
+        {"timezone": "America", "app": {"build": "1.2.3"}, "screen": {"width": 10**30}},
     ],
 )
 def test_context_that_is_not_understood_costs_nothing(context: object) -> None:

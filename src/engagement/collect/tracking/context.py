@@ -1,6 +1,7 @@
 """This module reads what tracking messages say of their device: its ids, what and where it is."""
 
 import functools
+import re
 import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,27 +18,28 @@ from engagement.collect.limits import (
 )
 from engagement.collect.payload import told_id
 from engagement.collect.tracking.repair import Sanitiser
-from engagement.collect.tracking.wire import members, text_of
+from engagement.collect.tracking.wire import Members, members, text_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN_TYPES = {"android": "GCM", "ios": "APNS", "iphone os": "APNS", "ipados": "APNS"}
 """The type of a device's token by the name of its system, in lower case."""
-_INFO_TEXTS = (
-    ("firmware_name", "os", "name"),
-    ("firmware_version", "os", "version"),
-    ("phone_model", "device", "model"),
-    ("phone_manufacturer", "device", "manufacturer"),
-    ("application_version_name", "app", "version"),
-    ("carrier_name", "network", "carrier"),
-)
-_INFO_NUMBERS = (
-    ("screen_width", "screen", "width"),
-    ("screen_height", "screen", "height"),
-    ("application_version_code", "app", "build"),
-)
-_LOCATION_TEXTS = (("country_code", "country"), ("region", "region"), ("locality", "city"))
-
-_Section = dict[str, msgspec.Raw]
+_SECTIONS = ("device", "os", "app", "network", "screen", "library", "location")
+_INFO_TEXTS = {
+    "firmware_name": ("os", "name"),
+    "firmware_version": ("os", "version"),
+    "phone_model": ("device", "model"),
+    "phone_manufacturer": ("device", "manufacturer"),
+    "application_version_name": ("app", "version"),
+    "carrier_name": ("network", "carrier"),
+}
+"""Where texts of a device's technical information are, by the names of `INFO_COLUMNS`."""
+_LOCATION_TEXTS = {
+    "country_code": ("location", "country"),
+    "region": ("location", "region"),
+    "locality": ("location", "city"),
+}
+"""Where texts of a device's place are, by the names of `LOCATION_COLUMNS`."""
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,78 +100,63 @@ class ContextReader:
 
     def _context(self, raw: msgspec.Raw) -> Context:
         told = members(raw)
-        device, network = members(told.get("device")), members(told.get("network"))
-        sections: dict[str, _Section] = {
-            "device": device,
-            "network": network,
-            "os": members(told.get("os")),
-            "app": members(told.get("app")),
-            "screen": members(told.get("screen")),
-        }
-        texts: dict[str, str | None] = {
-            column: text_of(sections[section].get(key)) for column, section, key in _INFO_TEXTS
-        }
-        texts["network_type"] = _network_type(network)
-        texts["locale"] = text_of(told.get("locale"))
-        texts["service_version"] = _library(members(told.get("library")))
-        info: dict[str, str | int] = dict(self._short(texts))
-        for column, section, key in _INFO_NUMBERS:
-            number = _whole(text_of(sections[section].get(key)))
-            if number is not None:
-                info[column] = number
-        place = members(told.get("location"))
-        location = self._short({column: text_of(place.get(key)) for column, key in _LOCATION_TEXTS})
+        sections = {name: members(told.get(name)) for name in _SECTIONS}
+        location = self._texts(sections, _LOCATION_TEXTS)
         session_id = text_of(told.get("sessionId"))
         return Context(
-            device_id=text_of(device.get("id")),
-            token=self._token(device, sections["os"]),
+            device_id=text_of(sections["device"].get("id")),
+            token=self._token(sections),
             session_id=session_id and self._sanitiser.cut(session_id, ID_CHARACTERS_MAX),
-            info=info,
+            info=self._info(told, sections),
             zone=_zone(text_of(told.get("timezone"))),
             location=location or None,
             location_id=told_id(location),
             traits=bytes(told.get("traits", b"")),
         )
 
-    def _short(self, texts: dict[str, str | None]) -> dict[str, str]:
+    def _info(self, told: Members, sections: dict[str, Members]) -> dict[str, str | int]:
+        info: dict[str, str | int] = dict(self._texts(sections, _INFO_TEXTS))
+        if (locale := text_of(told.get("locale"))) is not None:
+            info["locale"] = self._sanitiser.cut(locale, INFO_CHARACTERS_MAX)
+        library = [text_of(sections["library"].get(key)) for key in ("name", "version")]
+        if service := "/".join(filter(None, library)):
+            info["service_version"] = self._sanitiser.cut(service, INFO_CHARACTERS_MAX)
+        for key, network_type in (("cellular", "mobile"), ("wifi", "wifi")):
+            if bytes(sections["network"].get(key, b"")) == b"true":
+                info["network_type"] = network_type
+        numbers = {"application_version_code": text_of(sections["app"].get("build"))}
+        for side in ("width", "height"):
+            # Some SDKs tell the screen in points, which may be fractions.
+            points = text_of(sections["screen"].get(side))
+            numbers[f"screen_{side}"] = points and points.partition(".")[0]
+        for column, digits in numbers.items():
+            if digits is not None and _WHOLE.fullmatch(digits):
+                number = int(digits)
+                if INTEGER_MIN <= number <= INTEGER_MAX:
+                    info[column] = number
+        return info
+
+    def _texts(
+        self, sections: dict[str, Members], places: dict[str, tuple[str, str]]
+    ) -> dict[str, str]:
         return {
             column: self._sanitiser.cut(text, INFO_CHARACTERS_MAX)
-            for column, text in texts.items()
-            if text is not None
+            for column, (section, key) in places.items()
+            if (text := text_of(sections[section].get(key))) is not None
         }
 
-    def _token(self, device: _Section, system: _Section) -> tuple[str, str] | None:
+    def _token(self, sections: dict[str, Members]) -> tuple[str, str] | None:
         """The token, if it can be kept and the system tells whose it is."""
+        device = sections["device"]
         token = text_of(device.get("token"))
         if token is None:
             return None
-        name = text_of(system.get("name")) or text_of(device.get("type")) or ""
-        token_type = _TOKEN_TYPES.get(name.lower())
+        system = text_of(sections["os"].get("name")) or text_of(device.get("type")) or ""
+        token_type = _TOKEN_TYPES.get(system.lower())
         if token_type is None or len(token) > TOKEN_CHARACTERS_MAX or has_control(token):
             self._sanitiser.repaired += 1
             return None
         return token, token_type
-
-
-def _network_type(network: _Section) -> str | None:
-    for key, name in (("wifi", "wifi"), ("cellular", "mobile")):
-        if bytes(network.get(key, b"")) == b"true":
-            return name
-    return None
-
-
-def _library(library: _Section) -> str | None:
-    told = (text_of(library.get("name")), text_of(library.get("version")))
-    return "/".join(one for one in told if one is not None) or None
-
-
-def _whole(text: str | None) -> int | None:
-    """The integer part of a number of 64 bits, such as a width in points; None of other texts."""
-    digits = (text or "").partition(".")[0]
-    if not digits.removeprefix("-").isdecimal() or len(digits) > len(str(INTEGER_MIN)):
-        return None
-    number = int(digits)
-    return number if INTEGER_MIN <= number <= INTEGER_MAX else None
 
 
 def _zone(name: str | None) -> zoneinfo.ZoneInfo | None:

@@ -10,6 +10,9 @@ NUMBER_STARTS = tuple(digit.encode() for digit in "-0123456789")
 """How a JSON number may begin."""
 _NOTHING = msgspec.Raw()
 
+Members = dict[str, msgspec.Raw]
+"""The members of a JSON object, their values not looked into yet."""
+
 
 class Message(msgspec.Struct, rename="camel", gc=False, frozen=True):
     """A message, what is in its objects not looked into yet."""
@@ -32,7 +35,7 @@ class Message(msgspec.Struct, rename="camel", gc=False, frozen=True):
 
 
 _MESSAGE = msgspec.json.Decoder(Message)
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_MEMBERS = msgspec.json.Decoder(Members)
 _TEXT = msgspec.json.Decoder(str)
 _OBJECTS = ("properties", "traits", "context")
 
@@ -62,7 +65,7 @@ def read_message(raw: msgspec.Raw) -> Message | None:
 _FIELDS = dict(zip(Message.__struct_encode_fields__, Message.__struct_fields__, strict=True))
 
 
-def members(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
+def members(raw: msgspec.Raw | None) -> Members:
     """The members of a JSON object, the last of those with one name; none if it is no object."""
     return _MEMBERS.decode(raw) if raw is not None and bytes(raw).startswith(b"{") else {}
 
