@@ -84,11 +84,11 @@ _PROPERTIES = msgspec.json.Decoder(_Properties)
 _NO_PROPERTIES = _Properties()
 
 
-def logs_of(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
-    """The logs that a message becomes, besides its device's token; none if it only names a user.
+def log_of(happening: Happening, sanitiser: Sanitiser) -> TimedLog | None:
+    """The log that a message becomes, besides its device's token; None if it only names a user.
 
     Raises:
-        RefusedLogError: It cannot become any.
+        RefusedLogError: It cannot become one.
     """
     make = _MAKERS.get(happening.type)
     if make is None:
@@ -105,28 +105,28 @@ def token_log(token: tuple[str, str]) -> Log:
     return TokenLog(timestamp=_ELSEWHERE, token=text, token_type=token_type)
 
 
-def _track(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
+def _track(happening: Happening, sanitiser: Sanitiser) -> TimedLog:
     at, message = happening.at, happening.message
     name = sanitiser.name(message.event or "")
     told = _properties(message)
     if name == CRASH_NAME:
-        return [(at, _crash(happening, told, sanitiser))]
+        return at, _crash(happening, told, sanitiser)
     if name in PUSH_STATUSES:
         campaign_id = _campaign_id(told)
         if campaign_id is not None:
-            return [(at, _feedback(PUSH_STATUSES[name], campaign_id))]
+            return at, _feedback(PUSH_STATUSES[name], campaign_id)
     extras = sanitiser.extras(bytes(message.properties))
     session_id = happening.context.session_id
     if name in ERROR_NAMES or _is_told(told.error, told.dollar_error, told.exception):
-        return [(at, ErrorLog(_ELSEWHERE, name, session_id, extras=extras))]
+        return at, ErrorLog(_ELSEWHERE, name, session_id, extras=extras)
     if told.duration or told.duration_ms:
         start = _start(at, told)
         if start is not None:
-            return [(start, JobLog(_ELSEWHERE, name, end=_timestamp(at), extras=extras))]
-    return [(at, EventLog(_ELSEWHERE, name, session_id, extras=extras))]
+            return start, JobLog(_ELSEWHERE, name, end=_timestamp(at), extras=extras)
+    return at, EventLog(_ELSEWHERE, name, session_id, extras=extras)
 
 
-def _screen(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
+def _screen(happening: Happening, sanitiser: Sanitiser) -> TimedLog:
     """An activity, named by the first of the message's own name and what stands for it."""
     message = happening.message
     name = sanitiser.name(message.name or "")
@@ -138,36 +138,35 @@ def _screen(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
         name = next(filter(None, (sanitiser.name(one) for one in substitutes if one)), "")
     extras = sanitiser.extras(bytes(message.properties))
     session_id = happening.context.session_id
-    return [
-        (happening.at, ActivityLog(_ELSEWHERE, name, session_id=session_id, extras=extras)),
-    ]
+    return happening.at, ActivityLog(_ELSEWHERE, name, session_id=session_id, extras=extras)
 
 
-def _identify(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
+def _identify(happening: Happening, sanitiser: Sanitiser) -> TimedLog | None:
     tags = sanitiser.tags(
         sanitiser.members(happening.context.traits),
         sanitiser.members(bytes(happening.message.traits)),
     )
-    return [] if tags is None else [(happening.at, TagsLog(_ELSEWHERE, tags))]
+    return None if tags is None else (happening.at, TagsLog(_ELSEWHERE, tags))
 
 
-def _group(happening: Happening, sanitiser: Sanitiser) -> list[TimedLog]:
+def _group(happening: Happening, sanitiser: Sanitiser) -> TimedLog | None:
     message = happening.message
     if not message.group_id:
         raise RefusedLogError("bad_field", "groupId must be a text or a number, got none.")
     traits = sanitiser.members(bytes(message.traits))
     named = {f"group_{key}": value for key, value in traits.items() if key != "id"}
     tags = sanitiser.tags({"group_id": message.group_id} | named)
-    return [] if tags is None else [(happening.at, TagsLog(_ELSEWHERE, tags))]
+    return None if tags is None else (happening.at, TagsLog(_ELSEWHERE, tags))
 
 
-def _alias(happening: Happening, _: Sanitiser) -> list[TimedLog]:
+def _alias(happening: Happening, _: Sanitiser) -> None:
     if not happening.message.user_id:
-        raise RefusedLogError("bad_field", "userId of an alias must be a text, got none.")
-    return []
+        raise RefusedLogError(
+            "bad_field", "userId of an alias must be a text or a number, got none."
+        )
 
 
-_MAKERS: dict[str, Callable[[Happening, Sanitiser], list[TimedLog]]] = {
+_MAKERS: dict[str, Callable[[Happening, Sanitiser], TimedLog | None]] = {
     "track": _track,
     "screen": _screen,
     "page": _screen,

@@ -16,7 +16,7 @@ from engagement.collect.limits import (
 )
 from engagement.collect.logs import LogReader, Row
 from engagement.collect.tracking.context import Context, ContextReader
-from engagement.collect.tracking.mapping import Happening, logs_of, token_log
+from engagement.collect.tracking.mapping import Happening, log_of, token_log
 from engagement.collect.tracking.repair import Sanitiser
 from engagement.collect.tracking.wire import Message, happened_at, text_of, time_of
 from engagement.model.records import NIL_GUID, Kind, derived_guid
@@ -139,7 +139,9 @@ class OutcomeReader:
             at = self._received
         reader = LogReader(message_id, device_id, clock_shift=0, latest=None)
         happening = Happening(message=message, type=message_type, context=context, at=at)
-        for began, log in logs_of(happening, self.sanitiser):
+        made = log_of(happening, self.sanitiser)
+        if made is not None:
+            began, log = made
             reader.keep(0, log, began)
         if context.token is not None and (device_id, context.token) not in self._tokens:
             reader.keep(0, token_log(context.token), at)
