@@ -36,14 +36,14 @@ _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DOUBLE_DIGITS_MAX + 1))
 _NOT_ZERO = re.compile(r"[-0.]*[1-9]")
 
 
-class _Number(str):
+class Number(str):
     """A JSON number as it was written."""
 
     __slots__ = ()
 
 
-_Value = str | bool | None | list["_Value"] | dict[str, "_Value"]
-"""A parsed JSON value; numbers are `_Number`."""
+Value = str | bool | None | list["Value"] | dict[str, "Value"]
+"""A parsed JSON value; numbers are `Number`."""
 
 
 def compact_extras(raw: bytes) -> str | None:
@@ -64,9 +64,12 @@ def compact_extras(raw: bytes) -> str | None:
         flat = _FLAT.decode(raw)
     except msgspec.DecodeError:
         return _compact(raw)
-    # Only text that is encoded back to itself is compact already, has no key twice and no number
+    encoded = _encode(flat)
+    if encoded != raw:
+        raw = msgspec.json.format(raw, indent=-1)
+    # Only text that is encoded back to itself, spaces between aside, has no key twice and no number
     # whose digits would change; this is most of what devices send.
-    if _encode(flat) != raw or not _are_keys(flat) or _has_long_number(raw):
+    if encoded != raw or not _are_keys(flat) or _has_long_number(raw):
         return _compact(raw)
     text = raw.decode()
     _check_size(text, len(flat))
@@ -100,12 +103,12 @@ def _has_long_number(raw: bytes) -> bool:
 
 def _compact(raw: bytes) -> str:
     extras = _parsed(raw, "extras", "bad_extras")
-    text = _text(extras)
+    text = json_text(extras)
     _check_size(text, len(extras))
-    nested: dict[str, _Value] = {
-        key: _text(value) for key, value in extras.items() if isinstance(value, dict | list)
+    nested: dict[str, Value] = {
+        key: json_text(value) for key, value in extras.items() if isinstance(value, dict | list)
     }
-    return _text(extras | nested) if nested else text
+    return json_text(extras | nested) if nested else text
 
 
 def _check_size(text: str, keys: int) -> None:
@@ -121,7 +124,7 @@ def _check_size(text: str, keys: int) -> None:
         )
 
 
-def _parsed(raw: bytes, field: str, code: str) -> dict[str, _Value]:
+def _parsed(raw: bytes, field: str, code: str) -> dict[str, Value]:
     """The object that the raw JSON holds, its first level's keys checked.
 
     The text was found well formed before; the standard library reads it here because it tells of
@@ -140,7 +143,7 @@ def _parsed(raw: bytes, field: str, code: str) -> dict[str, _Value]:
     return value
 
 
-def _object(pairs: list[tuple[str, _Value]]) -> dict[str, _Value]:
+def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     made = dict(pairs)
     if len(made) != len(pairs):
         # Counted in one pass: a hostile batch may hold a million keys.
@@ -149,15 +152,19 @@ def _object(pairs: list[tuple[str, _Value]]) -> dict[str, _Value]:
     return made
 
 
-def _number(digits: str) -> _Number:
-    """The number as written, if a reader with double precision can tell it from nothing."""
+def checked_number(digits: str) -> Number:
+    """The number as written, if a reader with double precision can tell it from nothing.
+
+    Raises:
+        RefusedLogError: It is too large for a double, or so small that a double makes it zero.
+    """
     value = float(digits)
     if math.isinf(value) or (value == 0 and _NOT_ZERO.match(digits)):
         raise RefusedLogError(
             "number_out_of_range",
             f"A number must be within the range of a double, got {shown(digits)}.",
         )
-    return _Number(digits)
+    return Number(digits)
 
 
 def _no_number(text: str) -> NoReturn:
@@ -165,28 +172,33 @@ def _no_number(text: str) -> NoReturn:
 
 
 _PARSER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_float=_number, parse_int=_number, parse_constant=_no_number
+    object_pairs_hook=_object,
+    parse_float=checked_number,
+    parse_int=checked_number,
+    parse_constant=_no_number,
 )
 
 
-def _text(value: _Value) -> str:
+def json_text(value: Value) -> str:
     """The value as compact JSON, numbers as they were written."""
-    if isinstance(value, _Number):
+    if isinstance(value, Number):
         return str(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_text(key)}:{_text(one)}" for key, one in value.items()) + "}"
+        return (
+            "{" + ",".join(f"{json_text(key)}:{json_text(one)}" for key, one in value.items()) + "}"
+        )
     if isinstance(value, list):
-        return "[" + ",".join(map(_text, value)) + "]"
+        return "[" + ",".join(map(json_text, value)) + "]"
     return _encode(value).decode()
 
 
-def _tag_value(key: str, value: _Value) -> tuple[str | None, str | None]:
+def _tag_value(key: str, value: Value) -> tuple[str | None, str | None]:
     if value is None:
         return None, None
     if isinstance(value, bool):
         return ("true" if value else "false"), "boolean"
-    if isinstance(value, _Number):
-        return _tag_integer(key, value), "integer"
+    if isinstance(value, Number):
+        return tag_integer(key, value), "integer"
     if not isinstance(value, str):
         raise RefusedLogError(
             "bad_tag",
@@ -202,7 +214,12 @@ def _tag_value(key: str, value: _Value) -> tuple[str | None, str | None]:
     return value, text_tag_type(value)
 
 
-def _tag_integer(key: str, digits: _Number) -> str:
+def tag_integer(key: str, digits: Number) -> str:
+    """The number as a tag keeps it.
+
+    Raises:
+        RefusedLogError: It is no integer of 64 bits.
+    """
     is_integer = digits.lstrip("-").isdigit() and len(digits) <= _INTEGER_DIGITS_MAX
     if not is_integer or not INTEGER_MIN <= int(digits) <= INTEGER_MAX:
         raise RefusedLogError(
@@ -214,7 +231,7 @@ def _tag_integer(key: str, digits: _Number) -> str:
 
 
 def _type_name(value: object) -> str:
-    if isinstance(value, _Number):
+    if isinstance(value, Number):
         return "a number"
     if isinstance(value, bool):
         return "a boolean"

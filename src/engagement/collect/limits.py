@@ -125,6 +125,11 @@ def has_control(text: str) -> bool:
     return _CONTROL.search(text) is not None
 
 
+def without_control(text: str) -> str:
+    """The text without its control characters."""
+    return _CONTROL.sub("", text)
+
+
 def guid(text: str, *scope: str) -> str:
     """The id that a sender's text stands for, 32 lower-case hexadecimal digits.
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import ClassVar
 
 import msgspec
 
@@ -37,62 +38,77 @@ Row = tuple[object, ...]
 """Values in the order of `LOG_COLUMNS` of the row's kind."""
 
 
-class _Log(msgspec.Struct, tag_field="type", rename="camel", gc=False, frozen=True):
+class _Timed(msgspec.Struct, tag_field="type", rename="camel", gc=False, frozen=True):
     """What every log has."""
 
     timestamp: str
 
 
-class _Activity(_Log, tag="activity", gc=False, frozen=True):
+class ActivityLog(_Timed, tag="activity", gc=False, frozen=True):
+    """The user saw a screen."""
+
     name: str
     end: str | None = None
     session_id: str | None = None
     extras: msgspec.Raw = _NOTHING
 
 
-class _Event(_Log, tag="event", gc=False, frozen=True):
+class EventLog(_Timed, tag="event", gc=False, frozen=True):
+    """Something happened."""
+
     name: str
     session_id: str | None = None
     job_id: str | None = None
     extras: msgspec.Raw = _NOTHING
 
 
-class _Error(_Event, tag="error", gc=False, frozen=True):
-    pass
+class ErrorLog(EventLog, tag="error", gc=False, frozen=True):
+    """Something went wrong that the app survived."""
 
 
-class _Crash(_Log, tag="crash", gc=False, frozen=True):
+class CrashLog(_Timed, tag="crash", gc=False, frozen=True):
+    """Something went wrong that the app did not survive."""
+
     name: str
     stack: str
     session_id: str | None = None
 
 
-class _Job(_Log, tag="job", gc=False, frozen=True):
+class JobLog(_Timed, tag="job", gc=False, frozen=True):
+    """A timed piece of work; `timestamp` is its start."""
+
     name: str
     job_id: str | None = None
     end: str | None = None
     extras: msgspec.Raw = _NOTHING
 
 
-class _Tags(_Log, tag="tags", gc=False, frozen=True):
+class TagsLog(_Timed, tag="tags", gc=False, frozen=True):
+    """Keys and values to attach to the device."""
+
     tags: msgspec.Raw
 
 
-class _Token(_Log, tag="token", gc=False, frozen=True):
+class TokenLog(_Timed, tag="token", gc=False, frozen=True):
+    """The address that a push service gave the device."""
+
     token: str
     token_type: str
     valid: bool = True
 
 
-class _Feedback(_Log, tag="feedback", gc=False, frozen=True):
+class FeedbackLog(_Timed, tag="feedback", gc=False, frozen=True):
+    """What became of a push campaign."""
+
     campaign_type: str
     campaign_id: int
     status: str
 
 
-_DECODER = msgspec.json.Decoder(
-    _Activity | _Event | _Error | _Crash | _Job | _Tags | _Token | _Feedback
-)
+Log = ActivityLog | EventLog | ErrorLog | CrashLog | JobLog | TagsLog | TokenLog | FeedbackLog
+"""One log; its fields are checked when it is kept."""
+
+_DECODER = msgspec.json.Decoder(Log)
 
 
 class LogReader:
@@ -120,16 +136,6 @@ class LogReader:
         self._clock_shift = clock_shift
         self._latest = None if latest is None else to_microseconds(latest)
         self._ids: dict[tuple[str, str], str] = {}
-        self._readers: dict[type, Callable[..., tuple[Kind, int, int, list[Row]]]] = {
-            _Activity: self._activity,
-            _Event: self._event,
-            _Error: self._event,
-            _Crash: self._crash,
-            _Job: self._job,
-            _Tags: self._tags,
-            _Token: self._token,
-            _Feedback: self._feedback,
-        }
 
     def read(self, index: int, raw: msgspec.Raw) -> None:
         """Keep the rows of a log, all of them or none.
@@ -145,24 +151,35 @@ class LogReader:
             log = _DECODER.decode(raw)
         except msgspec.DecodeError as error:
             raise _refusal(error, raw) from error
-        kind, first, last, rows = self._readers[type(log)](index, log)
+        self.keep(index, log, self._time(log.timestamp, "timestamp"))
+
+    def keep(self, index: int, log: Log, at: int) -> None:
+        """Keep the rows of a log, all of them or none, under the same rules as one that is read.
+
+        Args:
+            index: The log's place in the batch.
+            log: The log; its `timestamp` is not looked at.
+            at: When it happened by our clock, in microseconds since 1970.
+
+        Raises:
+            RefusedLogError: It cannot be accepted.
+        """
+        kind, first, last, rows = self._KEEPERS[type(log)](self, index, log, at)
         self.rows.setdefault(kind, []).extend(rows)
         if self.first_at is None or first < self.first_at:
             self.first_at = first
         if self.last_at is None or last > self.last_at:
             self.last_at = last
 
-    def _activity(self, _: int, log: _Activity) -> tuple[Kind, int, int, list[Row]]:
+    def _activity(self, _: int, log: ActivityLog, start: int) -> tuple[Kind, int, int, list[Row]]:
         check_name(log.name)
-        start = self._time(log.timestamp, "timestamp")
         end = self._end(log.end, start)
         row = (self._id("session", log.session_id), log.name, start, end)
         return Kind.ACTIVITY, start, end or start, [(*row, compact_extras(bytes(log.extras)))]
 
-    def _event(self, _: int, log: _Event) -> tuple[Kind, int, int, list[Row]]:
+    def _event(self, _: int, log: EventLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         check_name(log.name)
-        at = self._time(log.timestamp, "timestamp")
-        kind = Kind.ERROR if isinstance(log, _Error) else Kind.EVENT
+        kind = Kind.ERROR if isinstance(log, ErrorLog) else Kind.EVENT
         row = (
             self._id("session", log.session_id),
             self._id("job", log.job_id),
@@ -172,15 +189,13 @@ class LogReader:
         )
         return kind, at, at, [row]
 
-    def _crash(self, _: int, log: _Crash) -> tuple[Kind, int, int, list[Row]]:
+    def _crash(self, _: int, log: CrashLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         check_name(log.name)
         check_length(log.stack, "stack", "bad_stack", STACK_CHARACTERS_MAX, 0)
-        at = self._time(log.timestamp, "timestamp")
         return Kind.CRASH, at, at, [(self._id("session", log.session_id), log.name, at, log.stack)]
 
-    def _job(self, index: int, log: _Job) -> tuple[Kind, int, int, list[Row]]:
+    def _job(self, index: int, log: JobLog, start: int) -> tuple[Kind, int, int, list[Row]]:
         check_name(log.name)
-        start = self._time(log.timestamp, "timestamp")
         end = self._end(log.end, start)
         job_id = self._id("job", log.job_id) or derived_guid(
             self._batch_id, self._device_id, str(index)
@@ -188,21 +203,19 @@ class LogReader:
         extras = compact_extras(bytes(log.extras))
         return Kind.JOB, start, end or start, [(job_id, log.name, start, end, extras)]
 
-    def _tags(self, _: int, log: _Tags) -> tuple[Kind, int, int, list[Row]]:
-        at = self._time(log.timestamp, "timestamp")
+    def _tags(self, _: int, log: TagsLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         return Kind.TAG, at, at, tag_rows(bytes(log.tags), at)
 
-    def _token(self, _: int, log: _Token) -> tuple[Kind, int, int, list[Row]]:
+    def _token(self, _: int, log: TokenLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         check_length(log.token, "token", "bad_token", TOKEN_CHARACTERS_MAX)
         check_length(log.token_type, "tokenType", "bad_token", TOKEN_TYPE_CHARACTERS_MAX)
         if has_control(log.token) or has_control(log.token_type):
             raise RefusedLogError(
                 "bad_token", "token and tokenType must have no control characters, got some."
             )
-        at = self._time(log.timestamp, "timestamp")
         return Kind.TOKEN, at, at, [(log.token, log.token_type, at, log.valid)]
 
-    def _feedback(self, _: int, log: _Feedback) -> tuple[Kind, int, int, list[Row]]:
+    def _feedback(self, _: int, log: FeedbackLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         _check_choice("campaignType", log.campaign_type, _CAMPAIGN_TYPES)
         _check_choice("status", log.status, FEEDBACK_STATUSES)
         if not 0 <= log.campaign_id <= INTEGER_MAX:
@@ -210,7 +223,6 @@ class LogReader:
                 "bad_feedback",
                 f"campaignId must be from 0 to {INTEGER_MAX}, got {shown(log.campaign_id)}.",
             )
-        at = self._time(log.timestamp, "timestamp")
         return Kind.FEEDBACK, at, at, [(log.campaign_type, log.campaign_id, log.status, at)]
 
     def _time(self, text: str, field: str) -> int:
@@ -238,6 +250,17 @@ class LogReader:
             check_length(text, f"{noun}Id", "bad_id", ID_CHARACTERS_MAX)
             known = self._ids[noun, text] = guid(text, noun, self._device_id)
         return known
+
+    _KEEPERS: ClassVar[dict[type, Callable[..., tuple[Kind, int, int, list[Row]]]]] = {
+        ActivityLog: _activity,
+        EventLog: _event,
+        ErrorLog: _event,
+        CrashLog: _crash,
+        JobLog: _job,
+        TagsLog: _tags,
+        TokenLog: _token,
+        FeedbackLog: _feedback,
+    }
 
 
 def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:

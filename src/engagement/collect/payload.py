@@ -1,6 +1,5 @@
 """This module decodes a batch: bytes to records, each checked, a bad one refused with a reason."""
 
-import itertools
 import re
 import secrets
 from collections.abc import Mapping
@@ -12,12 +11,10 @@ import msgspec
 
 from engagement.collect.limits import (
     BATCH_ID_CHARACTERS_MAX,
-    BODY_BYTES_MAX,
     ID_CHARACTERS_MAX,
     INFO_CHARACTERS_MAX,
     INTEGER_MAX,
     INTEGER_MIN,
-    JSON_DEPTH_MAX,
     LOGS_PER_BATCH_MAX,
     RefusedLogError,
     guid,
@@ -27,6 +24,7 @@ from engagement.collect.limits import (
     to_microseconds,
 )
 from engagement.collect.logs import LogReader, Row
+from engagement.collect.wellformed import check_body, replace_halves
 from engagement.exceptions import CorruptInputError
 from engagement.model.records import (
     INFO_COLUMNS,
@@ -95,12 +93,7 @@ class _Envelope(msgspec.Struct, rename="camel", omit_defaults=True):
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _TEXT = msgspec.json.Decoder(Annotated[str, msgspec.Meta(max_length=INFO_CHARACTERS_MAX)] | None)
 _WHOLE = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=INTEGER_MIN, le=INTEGER_MAX)] | None)
-_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _DIGITS_CUT = re.compile(r"(?<=\.[0-9]{3})[0-9]+")
-_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_HIGH_HALVES = range(0xD800, 0xDC00)
-_LOW_HALVES = range(0xDC00, 0xE000)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
@@ -117,7 +110,7 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
     Raises:
         CorruptInputError: It is no batch; nothing of it can be accepted.
     """
-    _check_body(body)
+    check_body(body)
     envelope, mark = _envelope(body)
     device_id = guid(envelope.device_id, "device")
     info = _told(envelope.info, _INFO_SPELLINGS, "info")
@@ -146,9 +139,9 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
         device_id=device_id,
         user_id=envelope.user_id,
         info=info,
-        info_id=_content_id(info),
+        info_id=told_id(info),
         location={key: str(value) for key, value in location.items()} if location else None,
-        location_id=_content_id(location),
+        location_id=told_id(location),
         rows=reader.rows,
         first_at=reader.first_at,
         last_at=reader.last_at,
@@ -182,38 +175,6 @@ def batches_of_logs(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
     return made
 
 
-def _check_body(body: bytes) -> None:
-    if len(body) > BODY_BYTES_MAX:
-        raise CorruptInputError(
-            f"A batch must have at most {BODY_BYTES_MAX} bytes, got {len(body)}."
-        )
-    if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise CorruptInputError(
-                f"A batch must be UTF-8, got other bytes at byte {error.start}."
-            ) from error
-    depth = _depth(body)
-    if depth > JSON_DEPTH_MAX:
-        raise CorruptInputError(
-            f"A batch must nest at most {JSON_DEPTH_MAX} deep, got a depth of {depth}."
-        )
-
-
-def _depth(body: bytes) -> int:
-    """How deep the JSON nests; exact only if it is more than may be, to be cheap otherwise."""
-    brackets = body.translate(None, _NOT_BRACKETS)
-    for level in range(JSON_DEPTH_MAX + 1):
-        if not brackets:
-            return level
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
-    # Brackets inside strings may be what remains, so the strings are left out and all counted.
-    brackets = _JSON_STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
-    steps = (1 if one in b"[{" else -1 for one in brackets)
-    return max(itertools.accumulate(steps), default=0)
-
-
 def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
     """The envelope, and what marks the strings of logs that no Unicode text can hold.
 
@@ -229,7 +190,7 @@ def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
             raise
         except msgspec.DecodeError:
             mark = secrets.token_hex(16).encode()
-            marked = _marked(body, mark)
+            marked = replace_halves(body, mark.__add__)
             if marked == body:
                 raise
             envelope = _ENVELOPE.decode(marked)
@@ -249,31 +210,6 @@ def _half_character() -> RefusedLogError:
     return RefusedLogError(
         "lone_surrogate", "Strings must hold whole characters, got half a surrogate pair."
     )
-
-
-def _marked(body: bytes, mark: bytes) -> bytes:
-    r"""The body with the mark for the `\u` of each escaped half of a surrogate pair."""
-    pieces: list[bytes] = []
-    kept = 0
-    high: re.Match[bytes] | None = None
-    lone: list[re.Match[bytes]] = []
-    for escape in _ESCAPE.finditer(body):
-        unit = int(escape[1], 16) if escape[1] else 0
-        is_low = unit in _LOW_HALVES
-        if high is not None and is_low and high.end() == escape.start():
-            high = None
-            continue
-        if high is not None:
-            lone.append(high)
-        high = escape if unit in _HIGH_HALVES else None
-        if is_low:
-            lone.append(escape)
-    if high is not None:
-        lone.append(high)
-    for half in lone:
-        pieces += (body[kept : half.start()], mark, half[1])
-        kept = half.end()
-    return b"".join((*pieces, body[kept:]))
 
 
 def _sent_at(text: str) -> int:
@@ -309,7 +245,8 @@ def _known(
     return known or None
 
 
-def _content_id(told: dict[str, str | int] | None) -> str | None:
+def told_id(told: Mapping[str, str | int] | None) -> str | None:
+    """The id of what was told of a device; it depends on the content alone."""
     return content_id(msgspec.json.encode(told, order="sorted")) if told else None
 
 

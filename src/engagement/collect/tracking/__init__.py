@@ -1,0 +1,1 @@
+"""This package turns tracking messages of Segment and RudderStack SDKs into records."""

@@ -1,0 +1,168 @@
+"""This module reads bodies of tracking messages, and makes batches of those that are new."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from engagement.collect.logs import Row
+from engagement.collect.payload import Batch
+from engagement.collect.tracking.outcomes import (
+    KeptMessage,
+    Outcome,
+    OutcomeReader,
+    RefusedMessage,
+    Sender,
+)
+from engagement.collect.tracking.wire import read_message, text_of
+from engagement.collect.wellformed import check_body, replace_halves
+from engagement.exceptions import CorruptInputError
+from engagement.model.records import Kind, derived_guid
+
+MESSAGES_PER_BODY_MAX = 5_000
+"""SDKs send at most 500 kB at once, in which about a thousand messages fit.
+
+A batch may hold all of them, of 200 tags each, for which `flush.ROWS_PER_BATCH_BITS` leaves room.
+"""
+_REPLACEMENT = rb"\ufffd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """The messages of a body, each either to be kept or refused."""
+
+    write_key: str | None
+    """The app's key, if the body holds it."""
+    ids: tuple[str, ...]
+    """For each message in its order, the id by which it is told from others."""
+    repaired: int
+    """Values that were altered, or left out, so that the rest could be kept."""
+    outcomes: tuple[Outcome, ...]
+    """What becomes of each message, in their order; of those with one id, only of the first."""
+
+    def batches(self, known: Collection[str] = ()) -> list[Batch]:
+        """One batch for each device and what its messages say of it alike.
+
+        Every message that is not refused and not known is in one of them. The id of a batch
+        depends on the ids of its messages alone.
+
+        Args:
+            known: Ids of messages that were accepted before and are left out.
+        """
+        before = frozenset(known)
+        groups: dict[Sender, list[KeptMessage]] = {}
+        for one in self.outcomes:
+            if isinstance(one, KeptMessage) and one.message_id not in before:
+                groups.setdefault(one.sender, []).append(one)
+        return [_batch(sender, group) for sender, group in groups.items()]
+
+    def refused(self, known: Collection[str] = ()) -> list[RefusedMessage]:
+        """The messages that cannot be kept, in their order.
+
+        Args:
+            known: Ids of messages to leave out, as for `batches`.
+        """
+        before = frozenset(known)
+        return [
+            one
+            for one in self.outcomes
+            if isinstance(one, RefusedMessage) and one.message_id not in before
+        ]
+
+
+class _Body(msgspec.Struct, rename="camel"):
+    """A body, or a message that is sent alone."""
+
+    batch: list[msgspec.Raw] | None = None
+    write_key: msgspec.Raw = msgspec.Raw()
+    sent_at: msgspec.Raw = msgspec.Raw()
+    type: msgspec.Raw = msgspec.Raw()
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+def read_messages(
+    body: bytes, *, received_at: datetime, message_type: str | None = None
+) -> Messages:
+    """Read a body so that each of its messages is either kept or refused with a reason.
+
+    A message is refused only if nothing of it can be kept; else what does not fit is repaired.
+    The same body, received at the same time, is read the same way.
+
+    Args:
+        body: JSON, not compressed: `{"batch": […]}`, or one message alone.
+        received_at: When it came, aware; no time is kept later.
+        message_type: What a message alone is if it does not say so, from a path that tells.
+
+    Raises:
+        CorruptInputError: It holds no messages, or too many or too much; none can be accepted.
+    """
+    check_body(body)
+    whole = body
+    try:
+        try:
+            told = _BODY.decode(whole)
+        except msgspec.DecodeError:
+            whole = replace_halves(body, lambda _: _REPLACEMENT)
+            told = _BODY.decode(whole)
+    except msgspec.DecodeError as error:
+        raise CorruptInputError(
+            f"A body must be a JSON object with a batch of messages: {error}."
+        ) from error
+    reader = OutcomeReader(received_at, told.sent_at)
+    reader.sanitiser.repaired += whole != body
+    ids: list[str] = []
+    outcomes: dict[str, Outcome] = {}
+    for index, raw in enumerate(_raw_messages(whole, told, message_type)):
+        message = read_message(raw)
+        message_id = reader.message_id(raw, message)
+        ids.append(message_id)
+        if message_id not in outcomes:
+            outcomes[message_id] = reader.outcome(index, message_id, raw, message)
+    return Messages(
+        write_key=text_of(told.write_key),
+        ids=tuple(ids),
+        repaired=reader.sanitiser.repaired,
+        outcomes=tuple(outcomes.values()),
+    )
+
+
+def _raw_messages(body: bytes, told: _Body, message_type: str | None) -> list[msgspec.Raw]:
+    if told.batch:
+        if len(told.batch) > MESSAGES_PER_BODY_MAX:
+            raise CorruptInputError(
+                f"A body must have at most {MESSAGES_PER_BODY_MAX} messages, got {len(told.batch)}."
+            )
+        return told.batch
+    if told.batch is None and message_type is not None:
+        # Before the message's own fields, so that its own type counts if it has one.
+        members = body.strip()[1:].lstrip()
+        comma = b"" if members.startswith(b"}") else b","
+        told_type = b'{"type":' + msgspec.json.encode(message_type)
+        return [msgspec.Raw(told_type + comma + members)]
+    if told.batch is None and bytes(told.type):
+        return [msgspec.Raw(body.strip())]
+    raise CorruptInputError("A body must have a batch of messages, or be one, got none.")
+
+
+def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
+    rows: dict[Kind, list[Row]] = {}
+    for one in messages:
+        for kind, some in one.rows.items():
+            rows.setdefault(kind, []).extend(some)
+    return Batch(
+        batch_id=derived_guid("tracking", *(one.message_id for one in messages)),
+        device_id=sender.device_id,
+        user_id=sender.user_id,
+        info=messages[0].info,
+        info_id=sender.info_id,
+        location=messages[0].location,
+        location_id=sender.location_id,
+        rows=rows,
+        first_at=min(one.first_at for one in messages),
+        last_at=max(one.last_at for one in messages),
+        accepted=len(messages),
+        refused=(),
+    )
