@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.collect import limits, payload
+from engagement.collect import limits, wellformed
 from engagement.collect.inbox import accept
 from engagement.collect.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.collect.payload import decode_batch
@@ -262,7 +262,7 @@ def test_a_whole_body_leaves_only_its_bad_logs_behind(
         decode_batch(body, received_at=NOW, live=True)
     fields = {"app_id": app_id, "protocol": Protocol.NATIVE, "received_at": NOW}
     runtime.refused.add([unreadable(body, caught.value, **fields)] * 2)
-    monkeypatch.setattr(payload, "JSON_DEPTH_MAX", 50)
+    monkeypatch.setattr(wellformed, "JSON_DEPTH_MAX", 50)
     accept(
         runtime.inbox,
         app_id,

@@ -122,6 +122,6 @@ def _instant(value: object) -> datetime | None:
     if value is None:
         return None
     instant = datetime.fromisoformat(_text(value))
-    if instant.tzinfo is None:
-        raise ValueError(f"wanted a time with its offset from UTC, got {value!r:.100}")
+    if instant.tzinfo is None or instant.isoformat() != value:
+        raise ValueError(f"wanted a time with its offset as we write it, got {value!r:.100}")
     return instant
