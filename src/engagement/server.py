@@ -18,11 +18,12 @@ from engagement.api import devices, exports, health, oauth, published_exports, r
 from engagement.api.auth import Authentication
 from engagement.api.collect import NativeDoor
 from engagement.api.context import AppsByPath, Context
-from engagement.api.doors import Doors
+from engagement.api.doors import Door, Doors
 from engagement.api.edge import Edge, EdgeLimits
 from engagement.api.intake import Intake
 from engagement.api.metrics import Metrics
 from engagement.api.problems import Problem, answer_to, invalid_fields
+from engagement.api.tracking import SettingsDoor, TrackingDoor
 from engagement.exceptions import EngagementError
 from engagement.runtime import Runtime
 
@@ -68,7 +69,8 @@ def build_server(runtime: Runtime, *, public_url: str) -> ASGIApp:
         ),
         public_url=public_url,
     )
-    return Doors([NativeDoor(intake)], others=edge, intake=intake, metrics=metrics)
+    doors: list[Door] = [NativeDoor(intake), TrackingDoor(intake), SettingsDoor(public_url)]
+    return Doors(doors, others=edge, intake=intake, metrics=metrics)
 
 
 class Versions:

@@ -18,10 +18,12 @@ PATH = "/collect/v1/batch"
 class NativeDoor:
     """Takes in native batches."""
 
-    paths = (PATH,)
-
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
+
+    def route(self, path: str) -> str | None:
+        """The one path of native batches."""
+        return PATH if path == PATH else None
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
         """202 with the logs that were refused, after the others are on disk."""
@@ -32,12 +34,12 @@ class NativeDoor:
         body = await self._intake.body(receive, headers)
         encoding = headers.get("content-encoding")
 
-        def collect(body: bytes) -> Collected:
+        def collect() -> Collected:
             return operations.collect_batch(
                 self._intake.runtime, app.app_id, body, content_encoding=encoding
             )
 
-        collected = await self._intake.taken_in(Protocol.NATIVE, collect, body)
+        collected = await self._intake.taken_in(Protocol.NATIVE, body, collect)
         if collected.unreadable is not None:
             raise collected.unreadable
         return Response(_said(collected), status_code=202, media_type="application/json")

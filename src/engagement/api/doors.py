@@ -26,9 +26,8 @@ _log = structlog.get_logger()
 class Door(Protocol):
     """Answers the requests to some paths."""
 
-    @property
-    def paths(self) -> Sequence[str]:
-        """What it answers to."""
+    def route(self, path: str) -> str | None:
+        """The template of the path, without keys in it, if the door answers there."""
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
         """The answer to one request."""
@@ -40,17 +39,23 @@ class Doors:
     def __init__(
         self, doors: Sequence[Door], *, others: ASGIApp, intake: Intake, metrics: Metrics
     ) -> None:
-        self._doors = {path: door for door in doors for path in door.paths}
+        self._doors = doors
         self._others = others
         self._intake = intake
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        door = self._doors.get(scope["path"]) if scope["type"] == "http" else None
-        if door is None:
-            await self._others(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            for door in self._doors:
+                if (route := door.route(scope["path"])) is not None:
+                    await self._answer(door, route, scope, receive, send)
+                    return
+        await self._others(scope, receive, send)
+
+    async def _answer(
+        self, door: Door, route: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         started = time.perf_counter()
         try:
             with self._intake.turn():
@@ -61,7 +66,7 @@ class Doors:
             answer = _refusal(error)
         answer.headers.update(_HEADERS)
         self._metrics.count(
-            route=scope["path"],
+            route=route,
             method=scope["method"] if scope["method"] in {"POST", "GET"} else "other",
             status=answer.status_code,
             seconds=time.perf_counter() - started,

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -30,7 +31,8 @@ APPS_REMEMBERED_SECONDS = 2
 APPS_REMEMBERED_MAX = 10_000
 INLINE_BYTES_MAX = 64 * 1024
 """A body up to this size is decoded at once; a larger one in a thread, so that others go on."""
-LIMIT_SECONDS = 60
+
+Result = TypeVar("Result")
 
 
 class Intake:
@@ -90,7 +92,7 @@ class Intake:
         return app
 
     async def taken_in(
-        self, protocol: Protocol, collect: Callable[[bytes], Collected], body: bytes
+        self, protocol: Protocol, body: bytes, collect: Callable[[], Collected]
     ) -> Collected:
         """What became of a body, when that is durable.
 
@@ -99,10 +101,7 @@ class Intake:
             StorageFullError: The disk is full; nothing of it is acknowledged.
             StorageUnavailableError: The disk fails; nothing of it is acknowledged.
         """
-        if len(body) > INLINE_BYTES_MAX:
-            collected = await run_in_threadpool(collect, body)
-        else:
-            collected = collect(body)
+        collected = await beside(body, collect)
         await asyncio.wrap_future(collected.durable)
         refused = [one.code for one in collected.refused]
         if collected.unreadable is not None:
@@ -134,6 +133,11 @@ class Intake:
                 f"{whose} may make {rate.amount} requests a minute.",
                 {"Retry-After": str(seconds)},
             )
+
+
+async def beside(body: bytes, work: Callable[[], Result]) -> Result:
+    """What work on a body comes to; in a thread if it takes long, so that others go on."""
+    return work() if len(body) <= INLINE_BYTES_MAX else await run_in_threadpool(work)
 
 
 def key_of(headers: Headers) -> str | None:

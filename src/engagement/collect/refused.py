@@ -1,9 +1,11 @@
 """This module makes refused records of what could not be accepted, each to be replayed alone."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from engagement.collect.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.collect.payload import Batch, batches_of_logs
+from engagement.collect.tracking.outcomes import RefusedMessage
 from engagement.exceptions import EngagementError
 from engagement.model.records import derived_guid
 from engagement.model.refused import Protocol, RefusedRecord
@@ -41,6 +43,30 @@ def refused_of(
             body=alone,
         )
         for refusal, alone in zip(batch.refused, bodies, strict=True)
+    ]
+
+
+def refused_messages(
+    refused: Sequence[RefusedMessage], *, app_id: str, received_at: datetime
+) -> list[RefusedRecord]:
+    """A record for each tracking message that was refused, in their order.
+
+    Args:
+        refused: The messages.
+        app_id: The app they were sent to.
+        received_at: When they were received, aware.
+    """
+    return [
+        RefusedRecord(
+            app_id=app_id,
+            protocol=Protocol.TRACKING,
+            received_at=received_at,
+            batch_id=one.message_id,
+            code=one.code,
+            message=one.message,
+            body=one.body,
+        )
+        for one in refused
     ]
 
 

@@ -14,9 +14,12 @@ from engagement.operations.clients import (
 from engagement.operations.collecting import (
     Collected,
     InboxState,
+    Posted,
     app_of_key,
     collect_batch,
+    collect_messages,
     inbox_state,
+    read_posted,
 )
 from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
 from engagement.operations.estimates import estimate_export
@@ -67,12 +70,14 @@ __all__ = [
     "Collected",
     "ImportSummary",
     "InboxState",
+    "Posted",
     "RefusedLog",
     "ReplaySummary",
     "app_of_key",
     "authenticate_client",
     "cancel_export",
     "collect_batch",
+    "collect_messages",
     "compact",
     "count_exports",
     "count_refused",
@@ -106,6 +111,7 @@ __all__ = [
     "list_import_tasks",
     "list_refused",
     "read_lines",
+    "read_posted",
     "replay_refused",
     "retain",
     "retry_export",

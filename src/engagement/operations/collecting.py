@@ -4,14 +4,18 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from engagement.collect.bodies import plain_body
-from engagement.collect.inbox import offer_of
+from engagement.collect.inbox import inbox_row, offer_of
+from engagement.collect.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.collect.payload import Refusal, decode_batch
-from engagement.collect.refused import refused_of, unreadable
+from engagement.collect.refused import refused_messages, refused_of, unreadable
+from engagement.collect.tracking.messages import Messages, read_messages
+from engagement.collect.tracking.outcomes import RefusedMessage
 from engagement.exceptions import BadInputError, NotAuthenticatedError
 from engagement.model.apps import App
+from engagement.model.records import derived_guid
 from engagement.model.refused import Protocol
 from engagement.runtime import Runtime
 from engagement.store.queries.inbox import Kept, Offer
@@ -25,7 +29,7 @@ class Collected:
     """Done when all that is kept of the body is on disk."""
     accepted: int = 0
     """Logs that are kept; they count once, however often they come."""
-    refused: Sequence[Refusal] = ()
+    refused: Sequence[Refusal | RefusedMessage] = ()
     """Logs that are not, each with its reason; they are kept aside."""
     unreadable: BadInputError | None = None
     """Why nothing of the body can be accepted; it is kept aside whole."""
@@ -87,6 +91,85 @@ def collect_batch(
         accepted=batch.accepted,
         refused=batch.refused,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """A body of tracking messages that was read, but not taken in: its key may be inside."""
+
+    body: bytes
+    """The body, plain where it could be expanded."""
+    received_at: datetime
+    """When it came."""
+    messages: Messages | BadInputError
+    """What it holds, or why it cannot be read."""
+
+    @property
+    def write_key(self) -> str | None:
+        """The app's key, if the body holds it."""
+        return None if isinstance(self.messages, BadInputError) else self.messages.write_key
+
+
+def read_posted(
+    runtime: Runtime, body: bytes, *, content_encoding: str | None, message_type: str | None
+) -> Posted:
+    """What a body of tracking messages holds; nothing is kept yet.
+
+    Args:
+        runtime: The service.
+        body: As it was sent.
+        content_encoding: How it is compressed, if its sender says so.
+        message_type: What a message alone is, if its path says so.
+    """
+    received_at = runtime.clock()
+    messages: Messages | BadInputError
+    try:
+        body = plain_body(body, content_encoding)
+        messages = read_messages(body, received_at=received_at, message_type=message_type)
+    except BadInputError as error:
+        messages = error
+    return Posted(body=body, received_at=received_at, messages=messages)
+
+
+def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected:
+    """Take in the tracking messages of a body, each once.
+
+    Raises:
+        OverloadedError: Too much waits to be stored; nothing of it is kept.
+    """
+    messages = posted.messages
+    if isinstance(messages, BadInputError):
+        return _kept_aside(runtime, app_id, posted.body, messages, Protocol.TRACKING)
+
+    def kept(known: frozenset[str]) -> Kept:
+        before = {id_ for key, id_ in keys.items() if key in known}
+        batches = messages.batches(before)
+        refused = messages.refused(before)
+        return Kept(
+            rows=[inbox_row(app_id, one, received_at=posted.received_at) for one in batches],
+            refused=refused_messages(refused, app_id=app_id, received_at=posted.received_at),
+        )
+
+    keys = {_message_key(one): one for one in messages.ids}
+    all_new = kept(frozenset())  # here, since most are new and the others wait for the transaction
+    offer = Offer(
+        app_id=app_id,
+        received_at=posted.received_at,
+        keys=tuple(keys),
+        kept=lambda known: kept(known) if known else all_new,
+    )
+    refused = messages.refused()
+    return Collected(
+        durable=runtime.group_commit.accept(offer, size=len(posted.body)),
+        accepted=len(keys) - len(refused),
+        refused=refused,
+    )
+
+
+def _message_key(message_id: str) -> str:
+    """What a message is known by among batches, whose ids are texts of their senders too."""
+    key = f"message {message_id}"
+    return key if len(key) <= BATCH_ID_CHARACTERS_MAX else derived_guid("message", message_id)
 
 
 def _kept_aside(

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from engagement.collect.inbox import accept
 from engagement.collect.payload import Batch, decode_batch
-from engagement.collect.refused import refused_of
+from engagement.collect.refused import refused_messages, refused_of
+from engagement.collect.tracking.messages import read_messages
 from engagement.exceptions import CorruptInputError
 from engagement.model.refused import (
     Protocol,
@@ -113,11 +114,8 @@ def _replay(runtime: Runtime, records: Sequence[RefusedRecord], summary: ReplayS
 
 
 def _decoded(record: RefusedRecord) -> Decoded:
-    decode = _DECODERS.get(record.protocol)
-    if decode is None:
-        return [], [record]
     try:
-        return decode(record)
+        return _DECODERS[record.protocol](record)
     except CorruptInputError as error:
         return [], [replace(record, code=error.code, message=str(error))]
 
@@ -128,5 +126,16 @@ def _native(record: RefusedRecord) -> Decoded:
     return [batch], refused_of(body, batch, app_id=app_id, received_at=received_at)
 
 
-_DECODERS: dict[Protocol, Callable[[RefusedRecord], Decoded]] = {Protocol.NATIVE: _native}
-"""How the records of each protocol are read again; those of others stay as they are."""
+def _tracking(record: RefusedRecord) -> Decoded:
+    messages = read_messages(record.body, received_at=record.received_at)
+    refused = refused_messages(
+        messages.refused(), app_id=record.app_id, received_at=record.received_at
+    )
+    return messages.batches(), refused
+
+
+_DECODERS: dict[Protocol, Callable[[RefusedRecord], Decoded]] = {
+    Protocol.NATIVE: _native,
+    Protocol.TRACKING: _tracking,
+}
+"""How the records of each protocol are read again."""
