@@ -268,6 +268,19 @@ def test_context_becomes_info_and_location() -> None:
     assert batch.location_id is not None
 
 
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        ({"wifi": True, "cellular": True}, {"network_type": "wifi"}),
+        ({"wifi": False, "cellular": True}, {"network_type": "mobile"}),
+        ({"wifi": False, "cellular": False, "bluetooth": True}, None),
+        ({"wifi": "true"}, None),
+    ],
+)
+def test_network_type_is_wifi_before_mobile(network: object, told: object) -> None:
+    assert only_batch(body(message(context={"network": network}))).info == told
+
+
 def test_time_zone_offset_is_that_of_the_moment() -> None:
     winter, summer = (
         only_batch(body(message(context={"timezone": "Europe/Paris"}, timestamp=at))).info
@@ -284,7 +297,11 @@ def test_time_zone_offset_is_that_of_the_moment() -> None:
         "text",
         {"device": [], "os": 1, "app": None, "network": "wifi", "library": {"name": None}},
         {"timezone": "../../etc/passwd", "locale": {}, "screen": {"width": "wide"}},
-        {"timezone": "America", "app": {"build": "1.2.3"}, "screen": {"width": 10**30}},
+        {
+            "timezone": "America",
+            "app": {"build": "1.2.3"},
+            "screen": {"width": 10**30, "height": 2**63},
+        },
     ],
 )
 def test_context_that_is_not_understood_costs_nothing(context: object) -> None:

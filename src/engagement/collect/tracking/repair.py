@@ -118,7 +118,7 @@ class Sanitiser:
         if isinstance(value, dict | list):
             return json_text(value)
         if isinstance(value, str):
-            if is_date_time(value):
+            if _is_date_time(value):
                 self.repaired += 1
                 return value[: len("yyyy-MM-dd")]
             return self.cut(value, TAG_CHARACTERS_MAX)
@@ -172,7 +172,7 @@ def _flattened(members: dict[str, Value]) -> Iterator[tuple[str, Value]]:
             yield key, value
 
 
-def is_date_time(text: str) -> bool:
+def _is_date_time(text: str) -> bool:
     """Whether the text is a time of a day of the calendar, as ISO 8601 writes it."""
     match = _DATE_TIME.fullmatch(text)
     if match is None:
