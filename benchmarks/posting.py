@@ -49,12 +49,13 @@ def native_bodies() -> Callable[[int], bytes]:
 def _native_template(number: int) -> bytes:
     dice = random.Random(number)  # noqa: S311 - data, not secrets
     start = datetime.now(UTC) - timedelta(seconds=LOGS_PER_BATCH)
+    session = f"{dice.getrandbits(128):032x}"
     logs = [
         {
             "type": "event",
             "name": f"purchase_{dice.randrange(50)}",
             "timestamp": (start + timedelta(seconds=place)).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
-            "sessionId": f"{dice.getrandbits(128):032x}",
+            "sessionId": session,
             "extras": {"price": place, "title": "a title of some length", "ok": True},
         }
         for place in range(LOGS_PER_BATCH)

@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NoReturn
 
 import msgspec
@@ -31,6 +32,7 @@ _FLAT = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
 _encode = msgspec.json.Encoder().encode
 _JOINED_KEYS = re.compile(rf"{KEY_PATTERN.pattern}(?: {KEY_PATTERN.pattern})*")
 _INTEGER_DIGITS_MAX = 20
+_REMEMBERED_CHARACTERS_MAX = 512
 _DOUBLE_DIGITS_MAX = 308
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DOUBLE_DIGITS_MAX + 1))
 _NOT_ZERO = re.compile(r"[-0.]*[1-9]")
@@ -93,7 +95,15 @@ def tag_rows(raw: bytes, set_at: int) -> list[tuple[object, ...]]:
 def _are_keys(flat: Mapping[str, object]) -> bool:
     """Whether all keys are well formed, in one look at all of them."""
     joined = " ".join(flat)
-    return _JOINED_KEYS.fullmatch(joined) is not None and joined.count(" ") == len(flat) - 1
+    if len(joined) <= _REMEMBERED_CHARACTERS_MAX:
+        return _count_of_keys(joined) == len(flat)
+    return _count_of_keys.__wrapped__(joined) == len(flat)
+
+
+@lru_cache(maxsize=4_096)
+def _count_of_keys(joined: str) -> int | None:
+    """How many well-formed keys with a space between there are; None if there is anything else."""
+    return joined.count(" ") + 1 if _JOINED_KEYS.fullmatch(joined) else None
 
 
 def _has_long_number(raw: bytes) -> bool:
