@@ -111,6 +111,11 @@ class Settings:
     collect_bytes_max: int = _setting(
         4_194_304, "ENGAGEMENT_COLLECT_BYTES", "Bytes that a body which a device posts may have."
     )
+    refused_bytes_max: int = _setting(
+        1_073_741_824,
+        "ENGAGEMENT_REFUSED_BYTES",
+        "Bytes of refused records that are kept aside, about; then senders are told to wait.",
+    )
     collect_concurrent_max: int = _setting(
         512,
         "ENGAGEMENT_COLLECT_CONCURRENT",

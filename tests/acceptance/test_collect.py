@@ -225,3 +225,28 @@ def test_an_app_that_asks_too_often_is_told_when_to_come_again(tmp_path: Path) -
         refused = [one for one in answers if one.status_code == 429]
         assert len(refused) >= 5
         assert all(0 < int(one.headers["Retry-After"]) <= 60 for one in refused)
+
+
+def test_without_room_for_refused_records_nothing_is_acknowledged_that_would_be_lost(
+    tmp_path: Path,
+) -> None:
+    with running_server(tmp_path / "home", ENGAGEMENT_REFUSED_BYTES="10") as server:
+        app = server.app()
+        bad, good = (
+            b'{"batch":[{"type":"none"}]}',
+            b'{"batch":[{"type":"track","event":"e","userId":"u"}]}',
+        )
+        with server.http(app["appKey"]) as http:
+            first = http.post("/v1/batch", content=bad)
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while (second := http.post("/v1/batch", content=b"junk")).is_success:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            native = _post(server, app["appKey"], _batch("1", _log("good"), _log("")))
+            other = http.post("/v1/batch", content=good)
+
+        assert [first.status_code, second.status_code, other.status_code] == [200, 507, 200]
+        assert int(second.headers["Retry-After"]) > 0
+        assert (native.status_code, native.json()["accepted"]) == (202, 1)
+        codes = {one["code"] for one in server.command("refused", "count")}
+        assert codes <= {"no_device", "CorruptInput"}, "the bad log of the batch must not be kept"

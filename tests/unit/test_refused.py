@@ -300,14 +300,3 @@ def test_a_replay_goes_through_all_that_there_were_and_no_more(
     assert len(kept(runtime, app_id)) == len(tried)
     assert len(names(runtime, app_id)) == 100
     assert len(kept(runtime, other)) == 1
-
-
-def test_a_body_stays_as_it_is_where_nothing_reads_its_protocol(runtime: Runtime) -> None:
-    app_id = new_guid()
-    runtime.refused.add([tracked(app_id)])
-    before = kept(runtime, app_id)
-
-    summary = replay_refused(runtime, RefusedFilter(app_id=app_id))
-
-    assert summary.refused == {"CorruptInput": 1}
-    assert kept(runtime, app_id) == before

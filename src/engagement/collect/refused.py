@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from engagement.collect.limits import BATCH_ID_CHARACTERS_MAX
+from engagement.collect.limits import BATCH_ID_CHARACTERS_MAX, BODY_BYTES_MAX
 from engagement.collect.payload import Batch, batches_of_logs
 from engagement.collect.tracking.outcomes import RefusedMessage
 from engagement.exceptions import EngagementError
 from engagement.model.records import derived_guid
 from engagement.model.refused import Protocol, RefusedRecord
 
-UNREADABLE_BYTES_MAX = 1024 * 1024
-"""What is kept of a body that could not be read."""
+UNREADABLE_BYTES_MAX = BODY_BYTES_MAX
+"""What is kept of a body that could not be read; no door lets more in."""
 
 
 def refused_of(

@@ -13,12 +13,15 @@ from engagement.collect.payload import Refusal, decode_batch
 from engagement.collect.refused import refused_messages, refused_of, unreadable
 from engagement.collect.tracking.messages import Messages, read_messages
 from engagement.collect.tracking.outcomes import RefusedMessage
-from engagement.exceptions import BadInputError, NotAuthenticatedError
+from engagement.exceptions import BadInputError, NotAuthenticatedError, StorageFullError
 from engagement.model.apps import App
 from engagement.model.records import derived_guid
-from engagement.model.refused import Protocol
+from engagement.model.refused import Protocol, RefusedRecord
 from engagement.runtime import Runtime
 from engagement.store.queries.inbox import Kept, Offer
+
+_DONE: Future[int] = Future()
+_DONE.set_result(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,8 @@ def collect_batch(
 ) -> Collected:
     """Take in a native batch that a device has just posted.
 
+    What is refused is kept aside while there is room for it; the device is told in any case.
+
     Raises:
         OverloadedError: Too much waits to be stored; nothing of it is kept.
     """
@@ -83,8 +88,12 @@ def collect_batch(
         text = plain_body(body, content_encoding)
         batch = decode_batch(text, received_at=received_at, live=True)
     except BadInputError as error:
+        if not _has_room(runtime):
+            return Collected(durable=_DONE, unreadable=error)
         return _kept_aside(runtime, app_id, text, error, Protocol.NATIVE)
-    refused = refused_of(text, batch, app_id=app_id, received_at=received_at)
+    refused: Sequence[RefusedRecord] = ()
+    if batch.refused and _has_room(runtime):
+        refused = refused_of(text, batch, app_id=app_id, received_at=received_at)
     offer = offer_of(app_id, batch, received_at=received_at, refused=refused)
     return Collected(
         durable=runtime.group_commit.accept(offer, size=len(text)),
@@ -134,20 +143,25 @@ def read_posted(
 def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected:
     """Take in the tracking messages of a body, each once.
 
+    Senders never hear of a refusal, so nothing is acknowledged that cannot be kept aside.
+
     Raises:
         OverloadedError: Too much waits to be stored; nothing of it is kept.
+        StorageFullError: Something is refused, and there is no room to keep it aside.
     """
     messages = posted.messages
+    refused = [] if isinstance(messages, BadInputError) else messages.refused()
+    if (refused or isinstance(messages, BadInputError)) and not _has_room(runtime):
+        raise StorageFullError("There is no room for more refused records; look at them.")
     if isinstance(messages, BadInputError):
         return _kept_aside(runtime, app_id, posted.body, messages, Protocol.TRACKING)
 
     def kept(known: frozenset[str]) -> Kept:
         before = {id_ for key, id_ in keys.items() if key in known}
-        batches = messages.batches(before)
-        refused = messages.refused(before)
+        batches, aside = messages.batches(before), messages.refused(before)
         return Kept(
             rows=[inbox_row(app_id, one, received_at=posted.received_at) for one in batches],
-            refused=refused_messages(refused, app_id=app_id, received_at=posted.received_at),
+            refused=refused_messages(aside, app_id=app_id, received_at=posted.received_at),
         )
 
     keys = {_message_key(one): one for one in messages.ids}
@@ -158,12 +172,15 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
         keys=tuple(keys),
         kept=lambda known: kept(known) if known else all_new,
     )
-    refused = messages.refused()
     return Collected(
         durable=runtime.group_commit.accept(offer, size=len(posted.body)),
         accepted=len(keys) - len(refused),
         refused=refused,
     )
+
+
+def _has_room(runtime: Runtime) -> bool:
+    return runtime.refused.has_room(runtime.settings.refused_bytes_max)
 
 
 def _message_key(message_id: str) -> str:

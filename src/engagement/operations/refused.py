@@ -18,8 +18,8 @@ from engagement.model.refused import (
 from engagement.runtime import Runtime
 from engagement.store.queries.refused import Replay
 
-REPLAYED_PER_TRANSACTION = 32
-"""Few, since the body of each may be a mebibyte."""
+REPLAYED_PER_TRANSACTION = 8
+"""Few, since the body of each may have ten mebibytes."""
 
 Decoded = tuple[list[Batch], list[RefusedRecord]]
 """The batches that a body holds, and a record for each part of it that is refused."""

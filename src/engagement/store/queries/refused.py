@@ -1,5 +1,6 @@
 """This module asks the state database about refused records, and keeps and drops them."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -17,6 +18,7 @@ from engagement.model.refused import (
 from engagement.store.state import refused
 
 _ENTRY_COLUMNS = [refused.c[one.name] for one in fields(RefusedEntry)]
+BYTES_KNOWN_SECONDS = 5.0
 _BYTES = sa.func.coalesce(sa.func.sum(sa.func.length(refused.c.body)), 0)
 
 
@@ -44,6 +46,8 @@ class RefusedQueries:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reading = engine.execution_options(read_only=True)
+        self._known_bytes = 0
+        self._known_until = 0.0
 
     def list_page(
         self, chosen: RefusedFilter, *, limit: int, before: int | None = None
@@ -109,6 +113,14 @@ class RefusedQueries:
         """What the bodies of all records take."""
         with self._reading.begin() as connection:
             return connection.scalar(sa.select(_BYTES)) or 0
+
+    def has_room(self, bytes_max: int) -> bool:
+        """Whether the bodies of all records take less than this; looked at every few seconds."""
+        now = time.monotonic()
+        if now >= self._known_until:
+            self._known_bytes = self.total_bytes()
+            self._known_until = now + BYTES_KNOWN_SECONDS
+        return self._known_bytes < bytes_max
 
     def add(self, records: Sequence[RefusedRecord]) -> None:
         """Keep records in a transaction of their own."""
