@@ -52,7 +52,7 @@ class Settings:
         2, "ENGAGEMENT_PARTS_CONCURRENT", "Parts that one process writes at a time."
     )
     flush_seconds: int = _setting(
-        15, "ENGAGEMENT_FLUSH_SECONDS", "Seconds between two flushes of a server."
+        15, "ENGAGEMENT_FLUSH_SECONDS", "Seconds that logs wait at most for a server's flush."
     )
     tidy_hours: int = _setting(
         24,
@@ -60,7 +60,7 @@ class Settings:
         "Hours between two runs of all upkeep of a server, the first as long after its start.",
     )
     flush_logs_max: int = _setting(
-        200_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."
+        100_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."
     )
     session_timeout_seconds: int = _setting(
         180,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from engagement.operations import InboxState
@@ -94,6 +94,11 @@ class _Inbox(_AskedWhenRead):
             "engagement_inbox_lag_seconds",
             "Seconds that the oldest of them has waited.",
             value=state.lag.total_seconds(),
+        )
+        yield CounterMetricFamily(
+            "engagement_inbox_transactions",
+            "Transactions in which requests were accepted.",
+            value=state.transactions,
         )
         yield GaugeMetricFamily(
             "engagement_refused_records", "Refused records kept aside.", value=state.refused

@@ -24,6 +24,8 @@ class GroupCommit:
     """
 
     def __init__(self, inbox: InboxQueries) -> None:
+        self.transactions = 0
+        """Transactions so far."""
         self._inbox = inbox
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Offer, int, Future[int]]] = deque()
@@ -93,5 +95,6 @@ class GroupCommit:
             else:
                 group[0][1].set_exception(error)
         else:
+            self.transactions += 1
             for (_, answer), count in zip(group, fresh, strict=True):
                 answer.set_result(count)

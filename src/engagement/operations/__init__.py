@@ -58,7 +58,7 @@ from engagement.operations.refused import (
 from engagement.operations.upkeep import (
     compact,
     erase_device,
-    flush_all,
+    flush_due,
     fold_snapshots,
     keep_in_shape,
     retain,
@@ -90,7 +90,7 @@ __all__ = [
     "estimate_export",
     "export_manifest",
     "find_app",
-    "flush_all",
+    "flush_due",
     "fold_snapshots",
     "generate_sample",
     "get_app",

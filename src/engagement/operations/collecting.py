@@ -48,6 +48,8 @@ class InboxState:
     """How long the oldest of them has waited."""
     refused: int
     """Refused records that are kept aside."""
+    transactions: int
+    """Transactions in which requests were accepted since the start."""
 
 
 def inbox_state(runtime: Runtime) -> InboxState:
@@ -57,6 +59,7 @@ def inbox_state(runtime: Runtime) -> InboxState:
         logs=runtime.inbox.depth(),
         lag=timedelta(0) if oldest is None else runtime.clock() - oldest,
         refused=runtime.refused.total(),
+        transactions=runtime.group_commit.transactions,
     )
 
 

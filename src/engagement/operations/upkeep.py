@@ -15,8 +15,21 @@ def compact(runtime: Runtime, app_id: str) -> UpkeepReport:
     return _upkeep(runtime, app_id).compact(app_id)
 
 
-def flush_all(runtime: Runtime) -> int:
-    """Bring what every app's devices posted into the lake; how many logs were moved."""
+def flush_due(runtime: Runtime) -> int:
+    """Bring what devices posted into the lake if it is much or has waited long.
+
+    So an export, which flushes first, never has to wait for many rounds of it.
+
+    Returns:
+        How many logs were moved.
+    """
+    settings = runtime.settings
+    oldest = runtime.inbox.oldest_at()
+    if oldest is None:
+        return 0
+    is_late = runtime.clock() - oldest >= timedelta(seconds=settings.flush_seconds)
+    if not is_late and runtime.inbox.depth() < settings.flush_logs_max // 2:
+        return 0
     return sum(runtime.flush(app_id) for app_id in runtime.inbox.waiting())
 
 

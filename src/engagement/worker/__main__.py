@@ -25,6 +25,7 @@ from engagement.settings import Settings
 
 REQUESTS_CONCURRENT_MAX = 16
 RECONCILE_SECONDS = 5.0
+FLUSH_LOOK_SECONDS = 0.5
 SHAPE_SECONDS = 300.0
 EXIT_ORPHANED = 1
 _log = structlog.get_logger()
@@ -55,7 +56,7 @@ def _routines(runtime: Runtime, owner: Owner) -> list[tuple[str, float, Callable
     settings = runtime.settings
     return [
         ("reconcile", RECONCILE_SECONDS, owner.reconcile),
-        ("flush", settings.flush_seconds, lambda: operations.flush_all(runtime)),
+        ("flush", FLUSH_LOOK_SECONDS, lambda: operations.flush_due(runtime)),
         ("shape", SHAPE_SECONDS, lambda: operations.keep_in_shape(runtime)),
         ("tidy", settings.tidy_hours * 3_600, lambda: operations.tidy_up(runtime)),
     ]
