@@ -111,6 +111,7 @@ class DeviceServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 65_536  # so that an answer is one packet, which nobody waits to acknowledge
     server: DeviceServer
 
     def do_POST(self) -> None:

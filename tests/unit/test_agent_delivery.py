@@ -1,6 +1,7 @@
 """This module tries how the agent delivers to servers that answer, fail, lie and hang."""
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
@@ -313,6 +314,25 @@ def test_a_crash_is_sent_at_once(tmp_path: Path) -> None:
         assert server.held.wait(FLUSH_SECONDS)
         server.release.set()
         agent.close(FLUSH_SECONDS)
+
+
+def test_threads_may_share_an_agent(tmp_path: Path, clock: DeviceClock) -> None:
+    def report(agent: DeviceAgent, thread: int) -> None:
+        for number in range(50):
+            with agent.start_job(f"job {thread} {number}"):
+                agent.start_activity(f"activity {thread} {number}")
+                agent.send_event(f"event {thread} {number}")
+
+    with device_server() as server, _agent(server, tmp_path, clock, batch_logs_max=7) as agent:
+        threads = [threading.Thread(target=report, args=(agent, number)) for number in range(4)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        agent.end_activity()
+        assert agent.flush(FLUSH_SECONDS)
+
+        assert len(server.names) == len(set(server.names)) == 4 * 50 * 3
 
 
 def test_large_logs_make_small_batches_that_are_compressed(
