@@ -39,6 +39,8 @@ def _deliver(server: DeviceServer, folder: Path) -> None:
     """Let another agent of the folder deliver what is left in it."""
     with DeviceAgent(server.address, APP_KEY, folder=folder, clock=DeviceClock()) as agent:
         assert agent.flush(SECONDS_MAX)
+        delivered = list(server.names)
+    assert server.names == delivered  # closing has nothing to add
 
 
 def test_every_report_that_returned_arrives_once_however_often_the_app_is_killed(

@@ -71,6 +71,9 @@ def _is_kept(log: str) -> bool:
 
 @given(name=texts, extras=st.none() | extras)
 @example(name="n", extras={})
+@example(name="n", extras={"k": {"\x1f": HALF}})
+@example(name="n", extras={"k": {"": {"\x1f": None}}})
+@example(name="n", extras={"k": {HALF: None}})
 @example(name="n", extras={"k": "x" * (1024 - len('{"k":""}'))})
 @example(name="n", extras={"k": "x" * (1025 - len('{"k":""}'))})
 @example(name="n", extras={"k": "é" * (1024 - len('{"k":""}'))})
@@ -193,7 +196,7 @@ def test_a_name_of_another_type_is_refused_at_the_call(agent: DeviceAgent, name:
 def test_extras_that_json_cannot_hold_are_refused_at_the_call(
     agent: DeviceAgent, value: Any
 ) -> None:
-    with pytest.raises(BadInputError, match=r"extras\.k must be|in extras\.k must be"):
+    with pytest.raises(BadInputError, match=r"extras\.k must"):
         agent.send_event("tap", {"k": value})
 
     assert agent.waiting == 0

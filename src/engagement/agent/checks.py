@@ -121,7 +121,9 @@ def _check_value(value: object, field: str, *, depth: int) -> None:
         raise BadInputError(f"{field} must nest at most {VALUE_DEPTH_MAX} deep, got more.")
     if isinstance(value, dict):
         for key, one in value.items():
-            check_text(key, f"A key in {field}", EXTRAS_CHARACTERS_MAX, shortest=0)
+            if not isinstance(key, str):
+                raise BadInputError(f"{field} must have strings as keys, got {shown(key)}.")
+            _check_whole(key, field)
             _check_value(one, field, depth=depth + 1)
     elif isinstance(value, list | tuple):
         for one in value:
