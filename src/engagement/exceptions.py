@@ -15,7 +15,7 @@ EngagementError
 ├── NotAuthenticatedError      no token, or one that is not accepted
 ├── ForbiddenError             the role does not allow this
 ├── TooManyRequestsError       the caller's rate limit (also Retryable)
-├── HomeBusyError              another process owns ENGAGEMENT_HOME
+├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
 ├── LakeDamagedError           a table file is missing or altered; names the file
 ├── IncompleteExportError      the counts of an export disagree
 ├── VerificationError          a delivered export is not what its manifest says
@@ -177,7 +177,7 @@ class TooManyRequestsError(EngagementError, Retryable):
 
 
 class HomeBusyError(EngagementError):
-    """Another process owns the home folder."""
+    """Another process owns the home folder, or another agent the folder of an agent."""
 
     code = ErrorCode.HOME_BUSY
 
