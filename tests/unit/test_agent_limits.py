@@ -220,6 +220,8 @@ def test_a_refused_token_is_not_quoted(agent: DeviceAgent) -> None:
         ({"info": {"colour": "red"}}, "info may hold firmwareName"),
         ({"info": {"screenWidth": "wide"}}, "info.screenWidth must be an integer"),
         ({"batch_logs_max": 1_001}, "batch_logs_max must be from 1 to 1000"),
+        ({"batch_logs_max": 2.5}, "batch_logs_max must be from 1 to 1000"),
+        ({"flush_seconds": "5"}, "flush_seconds must be"),
         ({"flush_seconds": 0}, "flush_seconds must be"),
         ({"session_timeout_seconds": -1}, "session_timeout_seconds must be"),
         ({"queue_bytes_max": 0}, "queue_bytes_max must be"),

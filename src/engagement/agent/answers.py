@@ -60,7 +60,8 @@ def meaning_of(status: int, retry_after: str, body: bytes, *, logs: int) -> Mean
         return Accepted(losses=losses)
     if status in UNACCEPTABLE_STATUSES:
         code = f"batch_refused_{status}"
-        return Unacceptable(loss=Loss(code=code, logs=logs, message=_said(body)))
+        message = _said(body) or f"The server did not say why, only {status}."
+        return Unacceptable(loss=Loss(code=code, logs=logs, message=message))
     return Unanswered(reason=f"HTTP {status}", seconds=retry_after_seconds(retry_after))
 
 

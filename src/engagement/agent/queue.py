@@ -199,8 +199,11 @@ class Queue:
             database.execute("UPDATE logs SET is_open = 0 WHERE is_open")
         self._measure()
 
-    def next_batch(self) -> WaitingBatch | None:
+    def next_batch(self, up_to: int) -> WaitingBatch | None:
         """The oldest batch that waits, on disk; if none does, one that is cut of the oldest logs.
+
+        Args:
+            up_to: Logs after this number are no reason to cut one; they fill it up.
 
         Returns:
             None if there is nothing to deliver.
@@ -208,7 +211,7 @@ class Queue:
         with self._transaction() as database:
             row = database.execute(
                 "SELECT first_number, content, logs FROM batches ORDER BY first_number LIMIT 1"
-            ).fetchone() or _cut(database, self._batch_logs_max)
+            ).fetchone() or _cut(database, up_to, self._batch_logs_max)
         return row and WaitingBatch(first_number=row[0], content=row[1], logs=row[2])
 
     def settle(
@@ -324,7 +327,7 @@ def _opened(file: Path) -> sqlite3.Connection:
     return database
 
 
-def _cut(database: sqlite3.Connection, logs_max: int) -> tuple[int, str, int] | None:
+def _cut(database: sqlite3.Connection, up_to: int, logs_max: int) -> tuple[int, str, int] | None:
     """Cut the oldest logs that one device and user has, in their order, into a batch."""
     rows = database.execute(
         "SELECT number, head, log, bytes FROM logs WHERE NOT is_open ORDER BY number LIMIT ?",
@@ -338,7 +341,7 @@ def _cut(database: sqlite3.Connection, logs_max: int) -> tuple[int, str, int] | 
             size -= row[3]
             break
         cut.append(row)
-    if not cut:
+    if not cut or cut[0][0] > up_to:
         return None
     first, head, _, _ = cut[0]
     logs = ",".join(log for _, _, log, _ in cut)

@@ -342,13 +342,14 @@ class DeviceAgent:
 
 
 def _checked_limits(options: AgentOptions) -> AgentOptions:
-    ranges = (
+    ranges: tuple[tuple[str, float, float, int | float], ...] = (
         ("flush_seconds", options["flush_seconds"], 0.01, DAY_SECONDS),
         ("batch_logs_max", options["batch_logs_max"], 1, LOGS_PER_BATCH_MAX),
         ("session_timeout_seconds", options["session_timeout_seconds"], 0, DAY_SECONDS),
         ("queue_bytes_max", options["queue_bytes_max"], 1, QUEUE_BYTES_CEILING),
     )
     for name, value, least, most in ranges:
-        if not least <= value <= most:
-            raise BadInputError(f"{name} must be from {least} to {most}, got {value}.")
+        is_kind = isinstance(value, int) or (isinstance(value, float) and isinstance(most, float))
+        if not is_kind or not least <= value <= most:
+            raise BadInputError(f"{name} must be from {least} to {most}, got {value!r}.")
     return options

@@ -97,10 +97,15 @@ class Sender:
             self._http.close()
 
     def _send_waiting(self) -> float | None:
-        """Send until nothing waits; seconds to pause if the server could not be made to answer."""
+        """Send what waits now, but not what comes meanwhile, which would make small batches.
+
+        Returns:
+            Seconds to pause, if the server could not be made to answer.
+        """
         try:
+            last = self._queue.last_number
             while not self._stopped.is_set():
-                batch = self._queue.next_batch()
+                batch = self._queue.next_batch(last)
                 if batch is None:
                     return None
                 meaning = self._send(batch)
@@ -143,11 +148,13 @@ class Sender:
     def _pause_seconds(self, unanswered: Unanswered) -> float:
         """What the server asked for, and a share of a wait that doubles with every failure."""
         longest = min(WAIT_SECONDS_MAX, WAIT_SECONDS_FIRST * 2.0 ** min(self._failures, 30))
-        self._failures += 1
         asked = min(unanswered.seconds or 0.0, RETRY_AFTER_SECONDS_MAX)
         # Devices that were turned away together must not come again together.
         seconds = asked + _dice.uniform(longest / 2, longest)
-        _LOGGER.info("No answer (%s); the next attempt in %.0f s.", unanswered.reason, seconds)
+        # Somebody may have to put the key or the address right, but needs to hear of it once.
+        level = logging.INFO if self._failures else logging.WARNING
+        self._failures += 1
+        _LOGGER.log(level, "No answer (%s); again in %.0f s.", unanswered.reason, seconds)
         return seconds
 
 
