@@ -209,12 +209,13 @@ def test_a_disk_that_takes_no_more_loses_logs_that_are_counted_and_never_stops_t
     code = """
 import json, resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+agent.start_activity("home")
 least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))  # what a full disk is like
 for number in range(300):
     agent.send_event(f"tap {number}", {"text": "x" * 900})
-agent.start_activity("home")
 agent.end_activity()
+agent.start_activity("basket")
 agent.set_user_id("ada")
 agent.flush(0.1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
@@ -231,8 +232,9 @@ print(json.dumps(losses))
 
     assert list(losses) == ["disk_failed"]
     assert 0 < losses["disk_failed"] < 300
-    assert len(server.names) == 302 - losses["disk_failed"]
+    assert len(server.names) == 303 - losses["disk_failed"]
     assert server.names[-1] == "last"
+    assert "home" in server.names
 
 
 @pytest.mark.parametrize("what", ["garbage", "a folder", "no folder"])

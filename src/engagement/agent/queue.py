@@ -167,7 +167,7 @@ class Queue:
         size = len(log.encode())
         room = self._bytes_max + (CRASH_BYTES_RESERVED if is_crash else 0)
         kept = None
-        with self._mutex, self._counted():
+        with self._mutex, self._despite_disk("a log", losses=1):
             with self._transaction() as database:
                 if self._bytes + size <= room:
                     number = database.execute(
@@ -186,8 +186,11 @@ class Queue:
         return kept
 
     def end(self, number: int, head: str, log: str) -> None:
-        """Return when a log that has ended is on disk. There is always room for it."""
-        with self._counted(), self._transaction() as database:
+        """Return when a log that has ended is on disk, for which there is always room.
+
+        If the disk does not take the end, the log is delivered without it, and is not lost.
+        """
+        with self._despite_disk("an end"), self._transaction() as database:
             database.execute(
                 "UPDATE logs SET head = ?, log = ?, is_open = 0 WHERE number = ? AND is_open",
                 (head, log, number),
@@ -266,6 +269,7 @@ class Queue:
         unwritten = [
             Loss(code=DISK_FAILED, logs=logs, message=f"The disk must take every log: {reason}.")
             for reason, logs in self._unwritten.items()
+            if logs
         ]
         return (*written, *unwritten)
 
@@ -277,13 +281,10 @@ class Queue:
 
     def remember(self, name: str, value: str | None) -> None:
         """Return when the value is on disk, if the disk takes it; None forgets."""
-        try:
-            with self._transaction() as database:
-                database.execute("DELETE FROM facts WHERE name = ?", (name,))
-                if value is not None:
-                    database.execute("INSERT INTO facts (name, value) VALUES (?, ?)", (name, value))
-        except sqlite3.Error as error:
-            _LOGGER.warning("The disk did not take the %s: %s.", name, error)
+        with self._despite_disk(name), self._transaction() as database:
+            database.execute("DELETE FROM facts WHERE name = ?", (name,))
+            if value is not None:
+                database.execute("INSERT INTO facts (name, value) VALUES (?, ?)", (name, value))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -299,13 +300,13 @@ class Queue:
                     self._database.execute("ROLLBACK")
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """A disk that is full or broken loses a log, but must not stop the app."""
+    def _despite_disk(self, what: str, *, losses: int = 0) -> Iterator[None]:
+        """A disk that is full or broken must not stop the app."""
         try:
             yield
         except sqlite3.Error as error:
-            self._unwritten[str(error)] += 1
-            _LOGGER.warning("The disk did not take a log: %s.", error)
+            self._unwritten[str(error)] += losses
+            _LOGGER.warning("The disk did not take %s: %s.", what, error)
 
     def _measure(self) -> None:
         with self._mutex:
