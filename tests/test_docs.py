@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import typer
 
+from engagement import DeviceAgent
+from engagement.agent import AgentOptions
 from engagement.cli.entry import app
 from engagement.exceptions import ErrorCode
 from engagement.model.exports import (
@@ -101,6 +103,16 @@ def test_no_command_is_documented_that_does_not_exist() -> None:
     headings = re.findall(r"^## (engagement .+)$", _page("reference/command-line.md"), re.MULTILINE)
 
     assert sorted(headings) == sorted(COMMANDS)
+
+
+def test_everything_of_the_device_agent_is_documented() -> None:
+    page = _page("reference/device-agent.md")
+    methods = [name for name in vars(DeviceAgent) if not name.startswith("_")]
+
+    missing = [name for name in methods if not re.search(rf"`{name}[`(]", page)]
+    missing += [name for name in get_type_hints(AgentOptions) if f"\n| `{name}` |" not in page]
+
+    assert missing == []
 
 
 def test_every_error_code_is_documented() -> None:

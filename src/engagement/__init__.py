@@ -1,17 +1,19 @@
 """This package collects raw mobile engagement data and exports it whole into your storage."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engagement.agent import DeviceAgent
     from engagement.client import AsyncClient, Client
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = ["AsyncClient", "Client", "DeviceAgent"]
+
+_PACKAGES = {"AsyncClient": "client", "Client": "client", "DeviceAgent": "agent"}
 
 
 def __getattr__(name: str) -> Any:
-    """The clients, loaded when they are asked for: a service does without them."""
-    if name in __all__:
-        from engagement import client  # noqa: PLC0415
-
-        return getattr(client, name)
+    """The clients and the agent, loaded when they are asked for: a service does without them."""
+    if name in _PACKAGES:
+        return getattr(import_module(f"engagement.{_PACKAGES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ EngagementError
 ├── OverloadedError            more comes in than can be taken (also Retryable)
 ├── StorageUnavailableError    the state database is busy or its disk fails (also Retryable)
 ├── StorageFullError           the state database's disk is full (also Retryable)
-├── HomeBusyError              another process owns ENGAGEMENT_HOME
+├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
 ├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
 ├── LakeDamagedError           a table file is missing or altered; names the file
 ├── IncompleteExportError      the counts of an export disagree
@@ -211,7 +211,7 @@ class StorageFullError(EngagementError, Retryable):
 
 
 class HomeBusyError(EngagementError):
-    """Another process owns the home folder."""
+    """Another process owns the home folder, or another agent the folder of an agent."""
 
     code = ErrorCode.HOME_BUSY
 

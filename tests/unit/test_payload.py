@@ -342,6 +342,17 @@ def test_depth_is_limited_wherever_it_is(depth: int) -> None:
             decode_batch(deep, received_at=RECEIVED_AT, live=False)
 
 
+@pytest.mark.parametrize(("pairs", "is_accepted"), [(15, True), (16, False)])
+def test_objects_and_lists_in_turns_count_a_level_each(pairs: int, *, is_accepted: bool) -> None:
+    deep = body(x="HERE").replace(b'"HERE"', b'[{"a":' * pairs + b"[]" + b"}]" * pairs)
+
+    if is_accepted:
+        assert decode_batch(deep, received_at=RECEIVED_AT, live=False).accepted == 0
+    else:
+        with pytest.raises(CorruptInputError, match="depth of 34"):
+            decode_batch(deep, received_at=RECEIVED_AT, live=False)
+
+
 def test_brackets_in_strings_are_not_depth() -> None:
     noise = "}{[" * 100 + '\\"' + "{" * 100
 

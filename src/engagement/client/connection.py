@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from typing import TypedDict
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -11,13 +10,12 @@ from engagement.client.conversation import Conversation
 from engagement.client.credentials import TokenSource, credentials_of
 from engagement.client.exchange import Exchange
 from engagement.client.steps import Answer, Send
-from engagement.exceptions import BadInputError
+from engagement.model.servers import server_address
 
 TIMEOUT_SECONDS = 60.0
 RETRIES = 4
 TASKS_A_PAGE = 40
 DEFAULT_SUBSCRIPTION = "default"
-_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _SENT_HEADERS = {"User-Agent": "engagement-export", "Accept-Encoding": "identity"}
 
 
@@ -55,30 +53,6 @@ def conversation(server: str, access: Access) -> Conversation:
     address = server_address(server, allow_http=access.get("allow_http", False))
     exchange = Exchange(address, credentials, retries=access.get("retries", RETRIES))
     return Conversation(exchange, subscription=access.get("subscription", DEFAULT_SUBSCRIPTION))
-
-
-def server_address(server: str, *, allow_http: bool) -> str:
-    """The address without a slash at its end.
-
-    Raises:
-        BadInputError: It is none, or would send the secret over a line that others can read.
-    """
-    try:
-        url = urlsplit(server)
-        host = url.hostname
-        url.port  # noqa: B018 - reading it checks it
-    except ValueError:
-        host = None
-    if host is None or url.scheme not in {"http", "https"} or url.query or url.fragment:
-        raise BadInputError("A server must be given like https://HOST[:PORT].")
-    if url.username is not None or url.password is not None:
-        raise BadInputError("A server must be given without a user and a password.")
-    if url.scheme == "http" and host not in _LOOPBACK_HOSTS and not allow_http:
-        raise BadInputError(
-            f"The server {host} must be reached by https, since http shows the secret to everyone "
-            "on the way; allow_http permits it."
-        )
-    return server.rstrip("/")
 
 
 def request_of(http: httpx.Client | httpx.AsyncClient, send: Send) -> httpx.Request:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from engagement.client.calls import API_VERSION, Call
 from engagement.client.credentials import Credentials
 from engagement.client.refusals import refusal
-from engagement.client.repeating import retry_after_seconds, send_repeatedly
+from engagement.client.repeating import send_repeatedly
 from engagement.client.steps import ANSWER_BYTES_MAX, Answer, Lost, Send, Steps
 from engagement.exceptions import (
     EngagementError,
@@ -15,6 +15,7 @@ from engagement.exceptions import (
     ServerError,
     ServerUnreachableError,
 )
+from engagement.model.servers import retry_after_seconds
 
 UNAUTHENTICATED = 401
 
@@ -48,7 +49,7 @@ class Exchange:
         """
         answer, is_unsure = yield from self._answered(call)
         if answer.is_success:
-            return _parsed(call, answer), retry_after_seconds(answer)
+            return _parsed(call, answer), retry_after_seconds(answer.headers.get("retry-after", ""))
         error = refusal(answer)
         if call.proof is not None and is_unsure and isinstance(error, IllegalStateError):
             seen, seconds = yield from self.ask_and_hear(call.proof.look)

@@ -1,11 +1,10 @@
 """This module sends a request again where that may help, with waits that are bounded."""
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from secrets import SystemRandom
 
 from engagement.client.refusals import UNAVAILABLE_STATUSES
 from engagement.client.steps import Answer, Lost, Pause, Send, Steps
+from engagement.model.servers import retry_after_seconds
 
 WAIT_SECONDS_FIRST = 0.5
 WAIT_SECONDS_MAX = 10.0
@@ -33,26 +32,12 @@ def send_repeatedly(send: Send, *, retries: int) -> Steps[tuple[Answer | Lost, b
     return outcome, is_unsure
 
 
-def retry_after_seconds(answer: Answer) -> float | None:
-    """How long the server asks to wait, in seconds or until a date; None if it does not say."""
-    text = answer.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        return None
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
-
-
 def _wait_seconds(outcome: Answer | Lost, attempt: int) -> float | None:
     """How long to wait before the next try; None if there should be none."""
     if isinstance(outcome, Answer):
         if outcome.status not in _REPEATED_STATUSES:
             return None
-        asked = retry_after_seconds(outcome)
+        asked = retry_after_seconds(outcome.headers.get("retry-after", ""))
         if asked is not None:
             return asked if asked <= RETRY_AFTER_SECONDS_MAX else None
     longest = min(WAIT_SECONDS_MAX, WAIT_SECONDS_FIRST * 2.0**attempt)
