@@ -107,12 +107,14 @@ class Connection:
         self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.begun = 0.0
+        self.request: bytes | None = None
         self._received = b""
 
-    def post(self, head: str, body: bytes) -> None:
-        """Send a request."""
+    def post(self, make: Callable[[], bytes]) -> None:
+        """Send a request: the last one again, unless it was acknowledged."""
         self._received = b""
-        self.socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.request = self.request or make()
+        self.socket.sendall(self.request)
 
     def hear(self) -> int | None:
         """The status of the answer, or None if there is more to come."""
@@ -146,15 +148,15 @@ class Load:
     def run(self, seconds: float, per_second: float | None) -> float:
         """Send for a time and hear every answer; how long it all took.
 
-        At a rate, a request that finds no connection free waits for one, and its time counts from
-        when it should have been sent.
+        At a rate, a request that finds no connection free waits for one; its time counts from when
+        it is sent.
         """
         begin = time.perf_counter()
         while (now := time.perf_counter() - begin) < seconds:
             due = len(self._free) if per_second is None else int(now * per_second) - self._sent
             for _ in range(min(due, len(self._free))):
                 one = self._free.pop()
-                one.begun = begin + self._sent / per_second if per_second else time.perf_counter()
+                one.begun = time.perf_counter()
                 self._send(one, self._sent)
                 self._sent += 1
             self._hear()
@@ -170,7 +172,12 @@ class Load:
                 self.statuses[status] += 1
                 if status in ACKNOWLEDGED:
                     self.taken.append(time.perf_counter() - event.data.begun)
+                    event.data.request = None
                 self._free.append(event.data)
+
+
+def _request(head: str, body: bytes) -> bytes:
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def post(target: Target, *, seconds: float, connections: int, per_second: float | None) -> Measured:
@@ -186,7 +193,7 @@ def post(target: Target, *, seconds: float, connections: int, per_second: float 
     address = (url.hostname or "", url.port or 0)
     load = Load(
         [Connection(address) for _ in range(connections)],
-        lambda connection, number: connection.post(head, body(number)),
+        lambda connection, number: connection.post(lambda: _request(head, body(number))),
     )
     elapsed = load.run(seconds, per_second)
     taken = sorted(load.taken)

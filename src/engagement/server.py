@@ -70,7 +70,7 @@ def build_server(runtime: Runtime, *, public_url: str) -> ASGIApp:
         public_url=public_url,
     )
     doors: list[Door] = [NativeDoor(intake), TrackingDoor(intake), SettingsDoor(public_url)]
-    return Doors(doors, others=edge, intake=intake, metrics=metrics)
+    return Doors(doors, others=edge, metrics=metrics)
 
 
 class Versions:

@@ -60,7 +60,7 @@ class Settings:
         "Hours between two runs of all upkeep of a server, the first as long after its start.",
     )
     flush_logs_max: int = _setting(
-        100_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."
+        50_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."
     )
     session_timeout_seconds: int = _setting(
         180,
@@ -117,7 +117,7 @@ class Settings:
         "Bytes of refused records that are kept aside, about; then senders are told to wait.",
     )
     collect_concurrent_max: int = _setting(
-        512,
+        256,
         "ENGAGEMENT_COLLECT_CONCURRENT",
         "Devices' requests under way at a time; more are told to come again.",
     )

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from serving import RunningServer, running_server
 PATH = "/collect/v1/batch"
 DEADLINE_SECONDS = 30
 BODY_MAX = 50_000
+REFUSED_REQUESTS = 'engagement_requests_total{method="POST",route="none",status="503"}'
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +253,29 @@ def test_without_room_for_refused_records_nothing_is_acknowledged_that_would_be_
         assert (native.status_code, native.json()["accepted"]) == (202, 1)
         codes = {one["code"] for one in server.command("refused", "count")}
         assert codes <= {"no_device", "CorruptInput"}, "the bad log of the batch must not be kept"
+
+
+def test_more_requests_at_once_than_may_be_are_told_to_come_again(tmp_path: Path) -> None:
+    """Each of the first two holds its turn by not ending its body."""
+    with running_server(tmp_path / "home", ENGAGEMENT_COLLECT_CONCURRENT="2") as server:
+        key = server.app()["appKey"]
+        host, port = server.address.removeprefix("http://").split(":")
+        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        body = _batch("1", _log("x"))
+        with ExitStack() as closing:
+            for _ in range(2):
+                slow = closing.enter_context(socket.create_connection((host, int(port))))
+                slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
+            with server.http(key) as http:
+                deadline = time.monotonic() + DEADLINE_SECONDS
+                while (refused := http.post(PATH, content=body)).status_code != 503:
+                    assert time.monotonic() < deadline
+                assert refused.headers["Retry-After"] == "1"
+                assert refused.json()["error"]["code"] == "Overloaded"
+                assert http.get("/healthz").is_success, "only devices are told so"
+                assert _metric(
+                    server, 'engagement_requests_total{method="POST",route="none",status="503"}'
+                )
+            slow.sendall(body[5:])
+            assert b" 202 " in slow.recv(4_096)
+        assert _post(server, key, body).status_code == 202

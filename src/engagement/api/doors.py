@@ -13,7 +13,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engagement.api.intake import Intake
 from engagement.api.metrics import Metrics
 from engagement.api.problems import Problem, answer_to, problem
 from engagement.exceptions import EngagementError, NotAuthenticatedError
@@ -36,12 +35,9 @@ class Door(Protocol):
 class Doors:
     """The devices' doors, and one way in for everybody else."""
 
-    def __init__(
-        self, doors: Sequence[Door], *, others: ASGIApp, intake: Intake, metrics: Metrics
-    ) -> None:
+    def __init__(self, doors: Sequence[Door], *, others: ASGIApp, metrics: Metrics) -> None:
         self._doors = doors
         self._others = others
-        self._intake = intake
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,13 +49,16 @@ class Doors:
                     return
         await self._others(scope, receive, send)
 
+    def count_refused(self) -> None:
+        """Count a request that was refused before it came here."""
+        self._metrics.count(route="none", method="POST", status=503, seconds=0)
+
     async def _answer(
         self, door: Door, route: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         started = time.perf_counter()
         try:
-            with self._intake.turn():
-                answer = await door.answer(scope, receive)
+            answer = await door.answer(scope, receive)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it gets an answer

@@ -5,8 +5,7 @@ import base64
 import binascii
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from limits import RateLimitItemPerMinute
@@ -20,7 +19,7 @@ from engagement import operations
 from engagement.api.bodies import LimitedBody
 from engagement.api.metrics import Metrics
 from engagement.api.problems import Problem
-from engagement.exceptions import NotAuthenticatedError, OverloadedError
+from engagement.exceptions import NotAuthenticatedError
 from engagement.model.apps import App
 from engagement.model.refused import Protocol
 from engagement.operations import Collected
@@ -46,28 +45,11 @@ class Intake:
         """The service."""
         self._metrics = metrics
         self._body_bytes_max = settings.collect_bytes_max
-        self._requests_max = settings.collect_concurrent_max
-        self._requests = 0
         self._apps: dict[bytes, tuple[App | None, float]] = {}
         self._leases: dict[str, int] = {}
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self._rate = RateLimitItemPerMinute(settings.collect_requests_per_minute)
         self._unknown_rate = RateLimitItemPerMinute(settings.unknown_keys_per_minute)
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Count a request as under way.
-
-        Raises:
-            OverloadedError: As many are under way as may be.
-        """
-        if self._requests >= self._requests_max:
-            raise OverloadedError(f"{self._requests_max} requests are under way; come again.")
-        self._requests += 1
-        try:
-            yield
-        finally:
-            self._requests -= 1
 
     async def body(self, receive: Receive, headers: Headers) -> bytes:
         """The whole body as it was sent.

@@ -1,16 +1,29 @@
-"""This module limits the time and the bytes that the head of a request may take.
+"""This module limits what connections may hold: the time and bytes of a head, and requests at once.
 
 Bodies are limited behind it, where a route is known; without this, whoever opens connections and
-says little, or never ends a header, would hold them and their memory for ever.
+says little, or never ends a header, would hold them and their memory for ever. Requests that are
+too many are refused here, since a refusal that took as long as an answer would help nobody.
 """
 
 import asyncio
+import json
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from engagement.exceptions import ErrorCode
+
 HEAD_SECONDS_MAX = 10.0
 HEAD_BYTES_MAX = 65_536
+CONNECTIONS_MAX = 1_000
+_DEVICES = (b"/collect/", b"/v1/")
+_BODY = json.dumps(
+    {"error": {"code": ErrorCode.OVERLOADED, "message": "Too many requests are under way."}}
+).encode()
+_COME_AGAIN = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: application/json\r\n"
+    b"Access-Control-Allow-Origin: *\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+)
 
 
 class LimitedHeads(HttpToolsProtocol):
@@ -18,6 +31,10 @@ class LimitedHeads(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _is_refused = False
+
+    requests_max = 0
+    """Devices' requests under way at a time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
@@ -41,14 +58,43 @@ class LimitedHeads(HttpToolsProtocol):
             self._await_head()
 
     def on_headers_complete(self) -> None:
-        """A head is whole."""
+        """A head is whole: answer it, unless there is too much to do already."""
         self._stop_waiting()
-        super().on_headers_complete()
+        self._is_refused = self._is_too_much()
+        if not self._is_refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take the body in, or pass it by."""
+        if not self._is_refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request is whole; what was refused is told so now, so that the connection goes on."""
+        if not self._is_refused:
+            super().on_message_complete()
+            return
+        self._is_refused = False
+        self.app.count_refused()
+        self.transport.write(_COME_AGAIN)
+        self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing will come any more."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    @classmethod
+    def allowing(cls, requests_max: int) -> type["LimitedHeads"]:
+        """The protocol with its limit of devices' requests, since uvicorn takes a class."""
+        return type("LimitedHeads", (cls,), {"requests_max": requests_max})
+
+    def _is_too_much(self) -> bool:
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False  # it came before the answer to the last one, and must wait for it
+        if len(self.connections) > CONNECTIONS_MAX:
+            return True
+        return len(self.tasks) >= self.requests_max and self.url.startswith(_DEVICES)
 
     def _await_head(self) -> None:
         self._head_bytes = 0

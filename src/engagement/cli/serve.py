@@ -14,7 +14,6 @@ from engagement.settings import Settings
 if TYPE_CHECKING:
     from engagement.runtime import Runtime
 
-CONNECTIONS_MAX = 1_000
 KEEP_ALIVE_SECONDS = 60
 STOP_SECONDS_MAX = 10
 FIRST_APP = {
@@ -104,14 +103,13 @@ def _run(runtime: "Runtime", listener: socket.socket, public_url: str) -> None:
 
     config = uvicorn.Config(
         build_server(runtime, public_url=public_url),
-        http=LimitedHeads,
+        http=LimitedHeads.allowing(runtime.settings.collect_concurrent_max),
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS_MAX,
-        limit_concurrency=CONNECTIONS_MAX,
     )
     try:
         uvicorn.Server(config).run(sockets=[listener])

@@ -28,7 +28,7 @@ def flush_due(runtime: Runtime) -> int:
     if oldest is None:
         return 0
     is_late = runtime.clock() - oldest >= timedelta(seconds=settings.flush_seconds)
-    if not is_late and runtime.inbox.depth() < settings.flush_logs_max // 2:
+    if not is_late and runtime.inbox.depth() < settings.flush_logs_max:
         return 0
     return sum(runtime.flush(app_id) for app_id in runtime.inbox.waiting())
 
