@@ -360,6 +360,24 @@ def test_upkeep_beside_flushes_loses_nothing(home: Home) -> None:
     assert home.rows(Kind.ACTIVITY).height == rounds
 
 
+def test_a_day_with_a_few_files_to_spare_is_left_alone(home: Home) -> None:
+    def files() -> int:
+        version = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
+        return len(home.lake.files(home.app_id, Kind.EVENT, version))
+
+    for number in range(5):
+        numbered(home, number)
+        home.flush()
+    upkeep_of(home).compact(home.app_id, files_spare=3)
+    assert files() == 5
+
+    numbered(home, 5)
+    home.flush()
+    upkeep_of(home).compact(home.app_id, files_spare=3)
+    assert files() == 1
+    assert sorted(map(int, home.rows(Kind.EVENT)["name"])) == list(range(6))
+
+
 def test_an_app_without_tables_needs_no_upkeep(home: Home) -> None:
     upkeep = upkeep_of(home)
 

@@ -27,6 +27,8 @@ REQUESTS_CONCURRENT_MAX = 16
 RECONCILE_SECONDS = 5.0
 FLUSH_LOOK_SECONDS = 0.5
 SHAPE_SECONDS = 300.0
+FAILED_SECONDS = 5.0
+"""A full disk is not empty at once, and each failure is a page of the log."""
 EXIT_ORPHANED = 1
 _log = structlog.get_logger()
 
@@ -123,11 +125,14 @@ def _repeated(name: str, seconds: float, effect: Callable[[], object]) -> Iterat
     stopping = threading.Event()
 
     def repeat() -> None:
-        while not stopping.wait(seconds):
+        wait = seconds
+        while not stopping.wait(wait):
+            wait = seconds
             try:
                 effect()
             except Exception:  # noqa: BLE001 - the next time may be better
                 _log.exception("repeated_work_failed", name=name)
+                wait = max(seconds, FAILED_SECONDS)
 
     thread = threading.Thread(target=repeat, name=name, daemon=True)
     thread.start()
