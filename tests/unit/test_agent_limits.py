@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 
 from device_server import RECEIVED_AT, DeviceClock
 from engagement import DeviceAgent
-from engagement.agent import checks
 from engagement.agent.device import INFO_FIELDS, device_head
 from engagement.agent.logs import crash_log, feedback_log, named_log, tags_log, token_log
-from engagement.collect import limits
 from engagement.collect.payload import decode_batch
 from engagement.exceptions import BadInputError, CorruptInputError
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
@@ -166,15 +164,6 @@ def test_a_device_is_accepted_by_the_agent_only_if_a_server_accepts_it(
         batch = decode_batch(body.encode(), received_at=RECEIVED_AT, live=True)
         assert len(batch.info or {}) == len(info)
         assert batch.user_id == user_id
-
-
-def test_every_limit_is_the_servers() -> None:
-    shared = {name for name in vars(checks) if re.fullmatch(r"[A-Z_]+_(MAX|MIN)", name)}
-    own = {"VALUE_DEPTH_MAX"}  # tried above
-
-    assert {name: vars(checks)[name] for name in shared - own if not name.startswith("_")} == {
-        name: vars(limits)[name] for name in shared - own if not name.startswith("_")
-    }
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from engagement.collect.bodies import (
     RATIO_MAX,
     plain_body,
 )
-from engagement.collect.limits import BODY_BYTES_MAX
 from engagement.collect.payload import decode_batch
 from engagement.exceptions import (
     CorruptInputError,
@@ -29,6 +28,7 @@ from engagement.exceptions import (
     RequestTooLargeError,
     UnsupportedEncodingError,
 )
+from engagement.model.limits import BODY_BYTES_MAX
 from harness import NOW, at, batch
 
 BOMB_BYTES_MAX = 32 * MIB

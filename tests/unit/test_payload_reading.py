@@ -10,9 +10,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.collect.limits import BODY_BYTES_MAX
 from engagement.collect.reading import read_lines
 from engagement.exceptions import CorruptInputError
+from engagement.model.limits import BODY_BYTES_MAX
 
 SKIPPABLE_FRAME = b"\x5a\x2a\x4d\x18\x04\0\0\0abcd"
 LINES = [b'{"n":%d,"noise":"%s"}' % (n, str(n * n * 7919).encode() * 5) for n in range(20_000)]

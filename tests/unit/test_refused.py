@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from engagement.collect import limits, wellformed
 from engagement.collect.inbox import accept
-from engagement.collect.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.collect.payload import decode_batch
 from engagement.collect.refused import UNREADABLE_BYTES_MAX, refused_of, unreadable
 from engagement.exceptions import CorruptInputError
+from engagement.model.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.model.records import Kind, new_guid
 from engagement.model.refused import Protocol, RefusedEntry, RefusedFilter, RefusedRecord
 from engagement.operations import list_refused, replay_refused

@@ -10,14 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.collect.inbox import accept
-from engagement.collect.limits import (
-    EXTRAS_CHARACTERS_MAX,
-    ID_CHARACTERS_MAX,
-    INFO_CHARACTERS_MAX,
-    STACK_CHARACTERS_MAX,
-    TAG_CHARACTERS_MAX,
-    check_name,
-)
+from engagement.collect.limits import check_name
 from engagement.collect.payload import Batch
 from engagement.collect.tracking.messages import (
     MESSAGES_PER_BODY_MAX,
@@ -25,6 +18,13 @@ from engagement.collect.tracking.messages import (
     read_messages,
 )
 from engagement.exceptions import CorruptInputError
+from engagement.model.limits import (
+    EXTRAS_CHARACTERS_MAX,
+    ID_CHARACTERS_MAX,
+    INFO_CHARACTERS_MAX,
+    STACK_CHARACTERS_MAX,
+    TAG_CHARACTERS_MAX,
+)
 from engagement.model.records import Kind
 from harness import open_home
 from tracking import AT, DEVICE, HAPPENED, RECEIVED, RECEIVED_AT, body, message, only_batch, records

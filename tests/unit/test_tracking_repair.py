@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.collect.limits import (
+from engagement.collect.tracking.repair import Sanitiser
+from engagement.model.limits import (
     EXTRAS_CHARACTERS_MAX,
     EXTRAS_KEYS_MAX,
     KEY_PATTERN,
     TAG_CHARACTERS_MAX,
     TAGS_PER_LOG_MAX,
 )
-from engagement.collect.tracking.repair import Sanitiser
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBERS = (

@@ -1,37 +1,26 @@
-"""This module checks values against the limits of a native batch, as a server will.
-
-The numbers are those of the page on native batches; a test holds them to what the server knows.
-"""
+"""This module checks values against the limits of a native batch, as a server will."""
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from datetime import date, datetime
 
 from engagement.exceptions import BadInputError
+from engagement.model.limits import (
+    CONTROL,
+    EXTRAS_CHARACTERS_MAX,
+    EXTRAS_KEYS_MAX,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    KEY_CHARACTERS_MAX,
+    KEY_PATTERN,
+    TAG_CHARACTERS_MAX,
+    TAGS_PER_LOG_MAX,
+)
 
-BODY_BYTES_MAX = 10 * 1024 * 1024
-LOGS_PER_BATCH_MAX = 1000
-ID_CHARACTERS_MAX = 256
-NAME_CHARACTERS_MAX = 64
-KEY_CHARACTERS_MAX = 64
-EXTRAS_CHARACTERS_MAX = 1024
-EXTRAS_KEYS_MAX = 200
-TAGS_PER_LOG_MAX = 200
-TAG_CHARACTERS_MAX = 1024
-TOKEN_CHARACTERS_MAX = 4096
-TOKEN_TYPE_CHARACTERS_MAX = 64
-STACK_CHARACTERS_MAX = 256 * 1024
-INFO_CHARACTERS_MAX = 256
-INTEGER_MAX = 2**63 - 1
-INTEGER_MIN = -(2**63)
 VALUE_DEPTH_MAX = 28
 """How deep a value of extras may nest; the batch, its logs, the log and its extras lie around."""
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""A control character (C0, DEL or C1)."""
-_KEY = re.compile(r"[a-zA-Z][a-zA-Z_0-9]*")
 _SHOWN_CHARACTERS_MAX = 60
 
 compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -108,7 +97,7 @@ def _check_keys(given: object, field: str, most: int, *, fewest: int) -> None:
     if not fewest <= len(given) <= most:
         raise BadInputError(f"{field} must have {fewest} to {most} keys, got {len(given)}.")
     for key in given:
-        is_key = isinstance(key, str) and _KEY.fullmatch(key) and len(key) <= KEY_CHARACTERS_MAX
+        is_key = isinstance(key, str) and KEY_PATTERN.fullmatch(key)
         if not is_key:
             raise BadInputError(
                 f"A key of {field} must be a letter and then letters, digits or _, "

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from types import TracebackType
 
-from engagement.agent.checks import CONTROL, NAME_CHARACTERS_MAX, STACK_CHARACTERS_MAX
+from engagement.model.limits import CONTROL, NAME_CHARACTERS_MAX, STACK_CHARACTERS_MAX
 
 _CUT = "…\n"
 

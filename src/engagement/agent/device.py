@@ -6,15 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 
-from engagement.agent.checks import (
-    ID_CHARACTERS_MAX,
-    INFO_CHARACTERS_MAX,
-    check_integer,
-    check_text,
-    compact,
-    shown,
-)
+from engagement.agent.checks import check_integer, check_text, compact, shown
 from engagement.exceptions import BadInputError
+from engagement.model.limits import ID_CHARACTERS_MAX, INFO_CHARACTERS_MAX
 from engagement.model.records import INFO_COLUMNS, ColumnType
 
 _MINUTE_SECONDS = 60

@@ -4,10 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from engagement.agent.checks import (
-    NAME_CHARACTERS_MAX,
-    STACK_CHARACTERS_MAX,
-    TOKEN_CHARACTERS_MAX,
-    TOKEN_TYPE_CHARACTERS_MAX,
     check_extras,
     check_integer,
     check_text,
@@ -18,6 +14,12 @@ from engagement.agent.checks import (
 from engagement.agent.clock import time_text
 from engagement.exceptions import BadInputError
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
+from engagement.model.limits import (
+    NAME_CHARACTERS_MAX,
+    STACK_CHARACTERS_MAX,
+    TOKEN_CHARACTERS_MAX,
+    TOKEN_TYPE_CHARACTERS_MAX,
+)
 from engagement.model.records import Kind
 
 Extras = Mapping[str, object]

@@ -11,7 +11,6 @@ from typing import Self, TypedDict, Unpack
 
 import httpx
 
-from engagement.agent.checks import LOGS_PER_BATCH_MAX
 from engagement.agent.clock import Clock, SystemClock
 from engagement.agent.crashes import CrashHook
 from engagement.agent.device import device_head, machine_info
@@ -29,6 +28,7 @@ from engagement.agent.reporter import Reporter, Running
 from engagement.agent.sending import TIMEOUT_SECONDS, Sender
 from engagement.agent.sessions import Sessions
 from engagement.exceptions import BadInputError
+from engagement.model.limits import LOGS_PER_BATCH_MAX
 from engagement.model.records import Kind, new_guid
 from engagement.model.servers import server_address
 

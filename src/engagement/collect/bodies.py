@@ -3,13 +3,14 @@
 from io import BytesIO
 
 from engagement.collect.expanding import BrokenDataError, compression_of, expanded
-from engagement.collect.limits import BODY_BYTES_MAX, shown
+from engagement.collect.limits import shown
 from engagement.exceptions import (
     CorruptInputError,
     RequestTooLargeError,
     UnsupportedEncodingError,
 )
 from engagement.model.exports import Compression
+from engagement.model.limits import BODY_BYTES_MAX
 
 COMPRESSED_BYTES_MAX = 1024 * 1024
 """Of a compressed body. What expands to nothing costs time too, about 0.1 seconds a mebibyte."""

@@ -14,7 +14,8 @@ from typing import NoReturn
 
 import msgspec
 
-from engagement.collect.limits import (
+from engagement.collect.limits import RefusedLogError, shown
+from engagement.model.limits import (
     EXTRAS_CHARACTERS_MAX,
     EXTRAS_KEYS_MAX,
     INTEGER_MAX,
@@ -23,8 +24,6 @@ from engagement.collect.limits import (
     KEY_PATTERN,
     TAG_CHARACTERS_MAX,
     TAGS_PER_LOG_MAX,
-    RefusedLogError,
-    shown,
 )
 from engagement.model.records import text_tag_type
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import count, islice
 
 from engagement.collect.inbox import accept
-from engagement.collect.limits import ID_CHARACTERS_MAX, guid, shown
+from engagement.collect.limits import guid, shown
 from engagement.collect.payload import Batch
 from engagement.collect.tag_files import read_entries
 from engagement.collect.tagging import tag_batch
@@ -20,6 +20,7 @@ from engagement.exceptions import (
     RequestTooLargeError,
 )
 from engagement.model.imports import ImportState, ImportTask
+from engagement.model.limits import ID_CHARACTERS_MAX
 from engagement.store.devices import DeviceReader
 from engagement.store.lake import Lake
 from engagement.store.queries.import_tasks import ImportTaskQueries

@@ -1,32 +1,12 @@
-"""This module holds the limits of a batch and checks values against them."""
+"""This module checks the values of a batch against its limits."""
 
 import re
 from collections.abc import Sized
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from engagement.model.limits import CONTROL, NAME_CHARACTERS_MAX
 from engagement.model.records import derived_guid
-
-BODY_BYTES_MAX = 10 * 1024 * 1024
-LOGS_PER_BATCH_MAX = 1000
-JSON_DEPTH_MAX = 32
-BATCH_ID_CHARACTERS_MAX = 100
-ID_CHARACTERS_MAX = 256
-NAME_CHARACTERS_MAX = 64
-KEY_CHARACTERS_MAX = 64
-EXTRAS_CHARACTERS_MAX = 1024
-EXTRAS_KEYS_MAX = 200
-TAGS_PER_LOG_MAX = 200
-TAG_CHARACTERS_MAX = 1024
-TOKEN_CHARACTERS_MAX = 4096
-TOKEN_TYPE_CHARACTERS_MAX = 64
-STACK_CHARACTERS_MAX = 256 * 1024
-INFO_CHARACTERS_MAX = 256
-INTEGER_MAX = 2**63 - 1
-INTEGER_MIN = -(2**63)
-
-KEY_PATTERN = re.compile(r"[a-zA-Z][a-zA-Z_0-9]{0,63}")
-"""What a key of extras or tags looks like; for use with `fullmatch`."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECONDS_END = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH + timedelta(days=1)) // timedelta(
@@ -40,7 +20,6 @@ _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _GUID = re.compile(
     r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 )
@@ -144,12 +123,12 @@ def check_length(value: Sized, field: str, code: str, longest: int, shortest: in
 
 def has_control(text: str) -> bool:
     """Whether the text holds a control character (C0, DEL or C1)."""
-    return _CONTROL.search(text) is not None
+    return CONTROL.search(text) is not None
 
 
 def without_control(text: str) -> str:
     """The text without its control characters."""
-    return _CONTROL.sub("", text)
+    return CONTROL.sub("", text)
 
 
 def guid(text: str, *scope: str) -> str:

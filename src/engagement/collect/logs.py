@@ -9,11 +9,6 @@ import msgspec
 
 from engagement.collect.extras import compact_extras, tag_rows
 from engagement.collect.limits import (
-    ID_CHARACTERS_MAX,
-    INTEGER_MAX,
-    STACK_CHARACTERS_MAX,
-    TOKEN_CHARACTERS_MAX,
-    TOKEN_TYPE_CHARACTERS_MAX,
     RefusedLogError,
     check_length,
     check_name,
@@ -25,6 +20,13 @@ from engagement.collect.limits import (
     to_microseconds,
 )
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
+from engagement.model.limits import (
+    ID_CHARACTERS_MAX,
+    INTEGER_MAX,
+    STACK_CHARACTERS_MAX,
+    TOKEN_CHARACTERS_MAX,
+    TOKEN_TYPE_CHARACTERS_MAX,
+)
 from engagement.model.records import Kind, derived_guid
 
 LOG_TYPES = ("activity", "event", "error", "crash", "job", "tags", "token", "feedback")

@@ -10,12 +10,6 @@ from typing import Annotated
 import msgspec
 
 from engagement.collect.limits import (
-    BATCH_ID_CHARACTERS_MAX,
-    ID_CHARACTERS_MAX,
-    INFO_CHARACTERS_MAX,
-    INTEGER_MAX,
-    INTEGER_MIN,
-    LOGS_PER_BATCH_MAX,
     RefusedLogError,
     guid,
     has_control,
@@ -26,6 +20,14 @@ from engagement.collect.limits import (
 from engagement.collect.logs import LogReader, Row
 from engagement.collect.wellformed import check_body, replace_halves
 from engagement.exceptions import CorruptInputError
+from engagement.model.limits import (
+    BATCH_ID_CHARACTERS_MAX,
+    ID_CHARACTERS_MAX,
+    INFO_CHARACTERS_MAX,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    LOGS_PER_BATCH_MAX,
+)
 from engagement.model.records import (
     INFO_COLUMNS,
     LOCATION_COLUMNS,

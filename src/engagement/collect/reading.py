@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from engagement.collect.expanding import MAGIC_BYTES, BrokenDataError, compression_of, expanded
-from engagement.collect.limits import BODY_BYTES_MAX
 from engagement.exceptions import CorruptInputError
 from engagement.model.exports import Compression
+from engagement.model.limits import BODY_BYTES_MAX
 
 READ_BYTES = 256 * 1024
 """Bytes that are read at once."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from engagement.collect.limits import BATCH_ID_CHARACTERS_MAX, BODY_BYTES_MAX
 from engagement.collect.payload import Batch, batches_of_logs
 from engagement.collect.tracking.outcomes import RefusedMessage
 from engagement.exceptions import EngagementError
+from engagement.model.limits import BATCH_ID_CHARACTERS_MAX, BODY_BYTES_MAX
 from engagement.model.records import derived_guid
 from engagement.model.refused import Protocol, RefusedRecord
 

@@ -4,8 +4,8 @@ import itertools
 import re
 from collections.abc import Callable
 
-from engagement.collect.limits import BODY_BYTES_MAX, JSON_DEPTH_MAX
 from engagement.exceptions import CorruptInputError
+from engagement.model.limits import BODY_BYTES_MAX, JSON_DEPTH_MAX
 
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from engagement.collect.bodies import plain_body
 from engagement.collect.inbox import inbox_row, offer_of
-from engagement.collect.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.collect.payload import Refusal, decode_batch
 from engagement.collect.refused import refused_messages, refused_of, unreadable
 from engagement.collect.tracking.messages import Messages, read_messages
 from engagement.collect.tracking.outcomes import RefusedMessage
 from engagement.exceptions import BadInputError, NotAuthenticatedError, StorageFullError
 from engagement.model.apps import App
+from engagement.model.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.model.records import derived_guid
 from engagement.model.refused import Protocol, RefusedRecord
 from engagement.runtime import Runtime

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from engagement.collect.inbox import accept
-from engagement.collect.limits import ID_CHARACTERS_MAX, guid, shown
+from engagement.collect.limits import guid, shown
 from engagement.collect.payload import Batch
 from engagement.collect.tagging import tag_batch
 from engagement.exceptions import (
@@ -14,6 +14,7 @@ from engagement.exceptions import (
     UnknownDeviceError,
 )
 from engagement.model.devices import AFTER, DevicePage, DeviceState, parse_filter, parse_select
+from engagement.model.limits import ID_CHARACTERS_MAX
 from engagement.model.records import new_guid
 from engagement.runtime import Runtime
 from engagement.store.devices import DeviceReader

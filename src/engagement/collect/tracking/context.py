@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from engagement.collect.limits import (
+from engagement.collect.limits import has_control
+from engagement.collect.payload import told_id
+from engagement.collect.tracking.repair import Sanitiser
+from engagement.collect.tracking.wire import Members, members, text_of
+from engagement.model.limits import (
     ID_CHARACTERS_MAX,
     INFO_CHARACTERS_MAX,
     INTEGER_MAX,
     INTEGER_MIN,
     TOKEN_CHARACTERS_MAX,
-    has_control,
 )
-from engagement.collect.payload import told_id
-from engagement.collect.tracking.repair import Sanitiser
-from engagement.collect.tracking.wire import Members, members, text_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN_TYPES = {"android": "GCM", "ios": "APNS", "iphone os": "APNS", "ipados": "APNS"}

@@ -6,12 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from engagement.collect.limits import (
-    INTEGER_MAX,
-    STACK_CHARACTERS_MAX,
-    RefusedLogError,
-    shown,
-)
+from engagement.collect.limits import RefusedLogError, shown
 from engagement.collect.logs import (
     ActivityLog,
     CrashLog,
@@ -27,6 +22,7 @@ from engagement.collect.tracking.context import Context
 from engagement.collect.tracking.repair import Sanitiser
 from engagement.collect.tracking.wire import NUMBER_STARTS, Message, members, text_of
 from engagement.model.exports import CampaignType
+from engagement.model.limits import INTEGER_MAX, STACK_CHARACTERS_MAX
 
 CRASH_NAME = "Application Crashed"
 ERROR_NAMES = frozenset({"Error", "Error Occurred"})

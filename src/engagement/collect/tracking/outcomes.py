@@ -5,20 +5,13 @@ from datetime import datetime
 
 import msgspec
 
-from engagement.collect.limits import (
-    BATCH_ID_CHARACTERS_MAX,
-    ID_CHARACTERS_MAX,
-    RefusedLogError,
-    guid,
-    has_control,
-    shown,
-    to_microseconds,
-)
+from engagement.collect.limits import RefusedLogError, guid, has_control, shown, to_microseconds
 from engagement.collect.logs import LogReader, Row
 from engagement.collect.tracking.context import Context, ContextReader
 from engagement.collect.tracking.mapping import Happening, log_of, token_log
 from engagement.collect.tracking.repair import Sanitiser
 from engagement.collect.tracking.wire import Message, happened_at, text_of, time_of
+from engagement.model.limits import BATCH_ID_CHARACTERS_MAX, ID_CHARACTERS_MAX
 from engagement.model.records import NIL_GUID, Kind, derived_guid
 
 

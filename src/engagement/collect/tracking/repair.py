@@ -19,7 +19,8 @@ from engagement.collect.extras import (
     json_text,
     tag_integer,
 )
-from engagement.collect.limits import (
+from engagement.collect.limits import RefusedLogError, without_control
+from engagement.model.limits import (
     EXTRAS_CHARACTERS_MAX,
     EXTRAS_KEYS_MAX,
     KEY_CHARACTERS_MAX,
@@ -27,8 +28,6 @@ from engagement.collect.limits import (
     NAME_CHARACTERS_MAX,
     TAG_CHARACTERS_MAX,
     TAGS_PER_LOG_MAX,
-    RefusedLogError,
-    without_control,
 )
 
 _NOTHING = msgspec.Raw()
