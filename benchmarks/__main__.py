@@ -1,6 +1,7 @@
 """This module runs every contender and says which targets are reached.
 
-python -m benchmarks [--events N] [--memory-events N] [--repeats N] [--only TEXT] [--record]
+python -m benchmarks [--events N] [--memory-events N] [--repeats N]
+    [--collect-seconds N] [--only TEXT] [--record]
 """
 
 import argparse
@@ -170,32 +171,70 @@ def fairness() -> list[report.Row]:
     ]
 
 
+def collect(seconds: int) -> list[report.Row]:
+    """What devices post, as fast as it is taken in, and four times as fast."""
+    native, tracking, asked, beyond = (
+        _measured([sys.executable, "-m", "benchmarks.collecting", name, str(seconds)])
+        for name in ("sustained", "segment", "exportable", "overload")
+    )
+    group, bare = native["batches_a_transaction"], native["bare_logs_per_second"]
+    return [
+        report.floor("collect: native logs/s, gzip, synced", native["logs_per_second"], 60_000),
+        report.limit("collect: p99 of these, ms", native["p99_ms"], 500),
+        report.limit("collect: memory of server and worker, MiB", native["peak_mib"], 512),
+        report.limit("collect: longest wait for the lake, s", native["lag_seconds"], 30),
+        report.floor(
+            f"collect: × bare loop of {group:.0f} batches a transaction, {bare:,.0f} logs/s",
+            native["ratio"],
+            0.4,
+        ),
+        report.floor("collect: tracking messages/s", tracking["logs_per_second"], 20_000),
+        report.limit(
+            "collect: from the answer to an export with it, s", asked["median_seconds"], 1.0
+        ),
+        report.fact("collect: slowest of ten such exports, s", asked["slowest_seconds"]),
+        report.floor("collect: goodput at 4 × the rate / at the rate", beyond["goodput"], 0.9),
+        report.limit("collect: p99 of what is admitted then, ms", beyond["p99_ms"], 1_000),
+        report.limit("collect: answers but 202, 429 and 503", beyond["other_answers"], 0),
+    ]
+
+
 def main() -> None:
     """Measure, print, write and record."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--memory-events", type=int, default=50_000_000)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--only", default="", help="groups whose names contain this")
+    parser.add_argument("--collect-seconds", type=int, default=300)
+    parser.add_argument("--only", default="", help="parts and groups whose names contain this")
     parser.add_argument("--record", action="store_true", help="update the documentation")
     given = parser.parse_args()
     OUTPUT.mkdir(exist_ok=True)
     bench = Bench(repeats=given.repeats)
     sizes = [max(given.events // 10, 1), given.events, given.memory_events]
-    groups: dict[str, Callable[[], list[report.Row]]] = {
-        "ndjson": lambda: ndjson(bench, lake_of(given.events)),
-        "grouped": lambda: grouped(bench, lake_of(given.events)),
-        "compressed": lambda: compressed(bench, lake_of(given.events)),
-        "sinks": lambda: sinks(bench, lake_of(given.events), lake_of(sizes[0])),
-        "small": lambda: small(bench),
-        "flush": lambda: flush(given.events // 1_000),
-        "memory": lambda: memory(bench, sizes),
-        "polling": polling,
-        "fairness": fairness,
+    parts: dict[str, dict[str, Callable[[], list[report.Row]]]] = {
+        "exports": {
+            "ndjson": lambda: ndjson(bench, lake_of(given.events)),
+            "grouped": lambda: grouped(bench, lake_of(given.events)),
+            "compressed": lambda: compressed(bench, lake_of(given.events)),
+            "sinks": lambda: sinks(bench, lake_of(given.events), lake_of(sizes[0])),
+            "small": lambda: small(bench),
+            "flush": lambda: flush(given.events // 1_000),
+            "memory": lambda: memory(bench, sizes),
+        },
+        "server": {
+            "polling": polling,
+            "fairness": fairness,
+            "collect": lambda: collect(given.collect_seconds),
+        },
     }
-    rows = [row for name, group in groups.items() if given.only in name for row in group()]
+    for part, groups in parts.items():
+        wanted = [group for name, group in groups.items() if given.only in f"{part} {name}"]
+        rows = [row for group in wanted for row in group()]
+        if rows:
+            is_whole = len(wanted) == len(groups)
+            report.publish(rows, bench.best, record=part if given.record and is_whole else None)
     shutil.rmtree(OUTPUT / "out", ignore_errors=True)
-    report.publish(rows, bench.best, record=given.record)
 
 
 if __name__ == "__main__":

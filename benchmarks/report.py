@@ -15,7 +15,8 @@ from benchmarks.data import OUTPUT
 DOCUMENTS = Path(__file__).parents[1] / "docs"
 PAGE = DOCUMENTS / "reference" / "benchmarks.md"
 CHART = DOCUMENTS / "images" / "benchmarks.svg"
-BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
+BEGIN, END = "<!-- measured: {} -->", "<!-- end of measured: {} -->"
+EXACT_BELOW = 100
 PACKAGES = ("engagement-export", "polars", "duckdb", "chdb", "deltalake", "dbos", "obstore")
 _NAMES = {
     "ours NdjsonBlob+none": "NDJSON, this service",
@@ -95,7 +96,10 @@ def limit(what: str, measured: float, target: float) -> Row:
 def floor(what: str, measured: float, target: float) -> Row:
     """A figure that must not be below its target."""
     return Row(
-        what=what, measured=f"{measured:,.0f}", target=f"≥ {target:,}", reached=measured >= target
+        what=what,
+        measured=f"{measured:,.0f}" if measured >= EXACT_BELOW else f"{measured:.2f}",
+        target=f"≥ {target:,}",
+        reached=measured >= target,
     )
 
 
@@ -104,8 +108,14 @@ def fact(what: str, measured: float) -> Row:
     return Row(what=what, measured=f"{measured:,.0f}", target="", reached=None)
 
 
-def publish(rows: list[Row], best: dict[str, Measured], *, record: bool) -> None:
-    """Print the table, write it as JSON, and put table and chart into the documentation."""
+def publish(rows: list[Row], best: dict[str, Measured], *, record: str | None) -> None:
+    """Print the table, write it as JSON, and put table and chart into the documentation.
+
+    Args:
+        rows: What was measured.
+        best: The best run of each contender.
+        record: The part of the documentation that the rows make up, if they shall be put there.
+    """
     machine = _machine()
     table = Table(title="Benchmarks", caption=machine)
     for heading in ("what", "measured", "target", ""):
@@ -115,18 +125,20 @@ def publish(rows: list[Row], best: dict[str, Measured], *, record: bool) -> None
     Console(width=130).print(table)
     content = {"machine": machine, "rows": [asdict(row) for row in rows], "runs": best}
     (OUTPUT / "results.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    if record:
-        _record(rows, machine)
+    if record is not None:
+        _record(rows, machine, record)
+    if best and record is not None:
         _draw(best)
 
 
-def _record(rows: list[Row], machine: str) -> None:
+def _record(rows: list[Row], machine: str, part: str) -> None:
+    begin, end = BEGIN.format(part), END.format(part)
     lines = ["| what | measured | target | |", "|---|---|---|---|"]
     lines += [f"| {row.what} | {row.measured} | {row.target} | {_verdict(row)} |" for row in rows]
-    head, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, tail = rest.partition(END)
+    head, _, rest = PAGE.read_text().partition(begin)
+    _, _, tail = rest.partition(end)
     body = "\n".join(["", machine, "", *lines, ""])
-    PAGE.write_text(f"{head}{BEGIN}\n{body}\n{END}{tail}")
+    PAGE.write_text(f"{head}{begin}\n{body}\n{end}{tail}")
 
 
 def _draw(best: dict[str, Measured]) -> None:
