@@ -56,7 +56,7 @@ def _native_template(number: int) -> bytes:
             "name": f"purchase_{dice.randrange(50)}",
             "timestamp": (start + timedelta(seconds=place)).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
             "sessionId": session,
-            "extras": {"price": place, "title": "a title of some length", "ok": True},
+            "extras": {"price": place, "item": f"{dice.getrandbits(48):x}", "ok": True},
         }
         for place in range(LOGS_PER_BATCH)
     ]
@@ -73,7 +73,7 @@ def segment_bodies() -> Callable[[int], bytes]:
         return (
             f'{{"integrations":{{}},"anonymousId":null,"timestamp":"{now}","context":{{"library":'
             f'{{"name":"analytics-python","version":"2.4.0"}}}},"type":"track","userId":'
-            f'"user {number % 50_000}","properties":{{"price":{place},"title":"a title of length",'
+            f'"user {number % 50_000}","properties":{{"price":{place},"item":"{dice.getrandbits(48):x}",'
             f'"nested":{{"a":1,"b":"two"}},"ok":true}},"event":"purchase {place % 50}",'
             f'"messageId":"{dice.getrandbits(128):032x}"}}'
         )
