@@ -73,8 +73,8 @@ def segment_bodies() -> Callable[[int], bytes]:
         return (
             f'{{"integrations":{{}},"anonymousId":null,"timestamp":"{now}","context":{{"library":'
             f'{{"name":"analytics-python","version":"2.4.0"}}}},"type":"track","userId":'
-            f'"user {number % 50_000}","properties":{{"price":{place},"item":"{dice.getrandbits(48):x}",'
-            f'"nested":{{"a":1,"b":"two"}},"ok":true}},"event":"purchase {place % 50}",'
+            f'"user {number % 50_000}","properties":{{"price":{place},'
+            f'"item":"{dice.getrandbits(48):x}","nested":{{"a":1,"b":"two"}},"ok":true}},"event":"purchase {place % 50}",'
             f'"messageId":"{dice.getrandbits(128):032x}"}}'
         )
 

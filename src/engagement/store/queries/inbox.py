@@ -128,9 +128,9 @@ class InboxQueries:
                     keys += [_key_values(offer, key) for key in new]
                     before |= new
             if keys:
-                connection.execute(batches.insert(), keys)
+                connection.execute(_ADD_KEYS, keys)
             if rows:
-                connection.execute(inbox.insert(), [_inbox_values(row) for row in rows])
+                connection.execute(_ADD_ROWS, [_inbox_values(row) for row in rows])
             insert_refused(connection, aside)
         return fresh
 
@@ -271,11 +271,17 @@ def _known(connection: sa.Connection, offers: Sequence[Offer]) -> dict[str, set[
     for app_id, keys in asked.items():
         of_app = known[app_id] = set()
         for some in _batched(keys, VARIABLES_MAX):
-            question = sa.select(batches.c.batch_id).where(
-                batches.c.app_id == app_id, batches.c.batch_id.in_(some)
-            )
-            of_app.update(connection.scalars(question))
+            of_app.update(connection.scalars(_OF_KEYS, {"app_id": app_id, "keys": some}))
     return known
+
+
+_OF_KEYS = sa.select(batches.c.batch_id).where(
+    batches.c.app_id == sa.bindparam("app_id"),
+    batches.c.batch_id.in_(sa.bindparam("keys", expanding=True)),
+)
+"""Built once: it is asked in every transaction that accepts something."""
+_ADD_KEYS = batches.insert()
+_ADD_ROWS = inbox.insert()
 
 
 def _keep_sessions(connection: sa.Connection, app_id: str, sessions: Sequence[OpenSession]) -> None:
