@@ -74,7 +74,8 @@ def segment_bodies() -> Callable[[int], bytes]:
             f'{{"integrations":{{}},"anonymousId":null,"timestamp":"{now}","context":{{"library":'
             f'{{"name":"analytics-python","version":"2.4.0"}}}},"type":"track","userId":'
             f'"user {number % 50_000}","properties":{{"price":{place},'
-            f'"item":"{dice.getrandbits(48):x}","nested":{{"a":1,"b":"two"}},"ok":true}},"event":"purchase {place % 50}",'
+            f'"item":"{dice.getrandbits(48):x}","nested":{{"a":1,"b":"two"}},"ok":true}},'
+            f'"event":"purchase {place % 50}",'
             f'"messageId":"{dice.getrandbits(128):032x}"}}'
         )
 
