@@ -263,7 +263,7 @@ def _node_version(lock: Path, package: str) -> str | None:
     if not lock.is_file():
         return None
     packages = json.loads(lock.read_text(encoding="utf-8"))["packages"]
-    version: str = packages[f"node_modules/{package}"]["version"]
+    version: str | None = packages.get(f"node_modules/{package}", {}).get("version")
     return version
 
 

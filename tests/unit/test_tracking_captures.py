@@ -1,42 +1,19 @@
 """This module tests that requests of real SDKs become records, none of their messages refused."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
-
+from captures import CLIENTS, needs_captures, requests
 from engagement.collect.limits import guid
 from engagement.collect.payload import Batch
 from engagement.collect.tracking.messages import read_messages
 from engagement.model.records import Kind
 from tracking import records
 
-CAPTURES = Path(__file__).parents[3] / "shared" / "ingest-captures.jsonl"
-CLIENTS = {
-    "segment-analytics-python": 2,
-    "@segment/analytics-node": 2,
-    "@rudderstack/rudder-sdk-node": 2,
-    "rudder-sdk-python": 1,
-}
-"""How many requests each client sent."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-pytestmark = pytest.mark.skipif(
-    not CAPTURES.is_file(), reason="needs ../shared, which holds the real requests"
-)
-
-
-def requests() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each request of a client of this protocol, with the client's name."""
-    client = ""
-    for line in CAPTURES.read_text().splitlines():
-        told = json.loads(line)
-        client = told.get("mark", client)
-        if client in CLIENTS and "mark" not in told:
-            yield client, told
+pytestmark = needs_captures
 
 
 def sent_at(sent: dict[str, Any]) -> datetime:

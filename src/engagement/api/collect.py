@@ -1,6 +1,7 @@
 """This module is the door for native batches, answered only when they are durable."""
 
 import json
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -17,6 +18,8 @@ PATH = "/collect/v1/batch"
 
 class NativeDoor:
     """Takes in native batches."""
+
+    headers: Mapping[str, str] = {}
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake

@@ -5,7 +5,7 @@ passes nothing that it does not need: no log line each, no routes to try.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -24,6 +24,9 @@ _log = structlog.get_logger()
 
 class Door(Protocol):
     """Answers the requests to some paths."""
+
+    headers: Mapping[str, str]
+    """What every answer says, also one that refuses."""
 
     def route(self, path: str) -> str | None:
         """The template of the path, without keys in it, if the door answers there."""
@@ -63,7 +66,7 @@ class Doors:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it gets an answer
             answer = _refusal(error)
-        answer.headers.update(_HEADERS)
+        answer.headers.update({**_HEADERS, **door.headers})
         self._metrics.count(
             route=route,
             method=scope["method"] if scope["method"] in {"POST", "GET"} else "other",

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -22,11 +23,22 @@ TYPE_OF_PATH: dict[str, str | None] = {
     **{f"/v1/{one[0]}": one for one in MESSAGE_TYPES},
 }
 """For each path the type of its message; None where each message says its own."""
-_ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
-"""Web pages of anybody report here; keys are public, and no cookie is looked at."""
-_PREFLIGHT = _ANY_ORIGIN | {
+_ANY_ORIGIN: Mapping[str, str] = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After",
+}
+"""Web pages of anybody report here, and read when to come again; no cookie is looked at."""
+_SENT_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Content-Encoding",
+    "AnonymousId",
+    "X-Retry-Count",
+)
+"""What SDKs on web pages say; a header that is missing here would stop them."""
+_PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Content-Encoding, AnonymousId",
+    "Access-Control-Allow-Headers": ", ".join(_SENT_HEADERS),
     "Access-Control-Max-Age": "86400",
 }
 _SUCCESS = b'{"success":true}'
@@ -38,6 +50,8 @@ class TrackingDoor:
     SDKs throw away what is answered with another 4xx, or send it for ever; so what cannot be read
     is kept aside and counts as delivered.
     """
+
+    headers = _ANY_ORIGIN
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
@@ -58,8 +72,8 @@ class TrackingDoor:
             await self._take_in(scope, receive, headers)
         except NotAuthenticatedError:
             # The words by which the SDKs of RudderStack know that it is of no use to try again.
-            return Response("invalid write key", 401, _ANY_ORIGIN, "text/plain")
-        return Response(_SUCCESS, 200, _ANY_ORIGIN, "application/json")
+            return Response("invalid write key", 401, media_type="text/plain")
+        return Response(_SUCCESS, 200, media_type="application/json")
 
     async def _take_in(self, scope: Scope, receive: Receive, headers: Headers) -> None:
         intake = self._intake
@@ -89,6 +103,8 @@ class SettingsDoor:
     The same for every key: an SDK that got no answer would send to where it was made for.
     """
 
+    headers = _ANY_ORIGIN
+
     def __init__(self, public_url: str) -> None:
         self._host = urlsplit(public_url).netloc
 
@@ -107,7 +123,7 @@ class SettingsDoor:
             raise Problem(405, "MethodNotAllowed", "Settings are read.", {"Allow": "GET"})
         found = _SETTINGS.fullmatch(scope["path"])
         content = self._segment(found["key"]) if found else _RUDDERSTACK
-        return Response(json.dumps(content), 200, _ANY_ORIGIN, "application/json")
+        return Response(json.dumps(content), 200, media_type="application/json")
 
     def _segment(self, key: str) -> dict[str, object]:
         destination = {"apiKey": key, "apiHost": f"{self._host}/v1"}
