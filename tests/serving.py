@@ -1,5 +1,6 @@
 """This module starts the real server, `engagement serve`, and gets tokens for it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -53,9 +54,11 @@ class RunningServer:
     @property
     def worker_pid(self) -> int | None:
         """The process that flushes and exports for the server; None while there is none."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        pids = [pid for one in tasks.iterdir() for pid in (one / "children").read_text().split()]
-        return int(pids[0]) if pids else None
+        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # the thread has just ended
+                if children := (thread / "children").read_text().split():
+                    return int(children[0])
+        return None
 
     def kill(self) -> None:
         """End it as a crash does, without a chance to stop gently."""
