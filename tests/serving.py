@@ -113,6 +113,12 @@ class RunningServer:
         token: str = answer.raise_for_status().json()["access_token"]
         return token
 
+    def metric(self, name: str) -> float:
+        """The value of a metric, 0 while there is none."""
+        with self.http() as http:
+            lines = http.get("/metrics").text.splitlines()
+        return next((float(one.split()[-1]) for one in lines if one.startswith(f"{name} ")), 0)
+
     def http(self, token: str | None = None) -> httpx.Client:
         """A client of the API, with a token if one is given."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
