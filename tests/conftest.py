@@ -1,5 +1,7 @@
 """This module shares the storage servers among all tests of a process."""
 
+import random
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +19,7 @@ settings.load_profile("untimed")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `make torture` ask for more than a usual run does."""
     parser.addoption("--kills", type=int, default=4, help="Random kills of a torture test.")
+    parser.addoption("--seed", type=int, help="Repeats what a torture test chose at random.")
     parser.addoption("--examples", type=int, default=10, help="Generated requests an operation.")
 
 
@@ -25,6 +28,22 @@ def examples(request: pytest.FixtureRequest) -> int:
     """How many requests to make from each operation of a document."""
     count: int = request.config.getoption("--examples")
     return count
+
+
+@pytest.fixture(scope="session")
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often a torture test ends what it tortures."""
+    count: int = request.config.getoption("--kills")
+    return count
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Of everything random in a torture test; printed, so that a failure can be repeated."""
+    given: int | None = request.config.getoption("--seed")
+    chosen = random.SystemRandom().randrange(2**32) if given is None else given
+    sys.stdout.write(f"--seed {chosen}\n")  # pytest shows it beside a failure
+    return chosen
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """This module starts the real server, `engagement serve`, and gets tokens for it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -53,9 +54,11 @@ class RunningServer:
     @property
     def worker_pid(self) -> int | None:
         """The process that flushes and exports for the server; None while there is none."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        pids = [pid for one in tasks.iterdir() for pid in (one / "children").read_text().split()]
-        return int(pids[0]) if pids else None
+        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # the thread has just ended
+                if children := (thread / "children").read_text().split():
+                    return int(children[0])
+        return None
 
     def kill(self) -> None:
         """End it as a crash does, without a chance to stop gently."""
@@ -109,6 +112,12 @@ class RunningServer:
         )
         token: str = answer.raise_for_status().json()["access_token"]
         return token
+
+    def metric(self, name: str) -> float:
+        """The value of a metric, 0 while there is none."""
+        with self.http() as http:
+            lines = http.get("/metrics").text.splitlines()
+        return next((float(one.split()[-1]) for one in lines if one.startswith(f"{name} ")), 0)
 
     def http(self, token: str | None = None) -> httpx.Client:
         """A client of the API, with a token if one is given."""

@@ -189,10 +189,10 @@ def test_what_was_posted_goes_to_the_lake_by_itself(
     _post(server, app["appKey"], _batch("1", _log("x")))
 
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while _metric(server, "engagement_inbox_logs") != 0:
+    while server.metric("engagement_inbox_logs") != 0:
         assert time.monotonic() < deadline
 
-    assert _metric(server, "engagement_inbox_lag_seconds") == 0
+    assert server.metric("engagement_inbox_lag_seconds") == 0
 
 
 def test_logs_are_counted_as_they_are_accepted_and_refused(
@@ -200,17 +200,11 @@ def test_logs_are_counted_as_they_are_accepted_and_refused(
 ) -> None:
     accepted = 'engagement_logs_accepted_total{protocol="native"}'
     refused = 'engagement_logs_refused_total{code="bad_name",protocol="native"}'
-    before = [_metric(server, accepted), _metric(server, refused)]
+    before = [server.metric(accepted), server.metric(refused)]
 
     _post(server, app["appKey"], _batch("1", _log("a"), _log("b"), _log("")))
 
-    assert [_metric(server, accepted), _metric(server, refused)] == [before[0] + 2, before[1] + 1]
-
-
-def _metric(server: RunningServer, name: str) -> float:
-    with server.http() as http:
-        lines = http.get("/metrics").text.splitlines()
-    return next((float(one.split()[-1]) for one in lines if one.startswith(f"{name} ")), 0)
+    assert [server.metric(accepted), server.metric(refused)] == [before[0] + 2, before[1] + 1]
 
 
 def test_an_app_that_asks_too_often_is_told_when_to_come_again(tmp_path: Path) -> None:

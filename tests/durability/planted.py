@@ -1,15 +1,21 @@
 """This module plants bugs, one a promise, to show that the tests of the promises can fail."""
 
+import contextlib
 import os
+import time
+import uuid
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
+from engagement.collect.group_commit import GroupCommit
 from engagement.deliver.local import LocalDestination
 from engagement.export import formats, steps
 from engagement.export.formats import Chunk
+from engagement.store import durable, state
 from engagement.store.lake import Lake
 from engagement.store.queries import inbox
 from engagement.store.queries.tasks import TaskQueries
@@ -105,6 +111,75 @@ def not_recovered() -> None:
     Lake.append = always  # type: ignore[method-assign]
 
 
+def acknowledged_early() -> None:
+    """A batch is acknowledged when it is handed in, and made durable at leisure."""
+    accept, commit = GroupCommit.accept, GroupCommit._commit  # noqa: SLF001
+
+    def early(self: GroupCommit, offer: inbox.Offer, *, size: int) -> Future[int]:
+        accept(self, offer, size=size)
+        done: Future[int] = Future()
+        done.set_result(len(offer.keys))
+        return done
+
+    def late(self: GroupCommit, group: Any) -> None:
+        time.sleep(LEISURE_SECONDS)
+        commit(self, group)
+
+    GroupCommit.accept = early  # type: ignore[method-assign]
+    GroupCommit._commit = late  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def waiting_forgotten_at_close() -> None:
+    """What was acknowledged early is not made durable once the service closes."""
+    acknowledged_early()
+    next_group = GroupCommit._next_group  # noqa: SLF001
+
+    def forgetful(self: GroupCommit) -> Any:
+        group = next_group(self)
+        return None if self._is_closing else group
+
+    GroupCommit._next_group = forgetful  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def failures_swallowed() -> None:
+    """A transaction that failed is acknowledged like any other."""
+
+    def hopeful(self: GroupCommit, group: Any) -> None:
+        with contextlib.suppress(Exception):
+            self._inbox.accept([offer for offer, _ in group])
+        for offer, answer in group:
+            answer.set_result(len(offer.keys))
+
+    GroupCommit._commit = hopeful  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def keys_forgotten() -> None:
+    """What was accepted is not known when it comes again."""
+    values = inbox._key_values  # noqa: SLF001
+
+    def other(offer: inbox.Offer, key: str) -> dict[str, object]:
+        return values(offer, key) | {"batch_id": uuid.uuid4().hex}
+
+    inbox._key_values = other  # noqa: SLF001
+
+
+def state_not_synced() -> None:
+    """The state database leaves its log to the page cache."""
+    prepare = state._prepare_sqlite  # noqa: SLF001
+
+    def careless(connection: Any, record: object) -> None:
+        prepare(connection, record)
+        connection.execute("PRAGMA synchronous=OFF")
+
+    state._prepare_sqlite = careless  # noqa: SLF001
+
+
+def lake_not_synced() -> None:
+    """The files of the lake are left to the page cache, as delta-rs does."""
+    durable.sync_path = lambda _: None
+
+
+LEISURE_SECONDS = 0.3
 _ENGINES: list[Any] = []
 
 BUGS: dict[str, Callable[[], None]] = {
@@ -117,5 +192,11 @@ BUGS: dict[str, Callable[[], None]] = {
         partial_objects,
         inbox_emptied_first,
         not_recovered,
+        acknowledged_early,
+        waiting_forgotten_at_close,
+        failures_swallowed,
+        keys_forgotten,
+        state_not_synced,
+        lake_not_synced,
     )
 }

@@ -10,7 +10,12 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from engagement.exceptions import BadInputError, UnknownAppError
+from engagement.exceptions import (
+    BadInputError,
+    StorageFullError,
+    StorageUnavailableError,
+    UnknownAppError,
+)
 from engagement.model.apps import App
 from engagement.model.records import Kind
 from engagement.store.queries.apps import AppQueries
@@ -217,3 +222,22 @@ def test_an_app_name_is_taken_once_in_its_collection(engine: sa.Engine) -> None:
     assert queries.get("1") == app
     with pytest.raises(UnknownAppError, match="'2'"):
         queries.get("2")
+
+
+def test_a_full_database_is_named_and_keeps_what_it_has(tmp_path: Path) -> None:
+    engine = open_state(f"sqlite:///{tmp_path / 'state.db'}")
+    inbox = InboxQueries(engine)
+    inbox.accept([offer("before")])
+    with engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")  # of the pooled connection
+
+    with pytest.raises(StorageFullError):
+        inbox.accept([offer("x" * 100_000)])
+
+    assert [row.batch_id for row in inbox.oldest(APP_ID, logs_max=9, position_max=9)] == ["before"]
+
+
+def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageUnavailableError):
+        open_state(f"sqlite:///{tmp_path / 'missing' / 'state.db'}")

@@ -252,16 +252,12 @@ def _name_failure(context: sa.engine.ExceptionContext) -> None:
     if isinstance(error, sqlite3.Error):
         code = (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY_CODE
         if code == sqlite3.SQLITE_FULL:
-            context.chained_exception = StorageFullError("The state database has no space left.")
-        elif code in _SQLITE_FAILURES:
+            raise StorageFullError("The state database has no space left.")
+        if code in _SQLITE_FAILURES:
             context.is_disconnect = code != sqlite3.SQLITE_BUSY
-            context.chained_exception = StorageUnavailableError(
-                f"The state database cannot be used now ({error})."
-            )
+            raise StorageUnavailableError(f"The state database cannot be used now ({error}).")
     elif context.is_disconnect:
-        context.chained_exception = StorageUnavailableError(
-            "The state database does not answer now."
-        )
+        raise StorageUnavailableError("The state database does not answer now.")
 
 
 _PRIMARY_CODE = 0xFF

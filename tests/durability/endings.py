@@ -1,0 +1,91 @@
+"""This module ends the processes of a server under load, and judges what is left."""
+
+import os
+import random
+import signal
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from checker import Verdict
+from collector import Collector, wait_until
+
+DROPPED = 0.2
+"""The share of answers that devices do not wait for."""
+MOMENT_SECONDS = (0.2, 3.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What servers that were ended came to."""
+
+    verdict: Verdict
+    """What was lost, once all was well again."""
+    slowest_seconds: float
+    """The longest that one took to be ready."""
+
+
+class Ending(Protocol):
+    """Ends servers under load."""
+
+    __name__: str
+
+    def __call__(
+        self, collector: Collector, times: int, dice: random.Random, *, plant: str | None = None
+    ) -> Ended:
+        """Do so some times, at moments of the dice, with a bug planted."""
+
+
+def kill_servers(
+    collector: Collector, times: int, dice: random.Random, *, plant: str | None = None
+) -> Ended:
+    """Kill one server after another, as the kernel does when memory is short."""
+    return _end_servers(collector, times, dice, plant=plant, kills=True)
+
+
+def stop_servers(
+    collector: Collector, times: int, dice: random.Random, *, plant: str | None = None
+) -> Ended:
+    """Stop one server after another by SIGTERM, as an operator does."""
+    return _end_servers(collector, times, dice, plant=plant, kills=False)
+
+
+def kill_workers(
+    collector: Collector, times: int, dice: random.Random, *, plant: str | None = None
+) -> Ended:
+    """Kill one worker after another beside a server that goes on."""
+    slowest = 0.0
+    with collector.load(drop=DROPPED) as load, collector.serving(plant=plant) as server:
+        for _ in range(times):
+            let_pass(dice)
+            killed = server.worker_pid
+            assert killed is not None
+            os.kill(killed, signal.SIGKILL)
+            seconds = wait_until(
+                lambda killed=killed: server.worker_pid not in {None, killed}, "a new worker"
+            )
+            slowest = max(slowest, seconds)
+        load.settle()
+        return Ended(verdict=collector.verdict(server), slowest_seconds=slowest)
+
+
+def let_pass(dice: random.Random) -> None:
+    """Let a random while pass; nothing is waited for, as the moment itself is what is tried."""
+    time.sleep(dice.uniform(*MOMENT_SECONDS))
+
+
+def _end_servers(
+    collector: Collector, times: int, dice: random.Random, *, plant: str | None, kills: bool
+) -> Ended:
+    slowest = 0.0
+    with collector.load(drop=DROPPED) as load:
+        for _ in range(times):
+            started = time.monotonic()
+            with collector.serving(plant=plant) as server:
+                slowest = max(slowest, time.monotonic() - started)
+                let_pass(dice)
+                if kills:
+                    server.kill()
+        with collector.serving() as server:
+            load.settle()
+            return Ended(verdict=collector.verdict(server), slowest_seconds=slowest)

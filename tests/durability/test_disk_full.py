@@ -1,0 +1,67 @@
+"""This module fills the disk under a server; it must say so, lose nothing, and go on by itself."""
+
+import random
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from collector import Collector, new_collector, note, wait_until
+from disks import MIB, filled, small_disk
+
+from serving import RunningServer
+
+DISK_MIB = 256
+LEFT_BYTES_MAX = 4 * MIB
+PAD = 900
+"""Characters of each log, so that the disk is soon full."""
+REFUSALS_MIN = 100
+"""So many take longer than it is from one flush to the next."""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("place", [".", "home"])
+def test_a_full_disk_loses_nothing_and_is_left_behind(
+    tmp_path: Path, kills: int, seed: int, place: str
+) -> None:
+    """In the second place the server's log is on the disk too, and cannot be written."""
+    dice = random.Random(seed)  # noqa: S311 - a plan to be repeated, not a secret
+    with small_disk(tmp_path / "disk", size=DISK_MIB) as disk:
+        collector = new_collector(tmp_path, home=disk / place, seed=seed)
+        with collector.load(pad=PAD) as load, collector.serving() as server:
+            slowest = 0.0
+            for _ in range(max(1, kills // 2)):
+                with filled(disk, leave=dice.randrange(LEFT_BYTES_MAX)):
+                    await_failures(collector, server, log_is_elsewhere=place == ".")
+                freed = time.monotonic()
+                slowest = max(
+                    slowest,
+                    wait_until(lambda since=freed: collector.statuses(since=since)[202], "a 202"),
+                )
+            load.settle()
+            wait_until(lambda: server.metric("engagement_inbox_logs") == 0, "a flush by itself")
+            verdict = collector.verdict(server)
+        sound = [integrity(path) for path in sorted(collector.home.glob("*.db"))]
+
+    note(f"slowest to acknowledge again {slowest:.1f} s, {verdict}")
+    assert verdict.damage == {}
+    assert verdict.statuses.keys() <= {200, 202, 503, 507}
+    assert verdict.hasty == 0
+    assert sound == ["ok", "ok"]
+
+
+def await_failures(collector: Collector, server: RunningServer, *, log_is_elsewhere: bool) -> None:
+    """Return only when the full disk was met by who answers, and by who flushes."""
+    since, said = time.monotonic(), server.log.stat().st_size
+    wait_until(lambda: collector.statuses(since=since)[507] > REFUSALS_MIN, "refusals")
+    if log_is_elsewhere:
+        wait_until(lambda: b"repeated_work_failed" in server.log.read_bytes()[said:], "a flush")
+
+
+def integrity(database: Path) -> str:
+    """What SQLite says about a database."""
+    with sqlite3.connect(database) as connection:
+        (said,) = connection.execute("PRAGMA integrity_check").fetchone()
+    connection.close()
+    return str(said)

@@ -1,0 +1,97 @@
+"""This module cuts the power under load, over and over: the disk is copied as it is at that moment."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from checker import Verdict
+from collector import Collector, free_port, new_collector, note, wait_until
+from disks import copy_image, image_disk
+from endings import DROPPED, let_pass
+
+from serving import RunningServer
+
+DISK_MIB = 256
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A disk as a power loss leaves it."""
+
+    image: Path
+    """Its blocks."""
+    at: float
+    """When; what was acknowledged later is not on it."""
+
+
+def test_a_power_loss_loses_nothing(tmp_path: Path, kills: int, seed: int) -> None:
+    collector, cuts = cut_under_load(tmp_path, kills, seed)
+
+    verdicts = [left_by(collector, cut) for cut in cuts]
+
+    note(f"{kills} power losses, {sum(one.acknowledged for one in verdicts)} logs acknowledged")
+    assert [one.damage for one in verdicts] == [{}] * kills
+    assert all(one.acknowledged > 100 for one in verdicts)
+
+
+def test_a_database_that_is_not_synced_loses_what_it_acknowledged(
+    tmp_path: Path, seed: int
+) -> None:
+    collector, (cut,) = cut_under_load(tmp_path, 1, seed, plant="state_not_synced")
+
+    assert "lost" in left_by(collector, cut).damage
+
+
+def test_a_lake_that_is_not_synced_is_found_damaged(tmp_path: Path, seed: int) -> None:
+    collector, (cut,) = cut_under_load(tmp_path, 1, seed, plant="lake_not_synced")
+
+    with pytest.raises(pytest.fail.Exception, match="The server must start"):
+        left_by(collector, cut)
+
+
+def cut_under_load(
+    folder: Path, times: int, seed: int, *, plant: str | None = None
+) -> tuple[Collector, list[Cut]]:
+    """Copies of a server's disk at random moments, each after a flush at least."""
+    dice = random.Random(seed)  # noqa: S311 - moments, not secrets
+    cuts: list[Cut] = []
+    with image_disk(folder / "disk", size=DISK_MIB) as disk:
+        collector = new_collector(folder, seed=seed, home=disk / "home")
+        with collector.serving(plant=plant) as server, collector.load(drop=DROPPED):
+            wait_until(lambda: list(disk.rglob("*.parquet")), "a flush")
+            for number in range(times):
+                let_pass(dice)
+                image = folder / f"cut-{number}"
+                with held(server):
+                    copy_image(folder / "disk", image)
+                    cuts.append(Cut(image=image, at=time.monotonic()))
+    return collector, cuts
+
+
+@contextmanager
+def held(server: RunningServer) -> Iterator[None]:
+    """A server that does nothing meanwhile, so that the copy is of one moment."""
+    processes = [server.process.pid, *([server.worker_pid] if server.worker_pid else [])]
+    for one in processes:
+        os.kill(one, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for one in processes:
+            os.kill(one, signal.SIGCONT)
+
+
+def left_by(collector: Collector, cut: Cut) -> Verdict:
+    """What a server that starts on the disk that a power loss left has kept."""
+    with image_disk(cut.image) as disk:
+        after = replace(collector, home=disk / "home", port=free_port())
+        with after.serving() as server:
+            return after.verdict(server, until=cut.at)
