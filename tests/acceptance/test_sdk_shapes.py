@@ -87,11 +87,13 @@ def test_segments_sdks_are_told_to_send_here(server: RunningServer, path: str) -
     assert answer.json()["integrations"] == {
         "Segment.io": {"apiKey": "my-key", "apiHost": f"{PUBLIC_HOST}/v1"}
     }
+    assert answer.json()["metrics"] == {"sampleRate": 0}  # else it reports to Segment
 
 
-def test_rudderstacks_sdks_are_told_that_they_are_enabled(server: RunningServer) -> None:
+@pytest.mark.parametrize("path", ["/sourceConfig?p=android&v=1.27.0&bv=34", "/sourceConfig/?p=npm"])
+def test_rudderstacks_sdks_are_told_that_they_are_enabled(server: RunningServer, path: str) -> None:
     answer = httpx.get(
-        f"{server.address}/sourceConfig?p=android&v=1.27.0&bv=34",
+        server.address + path,
         auth=("my-key", ""),
         trust_env=False,
     )
