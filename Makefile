@@ -80,7 +80,7 @@ $(BIN)/python:
 	$(PIP) pip-tools
 	@mkdir -p .make && touch $@
 
-# Azurite, the Azure Blob emulator that the delivery tests write to, and the published Node SDK.
+# Azurite, the Azure Blob emulator that the delivery tests write to, and the published Node SDKs.
 .make/node: $(wildcard tests/azurite/package*.json) $(wildcard tests/sdk/package*.json)
 	npm ci --prefix tests/azurite --ignore-scripts --no-audit --no-fund --loglevel=error
 	npm ci --prefix tests/sdk --ignore-scripts --no-audit --no-fund --loglevel=error

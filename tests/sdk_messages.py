@@ -122,6 +122,36 @@ TAGS = {
 """The values and types of the tags that the phone then has; a trait that is null leaves none."""
 
 
+PHONE_TOLD = {
+    "appInfo": {
+        "plan": "pro",
+        "age": "36",
+        "vip": "true",
+        "score": "1.5",
+        "signed_up": "2024-02-29",
+        "address": '{"city":"Paris"}',
+        "group_id": "g1",
+        "group_name": "ACME",
+        "group_employees": "12",
+    },
+    "firmwareName": "Android",
+    "firmwareVersion": "14",
+    "phoneModel": "Pixel 8",
+    "phoneManufacturer": "Google",
+    "screenWidth": 1080,
+    "screenHeight": 2400,
+    "applicationVersionCode": 42,
+    "applicationVersionName": "1.2.3",
+    "carrierName": "Orange F",
+    "networkType": "wifi",
+    "locale": "fr-FR",
+    "timeZoneOffset": 120,
+    "countrycode": "FR",
+    "locality": "Paris",
+}
+"""What a device export says of the phone, besides who told it and when."""
+
+
 def expected_exports(library: str, *, visit: str) -> dict[str, list[Json]]:
     """What the exports hold of these messages, by type.
 
@@ -129,11 +159,12 @@ def expected_exports(library: str, *, visit: str) -> dict[str, list[Json]]:
         library: What the SDK calls itself.
         visit: The visitor's session, of which the SDK knows nothing and the service makes one.
     """
-    phone = {"deviceId": PHONE}
-    in_session = phone | {"sessionId": SESSION}
-    visitor = {"deviceId": VISITOR}
-    in_visit = visitor | {"sessionId": visit}
-    ada = {"userId": "ada@example.org"}
+    return _histories(visit) | _snapshots(library)
+
+
+def _histories(visit: str) -> dict[str, list[Json]]:
+    in_session = {"deviceId": PHONE, "sessionId": SESSION}
+    in_visit = {"deviceId": VISITOR, "sessionId": visit}
     return {
         "Activity": [
             in_session
@@ -173,14 +204,21 @@ def expected_exports(library: str, *, visit: str) -> dict[str, list[Json]]:
             in_session | {"name": "Error Occurred", "timestamp": at(6), "extras": {"code": 500}}
         ],
         "Job": [
-            phone
-            | {
+            {
+                "deviceId": PHONE,
                 "name": "Upload",
                 "start": at(5.5),
                 "end": at(7),
                 "extras": {"duration": 1.5, "bytes": 100},
             }
         ],
+    }
+
+
+def _snapshots(library: str) -> dict[str, list[Json]]:
+    phone = {"deviceId": PHONE}
+    ada = {"userId": "ada@example.org"}
+    return {
         "Tag": [
             phone | ada | {"key": key, "value": value, "type": tag_type}
             for key, (value, tag_type) in TAGS.items()
@@ -198,40 +236,16 @@ def expected_exports(library: str, *, visit: str) -> dict[str, list[Json]]:
         "Device": [
             phone
             | ada
+            | PHONE_TOLD
             | {
-                "appInfo": {
-                    "plan": "pro",
-                    "age": "36",
-                    "vip": "true",
-                    "score": "1.5",
-                    "signed_up": "2024-02-29",
-                    "address": '{"city":"Paris"}',
-                    "group_id": "g1",
-                    "group_name": "ACME",
-                    "group_employees": "12",
-                },
-                "firmwareName": "Android",
-                "firmwareVersion": "14",
-                "phoneModel": "Pixel 8",
-                "phoneManufacturer": "Google",
-                "screenWidth": 1080,
-                "screenHeight": 2400,
-                "applicationVersionCode": 42,
-                "applicationVersionName": "1.2.3",
-                "carrierName": "Orange F",
-                "networkType": "wifi",
-                "locale": "fr-FR",
-                "timeZoneOffset": 120,
                 "serviceVersion": library,
-                "countrycode": "FR",
-                "locality": "Paris",
                 "firstSeen": at(1),
                 "lastSeen": at(8),
                 "lastInfo": at(8),
                 "lastLocation": at(8),
                 "nativePushEnabled": True,
             },
-            visitor | _seen_once(at(9), library),
+            {"deviceId": VISITOR} | _seen_once(at(9), library),
             {"deviceId": BEFORE} | ada | _seen_once(at(10), library),
         ],
     }

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import fields
+from inspect import getsource
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -11,6 +12,9 @@ import typer
 
 from engagement import DeviceAgent
 from engagement.agent import AgentOptions
+from engagement.api import metrics
+from engagement.api.collect import PATH as NATIVE_PATH
+from engagement.api.tracking import TYPE_OF_PATH
 from engagement.cli.entry import app
 from engagement.exceptions import ErrorCode
 from engagement.model.exports import (
@@ -148,6 +152,22 @@ def test_every_choice_of_an_export_is_on_the_command_line_page() -> None:
     choices = (*ExportType, *ExportFormat, *Compression, *CampaignType, *TimeAxis)
 
     assert [one.value for one in choices if one.value not in section] == []
+
+
+def test_every_path_of_devices_is_documented() -> None:
+    page = _page("reference/collecting.md")
+
+    missing = [one for one in (NATIVE_PATH, *TYPE_OF_PATH) if f"`{one}`" not in page]
+
+    assert missing == []
+
+
+def test_every_metric_of_what_devices_post_is_documented() -> None:
+    page = _page("reference/collecting.md")
+    names = re.findall(r'"(engagement_(?:request|logs|inbox|refused)\w+)"', getsource(metrics))
+
+    assert len(names) >= 7
+    assert [one for one in names if f"`{one}" not in page] == []
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

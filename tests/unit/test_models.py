@@ -16,8 +16,12 @@ from engagement.exceptions import (
     EngagementError,
     ErrorCode,
     InvalidExportError,
+    OverloadedError,
     Retryable,
+    StorageFullError,
+    StorageUnavailableError,
     TransientDestinationError,
+    WorkerLostError,
 )
 from engagement.model.apps import App, NewApp
 from engagement.model.exports import (
@@ -203,6 +207,10 @@ def test_retryable_is_a_mark_of_few() -> None:
     assert marked == {
         exceptions.ServerUnreachableError,
         exceptions.TooManyRequestsError,
+        OverloadedError,
+        StorageFullError,
+        StorageUnavailableError,
+        WorkerLostError,
         TransientDestinationError,
     }
     assert issubclass(TransientDestinationError, DestinationError)

@@ -110,6 +110,7 @@ class SettingsDoor:
 
     def route(self, path: str) -> str | None:
         """Where the SDKs of Segment, and those of RudderStack, look for settings."""
+        path = path.rstrip("/")
         if path == "/sourceConfig":
             return path
         return "/projects/{key}/settings" if _SETTINGS.fullmatch(path) else None
@@ -121,7 +122,7 @@ class SettingsDoor:
             return Response(status_code=204, headers=_PREFLIGHT)
         if scope["method"] != "GET":
             raise Problem(405, "MethodNotAllowed", "Settings are read.", {"Allow": "GET"})
-        found = _SETTINGS.fullmatch(scope["path"])
+        found = _SETTINGS.fullmatch(scope["path"].rstrip("/"))
         content = self._segment(found["key"]) if found else _RUDDERSTACK
         return Response(json.dumps(content), 200, media_type="application/json")
 
@@ -132,11 +133,12 @@ class SettingsDoor:
             "plan": {},
             "edgeFunction": {},
             "middlewareSettings": {},
-            "metrics": {},
+            # Or the SDK tells Segment how it fares.
+            "metrics": {"sampleRate": 0},
         }
 
 
-_SETTINGS = re.compile(r"(?:/v1)?/projects/(?P<key>[^/]{1,256})/settings/?")
+_SETTINGS = re.compile(r"(?:/v1)?/projects/(?P<key>[^/]{1,256})/settings")
 _RUDDERSTACK = {
     "source": {
         "id": "engagement",
