@@ -1,4 +1,4 @@
-"""This module makes small disks to be filled, and disks to be copied as a power loss leaves them."""
+"""This module makes small disks to be filled, and disks to be copied as a power cut leaves them."""
 
 import contextlib
 import filecmp

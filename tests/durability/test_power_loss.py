@@ -1,4 +1,4 @@
-"""This module cuts the power under load, over and over: the disk is copied as it is at that moment."""
+"""This module cuts the power under load: the disk is copied as it is at that moment."""
 
 import os
 import random
