@@ -1,9 +1,11 @@
 """This module writes the server's log: one JSON object a line, without secrets."""
 
+import contextlib
+import io
 import logging
 import re
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -41,7 +43,7 @@ def start_logging() -> None:
             _without_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -60,6 +62,28 @@ def start_logging() -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+class _Unfailing(io.TextIOBase):
+    """A stream that drops what cannot be written.
+
+    Whoever logs is often about to handle something else that failed. An exception out of the log,
+    when its disk is full too, would end the very thread that is to try again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        """Write it, or not."""
+        with contextlib.suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written, or not."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def _without_secrets(logger: object, name: str, line: Any) -> str:
