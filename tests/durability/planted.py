@@ -179,7 +179,8 @@ def lake_not_synced() -> None:
     durable.sync_path = lambda _: None
 
 
-LEISURE_SECONDS = 0.3
+LEISURE_SECONDS = 2.0
+"""Longer than a server takes to stop, so that something always waits when it is asked to."""
 _ENGINES: list[Any] = []
 
 BUGS: dict[str, Callable[[], None]] = {
