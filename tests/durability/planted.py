@@ -131,14 +131,20 @@ def acknowledged_early() -> None:
 
 def waiting_forgotten_at_close() -> None:
     """What was acknowledged early is not made durable once the service closes."""
+    next_group, commit = GroupCommit._next_group, GroupCommit._commit  # noqa: SLF001
     acknowledged_early()
-    next_group = GroupCommit._next_group  # noqa: SLF001
 
     def forgetful(self: GroupCommit) -> Any:
         group = next_group(self)
         return None if self._is_closing else group
 
+    def discontinued(self: GroupCommit, group: Any) -> None:
+        time.sleep(LEISURE_SECONDS)
+        if not self._is_closing:
+            commit(self, group)
+
     GroupCommit._next_group = forgetful  # type: ignore[method-assign]  # noqa: SLF001
+    GroupCommit._commit = discontinued  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def failures_swallowed() -> None:
