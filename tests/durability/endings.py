@@ -10,6 +10,8 @@ from typing import Protocol
 from checker import Verdict
 from collector import Collector, wait_until
 
+from serving import RunningServer
+
 DROPPED = 0.2
 """The share of answers that devices do not wait for."""
 MOMENT_SECONDS = (0.2, 3.0)
@@ -67,6 +69,38 @@ def kill_workers(
             slowest = max(slowest, seconds)
         load.settle()
         return Ended(verdict=collector.verdict(server), slowest_seconds=slowest)
+
+
+def kill_flushing_workers(
+    collector: Collector, times: int, dice: random.Random, *, plant: str | None = None
+) -> Ended:
+    """Kill one worker after another at the moment at which its flush takes from the inbox."""
+    del dice
+    slowest = 0.0
+    with collector.load(drop=DROPPED) as load, collector.serving(plant=plant) as server:
+        for _ in range(times):
+            killed = server.worker_pid
+            assert killed is not None
+            _wait_until_fewer_wait(server)
+            os.kill(killed, signal.SIGKILL)
+            seconds = wait_until(
+                lambda killed=killed: server.worker_pid not in {None, killed}, "a new worker"
+            )
+            slowest = max(slowest, seconds)
+        load.settle()
+        return Ended(verdict=collector.verdict(server), slowest_seconds=slowest)
+
+
+def _wait_until_fewer_wait(server: RunningServer) -> None:
+    most = 0.0
+
+    def are_fewer() -> bool:
+        nonlocal most
+        waiting = server.metric("engagement_inbox_logs")
+        is_fewer, most = waiting < most, max(most, waiting)
+        return is_fewer
+
+    wait_until(are_fewer, "a flush")
 
 
 def let_pass(dice: random.Random) -> None:

@@ -85,6 +85,7 @@ def inbox_emptied_first() -> None:
     def late(self: Lake, app_id: str, *given: Any, **named: Any) -> Any:
         with _ENGINES[-1].begin() as connection:
             connection.execute(sa.delete(inbox.inbox).where(inbox.inbox.c.app_id == app_id))
+        time.sleep(LEISURE_SECONDS)
         return append(self, app_id, *given, **named)
 
     made = inbox.InboxQueries.__init__

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from collector import new_collector
-from endings import Ending, kill_servers, kill_workers, stop_servers
+from endings import Ending, kill_flushing_workers, kill_servers, stop_servers
 
 pytestmark = pytest.mark.slow
+
+TRIES_MAX = 5
 
 
 @pytest.mark.parametrize(
@@ -16,12 +18,15 @@ pytestmark = pytest.mark.slow
         ("acknowledged_early", kill_servers, "lost"),
         ("keys_forgotten", kill_servers, "duplicated"),
         ("waiting_forgotten_at_close", stop_servers, "lost"),
-        ("inbox_emptied_first", kill_workers, "lost"),
+        ("inbox_emptied_first", kill_flushing_workers, "lost"),
     ],
 )
 def test_the_checker_finds(tmp_path: Path, seed: int, bug: str, end: Ending, damage: str) -> None:
-    collector = new_collector(tmp_path, seed=seed)
+    """A process may end at a moment at which the bug does no harm, so there are some tries."""
 
-    ended = end(collector, 1, random.Random(seed), plant=bug)  # noqa: S311
+    def finds(seed: int) -> bool:
+        collector = new_collector(tmp_path / str(seed), seed=seed)
+        ended = end(collector, 1, random.Random(seed), plant=bug)  # noqa: S311
+        return damage in ended.verdict.damage
 
-    assert damage in ended.verdict.damage
+    assert any(finds(seed + number) for number in range(TRIES_MAX))
