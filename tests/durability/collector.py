@@ -91,7 +91,7 @@ class Collector:
             drop: The share of answers that they do not wait for.
             pad: Characters to fill each log with.
         """
-        apps = [word for key in self.keys for word in ("--app", key)]
+        apps = [f"--app={key}" for key in self.keys]  # one word, as a key may begin with a dash
         words = [*apps, "--drop", str(drop), "--pad", str(pad), "--seed", str(self.seed)]
         process = subprocess.Popen(
             [sys.executable, str(HERE / "load.py"), str(self.log), str(self.port), *words],
