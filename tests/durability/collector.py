@@ -102,10 +102,11 @@ class Collector:
         finally:
             process.communicate()
 
-    def statuses(self, *, since: float) -> Counter[int]:
-        """What was answered since an instant of `time.monotonic`, and how often."""
+    def statuses(self, *, since: float, until: float = float("inf")) -> Counter[int]:
+        """What was answered between two instants of `time.monotonic`, and how often."""
         lines = [json.loads(line) for line in self.log.read_bytes().split(b"\n")[:-1]]
-        return Counter(line[3] for line in lines if line[1] == "answered" and line[0] > since)
+        answers = (line for line in lines if line[1] == "answered")
+        return Counter(line[3] for line in answers if since < line[0] <= until)
 
     def verdict(self, server: RunningServer, *, until: float = float("inf")) -> Verdict:
         """What an export of every app says about what was acknowledged until an instant."""

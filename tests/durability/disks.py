@@ -3,6 +3,7 @@
 import contextlib
 import filecmp
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,14 @@ def copy_image(image: Path, to: Path) -> None:
         filecmp.clear_cache()
         if filecmp.cmp(image, to, shallow=False):
             return
+
+
+def integrity(database: Path) -> str:
+    """What SQLite says about a database."""
+    with sqlite3.connect(database) as connection:
+        (said,) = connection.execute("PRAGMA integrity_check").fetchone()
+    connection.close()
+    return str(said)
 
 
 def _free(disk: Path) -> int:

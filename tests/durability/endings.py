@@ -81,7 +81,7 @@ def kill_flushing_workers(
         for _ in range(times):
             killed = server.worker_pid
             assert killed is not None
-            _wait_until_fewer_wait(server)
+            wait_until_fewer_wait(server)
             os.kill(killed, signal.SIGKILL)
             seconds = wait_until(
                 lambda killed=killed: server.worker_pid not in {None, killed}, "a new worker"
@@ -91,7 +91,8 @@ def kill_flushing_workers(
         return Ended(verdict=collector.verdict(server), slowest_seconds=slowest)
 
 
-def _wait_until_fewer_wait(server: RunningServer) -> None:
+def wait_until_fewer_wait(server: RunningServer) -> float:
+    """Return only when a flush has taken from the inbox under load; after how many seconds."""
     most = 0.0
 
     def are_fewer() -> bool:
@@ -100,7 +101,7 @@ def _wait_until_fewer_wait(server: RunningServer) -> None:
         is_fewer, most = waiting < most, max(most, waiting)
         return is_fewer
 
-    wait_until(are_fewer, "a flush")
+    return wait_until(are_fewer, "a flush")
 
 
 def let_pass(dice: random.Random) -> None:

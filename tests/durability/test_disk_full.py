@@ -1,13 +1,12 @@
 """This module fills the disk under a server; it must say so, lose nothing, and go on by itself."""
 
 import random
-import sqlite3
 import time
 from pathlib import Path
 
 import pytest
 from collector import Collector, new_collector, note, wait_until
-from disks import MIB, filled, small_disk
+from disks import MIB, filled, integrity, small_disk
 
 from serving import RunningServer
 
@@ -57,11 +56,3 @@ def await_failures(collector: Collector, server: RunningServer, *, log_is_elsewh
     wait_until(lambda: collector.statuses(since=since)[507] > REFUSALS_MIN, "refusals")
     if log_is_elsewhere:
         wait_until(lambda: b"repeated_work_failed" in server.log.read_bytes()[said:], "a flush")
-
-
-def integrity(database: Path) -> str:
-    """What SQLite says about a database."""
-    with sqlite3.connect(database) as connection:
-        (said,) = connection.execute("PRAGMA integrity_check").fetchone()
-    connection.close()
-    return str(said)
