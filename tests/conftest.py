@@ -19,6 +19,7 @@ settings.load_profile("untimed")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `make torture` ask for more than a usual run does."""
     parser.addoption("--kills", type=int, default=4, help="Random kills of a torture test.")
+    parser.addoption("--bodies", type=int, default=2_000, help="Garbage posted to a server.")
     parser.addoption("--seed", type=int, help="Repeats what a torture test chose at random.")
     parser.addoption("--examples", type=int, default=10, help="Generated requests an operation.")
 
@@ -34,6 +35,13 @@ def examples(request: pytest.FixtureRequest) -> int:
 def kills(request: pytest.FixtureRequest) -> int:
     """How often a torture test ends what it tortures."""
     count: int = request.config.getoption("--kills")
+    return count
+
+
+@pytest.fixture(scope="session")
+def bodies(request: pytest.FixtureRequest) -> int:
+    """How many bodies that nobody should post are posted."""
+    count: int = request.config.getoption("--bodies")
     return count
 
 

@@ -46,6 +46,11 @@ def free_port() -> int:
             return port
 
 
+def planting(bug: str | None) -> dict[str, str]:
+    """What a server must see so that a bug of `planted` is in it."""
+    return {} if bug is None else {"PYTHONPATH": str(HERE / "planting"), "PLANTED_BUG": bug}
+
+
 @dataclass(slots=True, kw_only=True)
 class Collector:
     """A home folder with apps, the port on which its servers listen, and the load's log."""
@@ -73,12 +78,11 @@ class Collector:
     def serving(self, *, plant: str | None = None) -> Iterator[RunningServer]:
         """A server, ready, with the bug of a name if one is planted."""
         self.out.mkdir(exist_ok=True)
-        planting = {"PYTHONPATH": str(HERE / "planting"), "PLANTED_BUG": plant} if plant else {}
         settings = {
             "ENGAGEMENT_LOCAL_ROOTS": str(self.out),
             "ENGAGEMENT_FLUSH_SECONDS": "1",
             **self.settings,
-            **planting,
+            **planting(plant),
         }
         with running_server(self.home, "--port", str(self.port), **settings) as server:
             yield server

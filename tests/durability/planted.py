@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from engagement.collect.group_commit import GroupCommit
 from engagement.deliver.local import LocalDestination
 from engagement.export import formats, steps
 from engagement.export.formats import Chunk
+from engagement.operations import collecting
 from engagement.store import durable, state
 from engagement.store.lake import Lake
 from engagement.store.queries import inbox
@@ -186,6 +188,52 @@ def lake_not_synced() -> None:
     durable.sync_path = lambda _: None
 
 
+def not_a_number_unforeseen() -> None:
+    """A body with a number that is none ends in an exception that nobody expects."""
+    _before_reading(lambda body: float("no number") if b"NaN" in body else None)
+
+
+def surrogates_without_end() -> None:
+    """A body with half a character is read for longer than anybody waits."""
+    _before_reading(lambda body: time.sleep(HANG_SECONDS) if rb"\ud800" in body else None)
+
+
+def bodies_remembered() -> None:
+    """Something of every body stays in memory."""
+    _before_reading(lambda body: _REMEMBERED.append(body[:1] * REMEMBERED_BYTES))
+
+
+def _before_reading(effect: Callable[[bytes], object]) -> None:
+    plain_body = collecting.plain_body
+
+    def affected(body: bytes, *given: Any) -> bytes:
+        effect(body)
+        return plain_body(body, *given)
+
+    collecting.plain_body = affected
+
+
+def bombs_expanded() -> None:
+    """A compressed body is expanded to its end, however much that is."""
+    plain_body = collecting.plain_body
+    collecting.plain_body = partial(plain_body, bytes_max=2**40, ratio_max=2**40)
+
+
+def neighbours_refused() -> None:
+    """A batch with a log that must be refused loses the others too."""
+    decode_batch = collecting.decode_batch
+
+    def strict(*given: Any, **named: Any) -> Any:
+        batch = decode_batch(*given, **named)
+        return replace(batch, rows={}, accepted=0) if batch.refused else batch
+
+    collecting.decode_batch = strict
+
+
+HANG_SECONDS = 15.0
+"""Longer than any test waits for an answer."""
+REMEMBERED_BYTES = 256 * 1024
+_REMEMBERED: list[bytes] = []
 LEISURE_SECONDS = 2.0
 """Longer than a server takes to stop, so that something always waits when it is asked to."""
 _ENGINES: list[Any] = []
@@ -206,5 +254,10 @@ BUGS: dict[str, Callable[[], None]] = {
         keys_forgotten,
         state_not_synced,
         lake_not_synced,
+        not_a_number_unforeseen,
+        surrogates_without_end,
+        bodies_remembered,
+        bombs_expanded,
+        neighbours_refused,
     )
 }

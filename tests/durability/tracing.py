@@ -17,7 +17,7 @@ from serving import RunningServer
 TEXT_BYTES_MAX = 10_000
 """Of what a call writes; a page of a database is in it whole."""
 _INJECTED = b"(INJECTED)"
-_CALL = re.compile(rb"(?P<thread>\d+) +(?:<\.\.\. )?(?P<name>\w+)(?P<is_rest> resumed>)?[(,) ]")
+_CALL = re.compile(rb"(?P<thread>\d+) +(?:<\.\.\. )?(?P<name>\w+)(?:\(|(?P<is_rest> resumed>))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
