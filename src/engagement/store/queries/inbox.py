@@ -1,12 +1,12 @@
 """This module asks the state database about accepted batches and the lake commits they became."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -271,9 +271,7 @@ def _added_keys(connection: sa.Connection, offers: Sequence[Offer]) -> dict[str,
     add = _ADD_KEYS[connection.dialect.name]
     return {
         app_id: set(
-            connection.scalars(
-                add, {"app": app_id, "at": received_at, "keys": msgspec.json.encode(keys).decode()}
-            )
+            connection.scalars(add, {"app": app_id, "at": received_at, "keys": json.dumps(keys)})
         )
         for app_id, keys in offered.items()
     }
