@@ -17,6 +17,8 @@ from engagement.store.state import batches, commits, inbox, open_sessions
 
 VARIABLES_MAX = 10_000
 """Values in one statement; SQLite takes 32,766."""
+ROWS_AT_ONCE = 100
+"""Batches that are fetched at once; PostgreSQL's clients read ahead by so many."""
 
 ACCEPT_LOCK = 0x1AB0C
 """The PostgreSQL advisory lock that whoever accepts batches holds."""
@@ -139,20 +141,23 @@ class InboxQueries:
 
     def oldest(self, app_id: str, *, logs_max: int, position_max: int) -> list[InboxRow]:
         """The app's oldest batches up to a position, of about `logs_max` logs together."""
-        before = sa.func.sum(inbox.c.logs).over(order_by=inbox.c.position) - inbox.c.logs
-        ranked = (
-            sa.select(inbox.c.position, before.label("before"))
-            .where(inbox.c.app_id == app_id, inbox.c.position <= position_max)
-            .subquery()
-        )
         question = (
-            sa.select(inbox)
-            .join(ranked, ranked.c.position == inbox.c.position)
-            .where(ranked.c.before < logs_max)
+            sa.select(*(inbox.c[name] for name in InboxRow.__dataclass_fields__))
+            .where(inbox.c.app_id == app_id, inbox.c.position <= position_max)
             .order_by(inbox.c.position)
         )
+        taken: list[InboxRow] = []
+        logs = 0
         with self._reading.begin() as connection:
-            return [InboxRow(**row) for row in connection.execute(question).mappings()]
+            # Read on and stopped, since to ask how many rows are enough looks at all that wait.
+            answer = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(question)
+            for row in answer:
+                taken.append(InboxRow(**row._asdict()))
+                logs += row.logs
+                if logs >= logs_max:
+                    break
+            answer.close()
+        return taken
 
     def waiting(self) -> list[str]:
         """The ids of the apps that have batches in the inbox."""
