@@ -100,18 +100,19 @@ class RunningServer:
 
     def token(self, credentials: Credentials) -> str:
         """An access token of a client."""
-        answer = httpx.post(
-            f"{self.address}/{credentials.tenant_id}/oauth2/v2.0/token",
-            data={
-                "grant_type": "client_credentials",
-                "client_id": credentials.client_id,
-                "client_secret": credentials.client_secret,
-                "scope": "https://management.azure.com/.default",
-            },
-            trust_env=False,
-        )
+        address, form = self.token_request(credentials)
+        answer = httpx.post(address, data=form, trust_env=False)
         token: str = answer.raise_for_status().json()["access_token"]
         return token
+
+    def token_request(self, credentials: Credentials) -> tuple[str, dict[str, str]]:
+        """Where a client gets its access tokens, and the form to post there."""
+        return f"{self.address}/{credentials.tenant_id}/oauth2/v2.0/token", {
+            "grant_type": "client_credentials",
+            "client_id": credentials.client_id,
+            "client_secret": credentials.client_secret,
+            "scope": "https://management.azure.com/.default",
+        }
 
     def metric(self, name: str) -> float:
         """The value of a metric, 0 while there is none."""

@@ -1,5 +1,6 @@
 """This module opens the whole service on one home folder, and closes it: the composition root."""
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ from engagement.store.queries.refused import RefusedQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import open_state
 from engagement.store.vault import Vault, load_or_create_key
+
+OBJECTS_BETWEEN_CYCLE_SEARCHES = 50_000
+"""Python's own 700 are made by seven messages, so that half of decoding was searching."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +136,16 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
             owner = closing.enter_context(owning(settings, tools, imports))
             runtime = replace(runtime, work=owner)
         yield runtime
+
+
+def settle() -> None:
+    """Let a process that is going to serve for long search less for garbage in cycles.
+
+    What it has made so far stays until its end and is not looked through again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(OBJECTS_BETWEEN_CYCLE_SEARCHES)
 
 
 def _tools(runtime: Runtime, reach: Reach) -> tuple[ExportTools, ImportRunner]:

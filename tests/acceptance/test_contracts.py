@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import fresh_tokens
 from serving import RunningServer, import_batches, running_server
 
 PUBLISHED = Path(__file__).parents[3] / "shared/api/mobile-engagement-2014-12-01.openapi.json"
@@ -24,7 +25,13 @@ CHECKS = (
     "response_schema_conformance",
     "ignored_auth",
 )
-SECONDS_MAX = 3_600
+SETTINGS = f"""
+hooks = {json.dumps(str(Path(fresh_tokens.__file__)))}
+suppress-health-check = ["too_slow"]  # that data is slow to make says nothing of the server
+[warnings]
+fail-on = ["missing_auth"]  # an operation that only ever refuses its caller was not tested
+"""
+SECONDS_MAX = 4 * 3_600
 NAMES = {
     "subscriptionId": "default",
     "resourceGroupName": "default",
@@ -79,14 +86,23 @@ def _narrowed(document: dict[str, Any], version: str, container: str) -> dict[st
     return document
 
 
-def _check(server: RunningServer, document: dict[str, Any], folder: Path, examples: int) -> None:
-    path = folder / "document.json"
-    path.write_text(json.dumps(document), encoding="utf-8")
-    token = server.token(server.client("owner"))
+def _check(
+    server: RunningServer,
+    document: dict[str, Any],
+    folder: Path,
+    examples: int,
+    *,
+    scheme: str = "Bearer",
+) -> None:
+    address, form = server.token_request(server.client("owner"))
+    client = {"address": address, "form": form, "scheme": scheme}
+    (folder / fresh_tokens.CLIENT_FILE).write_text(json.dumps(client), encoding="utf-8")
+    (folder / "schemathesis.toml").write_text(SETTINGS, encoding="utf-8")
+    (folder / "document.json").write_text(json.dumps(document), encoding="utf-8")
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "schemathesis.cli", "run", path),
-            *("--url", server.address, "--header", f"Authorization: Bearer {token}"),
+            *(sys.executable, "-m", "schemathesis.cli", "run", "document.json"),
+            *("--url", server.address),
             *("--checks", ",".join(CHECKS), "--max-examples", str(examples)),
             *("--generation-deterministic", "--no-color"),
         ],
@@ -126,6 +142,19 @@ def test_every_answer_is_as_the_generated_document_has_it(
 
 
 def test_a_planted_difference_is_found(server: RunningServer, tmp_path: Path) -> None:
+    document = _platforms_only(server)
+    document["components"]["schemas"]["Platforms"]["required"] = ["platforms", "planted"]
+
+    with pytest.raises(AssertionError, match="planted"):
+        _check(server, document, tmp_path, 5)
+
+
+def test_a_run_that_is_only_ever_refused_fails(server: RunningServer, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="returned only 401/403"):
+        _check(server, _platforms_only(server), tmp_path, 5, scheme="Planted")
+
+
+def _platforms_only(server: RunningServer) -> dict[str, Any]:
     with server.http() as http:
         document = http.get("/openapi.json").raise_for_status().json()
     document["paths"] = {
@@ -133,10 +162,7 @@ def test_a_planted_difference_is_found(server: RunningServer, tmp_path: Path) ->
         for path, operations in document["paths"].items()
         if path.endswith("/supportedPlatforms")
     }
-    document["components"]["schemas"]["Platforms"]["required"] = ["platforms", "planted"]
-
-    with pytest.raises(AssertionError, match="planted"):
-        _check(server, _narrowed(document, "2026-11-01", "file:///nowhere"), tmp_path, 5)
+    return _narrowed(document, "2026-11-01", "file:///nowhere")
 
 
 def test_the_documentation_page_needs_nobody_else(server: RunningServer) -> None:

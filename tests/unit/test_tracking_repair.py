@@ -139,6 +139,24 @@ def test_extras_always_fit_and_keep_digits(raw: str) -> None:
             assert value == sent[key]
 
 
+PLAIN = st.text("abc_", min_size=1, max_size=3)
+PLAIN_SCALARS = NUMBERS | st.sampled_from(["true", "false", "null", '"x"', '"{"', '"é"'])
+PLAIN_VALUES = PLAIN_SCALARS | st.lists(st.tuples(PLAIN, PLAIN_SCALARS), max_size=3).map(_object)
+PLAIN_OBJECTS = st.lists(st.tuples(PLAIN, PLAIN_VALUES), min_size=1, max_size=6).map(_object)
+
+
+@given(raw=PLAIN_OBJECTS | OBJECTS.filter(lambda raw: raw != "{}"))
+def test_extras_do_not_depend_on_how_they_are_spelled(raw: str) -> None:
+    plain = raw.replace(": ", ":").replace(", ", ",")
+    first = plain[2]
+    respelled = plain
+    if first.isalpha():
+        # Nobody writes a letter so, and what is not written as usual is read member by member.
+        respelled = f'{{"\\u{ord(first):04x}{plain[3:]}'
+
+    assert extras(plain) == extras(respelled)
+
+
 @pytest.mark.parametrize(
     ("raw", "kept", "repaired"),
     [

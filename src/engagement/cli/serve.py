@@ -99,6 +99,7 @@ def _run(runtime: "Runtime", listener: socket.socket, public_url: str) -> None:
     import uvicorn
 
     from engagement.cli.heads import LimitedHeads
+    from engagement.runtime import settle
     from engagement.server import build_server
 
     config = uvicorn.Config(
@@ -111,6 +112,7 @@ def _run(runtime: "Runtime", listener: socket.socket, public_url: str) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS_MAX,
     )
+    settle()
     try:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn repeats the signal once it has stopped: all is well

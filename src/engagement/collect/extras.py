@@ -27,7 +27,9 @@ from engagement.model.limits import (
 )
 from engagement.model.records import text_tag_type
 
-_FLAT = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
+_Scalar = str | int | float | bool | None
+_FLAT = msgspec.json.Decoder(dict[str, _Scalar])
+_NESTED = msgspec.json.Decoder(dict[str, _Scalar | dict[str, _Scalar]])
 _encode = msgspec.json.Encoder().encode
 _JOINED_KEYS = re.compile(rf"{KEY_PATTERN.pattern}(?: {KEY_PATTERN.pattern})*")
 _INTEGER_DIGITS_MAX = 20
@@ -65,16 +67,52 @@ def compact_extras(raw: bytes) -> str | None:
         flat = _FLAT.decode(raw)
     except msgspec.DecodeError:
         return _compact(raw)
-    encoded = _encode(flat)
-    if encoded != raw:
-        raw = msgspec.json.format(raw, indent=-1)
-    # Only text that is encoded back to itself, spaces between aside, has no key twice and no number
-    # whose digits would change; this is most of what devices send.
-    if encoded != raw or not _are_keys(flat) or _has_long_number(raw):
+    text = _text_as_written(flat, raw)
+    if text is None or not _are_keys(flat):
         return _compact(raw)
-    text = raw.decode()
     _check_size(text, len(flat))
     return text
+
+
+def flattened_extras(raw: bytes) -> str | None:
+    """Extras in which members of objects stand beside the others, named after their object first.
+
+    Returns:
+        The text that `compact_extras` would keep; None if something would have to be altered for
+        it, or if there is nothing to flatten.
+    """
+    try:
+        nested = _NESTED.decode(raw)
+    except msgspec.DecodeError:
+        return None
+    if _text_as_written(nested, raw) is None:
+        return None
+    flat: dict[str, _Scalar] = {}
+    members = 0
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            members += len(value) or 1  # an empty one has no members, but is something
+            for inner, one in value.items():
+                flat[f"{key}_{inner}"] = one
+        else:
+            members += 1
+            flat[key] = value
+    if len(flat) != members or members > EXTRAS_KEYS_MAX or not _are_keys(flat):
+        return None
+    text = _encode(flat).decode()
+    return text if len(text) <= EXTRAS_CHARACTERS_MAX else None
+
+
+def _text_as_written(value: object, raw: bytes) -> str | None:
+    """The compact text of what was read; None if it is not what was written, spaces aside.
+
+    Only text that is encoded back to itself has no key twice and no number whose digits would
+    change; this is most of what devices send.
+    """
+    encoded = _encode(value)
+    if encoded != raw:
+        raw = msgspec.json.format(raw, indent=-1)
+    return encoded.decode() if encoded == raw and not _has_long_number(raw) else None
 
 
 def tag_rows(raw: bytes, set_at: int) -> list[tuple[object, ...]]:

@@ -80,9 +80,11 @@ class Lake:
         """
         with self.lock(app_id, kind):
             table = self._open(app_id, kind)
-            if table is None or (table.transaction_version(INBOX_TRANSACTION) or -1) < position:
-                self._write(app_id, kind, rows, position)
-            return self.seal(app_id, kind)
+            if table is None:
+                self._write(self._path(app_id, kind), kind, rows, position)
+            elif (table.transaction_version(INBOX_TRANSACTION) or -1) < position:
+                self._write(table, kind, rows, position)
+            return self._seal(app_id, kind, table or self._require(app_id, kind))
 
     def held_position(self, app_id: str) -> int:
         """The last inbox position that any of an app's tables holds; 0 if none does."""
@@ -137,7 +139,9 @@ class Lake:
 
     def seal(self, app_id: str, kind: Kind) -> Commit:
         """Return only when the newest commit, and those that it builds on, are on disk."""
-        table = self._require(app_id, kind)
+        return self._seal(app_id, kind, self._require(app_id, kind))
+
+    def _seal(self, app_id: str, kind: Kind, table: DeltaTable) -> Commit:
         version = table.version()
         rows_total = _rows_total(table)
         if self._local is None:
@@ -286,9 +290,11 @@ class Lake:
                 yield offset, group.num_rows
             offset += group.num_rows
 
-    def _write(self, app_id: str, kind: Kind, rows: pl.DataFrame, position: int) -> None:
+    def _write(
+        self, table: DeltaTable | str, kind: Kind, rows: pl.DataFrame, position: int
+    ) -> None:
         write_deltalake(
-            self._path(app_id, kind),
+            table,
             rows.select(table_schema(kind).keys()),
             mode="append",
             partition_by=["date"] if kind.is_historical else None,

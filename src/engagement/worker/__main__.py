@@ -20,7 +20,7 @@ from engagement import operations
 from engagement.api.logs import start_logging
 from engagement.exceptions import EngagementError, ErrorCode
 from engagement.owner import Owner
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime import Runtime, open_runtime, settle
 from engagement.settings import Settings
 
 REQUESTS_CONCURRENT_MAX = 16
@@ -47,6 +47,7 @@ def main() -> None:
             with ExitStack() as routines:
                 for name, seconds, effect in _routines(runtime, owner):
                     routines.enter_context(_repeated(name, seconds, effect))
+                settle()
                 server.say(ready=True)
                 server.listen(runtime, owner)
     except EngagementError as error:

@@ -16,6 +16,7 @@ from engagement.collect.extras import (
     Value,
     checked_number,
     compact_extras,
+    flattened_extras,
     json_text,
     tag_integer,
 )
@@ -71,6 +72,8 @@ class Sanitiser:
                 return msgspec.Raw((compact_extras(raw) or "").encode())
             except RefusedLogError:
                 pass
+        elif (flat := flattened_extras(raw)) is not None:
+            return msgspec.Raw(flat.encode())
         members: dict[str, Value] = {}
         for key, value in _flattened(self.members(raw)):
             self._put(members, key, value, EXTRAS_KEYS_MAX)

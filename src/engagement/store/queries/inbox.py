@@ -1,12 +1,14 @@
 """This module asks the state database about accepted batches and the lake commits they became."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
@@ -15,6 +17,8 @@ from engagement.store.state import batches, commits, inbox, open_sessions
 
 VARIABLES_MAX = 10_000
 """Values in one statement; SQLite takes 32,766."""
+ROWS_AT_ONCE = 100
+"""Batches that are fetched at once; PostgreSQL's clients read ahead by so many."""
 
 ACCEPT_LOCK = 0x1AB0C
 """The PostgreSQL advisory lock that whoever accepts batches holds."""
@@ -112,23 +116,18 @@ class InboxQueries:
                 # Without it a batch could appear below a position that a flush has passed, and be
                 # taken as flushed; and the same batch could be accepted by two processes at once.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ACCEPT_LOCK)))
-            known = _known(connection, offers)
+            new = _added_keys(connection, offers)
             fresh: list[int] = []
-            keys: list[dict[str, object]] = []
             rows: list[InboxRow] = []
             aside: list[RefusedRecord] = []
             for offer in offers:
-                before = known[offer.app_id]
-                new = set(offer.keys) - before
-                fresh.append(len(new))
-                if new:
-                    kept = offer.kept(frozenset(before.intersection(offer.keys)))
+                mine = new[offer.app_id].intersection(offer.keys)
+                fresh.append(len(mine))
+                if mine:
+                    kept = offer.kept(frozenset(offer.keys) - mine)
                     rows += kept.rows
                     aside += kept.refused
-                    keys += [_key_values(offer, key) for key in new]
-                    before |= new
-            if keys:
-                connection.execute(_ADD_KEYS, keys)
+                    new[offer.app_id] -= mine
             if rows:
                 connection.execute(_ADD_ROWS, [_inbox_values(row) for row in rows])
             insert_refused(connection, aside)
@@ -142,20 +141,23 @@ class InboxQueries:
 
     def oldest(self, app_id: str, *, logs_max: int, position_max: int) -> list[InboxRow]:
         """The app's oldest batches up to a position, of about `logs_max` logs together."""
-        before = sa.func.sum(inbox.c.logs).over(order_by=inbox.c.position) - inbox.c.logs
-        ranked = (
-            sa.select(inbox.c.position, before.label("before"))
-            .where(inbox.c.app_id == app_id, inbox.c.position <= position_max)
-            .subquery()
-        )
         question = (
-            sa.select(inbox)
-            .join(ranked, ranked.c.position == inbox.c.position)
-            .where(ranked.c.before < logs_max)
+            sa.select(*(inbox.c[name] for name in InboxRow.__dataclass_fields__))
+            .where(inbox.c.app_id == app_id, inbox.c.position <= position_max)
             .order_by(inbox.c.position)
         )
+        taken: list[InboxRow] = []
+        logs = 0
         with self._reading.begin() as connection:
-            return [InboxRow(**row) for row in connection.execute(question).mappings()]
+            # Read on and stopped, since to ask how many rows are enough looks at all that wait.
+            answer = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(question)
+            for row in answer:
+                taken.append(InboxRow(**row._asdict()))
+                logs += row.logs
+                if logs >= logs_max:
+                    break
+            answer.close()
+        return taken
 
     def waiting(self) -> list[str]:
         """The ids of the apps that have batches in the inbox."""
@@ -262,25 +264,50 @@ class InboxQueries:
             connection.execute(open_sessions.delete().filter_by(app_id=app_id, device_id=device_id))
 
 
-def _known(connection: sa.Connection, offers: Sequence[Offer]) -> dict[str, set[str]]:
-    """For each app, those of the offers' keys that were accepted before."""
-    asked: dict[str, set[str]] = {}
+def _added_keys(connection: sa.Connection, offers: Sequence[Offer]) -> dict[str, set[str]]:
+    """Remember the offers' keys; for each app, those that were not known before.
+
+    One statement an app, however many keys: a statement for each key would cost more than all else.
+    """
+    offered: dict[str, list[str]] = {}
     for offer in offers:
-        asked.setdefault(offer.app_id, set()).update(offer.keys)
-    known: dict[str, set[str]] = {}
-    for app_id, keys in asked.items():
-        of_app = known[app_id] = set()
-        for some in _batched(keys, VARIABLES_MAX):
-            of_app.update(connection.scalars(_OF_KEYS, {"app_id": app_id, "keys": some}))
-    return known
+        offered.setdefault(offer.app_id, []).extend(offer.keys)
+    received_at = max(offer.received_at for offer in offers)
+    add = _ADD_KEYS[connection.dialect.name]
+    return {
+        app_id: set(
+            connection.scalars(add, {"app": app_id, "at": received_at, "keys": json.dumps(keys)})
+        )
+        for app_id, keys in offered.items()
+    }
 
 
-_OF_KEYS = sa.select(batches.c.batch_id).where(
-    batches.c.app_id == sa.bindparam("app_id"),
-    batches.c.batch_id.in_(sa.bindparam("keys", expanding=True)),
-)
-"""Built once: it is asked in every transaction that accepts something."""
-_ADD_KEYS = batches.insert()
+def _add_keys(insert: Callable[[sa.Table], Any], rows: sa.TableValuedAlias) -> sa.Insert:
+    """Adds the keys in a JSON array, and returns those that are new."""
+    key = rows.c.value
+    given = sa.select(
+        sa.bindparam("app", type_=batches.c.app_id.type),
+        key,
+        sa.bindparam("at", type_=batches.c.received_at.type),
+    ).where(key.is_not(None))  # SQLite needs a condition to tell what ON CONFLICT belongs to
+    added: sa.Insert = (
+        insert(batches)
+        .from_select(["app_id", "batch_id", "received_at"], given)
+        .on_conflict_do_nothing()
+        .returning(batches.c.batch_id)
+    )
+    return added
+
+
+_KEYS = sa.bindparam("keys", type_=sa.Text())
+_ADD_KEYS = {
+    "sqlite": _add_keys(sqlite.insert, sa.func.json_each(_KEYS).table_valued("value")),
+    "postgresql": _add_keys(
+        postgresql.insert,
+        sa.func.json_array_elements_text(sa.cast(_KEYS, sa.JSON)).table_valued("value"),
+    ),
+}
+"""Built once: they are executed in every transaction that accepts something."""
 _ADD_ROWS = inbox.insert()
 
 
@@ -302,10 +329,6 @@ def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     source = iter(items)
     while some := list(islice(source, size)):
         yield some
-
-
-def _key_values(offer: Offer, key: str) -> dict[str, object]:
-    return {"app_id": offer.app_id, "batch_id": key, "received_at": offer.received_at}
 
 
 def _inbox_values(row: InboxRow) -> dict[str, object]:
