@@ -10,6 +10,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-co
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 TEST_PROCESSES ?= 2
 TORTURE_KILLS ?= 200
+TORTURE_BODIES ?= 200000
 TORTURE_EXAMPLES ?= 1000
 
 .DEFAULT_GOAL := help
@@ -19,7 +20,8 @@ help:
 	@echo "make demo     generate a sample, import it, run and verify all ten exports"
 	@echo "make test     run every test"
 	@echo "make check    formatting, lint, types and import contracts"
-	@echo "make torture  kill exports and flushes at $(TORTURE_KILLS) random moments"
+	@echo "make torture  end exports, flushes and servers at $(TORTURE_KILLS) random moments each; fail their disks;"
+	@echo "              post $(TORTURE_BODIES) bodies of garbage; $(TORTURE_EXAMPLES) requests to each operation"
 	@echo "make bench    measure against DuckDB, Polars and chDB; writes benchmarks/output/"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make lock     compile requirements/*.in to pinned, hashed requirements"
@@ -38,7 +40,7 @@ check: .make/test
 	$(BIN)/lint-imports
 
 torture: .make/test .make/node
-	$(PYTEST) -m slow --kills $(TORTURE_KILLS)
+	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES)
 	$(PYTEST) tests/acceptance/test_contracts.py --examples $(TORTURE_EXAMPLES)
 
 bench: .make/bench .make/node
