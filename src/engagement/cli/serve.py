@@ -33,8 +33,10 @@ def serve(
 ) -> None:
     """Serve the API and run exports until interrupted; a fresh folder gets a first app."""
     from engagement.api.logs import start_logging
+    from engagement.cli.memory import keep_little
     from engagement.worker.process import running_worker
 
+    keep_little()
     settings = Settings.from_environment()
     start_logging()
     with (
