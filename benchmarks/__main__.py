@@ -188,6 +188,10 @@ def collect(seconds: int) -> list[report.Row]:
             native["ratio"],
             0.4,
         ),
+        report.fact(
+            "collect: the same posted to bare FastAPI that forgets it, logs/s",
+            native["bare_framework_logs_per_second"],
+        ),
         report.floor("collect: tracking messages/s", tracking["logs_per_second"], 20_000),
         report.limit(
             "collect: from the answer to an export with it, s", asked["median_seconds"], 1.0

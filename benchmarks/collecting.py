@@ -22,6 +22,7 @@ from isal import igzip
 
 from benchmarks.data import OUTPUT
 from benchmarks.posting import LOGS_PER_BATCH, native_bodies
+from benchmarks.serving import bare_framework
 from engagement import Client
 from engagement.store.state import open_state
 
@@ -36,21 +37,27 @@ BARE_SECONDS = 5.0
 BARE_BODIES = 2_000
 SAMPLE_SECONDS = 0.5
 ROUNDS_EXPORTABLE = 10
+ANSWER = b'{"accepted": 100, "refused": []}'
 
 Measured = dict[str, float]
 
 
 def sustained(seconds: float) -> Measured:
-    """Native batches for a time, beside the bare loop that stores the same payloads."""
+    """Native batches for a time; then the bare loop that stores the same payloads.
+
+    And the bare web framework that reads the same requests and stores nothing.
+    """
     with _serving() as server:
         key = server.app()["appKey"]
         watch = _Watch(server)
         with watch:
-            found = _post("native", server, key, seconds, CONNECTIONS)
+            found = _post("native", server.address, key, seconds, CONNECTIONS)
         group = (
             found["logs"] / LOGS_PER_BATCH / _metric(server, "engagement_inbox_transactions_total")
         )
     bare = bare_loop(round(group))
+    with bare_framework(ANSWER) as address:
+        forgotten = _post("native", address, "key", PROBE_SECONDS, CONNECTIONS)["logs_per_second"]
     return {
         "logs_per_second": found["logs_per_second"],
         "p50_ms": found["p50_ms"],
@@ -60,13 +67,15 @@ def sustained(seconds: float) -> Measured:
         "batches_a_transaction": group,
         "bare_logs_per_second": bare,
         "ratio": found["logs_per_second"] / bare,
+        "bare_framework_logs_per_second": forgotten,
+        "framework_ratio": found["logs_per_second"] / forgotten,
     }
 
 
 def segment(seconds: float) -> Measured:
     """Tracking messages, 100 a body."""
     with _serving() as server:
-        found = _post("segment", server, server.app()["appKey"], seconds, CONNECTIONS)
+        found = _post("segment", server.address, server.app()["appKey"], seconds, CONNECTIONS)
     return {name: found[name] for name in ("logs_per_second", "p50_ms", "p99_ms")}
 
 
@@ -74,11 +83,11 @@ def overload(seconds: float) -> Measured:
     """Four times what the server sustains, by senders that do not wait when they are told to."""
     with _serving() as server:
         key = server.app()["appKey"]
-        most = _post("native", server, key, PROBE_SECONDS, CONNECTIONS)["logs_per_second"]
+        most = _post("native", server.address, key, PROBE_SECONDS, CONNECTIONS)["logs_per_second"]
         rate = OVERLOAD * most / LOGS_PER_BATCH
         watch = _Watch(server)
         with watch:
-            found = _post("native", server, key, seconds, OVERLOAD_CONNECTIONS, rate)
+            found = _post("native", server.address, key, seconds, OVERLOAD_CONNECTIONS, rate)
     statuses: dict[str, int] = found["statuses"]
     others = sum(count for status, count in statuses.items() if status not in {"202", "429", "503"})
     return {
@@ -98,7 +107,7 @@ def exportable(seconds: float) -> Measured:
     with _serving() as server:
         app = server.app()
         owner = server.client("owner")
-        load = _start_post("native", server, app["appKey"], 60, 16, 200)
+        load = _start_post("native", server.address, app["appKey"], 60, 16, 200)
         taken: list[float] = []
         with Client(
             server.address,
@@ -214,13 +223,13 @@ def _post_one(server: RunningServer, key: str, name: str) -> None:
 
 def _start_post(  # noqa: PLR0913, PLR0917 - the words of a command
     kind: str,
-    server: RunningServer,
+    address: str,
     key: str,
     seconds: float,
     connections: int,
     per_second: float | None = None,
 ) -> subprocess.Popen[str]:
-    words = [kind, server.address, key, str(seconds), str(connections)]
+    words = [kind, address, key, str(seconds), str(connections)]
     return subprocess.Popen(
         [
             sys.executable,

@@ -1,21 +1,18 @@
 """This module does what only the owner of a home folder may: flushes, exports and imports."""
 
-import fcntl
-import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Protocol
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 
 from engagement.collect.importing import ImportRunner
-from engagement.exceptions import ErrorCode, HomeBusyError
+from engagement.exceptions import ErrorCode
 from engagement.export.steps import ExportSteps, ExportTools
 from engagement.export.workflow import EXPORTS_QUEUE, PARTS_QUEUE, ExportWorkflow
+from engagement.home import private_file
 from engagement.model.imports import ImportTask
 from engagement.settings import Settings
 
@@ -28,23 +25,7 @@ QUEUE_POLL_SECONDS = 0.05
 IDLE_POLL_SECONDS = 0.2
 """How often DBOS's other threads look around; stopping waits for each of them."""
 STOP_SECONDS_MAX = 5
-LOCK_SECONDS_MAX = 0.5
-"""How long a home folder may stay locked after its owner was killed: its worker must notice."""
-LOCK_POLL_SECONDS = 0.01
 _DBOS_GAVE_UP = {"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
-
-
-class Work(Protocol):
-    """What is asked of the owner, be it this process or one that this process started."""
-
-    def flush(self, app_id: str) -> int:
-        """Return only when what was accepted before is in the lake; how many logs were moved."""
-
-    def submit(self, task_id: str) -> None:
-        """See to it that a queued export runs; a repeat changes nothing."""
-
-    def start_import(self, task: ImportTask) -> None:
-        """See to it that a queued import of tags runs."""
 
 
 class Owner:
@@ -90,30 +71,6 @@ class Owner:
 
 
 @contextmanager
-def locked(home: Path) -> Iterator[int]:
-    """Own a home folder: two owners would flush the same batches and run the same steps.
-
-    Returns:
-        The descriptor that holds the lock; a process that inherits it is an owner too.
-
-    Raises:
-        HomeBusyError: Another process owns the folder.
-    """
-    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_SECONDS_MAX
-        while not _lock(descriptor):
-            if time.monotonic() > deadline:
-                raise HomeBusyError(
-                    f"The home folder must be free, but another process runs on {home}."
-                )
-            time.sleep(LOCK_POLL_SECONDS)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
 def owning(settings: Settings, tools: ExportTools, imports: ImportRunner) -> Iterator[Owner]:
     """Exports and imports run here, and those that another run of the service left go on."""
     owner = Owner(tools, imports)
@@ -136,20 +93,6 @@ def owning(settings: Settings, tools: ExportTools, imports: ImportRunner) -> Ite
         seconds = STOP_SECONDS_MAX if tools.tasks.unfinished() else 0
         DBOS.destroy(workflow_completion_timeout_sec=seconds)
         imports.stop()
-
-
-def private_file(path: Path) -> Path:
-    """The file, readable by its owner alone from its first byte on."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    return path
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _workflow_id(task_id: str, attempt: int) -> str:

@@ -14,8 +14,8 @@ from engagement.deliver.containers import open_destination
 from engagement.deliver.destination import Destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.export.steps import ExportTools
+from engagement.home import Work, locked, private_file
 from engagement.model.points import Reach, pass_by
-from engagement.owner import Work, locked, owning, private_file
 from engagement.settings import Settings
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
@@ -131,6 +131,9 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
             clock=clock,
         )
         if workers:
+            # It brings DBOS with it, which a process without workers can spare.
+            from engagement.owner import owning  # noqa: PLC0415
+
             _recover_lake(runtime)
             tools, imports = _tools(runtime, reach)
             owner = closing.enter_context(owning(settings, tools, imports))

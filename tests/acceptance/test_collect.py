@@ -4,8 +4,8 @@ import gzip
 import json
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -250,24 +250,63 @@ def test_without_room_for_refused_records_nothing_is_acknowledged_that_would_be_
 
 
 def test_more_requests_at_once_than_may_be_are_told_to_come_again(tmp_path: Path) -> None:
-    """Each of the first two holds its turn by not ending its body."""
-    with running_server(tmp_path / "home", ENGAGEMENT_COLLECT_CONCURRENT="2") as server:
-        key = server.app()["appKey"]
-        host, port = server.address.removeprefix("http://").split(":")
-        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+    with _two_turns_taken(tmp_path) as (server, key, end_one), server.http(key) as http:
         body = _batch("1", _log("x"))
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while (refused := http.post(PATH, content=body)).status_code != 503:
+            assert time.monotonic() < deadline
+        assert refused.headers["Retry-After"] == "1"
+        assert refused.json()["error"]["code"] == "Overloaded"
+        assert http.get("/healthz").is_success, "only devices are told so"
+        assert server.metric(REFUSED_REQUESTS) > 0
+
+        end_one()
+
+        assert _post(server, key, body).status_code == 202
+
+
+def test_who_comes_again_at_once_is_not_read_at_once(tmp_path: Path) -> None:
+    """Read at once, it would be refused again: no turn is free when it is sent."""
+    with _two_turns_taken(tmp_path) as (server, key, end_one), server.http(key) as other:
+        body = _batch("1", _log("x"))
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while _post(server, key, body).status_code != 503:
+            assert time.monotonic() < deadline
+        with _connected(server) as impatient:
+            request = _head(key, body) + body
+            impatient.sendall(request)
+            assert b" 503 " in impatient.recv(4_096)
+
+            impatient.sendall(request)
+            assert other.get("/healthz").is_success
+            end_one()
+
+            assert b" 202 " in impatient.recv(4_096)
+
+
+@contextmanager
+def _two_turns_taken(folder: Path) -> Iterator[tuple[RunningServer, str, Callable[[], None]]]:
+    """A server with two turns, each taken by who does not end its body; and what ends one."""
+    with running_server(folder / "home", ENGAGEMENT_COLLECT_CONCURRENT="2") as server:
+        key = server.app()["appKey"]
+        body = _batch("slow", _log("x"))
         with ExitStack() as closing:
             for _ in range(2):
-                slow = closing.enter_context(socket.create_connection((host, int(port))))
-                slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
-            with server.http(key) as http:
-                deadline = time.monotonic() + DEADLINE_SECONDS
-                while (refused := http.post(PATH, content=body)).status_code != 503:
-                    assert time.monotonic() < deadline
-                assert refused.headers["Retry-After"] == "1"
-                assert refused.json()["error"]["code"] == "Overloaded"
-                assert http.get("/healthz").is_success, "only devices are told so"
-                assert server.metric(REFUSED_REQUESTS) > 0
-            slow.sendall(body[5:])
-            assert b" 202 " in slow.recv(4_096)
-        assert _post(server, key, body).status_code == 202
+                slow = closing.enter_context(_connected(server))
+                slow.sendall(_head(key, body) + body[:5])
+
+            def end_one() -> None:
+                slow.sendall(body[5:])
+                assert b" 202 " in slow.recv(4_096)
+
+            yield server, key, end_one
+
+
+def _connected(server: RunningServer) -> socket.socket:
+    host, port = server.address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=DEADLINE_SECONDS)
+
+
+def _head(key: str, body: bytes) -> bytes:
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode()

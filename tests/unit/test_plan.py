@@ -16,7 +16,7 @@ from engagement.export.plan import (
 )
 from engagement.model.exports import ExportType, TimeRange
 from engagement.model.records import Kind
-from engagement.store.lake import DataFile
+from engagement.store.data_files import DataFile
 from engagement.store.ranges import device_boundaries
 
 FIRST_DAY = date(2024, 2, 27)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engagement.export.plan import plan_parts
 from engagement.model.exports import ExportFormat, ExportType, TimeAxis, TimeRange
 from engagement.model.records import Kind
-from engagement.store.lake import DataFile
+from engagement.store.data_files import DataFile
 from engagement.store.upkeep import Upkeep
 from harness import DAY, DEVICES, Home, at, batch, everything, exported_files, log, open_home
 from reading_back import read_part

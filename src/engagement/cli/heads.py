@@ -16,6 +16,8 @@ from engagement.exceptions import ErrorCode
 HEAD_SECONDS_MAX = 10.0
 HEAD_BYTES_MAX = 65_536
 CONNECTIONS_MAX = 1_000
+PAUSE_SECONDS = 0.5
+"""How long a connection is not read after a refusal; less than its sender was told to wait."""
 _DEVICES = (b"/collect/", b"/v1/")
 _BODY = json.dumps(
     {"error": {"code": ErrorCode.OVERLOADED, "message": "Too many requests are under way."}}
@@ -30,6 +32,7 @@ class LimitedHeads(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, on a connection that is closed if a head does not come."""
 
     _timer: asyncio.TimerHandle | None = None
+    _pause: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _is_refused = False
 
@@ -70,7 +73,11 @@ class LimitedHeads(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is whole; what was refused is told so now, so that the connection goes on."""
+        """A request is whole; what was refused is told so now, so that the connection goes on.
+
+        Whoever comes again at once, as he was told not to, waits: to read and refuse him over and
+        over would take the time of those who were admitted.
+        """
         if not self._is_refused:
             super().on_message_complete()
             return
@@ -78,10 +85,15 @@ class LimitedHeads(HttpToolsProtocol):
         self.app.count_refused()
         self.transport.write(_COME_AGAIN)
         self._await_head()
+        if self._pause is None:
+            self.flow.pause_reading()
+            self._pause = self.loop.call_later(PAUSE_SECONDS, self._read_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing will come any more."""
         self._stop_waiting()
+        if self._pause is not None:
+            self._pause.cancel()
         super().connection_lost(exc)
 
     @classmethod
@@ -95,6 +107,10 @@ class LimitedHeads(HttpToolsProtocol):
         if len(self.connections) > CONNECTIONS_MAX:
             return True
         return len(self.tasks) >= self.requests_max and self.url.startswith(_DEVICES)
+
+    def _read_on(self) -> None:
+        self._pause = None
+        self.flow.resume_reading()
 
     def _await_head(self) -> None:
         self._head_bytes = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from engagement.settings import Settings
 
 if TYPE_CHECKING:
-    from engagement.owner import Work
+    from engagement.home import Work
     from engagement.runtime import Runtime
 
 

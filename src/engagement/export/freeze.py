@@ -16,7 +16,8 @@ from engagement.export.requests import selection_of
 from engagement.export.rows import Selection, campaigns_in_window, part_rows
 from engagement.model.exports import ExportRequest, ExportType, TimeAxis
 from engagement.model.records import Kind
-from engagement.store.lake import DataFile, Lake
+from engagement.store.data_files import DataFile
+from engagement.store.lake import Lake
 from engagement.store.queries.inbox import Commit
 
 

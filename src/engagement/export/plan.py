@@ -9,7 +9,7 @@ from typing import Any
 
 from engagement.model.exports import ExportType, TimeAxis, TimeRange
 from engagement.model.records import Kind
-from engagement.store.lake import DataFile
+from engagement.store.data_files import DataFile
 from engagement.store.ranges import device_boundaries
 
 PLAN_FORMAT = 1

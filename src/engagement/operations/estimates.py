@@ -8,7 +8,7 @@ from engagement.export.plan import may_be_received_in, may_have_happened_in, pla
 from engagement.export.requests import decode_request, selection_of, shape_of_request
 from engagement.model.exports import Estimate, ExportRequest, ExportState, TimeAxis
 from engagement.runtime import Runtime
-from engagement.store.lake import DataFile
+from engagement.store.data_files import DataFile
 
 EXPORTS_COMPARED_MAX = 20
 TASKS_LOOKED_THROUGH_MAX = 200

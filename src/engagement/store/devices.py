@@ -14,8 +14,9 @@ from engagement.model.devices import (
     contract_name,
 )
 from engagement.model.records import INFO_COLUMNS, LOCATION_COLUMNS, Kind
+from engagement.store.data_files import DataFile
 from engagement.store.folds import fold
-from engagement.store.lake import DataFile, Lake, in_devices
+from engagement.store.lake import Lake, in_devices
 from engagement.store.queries.inbox import Commit
 from engagement.store.ranges import device_boundaries
 from engagement.store.schemas import file_schema

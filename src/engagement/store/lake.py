@@ -3,8 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -20,6 +19,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.records import TIME_COLUMN, Kind
+from engagement.store.data_files import DataFile, count_rows, files_of
 from engagement.store.durable import parquet_bytes, sync_commit, sync_tree_root
 from engagement.store.files import statistics_columns, write_file, writer_properties
 from engagement.store.queries.inbox import Commit
@@ -28,32 +28,10 @@ from engagement.store.schemas import file_schema, sort_columns, table_schema
 INBOX_TRANSACTION = "inbox"
 """Delta app transaction under which a table remembers the last inbox position it holds."""
 QUARANTINE = "_quarantine"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataFile:
-    """One Parquet file of a table, with what Delta's own statistics say of it."""
-
-    path: str
-    """Relative to the table."""
-    bytes: int
-    """Its size."""
-    rows: int
-    """Rows inside."""
-    day: date | None
-    """The partition; None for snapshot kinds."""
-    device_min: str
-    """Smallest device id inside."""
-    device_max: str
-    """Largest device id inside."""
-    time_min: datetime
-    """Earliest record time inside."""
-    time_max: datetime
-    """Latest record time inside."""
-    received_min: datetime | None = None
-    """Earliest receipt inside; None if the log does not say, as of tables made before it did."""
-    received_max: datetime | None = None
-    """Latest receipt inside, without what is below a millisecond."""
+CHECKPOINT_VERSIONS = 100
+"""Commits from one checkpoint of a table to the next, as the Delta protocol recommends."""
+TABLES_HELD_MAX = 64
+"""Tables that are held open between two appends."""
 
 
 class Lake:
@@ -66,6 +44,8 @@ class Lake:
         self._guard = threading.Lock()
         self._sealed: dict[tuple[str, Kind], int] = {}
         """The version of each table up to which all commits are on disk."""
+        self._appended: dict[tuple[str, Kind], DeltaTable] = {}
+        """Tables as the last append left them, which spares the next one to read their log."""
 
     def lock(self, app_id: str, kind: Kind) -> threading.RLock:
         """The lock that whoever commits to this table holds."""
@@ -79,12 +59,15 @@ class Lake:
         transactions but does not refuse a known one, so it is checked here, under the lock.
         """
         with self.lock(app_id, kind):
-            table = self._open(app_id, kind)
+            table = self._newest(app_id, kind)
             if table is None:
                 self._write(self._path(app_id, kind), kind, rows, position)
+                table = self._require(app_id, kind)
             elif (table.transaction_version(INBOX_TRANSACTION) or -1) < position:
                 self._write(table, kind, rows, position)
-            return self._seal(app_id, kind, table or self._require(app_id, kind))
+            sealed = self._seal(app_id, kind, table)
+            self._hold(app_id, kind, table)
+            return sealed
 
     def held_position(self, app_id: str) -> int:
         """The last inbox position that any of an app's tables holds; 0 if none does."""
@@ -141,9 +124,25 @@ class Lake:
         """Return only when the newest commit, and those that it builds on, are on disk."""
         return self._seal(app_id, kind, self._require(app_id, kind))
 
+    def _newest(self, app_id: str, kind: Kind) -> DeltaTable | None:
+        """The table as it is now, from where the last append left it."""
+        # Taken out, so that none is used again after a failure.
+        table = self._appended.pop((app_id, kind), None)
+        if table is None:
+            return self._open(app_id, kind)
+        table.update_incremental()
+        return table
+
+    def _hold(self, app_id: str, kind: Kind, table: DeltaTable) -> None:
+        """Keep a table for the next append, until its log is shorter to read anew."""
+        if len(self._appended) >= TABLES_HELD_MAX:
+            self._appended.clear()
+        if (table.version() + 1) % CHECKPOINT_VERSIONS:
+            self._appended[app_id, kind] = table
+
     def _seal(self, app_id: str, kind: Kind, table: DeltaTable) -> Commit:
         version = table.version()
-        rows_total = _rows_total(table)
+        rows_total = count_rows(table)
         if self._local is None:
             return Commit(kind=kind, version=version, rows_total=rows_total, sha256="")
         table_folder = self._local / app_id / kind.value
@@ -207,7 +206,7 @@ class Lake:
             )
         try:
             table = self._require(app_id, kind)
-            rows, files = _rows_total(table), self._data_files(table, kind)
+            rows, files = count_rows(table), files_of(table, kind)
         except (KeyError, TypeError) as error:
             raise LakeDamagedError(f"An older commit in {file.parent} is damaged.") from error
         if rows != recorded.rows_total:
@@ -236,7 +235,7 @@ class Lake:
 
     def files(self, app_id: str, kind: Kind, version: int) -> list[DataFile]:
         """The files of a table at a version, in a fixed order."""
-        return self._data_files(self._require(app_id, kind, version), kind)
+        return files_of(self._require(app_id, kind, version), kind)
 
     def scan(self, app_id: str, kind: Kind, paths: Sequence[str]) -> pl.LazyFrame:
         """The rows of some of a table's files, file after file in the order given."""
@@ -322,28 +321,6 @@ class Lake:
             raise LakeDamagedError(f"The table {self._path(app_id, kind)} is missing.")
         return table
 
-    def _data_files(self, table: DeltaTable, kind: Kind) -> list[DataFile]:
-        actions = pl.DataFrame(table.get_add_actions(flatten=True))
-        time = TIME_COLUMN[kind]
-        return sorted(
-            (
-                DataFile(
-                    path=row["path"],
-                    bytes=row["size_bytes"],
-                    rows=row["num_records"],
-                    day=row.get("partition.date"),
-                    device_min=row["min.device_id"],
-                    device_max=row["max.device_id"],
-                    time_min=row[f"min.{time}"],
-                    time_max=row[f"max.{time}"],
-                    received_min=row.get("min.received_at"),
-                    received_max=row.get("max.received_at"),
-                )
-                for row in actions.iter_rows(named=True)
-            ),
-            key=_file_order,
-        )
-
     def _path(self, app_id: str, kind: Kind) -> str:
         return f"{self._root}/{app_id}/{kind.value}"
 
@@ -368,16 +345,6 @@ def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     if kind.is_historical:
         rows = rows.with_columns(pl.col(TIME_COLUMN[kind]).dt.date().alias("date"))
     return rows.sort(sort_columns(kind))
-
-
-def _file_order(file: DataFile) -> tuple[object, ...]:
-    """By what a file holds; by its name, which is random, only where all else is equal."""
-    span = (file.device_min, file.device_max, file.time_min, file.time_max)
-    return (file.day or date.min, *span, file.rows, file.bytes, file.path)
-
-
-def _rows_total(table: DeltaTable) -> int:
-    return int(pl.DataFrame(table.get_add_actions(flatten=True))["num_records"].sum())
 
 
 def _version_of(file: Path) -> int:

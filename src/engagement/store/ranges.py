@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from engagement.store.lake import DataFile
+from engagement.store.data_files import DataFile
 
 _HEX_DIGITS = 12
 """Leading digits of a device id that boundaries are computed with; 2^48 places are enough."""

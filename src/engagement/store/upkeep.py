@@ -9,8 +9,9 @@ from itertools import groupby, pairwise
 import polars as pl
 
 from engagement.model.records import Kind
+from engagement.store.data_files import DataFile
 from engagement.store.folds import FOLD_KEYS, fold
-from engagement.store.lake import DataFile, Lake, in_devices, in_order
+from engagement.store.lake import Lake, in_devices, in_order
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.ranges import device_boundaries

@@ -15,8 +15,8 @@ from typing import Any
 import structlog
 
 from engagement.exceptions import EngagementError, ErrorCode, WorkerLostError
+from engagement.home import locked
 from engagement.model.imports import ImportTask
-from engagement.owner import locked
 from engagement.settings import Settings
 
 FLUSH_SECONDS_MAX = 120
