@@ -38,7 +38,7 @@ API_VERSION = {
 VERSIONS = (published_exports.VERSION, exports.VERSION)
 
 
-def build_server(runtime: Runtime, *, public_url: str) -> ASGIApp:
+def build_server(runtime: Runtime, *, public_url: str) -> Doors:
     """The server of an opened service.
 
     Args:

@@ -100,6 +100,11 @@ class Settings:
     requests_per_minute: int = _setting(
         6_000, "ENGAGEMENT_REQUESTS_PER_MINUTE", "API requests that one client may make a minute."
     )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        "ENGAGEMENT_TRUSTED_PROXIES",
+        "Addresses or networks of proxies, separated by `,`, that are believed whom they forward.",
+    )
     token_requests_per_minute: int = _setting(
         60,
         "ENGAGEMENT_TOKEN_REQUESTS_PER_MINUTE",

@@ -224,6 +224,25 @@ def test_an_app_that_asks_too_often_is_told_when_to_come_again(tmp_path: Path) -
         assert all(0 < int(one.headers["Retry-After"]) <= 60 for one in refused)
 
 
+@pytest.mark.parametrize(("trusted", "told_apart"), [("127.0.0.0/8", True), ("192.0.2.9", False)])
+def test_only_a_trusted_proxy_is_believed_whom_it_forwards(
+    tmp_path: Path, trusted: str, told_apart: bool
+) -> None:
+    with running_server(
+        tmp_path / "home",
+        ENGAGEMENT_TRUSTED_PROXIES=trusted,
+        ENGAGEMENT_UNKNOWN_KEYS_PER_MINUTE="5",
+    ) as server:
+        statuses = [
+            _post(server, "wrong", b"", headers={"X-Forwarded-For": address}).status_code
+            for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
+            for _ in range(5)
+        ]
+
+    # A minute may end in between, after which each address may ask as often again.
+    assert (statuses.count(401) > 10) == told_apart
+
+
 def test_without_room_for_refused_records_nothing_is_acknowledged_that_would_be_lost(
     tmp_path: Path,
 ) -> None:

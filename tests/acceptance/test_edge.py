@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from canary import CANARY, SAS, has_canary
 from engagement.api.logs import redacted
 from serving import FIRST_APP, RunningServer, running_server
+from shell import Shell
 
 TASKS = f"{FIRST_APP}/devices/exportTasks"
 VERSION = {"api-version": "2026-11-01"}
@@ -240,6 +241,15 @@ def test_metrics_count_by_route(server: RunningServer) -> None:
 
 def test_a_second_server_on_the_folder_is_refused(server: RunningServer) -> None:
     assert server.command("serve", "--port", "0", status=3) is None
+
+
+def test_a_trusted_proxy_must_be_an_address(tmp_path: Path) -> None:
+    shell = Shell(folder=tmp_path, settings=(("ENGAGEMENT_TRUSTED_PROXIES", "10.0.0.1/8"),))
+
+    said = shell.run("serve", "--port", "0", status=2).stderr.decode()
+
+    assert "ENGAGEMENT_TRUSTED_PROXIES must hold IP addresses and networks" in said
+    assert "10.0.0.1/8" in said
 
 
 def test_a_slow_request_does_not_keep_the_others_waiting(server: RunningServer) -> None:

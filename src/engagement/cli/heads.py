@@ -7,6 +7,7 @@ too many are refused here, since a refusal that took as long as an answer would 
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -38,6 +39,8 @@ class LimitedHeads(HttpToolsProtocol):
 
     requests_max = 0
     """Devices' requests under way at a time."""
+    count_refused: Callable[[], None]
+    """Told of each request that is refused here."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
@@ -82,7 +85,7 @@ class LimitedHeads(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._is_refused = False
-        self.app.count_refused()
+        type(self).count_refused()
         self.transport.write(_COME_AGAIN)
         self._await_head()
         if self._pause is None:
@@ -97,9 +100,12 @@ class LimitedHeads(HttpToolsProtocol):
         super().connection_lost(exc)
 
     @classmethod
-    def allowing(cls, requests_max: int) -> type["LimitedHeads"]:
+    def allowing(
+        cls, requests_max: int, *, count_refused: Callable[[], None]
+    ) -> type["LimitedHeads"]:
         """The protocol with its limit of devices' requests, since uvicorn takes a class."""
-        return type("LimitedHeads", (cls,), {"requests_max": requests_max})
+        limits = {"requests_max": requests_max, "count_refused": staticmethod(count_refused)}
+        return type("LimitedHeads", (cls,), limits)
 
     def _is_too_much(self) -> bool:
         if self.cycle is not None and not self.cycle.response_complete:

@@ -1,5 +1,6 @@
 """This module holds the command that serves the API until it is asked to stop."""
 
+import ipaddress
 import socket
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,7 @@ def serve(
 
     keep_little()
     settings = Settings.from_environment()
+    proxies = [_network(one) for one in settings.trusted_proxies]
     start_logging()
     with (
         running_worker(settings) as worker,
@@ -47,7 +49,7 @@ def serve(
         address = f"http://{_host_and_port(listener)}"
         public_url = settings.public_url.rstrip("/") or address
         _say_hello(runtime, address, public_url, as_json=as_json)
-        _run(runtime, listener, public_url)
+        _run(runtime, listener, public_url, proxies)
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -57,6 +59,15 @@ def _listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise BadInputError(
             f"The server must be able to listen on {host} port {port}, but: {error.strerror}."
+        ) from error
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise BadInputError(
+            f"ENGAGEMENT_TRUSTED_PROXIES must hold IP addresses and networks, but: {error}."
         ) from error
 
 
@@ -97,20 +108,25 @@ def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bo
         )
 
 
-def _run(runtime: "Runtime", listener: socket.socket, public_url: str) -> None:
+def _run(runtime: "Runtime", listener: socket.socket, public_url: str, proxies: list[str]) -> None:
     import uvicorn
 
     from engagement.cli.heads import LimitedHeads
     from engagement.runtime import settle
     from engagement.server import build_server
 
+    settings = runtime.settings
+    server = build_server(runtime, public_url=public_url)
     config = uvicorn.Config(
-        build_server(runtime, public_url=public_url),
-        http=LimitedHeads.allowing(runtime.settings.collect_concurrent_max),
+        server,
+        http=LimitedHeads.allowing(
+            settings.collect_concurrent_max, count_refused=server.count_refused
+        ),
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS_MAX,
     )

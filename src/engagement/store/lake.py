@@ -30,6 +30,8 @@ INBOX_TRANSACTION = "inbox"
 QUARANTINE = "_quarantine"
 CHECKPOINT_VERSIONS = 100
 """Commits from one checkpoint of a table to the next, as the Delta protocol recommends."""
+LOG_DAYS = 30
+"""How long Delta keeps commits that a checkpoint holds, unless a table says otherwise."""
 TABLES_HELD_MAX = 64
 """Tables that are held open between two appends."""
 
@@ -108,7 +110,11 @@ class Lake:
             return self.seal(app_id, kind)
 
     def vacuum(self, app_id: str, kind: Kind, *, retention_hours: int) -> int:
-        """Delete files that no version younger than the retention refers to; how many."""
+        """Delete files that no version younger than the retention refers to; how many.
+
+        Commits that are older than 30 days and in a checkpoint go from the log as well, unless the
+        retention is longer.
+        """
         with self.lock(app_id, kind):
             table = self._open(app_id, kind)
             if table is None:
@@ -117,6 +123,8 @@ class Lake:
             deleted = table.vacuum(
                 retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False
             )
+            if retention_hours <= LOG_DAYS * 24:
+                self._require(app_id, kind).cleanup_metadata()
             self.seal(app_id, kind)  # delta-rs writes commits that say it vacuumed
             return len(deleted)
 
