@@ -5,6 +5,7 @@ processes. The tables here and the migrations must agree; a test compares them.
 """
 
 import sqlite3
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from engagement.exceptions import StorageFullError, StorageUnavailableError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MILLISECONDS = 30_000
+OFTEN_SECONDS = 1.0
+"""How long a transaction that writes is tried to begin every `RETRY_SECONDS`."""
+RETRY_SECONDS = 0.001
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -238,8 +242,35 @@ def _prepare_sqlite(connection: object, record: object) -> None:
 
 def _begin_immediately(connection: sa.Connection) -> None:
     """A write lock taken late would fail with SQLITE_BUSY in the middle of a transaction."""
-    read_only = connection.get_execution_options().get("read_only", False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("read_only", False):
+        connection.exec_driver_sql("BEGIN")
+    elif not _has_begun_soon(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _has_begun_soon(connection: sa.Connection) -> bool:
+    """Try often for the write lock.
+
+    SQLite itself tries ever less often, up to ten times a second, so that beside somebody who
+    takes the lock again and again, as the collector does, it finds it free by chance only.
+    """
+    cursor = connection.connection.cursor()
+    deadline = time.monotonic() + OFTEN_SECONDS
+    cursor.execute("PRAGMA busy_timeout=0")
+    try:
+        while time.monotonic() < deadline:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+                    return False  # tried once more, it is named
+                time.sleep(RETRY_SECONDS)
+            else:
+                return True
+        return False
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MILLISECONDS}")
+        cursor.close()
 
 
 def _name_failure(context: sa.engine.ExceptionContext) -> None:
