@@ -28,7 +28,7 @@ from engagement.store.state import open_state
 from engagement.store.vault import Vault, load_or_create_key
 
 OBJECTS_BETWEEN_CYCLE_SEARCHES = 50_000
-"""Python's own 700 are made by seven messages, so that half of decoding was searching."""
+"""Python's own 700 are made by seven messages, so that a quarter of decoding was searching."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

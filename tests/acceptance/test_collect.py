@@ -224,9 +224,11 @@ def test_an_app_that_asks_too_often_is_told_when_to_come_again(tmp_path: Path) -
         assert all(0 < int(one.headers["Retry-After"]) <= 60 for one in refused)
 
 
-@pytest.mark.parametrize(("trusted", "told_apart"), [("127.0.0.0/8", True), ("192.0.2.9", False)])
+@pytest.mark.parametrize(
+    ("trusted", "asked"), [("127.0.0.0/8", range(20, 21)), ("192.0.2.9", range(5, 11))]
+)
 def test_only_a_trusted_proxy_is_believed_whom_it_forwards(
-    tmp_path: Path, trusted: str, told_apart: bool
+    tmp_path: Path, trusted: str, asked: range
 ) -> None:
     with running_server(
         tmp_path / "home",
@@ -240,7 +242,7 @@ def test_only_a_trusted_proxy_is_believed_whom_it_forwards(
         ]
 
     # A minute may end in between, after which each address may ask as often again.
-    assert (statuses.count(401) > 10) == told_apart
+    assert statuses.count(401) in asked
 
 
 def test_without_room_for_refused_records_nothing_is_acknowledged_that_would_be_lost(

@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -164,12 +164,13 @@ def failures_swallowed() -> None:
 
 def keys_forgotten() -> None:
     """What was accepted is not known when it comes again."""
-    values = inbox._key_values  # noqa: SLF001
+    accept = inbox.InboxQueries.accept
 
-    def other(offer: inbox.Offer, key: str) -> dict[str, object]:
-        return values(offer, key) | {"batch_id": uuid.uuid4().hex}
+    def other(self: inbox.InboxQueries, offers: Sequence[inbox.Offer]) -> list[int]:
+        unheard = [replace(one, keys=tuple(uuid.uuid4().hex for _ in one.keys)) for one in offers]
+        return accept(self, unheard)
 
-    inbox._key_values = other  # noqa: SLF001
+    inbox.InboxQueries.accept = other  # type: ignore[method-assign]
 
 
 def state_not_synced() -> None:

@@ -1,5 +1,6 @@
 """This module tests that the lake's tables hold what was appended, once, and that it is on disk."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from engagement.exceptions import LakeDamagedError
 from engagement.model.points import Point
 from engagement.model.records import TIME_COLUMN, Kind
-from engagement.store.lake import Lake, in_order
+from engagement.store.lake import CHECKPOINT_VERSIONS, LOG_DAYS, Lake, in_order
 from engagement.store.schemas import file_schema, sort_columns
 from harness import APP_ID, DEVICES, NOW
 
@@ -58,6 +59,30 @@ def test_a_position_is_appended_once(lake: Lake) -> None:
     assert (again, older) == (first, first)
     assert rows_of(lake, newer)["name"].to_list() == ["a", "b"]
     assert lake.held_position(APP_ID) == 8
+
+
+def test_vacuum_shortens_the_log(tmp_path: Path) -> None:
+    root = tmp_path / "lake"
+    lake = Lake(str(root))
+    for number in range(CHECKPOINT_VERSIONS + 1):
+        append(lake, {"name": f"{number}", "sequence": number}, position=number + 1)
+    log = root / APP_ID / "event" / "_delta_log"
+    commits = sorted(log.glob("*.json"))
+    old = (datetime.now(UTC) - timedelta(days=LOG_DAYS + 1)).timestamp()
+    for file in log.iterdir():
+        os.utime(file, (old, old))
+    before = rows_of(lake, append(lake, {"name": "young"}, position=1_000))
+
+    lake.vacuum(APP_ID, Kind.EVENT, retention_hours=LOG_DAYS * 24 + 1)
+    assert all(file.exists() for file in commits), "who keeps files for longer keeps the log too"
+    lake.vacuum(APP_ID, Kind.EVENT, retention_hours=24)
+
+    assert not any(file.exists() for file in commits[: CHECKPOINT_VERSIONS - 1])
+    for fresh_or_not in (lake, Lake(str(root))):
+        newest = fresh_or_not.seal(APP_ID, Kind.EVENT)
+        fresh_or_not.recover_app(APP_ID, {Kind.EVENT: newest})
+        assert rows_of(fresh_or_not, newest.version).equals(before)
+    assert append(lake, {"name": "after"}, position=1_001) == newest.version + 1
 
 
 def test_a_pinned_version_stays_as_it_was(lake: Lake) -> None:

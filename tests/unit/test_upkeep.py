@@ -1,6 +1,5 @@
 """This module tests that upkeep changes files, and rows only where it was asked to."""
 
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +19,6 @@ from engagement.model.points import Point, pass_by
 from engagement.model.records import HISTORICAL_KINDS, Kind
 from engagement.store import upkeep as upkeep_module
 from engagement.store.folds import FOLD_KEYS, fold
-from engagement.store.lake import CHECKPOINT_VERSIONS, LOG_DAYS
 from engagement.store.schemas import sort_columns
 from engagement.store.upkeep import Upkeep
 from harness import (
@@ -296,27 +294,6 @@ def test_vacuum_keeps_what_is_young(home: Home) -> None:
     report = upkeep_of(home, now=datetime.now(UTC)).vacuum(home.app_id, days_min=1)
 
     assert report.files_deleted == 0
-
-
-def test_vacuum_shortens_the_log(home: Home) -> None:
-    for number in range(CHECKPOINT_VERSIONS + 1):
-        home.take(batch(log("event", name=f"event {number}")))
-    folder = home.folder / "lake" / home.app_id / "event" / "_delta_log"
-    commits = sorted(folder.glob("*.json"))
-    old = (datetime.now(UTC) - timedelta(days=LOG_DAYS + 1)).timestamp()
-    for file in folder.iterdir():
-        os.utime(file, (old, old))
-    home.take(batch(log("event", name="young")))
-    before = home.rows(Kind.EVENT)
-
-    upkeep_of(home, now=datetime.now(UTC)).vacuum(home.app_id, days_min=1)
-
-    assert not any(file.exists() for file in commits[: CHECKPOINT_VERSIONS - 1])
-    assert home.rows(Kind.EVENT).equals(before)
-    home.restart()
-    home.recover()
-    home.take(batch(log("event", name="after")))
-    assert home.rows(Kind.EVENT).height == before.height + 1
 
 
 def test_flushes_go_on_after_a_vacuum_and_a_restart(home: Home) -> None:

@@ -136,10 +136,13 @@ class Lake:
         """The table as it is now, from where the last append left it."""
         # Taken out, so that none is used again after a failure.
         table = self._appended.pop((app_id, kind), None)
-        if table is None:
-            return self._open(app_id, kind)
-        table.update_incremental()
-        return table
+        try:
+            if table is not None:
+                table.update_incremental()
+                return table
+        except DeltaError:
+            pass  # opened anew, it is named what is wrong
+        return self._open(app_id, kind)
 
     def _hold(self, app_id: str, kind: Kind, table: DeltaTable) -> None:
         """Keep a table for the next append, until its log is shorter to read anew."""
