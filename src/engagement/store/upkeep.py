@@ -18,6 +18,9 @@ from engagement.store.ranges import device_boundaries
 
 REWRITE_ROWS = 500_000
 """Rows that a rewrite holds in memory at a time, and that a file aims at."""
+FILES_BEARABLE = 10
+"""Files in the place of one that a growing day may have. Full rounds of a flush are about as large
+as that, so where they come fast a day is not rewritten over and over while flushes wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +64,8 @@ class Upkeep:
 
         Args:
             app_id: The app.
-            files_spare: Days that have no more files than so many above twice what they need are
-                left alone. A day is rewritten whole, so while rows still come for it, gathering
+            files_spare: Days that have no more files than so many above ten times what they need
+                are left alone. A day is rewritten whole, so while rows still come for it, gathering
                 them each time would cost more than it saves.
         """
         return self._rewrite(
@@ -206,7 +209,7 @@ class Upkeep:
 def _is_scattered(files: list[DataFile], files_spare: int) -> bool:
     """Whether fewer files would do, or device ids have to be looked for in several."""
     if files_spare:
-        return len(files) > 2 * _files_wanted(files) + files_spare
+        return len(files) > FILES_BEARABLE * _files_wanted(files) + files_spare
     overlap = any(one.device_max >= other.device_min for one, other in pairwise(files))
     return overlap or len(files) > _files_wanted(files)
 
