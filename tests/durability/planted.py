@@ -108,7 +108,7 @@ def not_recovered() -> None:
 
     def always(self: Lake, app_id: str, kind: Any, rows: Any, *, position: int) -> Any:
         with self.lock(app_id, kind):
-            write(self, app_id, kind, rows, position)
+            write(self, self._path(app_id, kind), kind, rows, position)
             return self.seal(app_id, kind)
 
     Lake.append = always  # type: ignore[method-assign]
