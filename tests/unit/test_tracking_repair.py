@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engagement.collect.extras import compact_extras
 from engagement.collect.tracking.repair import Sanitiser
 from engagement.model.limits import (
     EXTRAS_CHARACTERS_MAX,
@@ -155,6 +156,13 @@ def test_extras_do_not_depend_on_how_they_are_spelled(raw: str) -> None:
         respelled = f'{{"\\u{ord(first):04x}{plain[3:]}'
 
     assert extras(plain) == extras(respelled)
+
+
+@given(raw=PLAIN_OBJECTS | OBJECTS)
+def test_repaired_extras_are_what_is_kept_of_extras(raw: str) -> None:
+    kept, _ = extras(raw)
+
+    assert compact_extras(kept.encode()) == (kept or None)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,13 @@ class LogReader:
     """Reads the logs of one batch, all of one device."""
 
     def __init__(
-        self, batch_id: str, device_id: str, *, clock_shift: int, latest: datetime | None
+        self,
+        batch_id: str,
+        device_id: str,
+        *,
+        clock_shift: int,
+        latest: datetime | None,
+        extras_of: Callable[[bytes], str | None] = compact_extras,
     ) -> None:
         """Read for a device.
 
@@ -126,6 +132,7 @@ class LogReader:
             device_id: The device, 32 hexadecimal digits.
             clock_shift: Microseconds to add to the device's times.
             latest: No time is kept later than this, if given.
+            extras_of: What is kept of a log's extras, if they are not to be checked here.
         """
         self.rows: dict[Kind, list[Row]] = {}
         """What was kept so far."""
@@ -137,6 +144,7 @@ class LogReader:
         self._device_id = device_id
         self._clock_shift = clock_shift
         self._latest = None if latest is None else to_microseconds(latest)
+        self._extras_of = extras_of
         self._ids: dict[tuple[str, str], str] = {}
 
     def read(self, index: int, raw: msgspec.Raw) -> None:
@@ -177,7 +185,7 @@ class LogReader:
         check_name(log.name)
         end = self._end(log.end, start)
         row = (self._id("session", log.session_id), log.name, start, end)
-        return Kind.ACTIVITY, start, end or start, [(*row, compact_extras(bytes(log.extras)))]
+        return Kind.ACTIVITY, start, end or start, [(*row, self._extras_of(bytes(log.extras)))]
 
     def _event(self, _: int, log: EventLog, at: int) -> tuple[Kind, int, int, list[Row]]:
         check_name(log.name)
@@ -187,7 +195,7 @@ class LogReader:
             self._id("job", log.job_id),
             log.name,
             at,
-            compact_extras(bytes(log.extras)),
+            self._extras_of(bytes(log.extras)),
         )
         return kind, at, at, [row]
 
@@ -202,7 +210,7 @@ class LogReader:
         job_id = self._id("job", log.job_id) or derived_guid(
             self._batch_id, self._device_id, str(index)
         )
-        extras = compact_extras(bytes(log.extras))
+        extras = self._extras_of(bytes(log.extras))
         return Kind.JOB, start, end or start, [(job_id, log.name, start, end, extras)]
 
     def _tags(self, _: int, log: TagsLog, at: int) -> tuple[Kind, int, int, list[Row]]:

@@ -130,7 +130,9 @@ class OutcomeReader:
         if at is None:
             self.sanitiser.repaired += 1
             at = self._received
-        reader = LogReader(message_id, device_id, clock_shift=0, latest=None)
+        reader = LogReader(
+            message_id, device_id, clock_shift=0, latest=None, extras_of=_text_of_extras
+        )
         happening = Happening(message=message, type=message_type, context=context, at=at)
         made = log_of(happening, self.sanitiser)
         if made is not None:
@@ -177,6 +179,11 @@ class OutcomeReader:
 
     def _happened_at(self, message: Message) -> int | None:
         return happened_at(message, self._sent_at, self._received)
+
+
+def _text_of_extras(raw: bytes) -> str | None:
+    """Extras as the sanitiser leaves them, which is what `compact_extras` would make of them."""
+    return raw.decode() or None
 
 
 def _object(raw: msgspec.Raw, message: Message | None) -> Message:
