@@ -68,7 +68,6 @@ def sustained(seconds: float) -> Measured:
         "bare_logs_per_second": bare,
         "ratio": found["logs_per_second"] / bare,
         "bare_framework_logs_per_second": forgotten,
-        "framework_ratio": found["logs_per_second"] / forgotten,
     }
 
 

@@ -10,6 +10,8 @@ import zstandard
 from harness import batch, log
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
+BOMB_BYTES_MAX = 32 * MIB
+"""Memory that a bomb may take."""
 BATCH = batch(*(log("event", number, extras={"n": number}) for number in range(50)))
 GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 """The head of a gzip member without fields."""

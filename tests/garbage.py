@@ -4,13 +4,13 @@ import gzip
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import zstandard
 
 NATIVE, TRACKING = "/collect/v1/batch", "/v1/batch"
 AT = "2026-11-01T10:00:00Z"
-SENT_AT = '"sentAt":"2026-11-01T10:00:00Z"'
+SENT_AT = f'"sentAt":"{AT}"'
 GOOD_MAX = 3
 """Good logs at each side of a bad one."""
 KEPT, REFUSED, OTHER_ENCODING = frozenset({202}), frozenset({400}), frozenset({415})
@@ -300,15 +300,7 @@ def _said_wrongly(dice: random.Random, number: int) -> Garbage:
         "Content-Encoding": dice.choice(["gzip", "zstd", "identity", "GZIP", " x-gzip ", ""]),
         "Content-Type": dice.choice(["image/png", "application/json; charset=utf-32", "", "\t;;="]),
     }
-    return Garbage(
-        kind=made.kind,
-        path=made.path,
-        body=body,
-        headers=headers,
-        statuses=made.statuses,
-        good=made.good,
-        bad=made.bad,
-    )
+    return replace(made, body=body, headers=headers)
 
 
 def _unknown_encoding(dice: random.Random, number: int) -> Garbage:

@@ -172,26 +172,3 @@ class Connection:
     def close(self) -> None:
         """End it at once."""
         self._writer.transport.abort()
-
-
-@dataclass(slots=True)
-class Memory:
-    """The memory of a process, from when this was made."""
-
-    process: int
-    """Which."""
-    before: int = 0
-    """Bytes at first."""
-
-    def __post_init__(self) -> None:
-        """Let the kernel forget how much it was at its highest."""
-        Path(f"/proc/{self.process}/clear_refs").write_text("5")
-        self.before = self._bytes("VmRSS")
-
-    def growth(self) -> int:
-        """Bytes beyond that at its highest."""
-        return self._bytes("VmHWM") - self.before
-
-    def _bytes(self, what: str) -> int:
-        lines = Path(f"/proc/{self.process}/status").read_text(encoding="ascii").splitlines()
-        return next(int(one.split()[1]) * 1024 for one in lines if one.startswith(f"{what}:"))

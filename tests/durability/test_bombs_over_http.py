@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 from collector import note
-from shooting import ANSWER_SECONDS_MAX, Answer, Connection, Memory, request, shoot, target
+from shooting import ANSWER_SECONDS_MAX, Answer, Connection, request, shoot, target
 
-from bombs import BOMBS, GIB, MIB
+from bombs import BOMB_BYTES_MAX, BOMBS, GIB, MIB
 from garbage import DELIVERED, NATIVE, TRACKING, Garbage, plain_batch
+from memory import Memory
 from serving import RunningServer
 
-BOMB_BYTES_MAX = 32 * MIB
-"""Memory that a bomb may take."""
 REFUSED = frozenset({400, 413})
 LIES: dict[str, Sequence[str]] = {
     "ten gibibytes": [f"Content-Length: {10 * GIB}"],

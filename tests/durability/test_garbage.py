@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from collector import note
-from shooting import Memory, shoot, target
+from shooting import shoot, target
 
 from bombs import MIB
 from engagement.model.exports import ExportType
 from exporting import exported
 from garbage import Garbage, garbage
+from memory import Memory
 from serving import RunningServer
 
 WARM_UP = 500

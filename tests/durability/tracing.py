@@ -33,8 +33,13 @@ class Fault:
     is_lasting: bool
     """Whether all further ones fail too."""
 
+    @property
+    def when(self) -> str:
+        """Which calls fail, as strace names them."""
+        return f"{self.first}{'+' if self.is_lasting else ''}"
+
     def __str__(self) -> str:
-        return f"{self.calls} {self.error} {self.first}{'+' if self.is_lasting else ''}"
+        return f"{self.calls} {self.error} {self.when}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +64,9 @@ def failing(process: int, fault: Fault, *, log: Path, only: Sequence[Path] = ())
         log: Where the trace goes.
         only: The files whose calls may fail; none means all.
     """
-    when = f"{fault.first}{'+' if fault.is_lasting else ''}"
     words = [
         *("-e", f"trace={fault.calls}"),
-        *("-e", f"inject={fault.calls}:error={fault.error}:when={when}"),
+        *("-e", f"inject={fault.calls}:error={fault.error}:when={fault.when}"),
         *(word for path in only for word in ("-P", str(path))),
     ]
     with _attached(process, words, log) as trace:

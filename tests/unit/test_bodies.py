@@ -3,18 +3,18 @@
 import contextlib
 import gzip
 import json
+import os
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bombs import BATCH, BOMBS, GZIP, MIB, ZSTD
+from bombs import BATCH, BOMB_BYTES_MAX, BOMBS, GZIP, MIB, ZSTD
 from engagement.collect.bodies import (
     COMPRESSED_BYTES_MAX,
     RATIO_FREE_BYTES,
@@ -30,12 +30,10 @@ from engagement.exceptions import (
 )
 from engagement.model.limits import BODY_BYTES_MAX
 from harness import NOW, at, batch
+from memory import Memory
 
-BOMB_BYTES_MAX = 32 * MIB
-"""Memory that a bomb may take."""
 BOMB_CPU_SECONDS_MAX = 2.0
 """Ten times what a bomb takes at the most on a slow machine; expanding one takes far more."""
-CLEAR_REFS = Path("/proc/self/clear_refs")
 
 ENCODED: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
@@ -164,17 +162,9 @@ class Cost:
 
 def cost_of(work: Callable[[], object]) -> Cost:
     """The memory at its highest beyond what there was before, and the time of the processor."""
-    if not CLEAR_REFS.exists():
-        pytest.skip("needs a kernel that forgets the highest memory of a process when asked")
-    CLEAR_REFS.write_text("5")
-    before, started = _memory("VmRSS"), time.process_time()
+    memory, started = Memory(os.getpid()), time.process_time()
     work()
-    return Cost(memory_bytes=_memory("VmHWM") - before, cpu_seconds=time.process_time() - started)
-
-
-def _memory(what: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(one.split()[1]) * 1024 for one in lines if one.startswith(f"{what}:"))
+    return Cost(memory_bytes=memory.growth(), cpu_seconds=time.process_time() - started)
 
 
 @pytest.mark.parametrize("name", BOMBS)

@@ -85,7 +85,7 @@ class LimitedHeads(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._is_refused = False
-        type(self).count_refused()
+        self.count_refused()
         self.transport.write(_COME_AGAIN)
         self._await_head()
         if self._pause is None:

@@ -79,7 +79,7 @@ def flattened_extras(raw: bytes) -> str | None:
 
     Returns:
         The text that `compact_extras` would keep; None if something would have to be altered for
-        it, or if there is nothing to flatten.
+        it.
     """
     try:
         nested = _NESTED.decode(raw)

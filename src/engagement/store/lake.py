@@ -1,5 +1,6 @@
 """This module keeps the Delta tables: append exactly once, pin a version, list and scan files."""
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -124,7 +125,7 @@ class Lake:
                 retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False
             )
             if retention_hours <= LOG_DAYS * 24:
-                self._require(app_id, kind).cleanup_metadata()
+                table.cleanup_metadata()
             self.seal(app_id, kind)  # delta-rs writes commits that say it vacuumed
             return len(deleted)
 
@@ -136,12 +137,10 @@ class Lake:
         """The table as it is now, from where the last append left it."""
         # Taken out, so that none is used again after a failure.
         table = self._appended.pop((app_id, kind), None)
-        try:
-            if table is not None:
+        if table is not None:
+            with contextlib.suppress(DeltaError):  # opened anew, it is named what is wrong
                 table.update_incremental()
                 return table
-        except DeltaError:
-            pass  # opened anew, it is named what is wrong
         return self._open(app_id, kind)
 
     def _hold(self, app_id: str, kind: Kind, table: DeltaTable) -> None:

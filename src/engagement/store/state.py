@@ -261,8 +261,8 @@ def _has_begun_soon(connection: sa.Connection) -> bool:
         while time.monotonic() < deadline:
             try:
                 cursor.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+            except sqlite3.Error as error:
+                if _primary_code(error) != sqlite3.SQLITE_BUSY:
                     return False  # tried once more, it is named
                 time.sleep(RETRY_SECONDS)
             else:
@@ -281,7 +281,7 @@ def _name_failure(context: sa.engine.ExceptionContext) -> None:
     """
     error = context.original_exception
     if isinstance(error, sqlite3.Error):
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY_CODE
+        code = _primary_code(error)
         if code == sqlite3.SQLITE_FULL:
             raise StorageFullError("The state database has no space left.")
         if code in _SQLITE_FAILURES:
@@ -291,8 +291,11 @@ def _name_failure(context: sa.engine.ExceptionContext) -> None:
         raise StorageUnavailableError("The state database does not answer now.")
 
 
-_PRIMARY_CODE = 0xFF
-"""SQLite's extended codes say more above the byte that says what it is."""
+def _primary_code(error: sqlite3.Error) -> int:
+    """What it is; SQLite's extended codes say more above the byte that says so."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
 _SQLITE_FAILURES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 

@@ -116,7 +116,7 @@ class InboxQueries:
                 # Without it a batch could appear below a position that a flush has passed, and be
                 # taken as flushed; and the same batch could be accepted by two processes at once.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ACCEPT_LOCK)))
-            new = _added_keys(connection, offers)
+            new = _remember_keys(connection, offers)
             fresh: list[int] = []
             rows: list[InboxRow] = []
             aside: list[RefusedRecord] = []
@@ -148,15 +148,16 @@ class InboxQueries:
         )
         taken: list[InboxRow] = []
         logs = 0
-        with self._reading.begin() as connection:
-            # Read on and stopped, since to ask how many rows are enough looks at all that wait.
-            answer = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(question)
+        # Read on and stopped, since to ask how many rows are enough looks at all that wait.
+        with (
+            self._reading.begin() as connection,
+            connection.execute(question, execution_options={"yield_per": ROWS_AT_ONCE}) as answer,
+        ):
             for row in answer:
                 taken.append(InboxRow(**row._asdict()))
                 logs += row.logs
                 if logs >= logs_max:
                     break
-            answer.close()
         return taken
 
     def waiting(self) -> list[str]:
@@ -264,7 +265,7 @@ class InboxQueries:
             connection.execute(open_sessions.delete().filter_by(app_id=app_id, device_id=device_id))
 
 
-def _added_keys(connection: sa.Connection, offers: Sequence[Offer]) -> dict[str, set[str]]:
+def _remember_keys(connection: sa.Connection, offers: Sequence[Offer]) -> dict[str, set[str]]:
     """Remember the offers' keys; for each app, those that were not known before.
 
     One statement an app, however many keys: a statement for each key would cost more than all else.
@@ -282,7 +283,7 @@ def _added_keys(connection: sa.Connection, offers: Sequence[Offer]) -> dict[str,
     }
 
 
-def _add_keys(insert: Callable[[sa.Table], Any], rows: sa.TableValuedAlias) -> sa.Insert:
+def _insert_keys(insert: Callable[[sa.Table], Any], rows: sa.TableValuedAlias) -> sa.Insert:
     """Adds the keys in a JSON array, and returns those that are new."""
     key = rows.c.value
     given = sa.select(
@@ -301,8 +302,8 @@ def _add_keys(insert: Callable[[sa.Table], Any], rows: sa.TableValuedAlias) -> s
 
 _KEYS = sa.bindparam("keys", type_=sa.Text())
 _ADD_KEYS = {
-    "sqlite": _add_keys(sqlite.insert, sa.func.json_each(_KEYS).table_valued("value")),
-    "postgresql": _add_keys(
+    "sqlite": _insert_keys(sqlite.insert, sa.func.json_each(_KEYS).table_valued("value")),
+    "postgresql": _insert_keys(
         postgresql.insert,
         sa.func.json_array_elements_text(sa.cast(_KEYS, sa.JSON)).table_valued("value"),
     ),
