@@ -148,15 +148,13 @@ def bare_loop(group: int) -> float:
         begin, count = time.perf_counter(), 0
         while (elapsed := time.perf_counter() - begin) < BARE_SECONDS:
             some = range(count, count + group)
-            keys = [("a" * 32, str(number), 0) for number in some]
+            keys = [(f"{number:020}", 0) for number in some]
             rows = [
                 ("a" * 32, str(number), 0, LOGS_PER_BATCH, bodies[number % BARE_BODIES])
                 for number in some
             ]
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                "INSERT INTO batches (app_id, batch_id, received_at) VALUES (?, ?, ?)", keys
-            )
+            connection.executemany("INSERT INTO accepted (key, day) VALUES (?, ?)", keys)
             connection.executemany(
                 "INSERT INTO inbox (app_id, batch_id, received_at, logs, payload) "
                 "VALUES (?, ?, ?, ?, ?)",

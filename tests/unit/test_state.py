@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from engagement.exceptions import (
@@ -18,13 +20,15 @@ from engagement.exceptions import (
 )
 from engagement.model.apps import App
 from engagement.model.records import Kind
+from engagement.store.queries import inbox
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, Kept, Offer, OpenSession
 from engagement.store.queries.tasks import TaskQueries
-from engagement.store.state import metadata, open_state
+from engagement.store.state import MIGRATIONS, metadata, open_state
 from harness import APP_ID, NOW, queued_task
 
 SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
 JOIN_SECONDS_MAX = 30
 
 
@@ -102,15 +106,40 @@ def test_accepting_nothing_is_nothing(engine: sa.Engine) -> None:
     assert InboxQueries(engine).accept([]) == []
 
 
-def test_a_batch_id_is_known_until_it_is_forgotten(engine: sa.Engine) -> None:
+def test_a_batch_id_is_known_until_its_day_is_forgotten(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "KEYS_AT_ONCE", 1)
     queries = InboxQueries(engine)
 
     assert queries.accept([offer("a"), offer("a")]) == [1, 0]
     assert queries.accept([offer("a"), offer("b")]) == [0, 1]
-    queries.forget_batches(NOW)
-    assert queries.accept([offer("a")]) == [0]
-    queries.forget_batches(NOW + SECOND)
-    assert queries.accept([offer("a")]) == [1]
+    queries.forget_keys(NOW)
+    assert queries.accept([offer("a"), offer("b")]) == [0, 0]
+    queries.forget_keys(NOW + DAY)
+    assert queries.accept([offer("a"), offer("b")]) == [1, 1]
+
+
+def test_what_was_accepted_stays_known_when_the_schema_comes_forward(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    old = sa.create_engine(url)
+    with old.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.exec_driver_sql(
+            "INSERT INTO batches VALUES (?, ?, ?)",
+            [(APP_ID, f"batch {number}", 1_770_000_000_000_000) for number in range(20_001)],
+        )
+    old.dispose()
+
+    engine = open_state(url)
+
+    queries = InboxQueries(engine)
+    assert queries.accept([offer("batch 0", "batch 20000", "batch 20001")]) == [1]
+    assert queries.accept([offer("batch 0", app_id="b" * 32)]) == [1]
+    engine.dispose()
 
 
 def test_of_an_offer_with_several_keys_only_what_is_new_is_kept(engine: sa.Engine) -> None:

@@ -14,8 +14,6 @@ from engagement.collect.tracking.messages import Messages, read_messages
 from engagement.collect.tracking.outcomes import RefusedMessage
 from engagement.exceptions import BadInputError, NotAuthenticatedError, StorageFullError
 from engagement.model.apps import App
-from engagement.model.limits import BATCH_ID_CHARACTERS_MAX
-from engagement.model.records import derived_guid
 from engagement.model.refused import Protocol, RefusedRecord
 from engagement.runtime import Runtime
 from engagement.store.queries.inbox import Kept, Offer
@@ -167,7 +165,8 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
             refused=refused_messages(aside, app_id=app_id, received_at=posted.received_at),
         )
 
-    keys = {_message_key(one): one for one in messages.ids}
+    # Batches are known by texts of their senders too, which must not be taken for messages.
+    keys = {f"message {one}": one for one in messages.ids}
     all_new = kept(frozenset())  # here, since most are new and the others wait for the transaction
     offer = Offer(
         app_id=app_id,
@@ -184,12 +183,6 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
 
 def _has_room(runtime: Runtime) -> bool:
     return runtime.refused.has_room(runtime.settings.refused_bytes_max)
-
-
-def _message_key(message_id: str) -> str:
-    """What a message is known by among batches, whose ids are texts of their senders too."""
-    key = f"message {message_id}"
-    return key if len(key) <= BATCH_ID_CHARACTERS_MAX else derived_guid("message", message_id)
 
 
 def _kept_aside(

@@ -44,7 +44,8 @@ def tidy_up(runtime: Runtime) -> None:
     for app_id in runtime.inbox.apps_with_tables():
         compact(runtime, app_id)
         fold_snapshots(runtime, app_id)
-        vacuum(runtime, app_id)
+        _delete_files(runtime, app_id)
+    _forget(runtime)
 
 
 def fold_snapshots(runtime: Runtime, app_id: str) -> UpkeepReport:
@@ -56,12 +57,10 @@ def fold_snapshots(runtime: Runtime, app_id: str) -> UpkeepReport:
 def vacuum(runtime: Runtime, app_id: str) -> UpkeepReport:
     """Delete files that no table refers to and no running export may read.
 
-    Batch ids and opened sessions that are older than they are needed are forgotten as well.
+    What was accepted once, and opened sessions, of all apps, are forgotten where they are too old.
     """
-    old = runtime.clock() - timedelta(days=runtime.settings.batch_dedup_days)
-    runtime.inbox.forget_batches(old)
-    runtime.inbox.forget_sessions(old)
-    return _upkeep(runtime, app_id).vacuum(app_id, days_min=runtime.settings.vacuum_days_min)
+    _forget(runtime)
+    return _delete_files(runtime, app_id)
 
 
 def retain(runtime: Runtime, app_id: str, days: int) -> UpkeepReport:
@@ -74,6 +73,16 @@ def erase_device(runtime: Runtime, app_id: str, device_id: str) -> UpkeepReport:
     upkeep = _upkeep(runtime, app_id)
     runtime.flush(app_id)
     return upkeep.erase(app_id, guid(device_id, "device"))
+
+
+def _forget(runtime: Runtime) -> None:
+    old = runtime.clock() - timedelta(days=runtime.settings.batch_dedup_days)
+    runtime.inbox.forget_keys(old)
+    runtime.inbox.forget_sessions(old)
+
+
+def _delete_files(runtime: Runtime, app_id: str) -> UpkeepReport:
+    return _upkeep(runtime, app_id).vacuum(app_id, days_min=runtime.settings.vacuum_days_min)
 
 
 def _upkeep(runtime: Runtime, app_id: str) -> Upkeep:

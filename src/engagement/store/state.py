@@ -72,14 +72,15 @@ inbox = sa.Table(
     sqlite_autoincrement=True,
 )
 
-batches = sa.Table(
-    "batches",
+accepted = sa.Table(
+    "accepted",
     metadata,
-    sa.Column("app_id", sa.String(32), primary_key=True),
-    sa.Column("batch_id", sa.String(100), primary_key=True),
-    sa.Column("received_at", Instant, nullable=False),
-    sa.Index("ix_batches_received_at", "received_at"),
+    sa.Column("key", sa.String(20), primary_key=True),
+    sa.Column("day", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
 )
+"""What was accepted once, as short as it can be told from others: keys come at random places, so
+each writes a page of its own as soon as they fill more pages than come together."""
 
 commits = sa.Table(
     "commits",

@@ -1,5 +1,7 @@
 """This module asks the state database about accepted batches and the lake commits they became."""
 
+import base64
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -8,12 +10,11 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
 from engagement.store.queries.refused import insert_refused
-from engagement.store.state import batches, commits, inbox, open_sessions
+from engagement.store.state import EPOCH, accepted, commits, inbox, open_sessions
 
 VARIABLES_MAX = 10_000
 """Values in one statement; SQLite takes 32,766."""
@@ -22,6 +23,8 @@ ROWS_AT_ONCE = 100
 
 ACCEPT_LOCK = 0x1AB0C
 """The PostgreSQL advisory lock that whoever accepts batches holds."""
+KEYS_AT_ONCE = 100_000
+"""Keys that one transaction looks at to forget what is old."""
 
 T = TypeVar("T")
 
@@ -111,23 +114,26 @@ class InboxQueries:
         """
         if not offers:
             return []
+        keys = [{_accepted_key(one.app_id, key): key for key in one.keys} for one in offers]
+        day = max(_day(one.received_at) for one in offers)
         with self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 # Without it a batch could appear below a position that a flush has passed, and be
                 # taken as flushed; and the same batch could be accepted by two processes at once.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ACCEPT_LOCK)))
-            new = _remember_keys(connection, offers)
+            new = _remember_keys(connection, set().union(*keys), day)
             fresh: list[int] = []
             rows: list[InboxRow] = []
             aside: list[RefusedRecord] = []
-            for offer in offers:
-                mine = new[offer.app_id].intersection(offer.keys)
+            for offer, its in zip(offers, keys, strict=True):
+                mine = new.intersection(its)
                 fresh.append(len(mine))
                 if mine:
-                    kept = offer.kept(frozenset(offer.keys) - mine)
+                    known = frozenset(its[key] for key in its.keys() - mine)
+                    kept = offer.kept(known)
                     rows += kept.rows
                     aside += kept.refused
-                    new[offer.app_id] -= mine
+                    new -= mine
             if rows:
                 connection.execute(_ADD_ROWS, [_inbox_values(row) for row in rows])
             insert_refused(connection, aside)
@@ -176,10 +182,21 @@ class InboxQueries:
         with self._reading.begin() as connection:
             return connection.scalar(question)
 
-    def forget_batches(self, before: datetime) -> None:
-        """Drop the ids of batches received before an instant; they could be accepted again."""
-        with self._engine.begin() as connection:
-            connection.execute(batches.delete().where(batches.c.received_at < before))
+    def forget_keys(self, before: datetime) -> None:
+        """Drop the keys received on days before an instant's; they could be accepted again.
+
+        They lie anywhere among the others, so that all are looked at, some in each transaction.
+        """
+        old = accepted.c.day < _day(before)
+        last: str | None = ""
+        while last is not None:
+            some = accepted.c.key > last
+            question = sa.select(accepted.c.key).where(some).order_by(accepted.c.key)
+            with self._engine.begin() as connection:
+                last = connection.scalar(question.offset(KEYS_AT_ONCE).limit(1))
+                if last is not None:
+                    some &= accepted.c.key <= last
+                connection.execute(accepted.delete().where(some, old))
 
     def sessions_of(
         self, app_id: str, device_ids: Iterable[str], *, since: datetime, until: datetime
@@ -265,48 +282,43 @@ class InboxQueries:
             connection.execute(open_sessions.delete().filter_by(app_id=app_id, device_id=device_id))
 
 
-def _remember_keys(connection: sa.Connection, offers: Sequence[Offer]) -> dict[str, set[str]]:
-    """Remember the offers' keys; for each app, those that were not known before.
+def _remember_keys(connection: sa.Connection, keys: set[str], day: int) -> set[str]:
+    """Remember keys; those that were not known before.
 
-    One statement an app, however many keys: a statement for each key would cost more than all else.
+    Two statements, however many keys: one for each key would cost more than all else. In their
+    order, so that no page of the table is written twice.
     """
-    offered: dict[str, list[str]] = {}
-    for offer in offers:
-        offered.setdefault(offer.app_id, []).extend(offer.keys)
-    received_at = max(offer.received_at for offer in offers)
-    add = _ADD_KEYS[connection.dialect.name]
-    return {
-        app_id: set(
-            connection.scalars(add, {"app": app_id, "at": received_at, "keys": json.dumps(keys)})
-        )
-        for app_id, keys in offered.items()
-    }
+    find, add = _KEY_STATEMENTS[connection.dialect.name]
+    known = set(connection.scalars(find, {"keys": json.dumps(sorted(keys))}))
+    new = keys - known
+    connection.execute(add, {"keys": json.dumps(sorted(new)), "day": day})
+    return new
 
 
-def _insert_keys(insert: Callable[[sa.Table], Any], rows: sa.TableValuedAlias) -> sa.Insert:
-    """Adds the keys in a JSON array, and returns those that are new."""
-    key = rows.c.value
-    given = sa.select(
-        sa.bindparam("app", type_=batches.c.app_id.type),
-        key,
-        sa.bindparam("at", type_=batches.c.received_at.type),
-    ).where(key.is_not(None))  # SQLite needs a condition to tell what ON CONFLICT belongs to
-    added: sa.Insert = (
-        insert(batches)
-        .from_select(["app_id", "batch_id", "received_at"], given)
-        .on_conflict_do_nothing()
-        .returning(batches.c.batch_id)
-    )
-    return added
+def _accepted_key(app_id: str, key: str) -> str:
+    """120 bits, of which no two are alike by chance, as text that JSON and a database keep."""
+    digest = hashlib.blake2b(f"{app_id} {key}".encode(), digest_size=15).digest()
+    return base64.b64encode(digest).decode("ascii")
+
+
+def _day(instant: datetime) -> int:
+    return (instant - EPOCH).days
+
+
+def _key_statements(elements: sa.FunctionElement[Any]) -> tuple[sa.Select[Any], sa.Insert]:
+    """Finds those of the keys in a JSON array that are known; and adds keys that are not."""
+    key = elements.table_valued("value").c.value
+    find = sa.select(accepted.c.key).where(accepted.c.key == key)
+    rows = sa.select(key, sa.bindparam("day", type_=accepted.c.day.type))
+    add = accepted.insert().from_select(["key", "day"], rows)
+    # None is there, but else SQLite keeps apart how each page was, in case it has to undo the rest.
+    return find, add.prefix_with("OR IGNORE", dialect="sqlite")
 
 
 _KEYS = sa.bindparam("keys", type_=sa.Text())
-_ADD_KEYS = {
-    "sqlite": _insert_keys(sqlite.insert, sa.func.json_each(_KEYS).table_valued("value")),
-    "postgresql": _insert_keys(
-        postgresql.insert,
-        sa.func.json_array_elements_text(sa.cast(_KEYS, sa.JSON)).table_valued("value"),
-    ),
+_KEY_STATEMENTS = {
+    "sqlite": _key_statements(sa.func.json_each(_KEYS)),
+    "postgresql": _key_statements(sa.func.json_array_elements_text(sa.cast(_KEYS, sa.JSON))),
 }
 """Built once: they are executed in every transaction that accepts something."""
 _ADD_ROWS = inbox.insert()
