@@ -68,7 +68,7 @@ def batches(count: int) -> Iterator[Garbage]:
     for number in range(count):
         word = f"ordered-{number}-"
         if number % 2:
-            body = f'{{"type":"track","event":"e","userId":"u","messageId":"{word}",{event}}}'
+            body = f'{{"type":"track","event":"{word}","userId":"u","messageId":"{word}",{event}}}'
             yield Garbage(kind="none", path=TRACKING, body=body.encode(), statuses=DELIVERED)
         else:
             body = (

@@ -18,6 +18,9 @@ from engagement.exceptions import StorageFullError, StorageUnavailableError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MILLISECONDS = 30_000
+CHECKPOINT_PAGES = 8_000
+"""Pages, 32 MiB of them, that wait in the log to be written to their places: many are written again
+before that, as those of message ids and of the inbox are."""
 OFTEN_SECONDS = 1.0
 """How long a transaction that writes is tried to begin every `RETRY_SECONDS`."""
 RETRY_SECONDS = 0.001
@@ -237,6 +240,7 @@ def _prepare_sqlite(connection: object, record: object) -> None:
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MILLISECONDS}")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     cursor.execute("PRAGMA secure_delete=FAST")  # an erased credential leaves its page zeroed
     cursor.close()
 
