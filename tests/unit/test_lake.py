@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from engagement.exceptions import LakeDamagedError
 from engagement.model.points import Point
 from engagement.model.records import TIME_COLUMN, Kind
+from engagement.store.data_files import DataFile
 from engagement.store.lake import CHECKPOINT_VERSIONS, LOG_DAYS, Lake, in_order
 from engagement.store.schemas import file_schema, sort_columns
 from harness import APP_ID, DEVICES, NOW
@@ -48,6 +49,10 @@ def rows_of(lake: Lake, version: int) -> pl.DataFrame:
     paths = [file.path for file in lake.files(APP_ID, Kind.EVENT, version)]
     found = lake.scan(APP_ID, Kind.EVENT, paths).collect()
     return found.sort(sort_columns(Kind.EVENT))
+
+
+def files_of(lake: Lake) -> list[DataFile]:
+    return lake.files(APP_ID, Kind.EVENT, lake.seal(APP_ID, Kind.EVENT).version)
 
 
 def test_a_position_is_appended_once(lake: Lake) -> None:
@@ -88,31 +93,48 @@ def test_vacuum_shortens_the_log(tmp_path: Path) -> None:
 def test_a_pinned_version_stays_as_it_was(lake: Lake) -> None:
     first = append(lake, {"name": "a"}, position=1)
     append(lake, {"name": "b"}, position=2)
-    lake.replace(APP_ID, Kind.EVENT, [], day=NOW.date())
+    lake.exchange(APP_ID, Kind.EVENT, files_of(lake), [])
 
     assert rows_of(lake, first)["name"].to_list() == ["a"]
 
 
-def test_a_day_is_replaced_and_the_others_stay(lake: Lake) -> None:
+def test_files_are_exchanged_and_the_others_stay(lake: Lake) -> None:
     yesterday = NOW - timedelta(days=1)
     append(lake, {"name": "old", "timestamp": yesterday}, {"name": "new"}, position=1)
+    old, new = files_of(lake)
+    append(lake, {"name": "meanwhile"}, position=2)
     other = in_order(frame(Kind.EVENT, {"name": "other"}), Kind.EVENT)
 
-    replaced = lake.replace(APP_ID, Kind.EVENT, [other], day=NOW.date())
-    emptied = lake.replace(APP_ID, Kind.EVENT, [], day=yesterday.date())
+    files = lake.write(
+        APP_ID, Kind.EVENT, [[other, other.clear()], [other.clear()]], day=NOW.date()
+    )
+    exchanged = lake.exchange(APP_ID, Kind.EVENT, [new], files)
+    emptied = lake.exchange(APP_ID, Kind.EVENT, [old], [])
 
-    assert rows_of(lake, replaced.version)["name"].to_list() == ["old", "other"]
-    assert rows_of(lake, emptied.version)["name"].to_list() == ["other"]
-    assert (replaced.rows_total, emptied.rows_total) == (2, 1)
+    assert sorted(rows_of(lake, exchanged.version)["name"]) == ["meanwhile", "old", "other"]
+    assert sorted(rows_of(lake, emptied.version)["name"]) == ["meanwhile", "other"]
+    assert (exchanged.rows_total, emptied.rows_total) == (3, 2)
+
+
+def test_a_file_is_exchanged_once(lake: Lake) -> None:
+    append(lake, {"name": "a"}, position=1)
+    files = files_of(lake)
+    lake.exchange(APP_ID, Kind.EVENT, files, [])
+    again = lake.write(APP_ID, Kind.EVENT, [[frame(Kind.EVENT, {"name": "a"})]], day=NOW.date())
+
+    with pytest.raises(LakeDamagedError, match="not in the table"):
+        lake.exchange(APP_ID, Kind.EVENT, files, again)
+
+    assert files_of(lake) == []
 
 
 def test_an_emptied_table_counts_no_rows(lake: Lake) -> None:
     append(lake, {"name": "a"}, position=1)
 
-    emptied = lake.replace(APP_ID, Kind.EVENT, [], day=NOW.date())
+    emptied = lake.exchange(APP_ID, Kind.EVENT, files_of(lake), [])
 
     assert emptied.rows_total == 0
-    assert lake.files(APP_ID, Kind.EVENT, emptied.version) == []
+    assert files_of(lake) == []
     assert lake.recover_app(APP_ID, {Kind.EVENT: emptied}) == []
 
 

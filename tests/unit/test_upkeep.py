@@ -1,9 +1,9 @@
 """This module tests that upkeep changes files, and rows only where it was asked to."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,23 @@ from engagement.model.exports import (
     ExportState,
     ExportType,
 )
-from engagement.model.points import Point, pass_by
+from engagement.model.points import pass_by
 from engagement.model.records import HISTORICAL_KINDS, Kind
 from engagement.store import upkeep as upkeep_module
 from engagement.store.folds import FOLD_KEYS, fold
 from engagement.store.schemas import sort_columns
-from engagement.store.upkeep import FILES_BEARABLE, Upkeep
+from engagement.store.upkeep import Upkeep
 from harness import (
     DAY,
     DEVICES,
     NOW,
     Home,
-    StoppedError,
     batch,
     everything,
     feedback,
     log,
     open_home,
     queued_task,
-    stop_at,
 )
 
 ONE_DAY = timedelta(days=1)
@@ -100,13 +98,18 @@ def test_compacting_gathers_files_and_changes_no_export(home: Home) -> None:
 
 
 def test_compacted_files_are_sorted_and_apart(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep_module, "REWRITE_ROWS", 4)
+    monkeypatch.setattr(upkeep_module, "row_group_rows", lambda _: 4)
+    monkeypatch.setattr(upkeep_module, "RANGES_PER_FILE", 3)
+    monkeypatch.setattr(upkeep_module, "SAMPLED_EVERY", 1)
     fill(home, devices=8, days=1)
 
     upkeep_of(home).compact(home.app_id)
 
     version = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
-    paths = [file.path for file in home.lake.files(home.app_id, Kind.EVENT, version)]
+    files = home.lake.files(home.app_id, Kind.EVENT, version)
+    assert [file.rows for file in files] == [12, 12, 8]
+    assert all(one.device_max < other.device_min for one, other in pairwise(files))
+    paths = [file.path for file in files]
     found = home.lake.scan(home.app_id, Kind.EVENT, paths).collect()
     assert found.height == 2 * 8 * 2
     assert found.equals(found.sort(sort_columns(Kind.EVENT)))
@@ -309,74 +312,6 @@ def test_flushes_go_on_after_a_vacuum_and_a_restart(home: Home) -> None:
     events = home.rows(Kind.EVENT).height
     home.take(everything(99))
     assert home.rows(Kind.EVENT).height == events + 2
-
-
-def numbered(home: Home, number: int) -> None:
-    home.accept(batch(log("event", number, name=str(number)), log("activity", number)))
-
-
-@pytest.mark.parametrize("point", [Point.FLUSH_TABLE_APPENDED, Point.FLUSH_BEFORE_RECORD])
-def test_upkeep_keeps_rows_that_a_flush_has_not_recorded_yet(home: Home, point: Point) -> None:
-    for number in range(2):
-        numbered(home, number)
-        home.flush()
-    numbered(home, 2)
-    home.reach = stop_at(point)
-    with pytest.raises(StoppedError):
-        home.flush()
-    home.reach = pass_by
-
-    upkeep_of(home).compact(home.app_id)
-    upkeep_of(home).erase(home.app_id, DEVICES[5])
-    home.flush()
-
-    assert sorted(home.rows(Kind.EVENT)["name"]) == ["0", "1", "2"]
-    assert home.rows(Kind.ACTIVITY).height == 3
-
-
-def test_upkeep_beside_flushes_loses_nothing(home: Home) -> None:
-    rounds = 4
-    ended = threading.Event()
-    failures: list[BaseException] = []
-
-    def keep_up() -> None:
-        try:
-            while not ended.is_set():
-                upkeep_of(home).compact(home.app_id)
-                upkeep_of(home).fold_snapshots(home.app_id, keep_days=0)
-        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
-            failures.append(error)
-
-    beside = threading.Thread(target=keep_up)
-    beside.start()
-    for number in range(rounds):
-        numbered(home, number)
-        home.flush()
-    ended.set()
-    beside.join(JOIN_SECONDS_MAX)
-
-    assert failures == []
-    assert sorted(map(int, home.rows(Kind.EVENT)["name"])) == list(range(rounds))
-    assert home.rows(Kind.ACTIVITY).height == rounds
-
-
-def test_a_day_with_a_few_files_to_spare_is_left_alone(home: Home) -> None:
-    def files() -> int:
-        version = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
-        return len(home.lake.files(home.app_id, Kind.EVENT, version))
-
-    alone = FILES_BEARABLE + 3
-    for number in range(alone):
-        numbered(home, number)
-        home.flush()
-    upkeep_of(home).compact(home.app_id, files_spare=3)
-    assert files() == alone
-
-    numbered(home, alone)
-    home.flush()
-    upkeep_of(home).compact(home.app_id, files_spare=3)
-    assert files() == 1
-    assert sorted(map(int, home.rows(Kind.EVENT)["name"])) == list(range(alone + 1))
 
 
 def test_an_app_without_tables_needs_no_upkeep(home: Home) -> None:

@@ -6,8 +6,8 @@ from engagement.collect.limits import guid
 from engagement.runtime import Runtime
 from engagement.store.upkeep import Upkeep, UpkeepReport
 
-FILES_SPARE = 64
-"""Files more than needed that a day may have before they are gathered between two tidyings."""
+SMALL_COUNT = 64
+"""Small files of a day that are gathered at a time between two tidyings."""
 
 
 def compact(runtime: Runtime, app_id: str) -> UpkeepReport:
@@ -36,7 +36,7 @@ def flush_due(runtime: Runtime) -> int:
 def keep_in_shape(runtime: Runtime) -> None:
     """Gather the small files that flushes leave, where they have become many."""
     for app_id in runtime.inbox.apps_with_tables():
-        _upkeep(runtime, app_id).compact(app_id, files_spare=FILES_SPARE)
+        _upkeep(runtime, app_id).compact(app_id, small_count=SMALL_COUNT)
 
 
 def tidy_up(runtime: Runtime) -> None:

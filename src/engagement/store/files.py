@@ -1,23 +1,27 @@
 """This module writes a table's data files in the order that they are given, for Delta's log to add.
 
 delta-rs writes a stream of batches from several threads and mixes them, so what is rewritten would
-not be sorted. A file written here holds one frame, row after row.
+not be sorted. A file written here holds frame after frame, row after row.
 """
 
 import json
 import time
 import uuid
+from collections.abc import Iterable
 from datetime import date, datetime
+from itertools import chain
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import WriterProperties
 from deltalake.fs import DeltaStorageHandler
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import PyFileSystem
 
 from engagement.model.records import TIME_COLUMN, Kind
+from engagement.store.data_files import DataFile
 from engagement.store.schemas import file_schema
 
 ROW_GROUP_ROWS = 65_536
@@ -26,34 +30,55 @@ CRASH_ROW_GROUP_ROWS = 4_096
 COMPATIBLE = pl.CompatLevel.oldest()
 
 
-def write_file(table: str, kind: Kind, rows: pl.DataFrame, *, day: date | None) -> AddAction:
-    """Write rows as one file of a table; what adds it to the table's log.
+def write_file(
+    table: str, kind: Kind, frames: Iterable[pl.DataFrame], *, day: date | None
+) -> AddAction | None:
+    """Write frames as one file of a table, each in memory alone; what adds it to the table's log.
 
     Args:
         table: The table's folder or URL.
         kind: What the rows are.
-        rows: At least one, sorted, all of the day if there is one.
+        frames: Each becomes a row group, or several if it is much larger than one should be. Rows
+            are sorted, all of the day if there is one.
         day: The partition of a historical kind.
+
+    Returns:
+        None if there are no rows; then there is no file.
     """
+    filled = filter(len, frames)
+    first = next(filled, None)
+    if first is None:
+        return None
     name = f"part-00000-{uuid.uuid4()}-c000.zstd.parquet"
     path = name if day is None else f"date={day.isoformat()}/{name}"
-    storage = PyFileSystem(DeltaStorageHandler(table))
-    with storage.open_output_stream(path) as stream:
-        pq.write_table(
-            rows.select(file_schema(kind).keys()).to_arrow(compat_level=COMPATIBLE),
-            stream,
-            compression="zstd",
-            row_group_size=row_group_rows(kind),
-            store_schema=False,
-        )
+    told: list[pl.DataFrame] = []
+    with PyFileSystem(DeltaStorageHandler(table)).open_output_stream(path) as stream:
+        with pq.ParquetWriter(
+            stream, _to_arrow(kind, first.clear()).schema, compression="zstd", store_schema=False
+        ) as writer:
+            for rows in chain([first], filled):
+                # A few rows more are not worth a group of their own.
+                writer.write_table(_to_arrow(kind, rows), row_group_size=2 * row_group_rows(kind))
+                told.append(_statistics(kind, rows))
         size = stream.tell()
     return AddAction(
         path=path,
         size=size,
-        partition_values={} if day is None else {"date": day.isoformat()},
-        modification_time=time.time_ns() // 1_000_000,
+        partition_values=_partition(day),
+        modification_time=_now(),
         data_change=True,
-        stats=_statistics(rows, kind),
+        stats=_told(kind, told),
+    )
+
+
+def remove_file(file: DataFile) -> RemoveAction:
+    """What takes a file from its table's log; it stays where it is for older versions."""
+    return RemoveAction(
+        path=file.path,
+        data_change=True,
+        deletion_timestamp=_now(),
+        size=file.bytes,
+        partition_values=_partition(file.day),
     )
 
 
@@ -72,19 +97,45 @@ def statistics_columns(kind: Kind) -> tuple[str, ...]:
     return ("device_id", TIME_COLUMN[kind], "received_at")
 
 
-def _statistics(rows: pl.DataFrame, kind: Kind) -> str:
-    columns = statistics_columns(kind)
+def _partition(day: date | None) -> dict[str, str | None]:
+    return {} if day is None else {"date": day.isoformat()}
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _to_arrow(kind: Kind, rows: pl.DataFrame) -> pa.Table:
+    return rows.select(file_schema(kind).keys()).to_arrow(compat_level=COMPATIBLE)
+
+
+def _statistics(kind: Kind, rows: pl.DataFrame) -> pl.DataFrame:
+    """What is told of some rows, as one row."""
+    columns = pl.col(statistics_columns(kind))
+    return rows.select(
+        pl.len().alias("rows"),
+        columns.min().name.prefix("min."),
+        columns.max().name.prefix("max."),
+        columns.null_count().name.prefix("nulls."),
+    )
+
+
+def _told(kind: Kind, statistics: list[pl.DataFrame]) -> str:
+    """What a table's log says of a file."""
+    parts = pl.concat(statistics)
+    names = statistics_columns(kind)
     return json.dumps(
         {
-            "numRecords": rows.height,
-            "minValues": {name: _told(rows[name].min()) for name in columns},
-            "maxValues": {name: _told(rows[name].max()) for name in columns},
-            "nullCount": {name: rows[name].null_count() for name in columns},
+            "numRecords": parts["rows"].sum(),
+            "minValues": {name: _text(parts[f"min.{name}"].min()) for name in names},
+            "maxValues": {name: _text(parts[f"max.{name}"].max()) for name in names},
+            "nullCount": {name: parts[f"nulls.{name}"].sum() for name in names},
         }
     )
 
 
-def _told(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return str(value)

@@ -17,12 +17,13 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store.data_files import DataFile, count_rows, files_of
 from engagement.store.durable import parquet_bytes, sync_commit, sync_tree_root
-from engagement.store.files import statistics_columns, write_file, writer_properties
+from engagement.store.files import remove_file, statistics_columns, write_file, writer_properties
 from engagement.store.queries.inbox import Commit
 from engagement.store.schemas import file_schema, sort_columns, table_schema
 
@@ -43,7 +44,7 @@ class Lake:
     def __init__(self, url: str) -> None:
         self._root = url.rstrip("/")
         self._local = Path(self._root) if "://" not in self._root else None
-        self._locks: dict[tuple[str, Kind], threading.RLock] = {}
+        self._locks: dict[tuple[str, Kind, str], threading.RLock] = {}
         self._guard = threading.Lock()
         self._sealed: dict[tuple[str, Kind], int] = {}
         """The version of each table up to which all commits are on disk."""
@@ -52,8 +53,11 @@ class Lake:
 
     def lock(self, app_id: str, kind: Kind) -> threading.RLock:
         """The lock that whoever commits to this table holds."""
-        with self._guard:
-            return self._locks.setdefault((app_id, kind), threading.RLock())
+        return self._lock(app_id, kind, "commit")
+
+    def rewriting(self, app_id: str, kind: Kind) -> threading.RLock:
+        """The lock that whoever takes files from this table holds, from when it lists them."""
+        return self._lock(app_id, kind, "rewrite")
 
     def append(self, app_id: str, kind: Kind, rows: pl.DataFrame, *, position: int) -> Commit:
         """Return only when rows up to an inbox position are in the table for good, and once.
@@ -78,23 +82,42 @@ class Lake:
         held = (table.transaction_version(INBOX_TRANSACTION) for table in tables if table)
         return max((position or 0 for position in held), default=0)
 
-    def replace(
-        self, app_id: str, kind: Kind, batches: Iterable[pl.DataFrame], *, day: date | None
-    ) -> Commit:
-        """Return only when a partition, or a whole snapshot table, holds exactly these rows.
+    def write(
+        self,
+        app_id: str,
+        kind: Kind,
+        files: Iterable[Iterable[pl.DataFrame]],
+        *,
+        day: date | None,
+    ) -> list[AddAction]:
+        """Write files, each of the frames that come for it, one in memory at a time.
 
-        Each of the frames becomes a file, with its rows in the order in which they come.
+        They are of no table until they are exchanged for others, and need no lock.
         """
+        folder = self._path(app_id, kind)
+        written = [write_file(folder, kind, frames, day=day) for frames in files]
+        return [one for one in written if one is not None]
+
+    def exchange(
+        self, app_id: str, kind: Kind, old: Sequence[DataFile], new: Sequence[AddAction]
+    ) -> Commit:
+        """Return only when new files are in a table in the place of old ones; all others stay.
+
+        Raises:
+            LakeDamagedError: An old one is in its place no more; the table is left as it was, since
+                what became of the file's rows may be in the table already.
+        """
+        gone = [remove_file(one) for one in old]
         with self.lock(app_id, kind):
-            folder = self._path(app_id, kind)
-            files = [write_file(folder, kind, rows, day=day) for rows in batches if rows.height]
             table = self._require(app_id, kind)
+            missing = {one.path for one in old} - {one.path for one in files_of(table, kind)}
+            if missing:
+                raise LakeDamagedError(f"A file to replace is not in the table: {min(missing)}.")
             table.create_write_transaction(
-                list(files),
-                mode="overwrite",
+                [*gone, *new],
+                mode="append",
                 schema=table.schema(),
-                partition_by=[] if day is None else ["date"],
-                partition_filters=None if day is None else [("date", "=", day.isoformat())],
+                partition_by=["date"] if kind.is_historical else [],
                 commit_properties=CommitProperties(max_commit_retries=0),
                 post_commithook_properties=_AFTER_COMMIT,
             )
@@ -132,6 +155,10 @@ class Lake:
     def seal(self, app_id: str, kind: Kind) -> Commit:
         """Return only when the newest commit, and those that it builds on, are on disk."""
         return self._seal(app_id, kind, self._require(app_id, kind))
+
+    def _lock(self, app_id: str, kind: Kind, purpose: str) -> threading.RLock:
+        with self._guard:
+            return self._locks.setdefault((app_id, kind, purpose), threading.RLock())
 
     def _newest(self, app_id: str, kind: Kind) -> DeltaTable | None:
         """The table as it is now, from where the last append left it."""

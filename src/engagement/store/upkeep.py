@@ -4,23 +4,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import groupby, pairwise
+from functools import partial
+from itertools import groupby, islice, pairwise
 
 import polars as pl
 
 from engagement.model.records import Kind
 from engagement.store.data_files import DataFile
+from engagement.store.files import row_group_rows
 from engagement.store.folds import FOLD_KEYS, fold
 from engagement.store.lake import Lake, in_devices, in_order
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.tasks import TaskQueries
-from engagement.store.ranges import device_boundaries
 
-REWRITE_ROWS = 500_000
-"""Rows that a rewrite holds in memory at a time, and that a file aims at."""
-FILES_BEARABLE = 10
-"""Files in the place of one that a growing day may have. Full rounds of a flush are about as large
-as that, so where they come fast a day is not rewritten over and over while flushes wait."""
+RANGES_PER_FILE = 8
+"""Ranges of device ids that a file aims at. One is in memory at a time, and becomes a row group."""
+SMALL_SHARE = 8
+"""A file is small with less than this share of a row group. Larger ones cost little more to read,
+and come from flushes that need the processors and the memory themselves."""
+SAMPLED_EVERY = 100
+"""Rows of which one is looked at to find out how device ids are spread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,22 +60,21 @@ class Upkeep:
         self._lake = lake
         self._clock = clock
 
-    def compact(self, app_id: str, *, files_spare: int = 0) -> UpkeepReport:
-        """Gather the small files of each day into sorted ones; no row changes.
+    def compact(self, app_id: str, *, small_count: int | None = None) -> UpkeepReport:
+        """Gather the files of each day into few sorted ones; no row changes.
 
         What flushes said of one session on one day is folded into one row.
 
         Args:
             app_id: The app.
-            files_spare: Days that have no more files than so many above ten times what they need
-                are left alone. A day is rewritten whole, so while rows still come for it, gathering
-                them each time would cost more than it saves.
+            small_count: Gather small files only, so many of a day at a time, and leave what is
+                fewer. To gather all of a day again and again would cost ever more.
         """
         return self._rewrite(
             app_id,
             [kind for kind in Kind if kind.is_historical],
-            wanted=lambda files: _is_scattered(files, files_spare),
-            change=lambda kind, rows: fold(kind, rows).collect(),
+            wanted=_scattered if small_count is None else partial(_small, count=small_count),
+            change=lambda kind, rows: (fold(kind, rows) if kind in FOLD_KEYS else rows).collect(),
         )
 
     def fold_snapshots(self, app_id: str, *, keep_days: int) -> UpkeepReport:
@@ -90,7 +92,7 @@ class Upkeep:
         return self._rewrite(
             app_id,
             [kind for kind in FOLD_KEYS if not kind.is_historical],
-            wanted=bool,
+            wanted=lambda _, files: [files],
             change=folded,
         )
 
@@ -103,9 +105,9 @@ class Upkeep:
         return self._rewrite(
             app_id,
             list(Kind),
-            wanted=lambda files: any(
-                file.device_min <= device_id <= file.device_max for file in files
-            ),
+            wanted=lambda _, files: [
+                [file for file in files if file.device_min <= device_id <= file.device_max]
+            ],
             change=lambda _, rows: rows.filter(pl.col("device_id") != device_id).collect(),
         )
 
@@ -119,7 +121,7 @@ class Upkeep:
         for kind in self._inbox.last_commits(app_id):
             if not kind.is_historical:
                 continue
-            with self._alone(app_id, kind):
+            with self._lake.rewriting(app_id, kind), self._alone(app_id, kind):
                 files = self._newest(app_id, kind)
                 old = [file for file in files if file.day is not None and file.day < first_kept]
                 if old:
@@ -135,10 +137,10 @@ class Upkeep:
         if oldest is not None:
             keep = max(keep, self._clock() - oldest + timedelta(days=1))
         hours = int(keep / timedelta(hours=1))
-        deleted = sum(
-            self._lake.vacuum(app_id, kind, retention_hours=hours)
-            for kind in self._inbox.last_commits(app_id)
-        )
+        deleted = 0
+        for kind in self._inbox.last_commits(app_id):
+            with self._lake.rewriting(app_id, kind):  # whose new files are of no table yet
+                deleted += self._lake.vacuum(app_id, kind, retention_hours=hours)
         return UpkeepReport(files_deleted=deleted)
 
     def _rewrite(
@@ -146,24 +148,26 @@ class Upkeep:
         app_id: str,
         kinds: Sequence[Kind],
         *,
-        wanted: Callable[[list[DataFile]], bool],
+        wanted: Callable[[Kind, list[DataFile]], Sequence[list[DataFile]]],
         change: Callable[[Kind, pl.LazyFrame], pl.DataFrame],
     ) -> UpkeepReport:
-        """Replace what is wanted of each table, a day at a time where it has days."""
+        """Replace the wanted groups of each table's files, each of one day where it has days.
+
+        Flushes go on meanwhile; what they append stays as it is.
+        """
         report = UpkeepReport()
         for kind in kinds:
             if kind not in self._inbox.last_commits(app_id):
                 continue
             changed = False
-            with self._alone(app_id, kind):
-                days = groupby(self._newest(app_id, kind), key=lambda file: file.day)
-                chosen = [day for day, some in days if wanted(list(some))]
-            for day in chosen:
-                with self._alone(app_id, kind):  # a day at a time, so that flushes come between
-                    before = [one for one in self._newest(app_id, kind) if one.day == day]
-                    after = self._replace(app_id, kind, day, before, change)
-                report = _sum(report, tables=0, before=before, after=after)
-                changed = True
+            with self._lake.rewriting(app_id, kind):
+                with self._alone(app_id, kind):
+                    files = self._newest(app_id, kind)
+                for day, some in groupby(files, key=lambda file: file.day):
+                    for before in filter(None, wanted(kind, list(some))):
+                        after = self._replace(app_id, kind, day, before, change)
+                        report = _sum(report, tables=0, before=before, after=after)
+                        changed = True
             report = _sum(report, tables=int(changed), before=[], after=[])
         return report
 
@@ -188,9 +192,12 @@ class Upkeep:
         files: list[DataFile],
         change: Callable[[Kind, pl.LazyFrame], pl.DataFrame],
     ) -> list[DataFile]:
-        made = self._lake.replace(app_id, kind, self._changed(app_id, kind, files, change), day=day)
-        self._inbox.record_commits(app_id, [made], committed_at=self._clock())
-        return [one for one in self._lake.files(app_id, kind, made.version) if one.day == day]
+        new = self._lake.write(app_id, kind, self._changed(app_id, kind, files, change), day=day)
+        with self._alone(app_id, kind):
+            made = self._lake.exchange(app_id, kind, files, new)
+            self._inbox.record_commits(app_id, [made], committed_at=self._clock())
+        paths = {one.path for one in new}
+        return [one for one in self._lake.files(app_id, kind, made.version) if one.path in paths]
 
     def _changed(
         self,
@@ -198,24 +205,50 @@ class Upkeep:
         kind: Kind,
         files: list[DataFile],
         change: Callable[[Kind, pl.LazyFrame], pl.DataFrame],
-    ) -> Iterator[pl.DataFrame]:
-        """The rows, changed and sorted, a range of device ids at a time."""
+    ) -> Iterator[Iterator[pl.DataFrame]]:
+        """The rows, changed and sorted, a file and in it a range of device ids at a time."""
         rows = self._lake.scan(app_id, kind, [file.path for file in files])
-        boundaries = device_boundaries(files, _files_wanted(files))
-        for low, high in zip([None, *boundaries], [*boundaries, None], strict=True):
-            yield in_order(change(kind, in_devices(rows, low, high)), kind)
+        edges = [None, *self._boundaries(app_id, kind, files), None]
+        ranges = pairwise(edges)
+        for _ in range(0, len(edges) - 1, RANGES_PER_FILE):
+            yield (
+                in_order(change(kind, in_devices(rows, low, high)), kind)
+                for low, high in islice(ranges, RANGES_PER_FILE)
+            )
+
+    def _boundaries(self, app_id: str, kind: Kind, files: list[DataFile]) -> list[str]:
+        """Device ids that cut the rows into ranges of about equal size, found from a sample.
+
+        Statistics would do for random ids only, and a range is held in memory.
+        """
+        wanted = _ranges_wanted(kind, files)
+        if wanted <= 1:
+            return []
+        sample: list[str] = []
+        seen = 0
+        for file in files:
+            ids = self._lake.scan(app_id, kind, [file.path]).select("device_id").collect()
+            sample.extend(ids["device_id"].gather_every(SAMPLED_EVERY, -seen % SAMPLED_EVERY))
+            seen += file.rows
+        sample.sort()
+        return sorted({sample[len(sample) * step // wanted] for step in range(1, wanted)})
 
 
-def _is_scattered(files: list[DataFile], files_spare: int) -> bool:
-    """Whether fewer files would do, or device ids have to be looked for in several."""
-    if files_spare:
-        return len(files) > FILES_BEARABLE * _files_wanted(files) + files_spare
+def _scattered(kind: Kind, files: list[DataFile]) -> list[list[DataFile]]:
+    """All files of a day if fewer would do, or device ids have to be looked for in several."""
     overlap = any(one.device_max >= other.device_min for one, other in pairwise(files))
-    return overlap or len(files) > _files_wanted(files)
+    fewest = -(-_ranges_wanted(kind, files) // RANGES_PER_FILE)
+    return [files] if overlap or len(files) > fewest else []
 
 
-def _files_wanted(files: list[DataFile]) -> int:
-    return -(-sum(file.rows for file in files) // REWRITE_ROWS)
+def _small(kind: Kind, files: list[DataFile], *, count: int) -> list[list[DataFile]]:
+    """The small files of a day, so many at a time; fewer are left alone."""
+    small = [one for one in files if one.rows * SMALL_SHARE < row_group_rows(kind)]
+    return [small[first : first + count] for first in range(0, len(small) + 1 - count, count)]
+
+
+def _ranges_wanted(kind: Kind, files: list[DataFile]) -> int:
+    return -(-sum(file.rows for file in files) // row_group_rows(kind))
 
 
 def _sum(
