@@ -105,7 +105,8 @@ def floor(what: str, measured: float, target: float) -> Row:
 
 def fact(what: str, measured: float) -> Row:
     """A figure without a target."""
-    return Row(what=what, measured=f"{measured:,.0f}", target="", reached=None)
+    digits = 2 if measured < EXACT_BELOW else 0
+    return Row(what=what, measured=f"{measured:,.{digits}f}", target="", reached=None)
 
 
 def publish(rows: list[Row], best: dict[str, Measured], *, record: str | None) -> None:
