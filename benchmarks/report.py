@@ -96,17 +96,17 @@ def limit(what: str, measured: float, target: float) -> Row:
 def floor(what: str, measured: float, target: float) -> Row:
     """A figure that must not be below its target."""
     return Row(
-        what=what,
-        measured=f"{measured:,.0f}" if measured >= EXACT_BELOW else f"{measured:.2f}",
-        target=f"≥ {target:,}",
-        reached=measured >= target,
+        what=what, measured=_figure(measured), target=f"≥ {target:,}", reached=measured >= target
     )
 
 
 def fact(what: str, measured: float) -> Row:
     """A figure without a target."""
-    digits = 2 if measured < EXACT_BELOW else 0
-    return Row(what=what, measured=f"{measured:,.{digits}f}", target="", reached=None)
+    return Row(what=what, measured=_figure(measured), target="", reached=None)
+
+
+def _figure(measured: float) -> str:
+    return f"{measured:,.0f}" if measured >= EXACT_BELOW else f"{measured:.2f}"
 
 
 def publish(rows: list[Row], best: dict[str, Measured], *, record: str | None) -> None:

@@ -46,6 +46,7 @@ from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.schemas import file_schema, sort_columns
 from engagement.store.state import open_state
+from engagement.store.upkeep import Upkeep
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 APP_ID = "a" * 32
@@ -106,6 +107,10 @@ class Home:
 
     def flush(self) -> int:
         return self._flush.flush(self.app_id)
+
+    def upkeep(self, *, now: datetime = NOW) -> Upkeep:
+        """Upkeep of the lake, by a clock that stands still."""
+        return Upkeep(self.inbox, self.tasks, self.lake, clock=lambda: now)
 
     def recover(self) -> list[str]:
         """Do what a start does before anything else."""

@@ -1,12 +1,13 @@
-"""This module gives every test of the state both databases that it may be kept in."""
+"""This module gives tests of the state both databases, and tests of the lake a home folder."""
 
 from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 
+from engagement.model.points import pass_by
 from engagement.store.state import metadata, open_state
-from harness import open_postgres
+from harness import Home, open_home, open_postgres
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -26,3 +27,18 @@ def engine(url: str) -> Iterator[sa.Engine]:
         for table in metadata.sorted_tables:
             connection.execute(table.delete())
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with open_home(tmp_path_factory.mktemp("shared") / "home") as home:
+        yield home
+
+
+@pytest.fixture
+def home(shared_home: Home) -> Home:
+    """The home that a module's tests share, with an app that has no records yet."""
+    shared_home.next_app()
+    shared_home.reach = pass_by
+    shared_home.restart()
+    return shared_home

@@ -33,7 +33,6 @@ from harness import (
     exported_files,
     feedback,
     log,
-    open_home,
 )
 from reading_back import GATHERED, csv_rows, decompressed, read_part, ungrouped
 
@@ -64,12 +63,6 @@ GUARDED = [
     "\uff201",
 ]
 HARMLESS = ["a=1", "1", "", "'=1", ".=1"]
-
-
-@pytest.fixture(scope="module")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with open_home(tmp_path_factory.mktemp("formats") / "home") as home:
-        yield home
 
 
 @pytest.fixture(scope="module")

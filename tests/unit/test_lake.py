@@ -201,7 +201,6 @@ import os, sys
 from pathlib import Path
 from harness import everything, open_home
 from engagement.store import lake
-from engagement.store.upkeep import Upkeep
 
 folder = Path(sys.argv[1])
 if sys.argv[2] == "unsynced":
@@ -216,7 +215,7 @@ with open_home(folder) as home:
     home.reach = reach
     for number in range(2):
         home.take(everything(number))
-    upkeep = Upkeep(home.inbox, home.tasks, home.lake)
+    upkeep = home.upkeep()
     upkeep.compact(home.app_id)
     upkeep.vacuum(home.app_id, days_min=0)
     home.take(everything(2))

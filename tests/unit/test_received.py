@@ -1,7 +1,7 @@
 """This module tests exports whose range is about when records were received."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -15,8 +15,7 @@ from engagement.export.plan import plan_parts
 from engagement.model.exports import ExportFormat, ExportType, TimeAxis, TimeRange
 from engagement.model.records import Kind
 from engagement.store.data_files import DataFile
-from engagement.store.upkeep import Upkeep
-from harness import DAY, DEVICES, Home, at, batch, everything, exported_files, log, open_home
+from harness import DAY, DEVICES, Home, at, batch, everything, exported_files, log
 from reading_back import read_part
 
 RECEIVED = datetime(2026, 2, 21, 8, tzinfo=UTC)
@@ -26,18 +25,6 @@ ONE_DAY = timedelta(days=1)
 FIRST_DAY = (RECEIVED, RECEIVED + ONE_DAY)
 SECOND_DAY = (RECEIVED + ONE_DAY, RECEIVED + 2 * ONE_DAY)
 HISTORIES = [one for one in ExportType if one.is_historical]
-
-
-@pytest.fixture(scope="module")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with open_home(tmp_path_factory.mktemp("received") / "home") as home:
-        yield home
-
-
-@pytest.fixture
-def home(shared_home: Home) -> Home:
-    shared_home.next_app()
-    return shared_home
 
 
 def received(
@@ -63,7 +50,7 @@ def received(
 
 
 def compact(home: Home) -> None:
-    Upkeep(home.inbox, home.tasks, home.lake).compact(home.app_id)
+    home.upkeep().compact(home.app_id)
 
 
 arrivals = st.lists(

@@ -1,6 +1,5 @@
 """This module tests that upkeep changes files, and rows only where it was asked to."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -15,12 +14,10 @@ from engagement.model.exports import (
     ExportState,
     ExportType,
 )
-from engagement.model.points import pass_by
 from engagement.model.records import HISTORICAL_KINDS, Kind
 from engagement.store import upkeep as upkeep_module
 from engagement.store.folds import FOLD_KEYS, fold
 from engagement.store.schemas import sort_columns
-from engagement.store.upkeep import Upkeep
 from harness import (
     DAY,
     DEVICES,
@@ -30,30 +27,10 @@ from harness import (
     everything,
     feedback,
     log,
-    open_home,
     queued_task,
 )
 
 ONE_DAY = timedelta(days=1)
-JOIN_SECONDS_MAX = 60
-
-
-@pytest.fixture(scope="module")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with open_home(tmp_path_factory.mktemp("upkeep") / "home") as home:
-        yield home
-
-
-@pytest.fixture
-def home(shared_home: Home) -> Home:
-    shared_home.next_app()
-    shared_home.reach = pass_by
-    shared_home.restart()
-    return shared_home
-
-
-def upkeep_of(home: Home, *, now: datetime = NOW) -> Upkeep:
-    return Upkeep(home.inbox, home.tasks, home.lake, clock=lambda: now)
 
 
 def fill(home: Home, flushes: int = 2, *, days: int = 2, devices: int = 3) -> None:
@@ -87,7 +64,7 @@ def test_compacting_gathers_files_and_changes_no_export(home: Home) -> None:
     before = exports(home)
     rows = {kind: home.rows(kind).to_dicts() for kind in HISTORICAL_KINDS - {Kind.SESSION}}
 
-    report = upkeep_of(home).compact(home.app_id)
+    report = home.upkeep().compact(home.app_id)
 
     assert exports(home) == before
     assert {kind: home.rows(kind).to_dicts() for kind in rows} == rows
@@ -103,7 +80,7 @@ def test_compacted_files_are_sorted_and_apart(home: Home, monkeypatch: pytest.Mo
     monkeypatch.setattr(upkeep_module, "SAMPLED_EVERY", 1)
     fill(home, devices=8, days=1)
 
-    upkeep_of(home).compact(home.app_id)
+    home.upkeep().compact(home.app_id)
 
     version = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
     files = home.lake.files(home.app_id, Kind.EVENT, version)
@@ -117,10 +94,10 @@ def test_compacted_files_are_sorted_and_apart(home: Home, monkeypatch: pytest.Mo
 
 def test_compacting_again_has_nothing_to_do(home: Home) -> None:
     fill(home)
-    upkeep_of(home).compact(home.app_id)
+    home.upkeep().compact(home.app_id)
     before = home.inbox.last_commits(home.app_id)
 
-    report = upkeep_of(home).compact(home.app_id)
+    report = home.upkeep().compact(home.app_id)
 
     assert report.tables == 0
     assert home.inbox.last_commits(home.app_id) == before
@@ -129,7 +106,7 @@ def test_compacting_again_has_nothing_to_do(home: Home) -> None:
 def test_compacting_folds_what_flushes_said_of_a_session(home: Home) -> None:
     fill(home)
 
-    upkeep_of(home).compact(home.app_id)
+    home.upkeep().compact(home.app_id)
 
     assert home.rows(Kind.SESSION).equals(
         fold(Kind.SESSION, home.rows(Kind.SESSION).lazy()).collect()
@@ -174,7 +151,7 @@ def test_folding_keeps_every_snapshot_that_it_promises_to_keep(
     instants = [{"as_of": NOW - day * ONE_DAY} for day in range(keep_days)]
     before = [exports(home, **options) for options in ({}, *instants)]
 
-    upkeep_of(home).fold_snapshots(home.app_id, keep_days=keep_days)
+    home.upkeep().fold_snapshots(home.app_id, keep_days=keep_days)
 
     assert [exports(home, **options) for options in ({}, *instants)] == before
 
@@ -182,7 +159,7 @@ def test_folding_keeps_every_snapshot_that_it_promises_to_keep(
 def test_folding_leaves_one_row_for_each_thing(home: Home) -> None:
     fill(home)
 
-    report = upkeep_of(home, now=NOW + ONE_DAY).fold_snapshots(home.app_id, keep_days=0)
+    report = home.upkeep(now=NOW + ONE_DAY).fold_snapshots(home.app_id, keep_days=0)
 
     for kind, keys in FOLD_KEYS.items():
         if not kind.is_historical:
@@ -200,7 +177,7 @@ def test_an_erased_device_is_nowhere_and_all_others_are_whole(home: Home) -> Non
         for kind, rows in home.all_rows().items()
     }
 
-    report = upkeep_of(home).erase(home.app_id, erased)
+    report = home.upkeep().erase(home.app_id, erased)
 
     assert home.all_rows() == kept
     assert (report.tables, report.rows_before > report.rows_after) == (len(Kind), True)
@@ -210,9 +187,9 @@ def test_an_erased_device_is_nowhere_and_all_others_are_whole(home: Home) -> Non
 
 def test_an_erased_device_leaves_no_file_that_holds_it(home: Home) -> None:
     fill(home, devices=2)
-    upkeep_of(home).erase(home.app_id, DEVICES[1])
+    home.upkeep().erase(home.app_id, DEVICES[1])
 
-    upkeep_of(home, now=datetime.now(UTC)).vacuum(home.app_id, days_min=0)
+    home.upkeep(now=datetime.now(UTC)).vacuum(home.app_id, days_min=0)
 
     left = list(Path(home.folder, "lake", home.app_id).rglob("*.parquet"))
     holding = [path for path in left if DEVICES[1].encode() in path.read_bytes()]
@@ -223,7 +200,7 @@ def test_an_erased_device_leaves_no_file_that_holds_it(home: Home) -> None:
 def test_erasing_the_only_device_leaves_empty_tables_that_go_on(home: Home) -> None:
     fill(home, devices=1, days=1)
 
-    upkeep_of(home).erase(home.app_id, DEVICES[0])
+    home.upkeep().erase(home.app_id, DEVICES[0])
 
     assert all(not rows for rows in home.all_rows().values())
     assert all(not rows for rows in exports(home).values())
@@ -237,7 +214,7 @@ def test_erasing_a_device_that_is_not_there_changes_no_row(home: Home) -> None:
     fill(home)
     before = home.all_rows()
 
-    report = upkeep_of(home).erase(home.app_id, "0" * 31 + "1")
+    report = home.upkeep().erase(home.app_id, "0" * 31 + "1")
 
     assert (home.all_rows(), report.tables) == (before, 0)
 
@@ -247,7 +224,7 @@ def test_old_days_go_and_the_rest_stays(home: Home) -> None:
     snapshots = {kind: home.rows(kind).to_dicts() for kind in Kind if not kind.is_historical}
     now = datetime(DAY.year, DAY.month, DAY.day, 23, tzinfo=UTC) + 8 * ONE_DAY
 
-    report = upkeep_of(home, now=now).retain(home.app_id, days=7)
+    report = home.upkeep(now=now).retain(home.app_id, days=7)
 
     for kind in HISTORICAL_KINDS:
         time = sort_columns(kind)[1]
@@ -255,7 +232,7 @@ def test_old_days_go_and_the_rest_stays(home: Home) -> None:
         assert days == [DAY + ONE_DAY, DAY + 2 * ONE_DAY]
     assert {kind: home.rows(kind).to_dicts() for kind in snapshots} == snapshots
     assert report.tables == len(HISTORICAL_KINDS)
-    assert upkeep_of(home, now=now).retain(home.app_id, days=7).tables == 0
+    assert home.upkeep(now=now).retain(home.app_id, days=7).tables == 0
 
 
 def add_task(home: Home, created_at: datetime) -> str:
@@ -273,9 +250,9 @@ def test_vacuum_keeps_what_a_running_export_reads(home: Home) -> None:
     pinned = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
     expected = home.rows(Kind.EVENT)
     task_id = add_task(home, now)
-    upkeep_of(home).compact(home.app_id)
+    home.upkeep().compact(home.app_id)
 
-    while_running = upkeep_of(home, now=now).vacuum(home.app_id, days_min=0)
+    while_running = home.upkeep(now=now).vacuum(home.app_id, days_min=0)
 
     paths = [file.path for file in home.lake.files(home.app_id, Kind.EVENT, pinned)]
     found = home.lake.scan(home.app_id, Kind.EVENT, paths).collect()
@@ -283,7 +260,7 @@ def test_vacuum_keeps_what_a_running_export_reads(home: Home) -> None:
     assert while_running.files_deleted == 0
 
     home.tasks.finish(task_id, 1, ExportState.SUCCEEDED, now=now)
-    afterwards = upkeep_of(home, now=now).vacuum(home.app_id, days_min=0)
+    afterwards = home.upkeep(now=now).vacuum(home.app_id, days_min=0)
 
     assert afterwards.files_deleted > 0
     assert not any(Path(home.folder, "lake", home.app_id, "event", path).exists() for path in paths)
@@ -292,17 +269,17 @@ def test_vacuum_keeps_what_a_running_export_reads(home: Home) -> None:
 
 def test_vacuum_keeps_what_is_young(home: Home) -> None:
     fill(home)
-    upkeep_of(home).compact(home.app_id)
+    home.upkeep().compact(home.app_id)
 
-    report = upkeep_of(home, now=datetime.now(UTC)).vacuum(home.app_id, days_min=1)
+    report = home.upkeep(now=datetime.now(UTC)).vacuum(home.app_id, days_min=1)
 
     assert report.files_deleted == 0
 
 
 def test_flushes_go_on_after_a_vacuum_and_a_restart(home: Home) -> None:
     fill(home, flushes=2)
-    upkeep_of(home).compact(home.app_id)
-    upkeep_of(home, now=datetime.now(UTC)).vacuum(home.app_id, days_min=0)
+    home.upkeep().compact(home.app_id)
+    home.upkeep(now=datetime.now(UTC)).vacuum(home.app_id, days_min=0)
     before = exports(home)
 
     home.restart()
@@ -315,7 +292,7 @@ def test_flushes_go_on_after_a_vacuum_and_a_restart(home: Home) -> None:
 
 
 def test_an_app_without_tables_needs_no_upkeep(home: Home) -> None:
-    upkeep = upkeep_of(home)
+    upkeep = home.upkeep()
 
     reports = [
         upkeep.compact(home.app_id),

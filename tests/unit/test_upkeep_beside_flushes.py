@@ -1,7 +1,6 @@
 """This module tests that upkeep and flushes of the same tables do not disturb each other."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,37 +11,17 @@ from engagement.model.records import Kind
 from engagement.store import upkeep as upkeep_module
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import Commit
-from engagement.store.upkeep import SMALL_SHARE, Upkeep
+from engagement.store.upkeep import SMALL_SHARE
 from harness import (
     DEVICES,
-    NOW,
     Home,
     StoppedError,
     batch,
     log,
-    open_home,
     stop_at,
 )
 
 JOIN_SECONDS_MAX = 60
-
-
-@pytest.fixture(scope="module")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with open_home(tmp_path_factory.mktemp("upkeep") / "home") as home:
-        yield home
-
-
-@pytest.fixture
-def home(shared_home: Home) -> Home:
-    shared_home.next_app()
-    shared_home.reach = pass_by
-    shared_home.restart()
-    return shared_home
-
-
-def upkeep_of(home: Home) -> Upkeep:
-    return Upkeep(home.inbox, home.tasks, home.lake, clock=lambda: NOW)
 
 
 def numbered(home: Home, number: int) -> None:
@@ -60,8 +39,8 @@ def test_upkeep_keeps_rows_that_a_flush_has_not_recorded_yet(home: Home, point: 
         home.flush()
     home.reach = pass_by
 
-    upkeep_of(home).compact(home.app_id)
-    upkeep_of(home).erase(home.app_id, DEVICES[5])
+    home.upkeep().compact(home.app_id)
+    home.upkeep().erase(home.app_id, DEVICES[5])
     home.flush()
 
     assert sorted(home.rows(Kind.EVENT)["name"]) == ["0", "1", "2"]
@@ -76,8 +55,8 @@ def test_upkeep_beside_flushes_loses_nothing(home: Home) -> None:
     def keep_up() -> None:
         try:
             while not ended.is_set():
-                upkeep_of(home).compact(home.app_id)
-                upkeep_of(home).fold_snapshots(home.app_id, keep_days=0)
+                home.upkeep().compact(home.app_id)
+                home.upkeep().fold_snapshots(home.app_id, keep_days=0)
         except BaseException as error:  # noqa: BLE001 - told to the test's own thread
             failures.append(error)
 
@@ -112,7 +91,7 @@ def flushed_amid_rewrites(home: Home, monkeypatch: pytest.MonkeyPatch) -> list[b
         return made
 
     monkeypatch.setattr(Lake, "write", write_slowly)
-    upkeep_of(home).compact(home.app_id)
+    home.upkeep().compact(home.app_id)
     return ended
 
 
@@ -151,7 +130,7 @@ def test_small_files_are_gathered_so_many_at_a_time(
     def gathered(number: int) -> list[int]:
         numbered(home, number)
         home.flush()
-        upkeep_of(home).compact(home.app_id, small_count=3)
+        home.upkeep().compact(home.app_id, small_count=3)
         version = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
         return sorted(one.rows for one in home.lake.files(home.app_id, Kind.EVENT, version))
 

@@ -289,10 +289,13 @@ def _remember_keys(connection: sa.Connection, keys: set[str], day: int) -> set[s
     order, so that no page of the table is written twice.
     """
     find, add = _KEY_STATEMENTS[connection.dialect.name]
-    known = set(connection.scalars(find, {"keys": json.dumps(sorted(keys))}))
-    new = keys - known
-    connection.execute(add, {"keys": json.dumps(sorted(new)), "day": day})
-    return new
+    given = json.dumps(sorted(keys))
+    known = set(connection.scalars(find, {"keys": given}))
+    if known:
+        keys = keys - known
+        given = json.dumps(sorted(keys))
+    connection.execute(add, {"keys": given, "day": day})
+    return keys
 
 
 def _accepted_key(app_id: str, key: str) -> str:
