@@ -20,14 +20,8 @@ from pathlib import Path
 from benchmarks.data import data_files
 from engagement import operations
 from engagement.exceptions import EngagementError
-from engagement.model.exports import (
-    Compression,
-    ExportFormat,
-    ExportRequest,
-    ExportState,
-    ExportType,
-    TimeRange,
-)
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import Compression, ExportFormat, ExportState, ExportType, TimeRange
 from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings
 

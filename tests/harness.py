@@ -28,11 +28,11 @@ from engagement.export.plan import Plan, decode_plan, encode_plan
 from engagement.export.requests import selection_of
 from engagement.export.rows import part_rows
 from engagement.export.steps import encode_part, part_receipt
+from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
     Compression,
     ExportFormat,
-    ExportRequest,
     ExportState,
     ExportTask,
     ExportType,

@@ -11,11 +11,11 @@ import pytest
 
 from engagement import operations
 from engagement.exceptions import InvalidContainerError, InvalidExportError, UnknownAppError
+from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
     Compression,
     ExportFormat,
-    ExportRequest,
     ExportState,
     ExportTask,
     ExportType,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engagement import operations
-from engagement.model.exports import ExportFormat, ExportRequest, ExportState, ExportType, TimeRange
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import ExportFormat, ExportState, ExportType, TimeRange
 from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings
 from harness import open_postgres

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from engagement import operations
+from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
     Compression,
     ExportFormat,
-    ExportRequest,
     ExportState,
     ExportTask,
     ExportType,

@@ -13,7 +13,8 @@ from engagement import operations
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
 from engagement.exceptions import WorkerLostError
-from engagement.model.exports import ExportFormat, ExportRequest, ExportState, ExportType, TimeRange
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import ExportFormat, ExportState, ExportType, TimeRange
 from engagement.model.imports import ImportState
 from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings

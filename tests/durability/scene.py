@@ -12,7 +12,8 @@ from pathlib import Path
 from victim import settings_of
 
 from engagement import operations
-from engagement.model.exports import ExportFormat, ExportRequest, ExportTask, ExportType, TimeRange
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import ExportFormat, ExportTask, ExportType, TimeRange
 from engagement.model.points import Point
 from engagement.runtime import open_runtime
 

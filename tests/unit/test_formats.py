@@ -12,14 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from engagement.export.requests import decode_request, encode_request
-from engagement.model.exports import (
-    CampaignType,
-    Compression,
-    ExportFormat,
-    ExportRequest,
-    ExportType,
-    TimeRange,
-)
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import CampaignType, Compression, ExportFormat, ExportType, TimeRange
 from engagement.model.records import NIL_GUID
 from harness import (
     CONTAINER,

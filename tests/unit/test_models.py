@@ -24,14 +24,8 @@ from engagement.exceptions import (
     WorkerLostError,
 )
 from engagement.model.apps import App, NewApp
-from engagement.model.exports import (
-    CampaignType,
-    ExportFormat,
-    ExportRequest,
-    ExportState,
-    ExportType,
-    TimeRange,
-)
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import CampaignType, ExportFormat, ExportState, ExportType, TimeRange
 from engagement.model.records import (
     HISTORICAL_KINDS,
     TIME_COLUMN,

@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 from engagement.exceptions import InvalidExportError
 from engagement.export.fields import shape_of
 from engagement.export.requests import decode_request, encode_request, shape_of_request
-from engagement.model.exports import (
-    Compression,
-    ExportFormat,
-    ExportRequest,
-    ExportType,
-    TimeAxis,
-)
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import Compression, ExportFormat, ExportType, TimeAxis
 from harness import DEVICES, Home, batch, everything, exported_files, log, open_home
 from reading_back import csv_rows, read_part
 

@@ -32,12 +32,11 @@ from engagement.api.schemas import (
 )
 from engagement.exceptions import InvalidExportError
 from engagement.model.apps import App
+from engagement.model.export_request import EVENT_NAMES_MAX, ExportRequest
 from engagement.model.exports import (
-    EVENT_NAMES_MAX,
     CampaignType,
     Compression,
     ExportFormat,
-    ExportRequest,
     ExportState,
     ExportTask,
     ExportType,

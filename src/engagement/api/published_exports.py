@@ -26,10 +26,10 @@ from engagement.api.paging import next_page, task_page
 from engagement.api.schemas import FAILURES, Answer, Instant, UtcInstant, answered
 from engagement.exceptions import UnknownTaskError
 from engagement.model.apps import App
+from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
     ExportFormat,
-    ExportRequest,
     ExportState,
     ExportTask,
     ExportType,

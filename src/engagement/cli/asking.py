@@ -7,13 +7,8 @@ import typer
 from engagement.cli.arguments import day_or_instant, utc_instant
 from engagement.exceptions import InvalidExportError
 from engagement.model.asking import ExportOptions, choice, request_of
-from engagement.model.exports import (
-    CampaignType,
-    Compression,
-    ExportFormat,
-    ExportRequest,
-    ExportType,
-)
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import CampaignType, Compression, ExportFormat, ExportType
 
 TypeName = Annotated[
     str, typer.Argument(metavar="TYPE", help=", ".join(one.value for one in ExportType))

@@ -9,7 +9,8 @@ from engagement.cli.following import follow_anywhere, follow_here, shown
 from engagement.cli.opening import opened
 from engagement.cli.profiles import server_settings
 from engagement.exceptions import UnknownTaskError
-from engagement.model.exports import Estimate, ExportRequest, ExportTask
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import Estimate, ExportTask
 from engagement.settings import ServerSettings
 
 if TYPE_CHECKING:

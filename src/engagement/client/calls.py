@@ -10,11 +10,11 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from engagement.exceptions import BadInputError, ErrorCode
 from engagement.model.apps import PROVIDER, App
+from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     Compression,
     Estimate,
     ExportFormat,
-    ExportRequest,
     ExportState,
     ExportTask,
     ExportType,

@@ -19,14 +19,8 @@ from engagement.exceptions import (
 )
 from engagement.model.apps import App
 from engagement.model.asking import ExportOptions, request_of
-from engagement.model.exports import (
-    Estimate,
-    ExportRequest,
-    ExportState,
-    ExportTask,
-    ExportType,
-    TaskPage,
-)
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import Estimate, ExportState, ExportTask, ExportType, TaskPage
 from engagement.model.manifests import Manifest
 
 POLL_SECONDS_FIRST = 0.05

@@ -21,14 +21,8 @@ from engagement.client.steps import Answer, FrameKind, Lost, Pause, Send, Step, 
 from engagement.exceptions import BadInputError
 from engagement.model.apps import App
 from engagement.model.asking import ExportOptions
-from engagement.model.exports import (
-    Estimate,
-    ExportRequest,
-    ExportTask,
-    ExportType,
-    TaskOrder,
-    TaskPage,
-)
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import Estimate, ExportTask, ExportType, TaskOrder, TaskPage
 from engagement.model.manifests import Manifest
 
 Result = TypeVar("Result")

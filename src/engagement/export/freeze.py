@@ -14,7 +14,8 @@ from engagement.exceptions import (
 from engagement.export.plan import Part, Plan, plan_parts
 from engagement.export.requests import selection_of
 from engagement.export.rows import Selection, campaigns_in_window, part_rows
-from engagement.model.exports import ExportRequest, ExportType, TimeAxis
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import ExportType, TimeAxis
 from engagement.model.records import Kind
 from engagement.store.data_files import DataFile
 from engagement.store.lake import Lake

@@ -6,11 +6,11 @@ from typing import Any
 
 from engagement.export.fields import Shape, check_no_empty_line, narrowed, shape_of
 from engagement.export.rows import Selection
+from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
     Compression,
     ExportFormat,
-    ExportRequest,
     ExportType,
     TimeAxis,
     TimeRange,
@@ -51,6 +51,16 @@ def chosen_options(request: ExportRequest) -> dict[str, Any]:
         options["eventNames"] = list(request.event_names)
     if request.columns:
         options["columns"] = list(request.columns)
+    if request.include_record_id:
+        options["includeRecordId"] = True
+    if request.include_info:
+        options["includeInfo"] = True
+    if request.include_device_timestamp:
+        options["includeDeviceTimestamp"] = True
+    if not request.empty_file:
+        options["emptyFile"] = False
+    if not request.published_contract:
+        options["publishedContract"] = False
     return options
 
 
@@ -73,8 +83,14 @@ def decode_request(text: str, *, container_url: str) -> ExportRequest:
         campaign_ids=tuple(content["campaignIds"]),
         as_of=as_of and datetime.fromisoformat(as_of),
         include_user_id=content["includeUserId"],
+        include_record_id=content.get("includeRecordId", False),
+        include_info=content.get("includeInfo", False),
+        include_device_timestamp=content.get("includeDeviceTimestamp", False),
         csv_formula_guard=content["csvFormulaGuard"],
+        empty_file=content.get("emptyFile", True),
         description=content["description"],
+        # What was kept before this was asked wrote values as that contract does.
+        published_contract=content.get("publishedContract", True),
     )
 
 

@@ -17,7 +17,8 @@ from engagement.export.fields import shape_of
 from engagement.export.freeze import check_source
 from engagement.export.plan import Plan
 from engagement.export.steps import part_receipt
-from engagement.model.exports import Compression, ExportFormat, ExportRequest, Receipt
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import Compression, ExportFormat, Receipt
 from engagement.model.manifests import Manifest, parse_manifest
 from engagement.store.lake import Lake
 

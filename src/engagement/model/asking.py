@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import TypedDict, TypeVar
 
 from engagement.exceptions import InvalidExportError
+from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
     Compression,
     ExportFormat,
-    ExportRequest,
     ExportType,
     TimeAxis,
     TimeRange,

@@ -1,14 +1,11 @@
 """This module holds what an export is: what was asked, how it is cut into parts, what came out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from engagement.exceptions import ErrorCode, InvalidExportError
-from engagement.model.records import Kind, own_columns
-
-EVENT_NAMES_MAX = 100
-EVENT_NAME_CHARACTERS_MAX = 64
+from engagement.model.records import LOG_COLUMNS, Kind, own_columns
 
 
 class ExportType(StrEnum):
@@ -39,6 +36,11 @@ class ExportType(StrEnum):
     def is_named(self) -> bool:
         """Whether its records have a name of their own."""
         return self.is_historical and any(one.name == "name" for one in own_columns(self.kind))
+
+    @property
+    def has_device_time(self) -> bool:
+        """Whether its records are told by devices, whose clocks may be wrong."""
+        return self.is_historical and self.kind in LOG_COLUMNS
 
 
 class ExportFormat(StrEnum):
@@ -163,115 +165,6 @@ class TimeRange:
         """Whether both ends are at midnight."""
         midnight = datetime.min.time()
         return self.start.time() == midnight and self.end.time() == midnight
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportRequest:
-    """What a client asks for; impossible ones cannot be built."""
-
-    app_id: str
-    """The app whose records are exported."""
-    export_type: ExportType
-    """What to deliver."""
-    export_format: ExportFormat
-    """How rows are written."""
-    compression: Compression = Compression.NONE
-    """How parts are compressed."""
-    container_url: str = field(default="", repr=False)
-    """Where to deliver, with the credential to write; a secret. Only an estimate needs none."""
-    time_range: TimeRange | None = None
-    """Which records of a historical type, or which campaigns' feedback (Push)."""
-    time_axis: TimeAxis = TimeAxis.EVENT
-    """Historical types: whether the range is about when it happened or when it was received."""
-    event_names: tuple[str, ...] = ()
-    """Types whose records have a name: only records with one of these; all if empty."""
-    columns: tuple[str, ...] = ()
-    """Only these fields, by their names in the output, in the type's order; all if empty."""
-    campaign_type: CampaignType | None = None
-    """Push: the type of the campaigns."""
-    campaign_ids: tuple[int, ...] = ()
-    """Push: the campaigns, instead of a range."""
-    as_of: datetime | None = None
-    """Snapshot types: the state as it was known at this instant; now if absent."""
-    include_user_id: bool = False
-    """Adds `userId` where known to the types that do not have it by default."""
-    csv_formula_guard: bool = False
-    """CSV: puts an apostrophe before values that a spreadsheet would run."""
-    description: str = ""
-    """The client's own words."""
-
-    def __post_init__(self) -> None:
-        _check_range(self)
-        _check_campaigns(self)
-        _check_names(self)
-        _check_options(self)
-
-
-def _check_range(request: ExportRequest) -> None:
-    kind = request.export_type
-    if kind.is_historical and request.time_range is None:
-        raise InvalidExportError(f"A {kind} export needs a start and an end date, got none.")
-    if not kind.is_historical and kind is not ExportType.PUSH and request.time_range is not None:
-        raise InvalidExportError(f"A {kind} export is a snapshot: it takes no date range.")
-    if not kind.is_historical and request.time_axis is not TimeAxis.EVENT:
-        raise InvalidExportError(
-            f"The time axis {request.time_axis} is for histories, got it for {kind}."
-        )
-
-
-def _check_campaigns(request: ExportRequest) -> None:
-    by_id, by_range = bool(request.campaign_ids), request.time_range is not None
-    if request.export_type is not ExportType.PUSH:
-        if by_id or request.campaign_type is not None:
-            raise InvalidExportError(
-                f"Only a Push export takes campaigns, got some for {request.export_type}."
-            )
-        return
-    if request.campaign_type is None:
-        raise InvalidExportError("A Push export needs a campaign type, got none.")
-    if by_id == by_range:
-        got = "both" if by_id else "neither"
-        raise InvalidExportError(
-            f"A Push export needs either campaign ids or a feedback window, got {got}."
-        )
-    if any(not 0 <= one < 2**63 for one in request.campaign_ids):
-        raise InvalidExportError("Campaign ids must be whole numbers from 0 to 2^63-1.")
-
-
-def _check_names(request: ExportRequest) -> None:
-    names, kind = request.event_names, request.export_type
-    if names and not kind.is_named:
-        named = ", ".join(one for one in ExportType if one.is_named)
-        raise InvalidExportError(f"Only {named} records have a name, got event names for {kind}.")
-    if len(names) > EVENT_NAMES_MAX:
-        raise InvalidExportError(
-            f"There may be up to {EVENT_NAMES_MAX} event names, got {len(names)}."
-        )
-    for one in names:
-        if not 0 < len(one) <= EVENT_NAME_CHARACTERS_MAX:
-            raise InvalidExportError(
-                f"An event name must have 1 to {EVENT_NAME_CHARACTERS_MAX} characters, "
-                f"got {len(one)}."
-            )
-
-
-def _check_options(request: ExportRequest) -> None:
-    if request.as_of is not None:
-        if request.export_type.is_historical:
-            raise InvalidExportError(
-                f"`as of` is for snapshots; a {request.export_type} export takes a date range."
-            )
-        if request.as_of.utcoffset() != timedelta(0):
-            raise InvalidExportError(f"`as of` must be in UTC, got {request.as_of!r}.")
-    if request.csv_formula_guard and request.export_format is not ExportFormat.CSV:
-        raise InvalidExportError(
-            f"The formula guard is for CsvBlob, got it for {request.export_format}."
-        )
-    if request.columns and request.export_format is ExportFormat.JSON:
-        raise InvalidExportError(
-            "The published schema of JsonBlob requires its fields, so columns can be chosen for "
-            "CsvBlob, NdjsonBlob and ParquetBlob alone."
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from itertools import islice
 from engagement.export.freeze import tables_read
 from engagement.export.plan import may_be_received_in, may_have_happened_in, plan_parts
 from engagement.export.requests import decode_request, selection_of, shape_of_request
-from engagement.model.exports import Estimate, ExportRequest, ExportState, TimeAxis
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import Estimate, ExportState, TimeAxis
 from engagement.runtime import Runtime
 from engagement.store.data_files import DataFile
 

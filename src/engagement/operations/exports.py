@@ -17,7 +17,8 @@ from engagement.export.plan import decode_plan
 from engagement.export.report import manifest_of
 from engagement.export.requests import decode_request, encode_request, shape_of_request
 from engagement.export.verify import Verification, verify_delivered, verify_with_lake
-from engagement.model.exports import ExportRequest, ExportState, ExportTask, Progress, TaskPage
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import ExportState, ExportTask, Progress, TaskPage
 from engagement.model.records import new_guid
 from engagement.runtime import Runtime
 from engagement.store.queries.tasks import Idempotency
