@@ -25,6 +25,8 @@ class Kind(StrEnum):
     TAG = "tag"
     TOKEN = "token"  # noqa: S105 - a record kind, not a secret
     FEEDBACK = "feedback"
+    INFO = "info"
+    LOCATION = "location"
 
     @property
     def is_historical(self) -> bool:
@@ -35,6 +37,10 @@ class Kind(StrEnum):
 HISTORICAL_KINDS = frozenset(
     {Kind.ACTIVITY, Kind.EVENT, Kind.ERROR, Kind.CRASH, Kind.JOB, Kind.SESSION}
 )
+SPAN_KINDS: dict[Kind, str] = {Kind.JOB: "job_id", Kind.SESSION: "session_id"}
+"""Kinds that last, and may be reported again as they go on; each with the column of its id."""
+CONTENT_KINDS: dict[Kind, str] = {Kind.INFO: "info_id", Kind.LOCATION: "location_id"}
+"""What batches tell of their devices, each with the column of the id that depends on it alone."""
 
 
 class ColumnType(StrEnum):
@@ -169,13 +175,32 @@ DEVICE_COLUMNS: tuple[Column, ...] = (
 )
 
 
+JOB_TOLD_BY = {"extras": "extras_by", "user_id": "user_by", "info_id": "info_by"}
+"""What a report of a job may leave out, each with the column that holds the sequence of the report
+that told it last: reports may be folded in any order."""
+
+_COMPUTED_COLUMNS: dict[Kind, tuple[Column, ...]] = {
+    Kind.JOB: (*LOG_COLUMNS[Kind.JOB], *(Column(name, _I) for name in JOB_TOLD_BY.values())),
+    Kind.SESSION: SESSION_COLUMNS,
+    Kind.DEVICE: DEVICE_COLUMNS,
+    Kind.FEEDBACK: (*LOG_COLUMNS[Kind.FEEDBACK], Column("first_at", _T, required=True)),
+    Kind.INFO: (
+        Column("info_id", _G, required=True),
+        Column("told_at", _T, required=True),
+        *INFO_COLUMNS,
+    ),
+    Kind.LOCATION: (
+        Column("location_id", _G, required=True),
+        Column("told_at", _T, required=True),
+        *LOCATION_COLUMNS,
+    ),
+}
+"""What is more than one log says by itself. A flag of feedback has its first and last time."""
+
+
 def own_columns(kind: Kind) -> tuple[Column, ...]:
     """What a record of this kind holds besides what all kinds share."""
-    if kind is Kind.SESSION:
-        return SESSION_COLUMNS
-    if kind is Kind.DEVICE:
-        return DEVICE_COLUMNS
-    return LOG_COLUMNS[kind]
+    return _COMPUTED_COLUMNS.get(kind) or LOG_COLUMNS[kind]
 
 
 TIME_COLUMN: dict[Kind, str] = {
@@ -189,6 +214,8 @@ TIME_COLUMN: dict[Kind, str] = {
     Kind.TAG: "set_at",
     Kind.TOKEN: "registered_at",
     Kind.FEEDBACK: "occurred_at",
+    Kind.INFO: "told_at",
+    Kind.LOCATION: "told_at",
 }
 """The column that says when a record happened."""
 
