@@ -130,11 +130,15 @@ def test_message_without_id_and_time_is_told_by_when_it_came() -> None:
         ({}, 5, HAPPENED),
         ({"timestamp": "2026-03-01T13:00:00Z"}, None, RECEIVED),
         ({"timestamp": "2026-03-01T13:00:00Z"}, "2026-03-01T12:00:00Z", RECEIVED),
-        ({"sentAt": "2026-03-01T11:59:59Z"}, "2020-01-01T00:00:00Z", HAPPENED + SECOND),
-        ({"sentAt": "soon"}, "2026-03-01T11:59:59Z", HAPPENED + SECOND),
-        ({"timestamp": None, "originalTimestamp": AT}, "2026-03-01T11:59:59Z", HAPPENED + SECOND),
+        ({"sentAt": "2026-03-01T12:00:09Z"}, "2020-01-01T00:00:00Z", HAPPENED - 9 * SECOND),
+        ({"sentAt": "soon"}, "2026-03-01T12:00:09Z", HAPPENED - 9 * SECOND),
+        (
+            {"timestamp": None, "originalTimestamp": AT},
+            "2026-03-01T12:00:09Z",
+            HAPPENED - 9 * SECOND,
+        ),
         ({"originalTimestamp": "2001-01-01T00:00:00Z"}, "2020-01-01T00:00:00Z", HAPPENED),
-        ({"originalTimestamp": "?"}, "2026-03-01T11:59:59Z", HAPPENED + SECOND),
+        ({"originalTimestamp": "?"}, "2026-03-01T12:00:09Z", HAPPENED - 9 * SECOND),
         ({"timestamp": "yesterday"}, "2026-03-01T12:00:00Z", RECEIVED),
         ({"timestamp": 1_772_366_398}, "2026-03-01T12:00:00Z", RECEIVED),
         ({"timestamp": "1970-01-01T00:00:00Z"}, "2030-01-01T00:00:00Z", RECEIVED),
@@ -198,12 +202,12 @@ def test_refused_message_can_be_read_again_alone(message_type: str | None) -> No
 
 
 def test_mended_message_has_the_time_that_it_had() -> None:
-    (refused,) = read(message(event=""), sentAt="2026-03-01T11:59:59Z").refused()
+    (refused,) = read(message(event=""), sentAt="2026-03-01T12:00:09Z").refused()
     mended = refused.body.replace(b'"event": ""', b'"event": "tap"')
 
     assert (
         read_messages(mended, received_at=RECEIVED_AT).batches()
-        == read(message(), sentAt="2026-03-01T11:59:59Z").batches()
+        == read(message(), sentAt="2026-03-01T12:00:09Z").batches()
     )
 
 

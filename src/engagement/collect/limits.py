@@ -8,6 +8,9 @@ from functools import lru_cache
 from engagement.model.limits import CONTROL, NAME_CHARACTERS_MAX
 from engagement.model.records import derived_guid
 
+CLOCK_SKEW_KEPT_SECONDS_MAX = 5
+"""By how much a device's clock may differ from ours without its times being corrected."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECONDS_END = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH + timedelta(days=1)) // timedelta(
     microseconds=1
@@ -90,6 +93,20 @@ def checked_range(microseconds: int, field: str) -> int:
 def to_microseconds(when: datetime) -> int:
     """The microseconds since 1970 of an aware time, cut to whole milliseconds."""
     return (when - _EPOCH) // timedelta(milliseconds=1) * 1000
+
+
+def clock_shift(sent_at: int, received_at: int) -> int:
+    """The microseconds to add to a device's times, so that they are by our clock.
+
+    A small difference is as likely the time that the request took, which says nothing of the
+    device's clock; times that are right are then left alone.
+
+    Args:
+        sent_at: When the device sent its times, by its own clock.
+        received_at: When they came, by ours; both in microseconds since 1970.
+    """
+    skew = received_at - sent_at
+    return 0 if abs(skew) <= CLOCK_SKEW_KEPT_SECONDS_MAX * 1_000_000 else skew
 
 
 def check_name(name: str) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from engagement.collect.limits import (
     RefusedLogError,
+    clock_shift,
     guid,
     has_control,
     instant,
@@ -78,6 +79,11 @@ class Batch:
     """Logs accepted; one with several tags counts once."""
     refused: tuple[Refusal, ...]
     """Logs refused, in their order."""
+    record_ids: dict[Kind, list[str]] | None = None
+    """The ids of the rows of each of `UNFOLDED_KINDS`, in their order; see `record_id_prefix`.
+
+    None if they follow from the batch's own id; the messages of a tracking batch have theirs.
+    """
 
 
 class _Envelope(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -107,7 +113,8 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
         body: The batch as JSON.
         received_at: When it came, aware.
         live: Whether the device has just sent it. Then its clock is corrected by
-            `received_at - sentAt`, and no time is kept later than `received_at`.
+            `received_at - sentAt` if this is more than `CLOCK_SKEW_KEPT_SECONDS_MAX`, and no time
+            is kept later than `received_at`.
 
     Raises:
         CorruptInputError: It is no batch; nothing of it can be accepted.
@@ -125,7 +132,7 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
     reader = LogReader(
         envelope.batch_id,
         device_id,
-        clock_shift=to_microseconds(received_at) - sent_at if live else 0,
+        clock_shift=clock_shift(sent_at, to_microseconds(received_at)) if live else 0,
         latest=received_at.astimezone(UTC) if live else None,
     )
     refused: list[Refusal] = []

@@ -43,6 +43,10 @@ CONTENT_KINDS: dict[Kind, str] = {Kind.INFO: "info_id", Kind.LOCATION: "location
 """What batches tell of their devices, each with the column of the id that depends on it alone."""
 
 
+UNFOLDED_KINDS = frozenset({Kind.ACTIVITY, Kind.EVENT, Kind.ERROR, Kind.CRASH})
+"""Kinds of which every row stays a record of its own, whatever comes later."""
+
+
 class ColumnType(StrEnum):
     """What a column holds."""
 
@@ -69,6 +73,12 @@ class Column:
 _G, _S, _J = ColumnType.GUID, ColumnType.STRING, ColumnType.JSON
 _T, _I, _B = ColumnType.TIMESTAMP, ColumnType.INTEGER, ColumnType.BOOLEAN
 
+_DEVICE_TIMESTAMP = Column("device_timestamp", _T)
+"""When the record happened (a job: began) by the device's own clock; None where that is its time.
+
+Always the last column, since batches that were taken in before it existed lack its value.
+"""
+
 LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
     Kind.ACTIVITY: (
         Column("session_id", _G),
@@ -76,6 +86,7 @@ LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
         Column("timestamp", _T, required=True),
         Column("end", _T),
         Column("extras", _J),
+        _DEVICE_TIMESTAMP,
     ),
     Kind.EVENT: (
         Column("session_id", _G),
@@ -83,6 +94,7 @@ LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
         Column("name", _S, required=True),
         Column("timestamp", _T, required=True),
         Column("extras", _J),
+        _DEVICE_TIMESTAMP,
     ),
     Kind.ERROR: (
         Column("session_id", _G),
@@ -90,12 +102,14 @@ LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
         Column("name", _S, required=True),
         Column("timestamp", _T, required=True),
         Column("extras", _J),
+        _DEVICE_TIMESTAMP,
     ),
     Kind.CRASH: (
         Column("session_id", _G),
         Column("name", _S, required=True),
         Column("timestamp", _T, required=True),
         Column("stack", _S, required=True),
+        _DEVICE_TIMESTAMP,
     ),
     Kind.JOB: (
         Column("job_id", _G, required=True),
@@ -103,6 +117,7 @@ LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
         Column("start", _T, required=True),
         Column("end", _T),
         Column("extras", _J),
+        _DEVICE_TIMESTAMP,
     ),
     Kind.TAG: (
         Column("key", _S, required=True),
@@ -240,6 +255,21 @@ def content_id(canonical_json: bytes) -> str:
 def derived_guid(*parts: str) -> str:
     """An id that depends on its parts alone, 32 lower-case hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def record_id_prefix(kind: Kind, device_id: str, batch_or_message_id: str) -> str:
+    """Return the first 24 hexadecimal digits of the ids of a batch's or a message's records.
+
+    A record's id is these and then its place among the records of its kind in the batch or
+    message, as 8 decimal digits. So it stays the same however often the record is delivered.
+
+    Args:
+        kind: The kind of the records.
+        device_id: Their device, 32 hexadecimal digits.
+        batch_or_message_id: What their sender calls the batch, or the tracking message.
+    """
+    content = f"record\0{kind.value}\0{device_id}\0{batch_or_message_id}"
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 def text_tag_type(value: str) -> str:

@@ -56,6 +56,8 @@ class Happening(msgspec.Struct, kw_only=True, gc=False, frozen=True):
     """What it says of its device."""
     at: int
     """When it happened by our clock, in microseconds since 1970."""
+    device_at: int
+    """When it happened by the device's clock, likewise."""
 
 
 class _Properties(msgspec.Struct, gc=False, frozen=True):
@@ -118,7 +120,9 @@ def _track(happening: Happening, sanitiser: Sanitiser) -> TimedLog:
     if told.duration or told.duration_ms:
         start = _start(at, told)
         if start is not None:
-            return start, JobLog(_ELSEWHERE, name, end=_timestamp(at), extras=extras)
+            return start, JobLog(
+                _ELSEWHERE, name, end=_timestamp(happening.device_at), extras=extras
+            )
     return at, EventLog(_ELSEWHERE, name, session_id, extras=extras)
 
 

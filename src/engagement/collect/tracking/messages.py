@@ -18,7 +18,7 @@ from engagement.collect.tracking.outcomes import (
 from engagement.collect.tracking.wire import read_message, text_of
 from engagement.collect.wellformed import check_body, replace_halves
 from engagement.exceptions import CorruptInputError
-from engagement.model.records import Kind, derived_guid
+from engagement.model.records import UNFOLDED_KINDS, Kind, derived_guid, record_id_prefix
 
 MESSAGES_PER_BODY_MAX = 5_000
 """SDKs send at most 500 kB at once, in which about a thousand messages fit.
@@ -149,9 +149,14 @@ def _raw_messages(body: bytes, told: _Body, message_type: str | None) -> list[ms
 
 def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
     rows: dict[Kind, list[Row]] = {}
-    for one in messages:
-        for kind, some in one.rows.items():
-            rows.setdefault(kind, []).extend(some)
+    record_ids: dict[Kind, list[str]] = {}
+    for message in messages:
+        for kind, kept in message.rows.items():
+            rows.setdefault(kind, []).extend(kept)
+            if kind in UNFOLDED_KINDS:
+                prefix = record_id_prefix(kind, sender.device_id, message.message_id)
+                ids = record_ids.setdefault(kind, [])
+                ids.extend(f"{prefix}{place:08}" for place in range(len(kept)))
     return Batch(
         batch_id=derived_guid("tracking", *(one.message_id for one in messages)),
         device_id=sender.device_id,
@@ -165,4 +170,5 @@ def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
         last_at=max(one.last_at for one in messages),
         accepted=len(messages),
         refused=(),
+        record_ids=record_ids,
     )

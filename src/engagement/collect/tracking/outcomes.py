@@ -95,7 +95,7 @@ class OutcomeReader:
         if told:
             is_fit = len(told) <= BATCH_ID_CHARACTERS_MAX and not has_control(told)
             return told if is_fit else derived_guid("message", told)
-        is_timeless = message is None or self._happened_at(message) is None
+        is_timeless = message is None or self._happened_at(message)[0] is None
         came = (str(self._received),) if is_timeless else ()
         return derived_guid("message", bytes(raw).decode(), *came)
 
@@ -126,20 +126,27 @@ class OutcomeReader:
         message_type = (message.type or "").lower()
         context = self._contexts.read(message.context)
         device_id = self._device_id(message, message_type, context)
-        at = self._happened_at(message)
+        at, device_at = self._happened_at(message)
         if at is None:
             self.sanitiser.repaired += 1
             at = self._received
+        device_at = at if device_at is None else device_at
         reader = LogReader(
-            message_id, device_id, clock_shift=0, latest=None, extras_of=_text_of_extras
+            message_id,
+            device_id,
+            clock_shift=at - device_at,
+            latest=None,
+            extras_of=_text_of_extras,
         )
-        happening = Happening(message=message, type=message_type, context=context, at=at)
+        happening = Happening(
+            message=message, type=message_type, context=context, at=at, device_at=device_at
+        )
         made = log_of(happening, self.sanitiser)
         if made is not None:
             began, log = made
-            reader.keep(0, log, began)
+            reader.keep(0, log, began, device_at=began - at + device_at)
         if context.token is not None and (device_id, context.token) not in self._tokens:
-            reader.keep(0, token_log(context.token), at)
+            reader.keep(0, token_log(context.token), at, device_at=at)
             self._tokens.add((device_id, context.token))
         info, info_id = self._contexts.info(context, at)
         user_id = message.user_id or None
@@ -177,7 +184,7 @@ class OutcomeReader:
             "no_device", "A message must have context.device.id, anonymousId or userId, got none."
         )
 
-    def _happened_at(self, message: Message) -> int | None:
+    def _happened_at(self, message: Message) -> tuple[int | None, int | None]:
         return happened_at(message, self._sent_at, self._received)
 
 

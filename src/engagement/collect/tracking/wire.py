@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from engagement.collect.limits import RefusedLogError, instant
+from engagement.collect.limits import RefusedLogError, clock_shift, instant
 
 NUMBER_STARTS = tuple(digit.encode() for digit in "-0123456789")
 """How a JSON number may begin."""
@@ -88,8 +88,10 @@ def time_of(text: str | None) -> int | None:
         return None
 
 
-def happened_at(message: Message, body_sent_at: int | None, received_at: int) -> int | None:
-    """When a message happened by our clock, never later than it was received.
+def happened_at(
+    message: Message, body_sent_at: int | None, received_at: int
+) -> tuple[int | None, int | None]:
+    """When a message happened by our clock, never later than received, and by its own.
 
     The device's clock is off by as much as its time of sending differs from ours of receiving.
     RudderStack's `timestamp` beside `originalTimestamp` was set on purpose and is kept as it is.
@@ -100,15 +102,15 @@ def happened_at(message: Message, body_sent_at: int | None, received_at: int) ->
         received_at: When it came; all in microseconds since 1970.
 
     Returns:
-        None if the message tells no time, or one before 1970.
+        None for the former if the message tells no time, or one before 1970; None for the latter
+        if it tells none.
     """
-    told, original = time_of(message.timestamp), time_of(message.original_timestamp)
-    if told is not None and original is not None:
-        at: int | None = told
-    else:
-        at = told if original is None else original
+    timestamp, original = time_of(message.timestamp), time_of(message.original_timestamp)
+    device_at = original if timestamp is None else timestamp
+    at = device_at
+    if at is not None and (timestamp is None or original is None):
         sent_at = time_of(message.sent_at)
         sent_at = body_sent_at if sent_at is None else sent_at
-        if at is not None and sent_at is not None:
-            at += received_at - sent_at
-    return None if at is None or at < 0 else min(at, received_at)
+        if sent_at is not None:
+            at += clock_shift(sent_at, received_at)
+    return (None if at is None or at < 0 else min(at, received_at)), device_at
