@@ -43,6 +43,7 @@ from engagement.model.points import Point, Reach, pass_by
 from engagement.model.records import Kind
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.sightings import SightingQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.schemas import file_schema, sort_columns
 from engagement.store.state import open_state
@@ -71,6 +72,7 @@ class Home:
         self.folder = folder
         self.engine = open_state(f"sqlite:///{folder / 'state.db'}")
         self.inbox = InboxQueries(self.engine)
+        self.seen = SightingQueries(self.engine)
         self.tasks = TaskQueries(self.engine)
         self.reach: Reach = pass_by
         self.app_id = f"{0:032x}"
@@ -85,6 +87,7 @@ class Home:
         self.lake = Lake(str(self.folder / "lake"))
         self._flush = Flush(
             self.inbox,
+            self.seen,
             self.lake,
             limits=self._limits,
             clock=lambda: NOW,
@@ -110,7 +113,7 @@ class Home:
 
     def upkeep(self, *, now: datetime = NOW) -> Upkeep:
         """Upkeep of the lake, by a clock that stands still."""
-        return Upkeep(self.inbox, self.tasks, self.lake, clock=lambda: now)
+        return Upkeep(self.inbox, self.seen, self.tasks, self.lake, clock=lambda: now)
 
     def recover(self) -> list[str]:
         """Do what a start does before anything else."""

@@ -14,7 +14,7 @@ import pytest
 from engagement.export.requests import decode_request, encode_request
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import CampaignType, Compression, ExportFormat, ExportType, TimeRange
-from engagement.model.records import NIL_GUID
+from engagement.model.records import CONTENT_KINDS, NIL_GUID
 from harness import (
     CONTAINER,
     DAY,
@@ -104,7 +104,8 @@ def test_every_format_holds_the_same_records_and_the_same_bytes_twice(
         assert one_file(full, request) == data
         records = read_part(data, export_type, export_format, compression)
         assert len(records) == len(full.exported(request))
-        assert {record["deviceId"] for record in records} == set(DEVICES[:3])
+        if export_type.kind not in CONTENT_KINDS:
+            assert {record["deviceId"] for record in records} == set(DEVICES[:3])
 
 
 @pytest.mark.parametrize("export_type", list(SCHEMA_NAMES))

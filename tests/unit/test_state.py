@@ -22,7 +22,8 @@ from engagement.model.apps import App
 from engagement.model.records import Kind
 from engagement.store.queries import inbox
 from engagement.store.queries.apps import AppQueries
-from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, Kept, Offer, OpenSession
+from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, Kept, Offer
+from engagement.store.queries.sightings import OpenSession, SightingQueries, Sightings
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import MIGRATIONS, metadata, open_state
 from harness import APP_ID, NOW, queued_task
@@ -209,17 +210,19 @@ def test_what_was_recorded_comes_back_newest_first(engine: sa.Engine) -> None:
         Commit(kind=Kind.EVENT, version=version, rows_total=version, sha256=f"{version:064x}")
         for version in (9, 10)
     ]
+    sightings = SightingQueries(engine)
     session = OpenSession(session_id="s", device_id="d", start=NOW, end=NOW)
 
-    queries.record_commits(APP_ID, commits, committed_at=NOW, sessions=[session], flushed=[first])
-    queries.record_commits(APP_ID, commits, committed_at=NOW, sessions=[session])
+    seen = Sightings(sessions=[session])
+    queries.record_commits(APP_ID, commits, committed_at=NOW, seen=seen, flushed=[first])
+    queries.record_commits(APP_ID, commits, committed_at=NOW, seen=seen)
 
     assert queries.last_commits(APP_ID) == {Kind.EVENT: commits[1]}
     assert queries.last_commits("b" * 32) == {}
     assert queries.apps_with_tables() == [APP_ID]
-    assert queries.sessions_of(APP_ID, ["d", "e"], since=NOW, until=NOW) == [session]
-    assert queries.sessions_of(APP_ID, ["d"], since=NOW + SECOND, until=NOW + SECOND) == []
-    assert queries.sessions_of(APP_ID, ["d"], since=NOW - SECOND, until=NOW - SECOND) == []
+    assert sightings.sessions_of(APP_ID, ["d", "e"], since=NOW, until=NOW) == [session]
+    assert sightings.sessions_of(APP_ID, ["d"], since=NOW + SECOND, until=NOW + SECOND) == []
+    assert sightings.sessions_of(APP_ID, ["d"], since=NOW - SECOND, until=NOW - SECOND) == []
     assert queries.oldest(APP_ID, logs_max=9, position_max=2**31) == [second]
 
 

@@ -114,6 +114,7 @@ spans = sa.Table(
     sa.Column("thing", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("day", sa.Integer, nullable=False),
     sa.Column("start", Instant, nullable=False),
+    sa.Column("device_start", Instant),
     sa.Column("received_on", sa.Integer, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -23,7 +23,8 @@ from engagement.model.records import UNFOLDED_KINDS, Kind, derived_guid, record_
 MESSAGES_PER_BODY_MAX = 5_000
 """SDKs send at most 500 kB at once, in which about a thousand messages fit.
 
-A batch may hold all of them, of 200 tags each, for which `flush.ROWS_PER_BATCH_BITS` leaves room.
+A batch may hold all of them, of 200 tags each, for which `record_tables.ROWS_PER_BATCH_BITS` leaves
+room.
 """
 _REPLACEMENT = rb"\ufffd"
 

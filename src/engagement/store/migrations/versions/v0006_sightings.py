@@ -15,6 +15,7 @@ def upgrade() -> None:
         sa.Column("thing", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("day", sa.Integer(), nullable=False),
         sa.Column("start", sa.BigInteger(), nullable=False),
+        sa.Column("device_start", sa.BigInteger(), nullable=True),
         sa.Column("received_on", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("device", "thing"),
         sqlite_with_rowid=False,
