@@ -159,7 +159,7 @@ def may_have_happened_in(files: Sequence[DataFile], time_range: TimeRange) -> li
     return [
         file
         for file in files
-        if file.time_min < time_range.end and file.time_max + STATISTICS_STEP > time_range.start
+        if file.time_min < time_range.end and time_range.start - file.time_max < STATISTICS_STEP
     ]
 
 

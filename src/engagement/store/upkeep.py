@@ -148,17 +148,24 @@ class Upkeep:
         """
         received_from = datetime.combine(first_kept, time(0), UTC)
 
-        def kept(_: Kind, rows: pl.LazyFrame) -> pl.DataFrame:
-            told = rows.collect()
-            ids = told.select("device_id", CONTENT_KINDS[kind]).iter_rows()
+        def is_old(rows: pl.DataFrame) -> pl.Series:
+            ids = rows.select("device_id", CONTENT_KINDS[kind]).iter_rows()
             keys = sighting_keys(app_id, kind, ids)
             self._seen.forget_contents(keys, first_kept)
             known = self._seen.contents(keys)
-            is_known = pl.Series([key in known for key in keys], dtype=pl.Boolean())
-            return told.filter(is_known | (told["received_at"] >= received_from))
+            is_unknown = pl.Series([key not in known for key in keys], dtype=pl.Boolean())
+            return is_unknown & (rows["received_at"] < received_from)
+
+        def with_old(_: Kind, files: list[DataFile]) -> list[list[DataFile]]:
+            scans = [(file, self._lake.scan(app_id, kind, [file.path])) for file in files]
+            return [[file for file, rows in scans if is_old(rows.collect()).any()]]
+
+        def kept(_: Kind, rows: pl.LazyFrame) -> pl.DataFrame:
+            told = rows.collect()
+            return told.filter(~is_old(told))
 
         with self._lake.rewriting(app_id, kind), self._alone(app_id, kind):
-            return self._rewrite(app_id, [kind], wanted=lambda _, files: [files], change=kept)
+            return self._rewrite(app_id, [kind], wanted=with_old, change=kept)
 
     def vacuum(self, app_id: str, *, days_min: int) -> UpkeepReport:
         """Delete files that no table refers to, keeping those that a running export may read."""
