@@ -28,10 +28,10 @@ def kills(request):
 
 
 def run(folder: Path, code: str, *words: str) -> tuple[int, str]:
-    """The status of a run of tests that may take a second each, and what it says."""
+    """The status of a run of tests that may take three seconds each, and what it says."""
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_it.py").write_text(code)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout", "1", *words]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout", "3", *words]
     done = subprocess.run(
         [*command, "--rootdir", str(folder), "test_it.py"],
         cwd=folder,
@@ -60,7 +60,7 @@ def test_next():
 """
     _, said = run(tmp_path, code)
 
-    assert "took over 1 s. It waited for: the end of the world > a sign." in said
+    assert "took over 3 s. It waited for: the end of the world > a sign." in said
     assert 'at test_it.py:6: wait_for(lambda: False, "a sign")' in said
     assert "1 failed, 1 passed" in said
 
@@ -99,7 +99,7 @@ def test_endless(number):
 """
     _, said = run(tmp_path, code)
 
-    assert "took over 1 s" in said
+    assert "took over 3 s" in said
     assert said.count("tried 0") == 1
     assert "1 failed" in said
 
@@ -118,7 +118,7 @@ def test_stubborn():
     status, said = run(tmp_path, code)
 
     assert status != 0
-    assert "Timeout (0:00:02)!" in said
+    assert "Timeout (0:00:04)!" in said
     assert "in test_stubborn" in said
 
 
@@ -136,7 +136,7 @@ def test_failing(stubborn):
 """
     _, said = run(tmp_path, code)
 
-    assert "took over 1 s. It waited for: something without a name." in said
+    assert "took over 3 s. It waited for: something without a name." in said
     assert "at test_it.py:7: threading.Event().wait()" in said
     assert "1 error in" in said
 
@@ -146,10 +146,10 @@ def test_a_test_may_take_longer_if_an_option_asks_for_more(tmp_path: Path) -> No
 import time
 
 def test_patient(kills):
-    time.sleep(1.5)
+    time.sleep(3.5)
 
 def test_impatient():
-    time.sleep(1.5)
+    time.sleep(3_600)
 """
     _, said = run(tmp_path, code)
 
