@@ -66,7 +66,6 @@ class ImportScene:
             return found if found.state.is_final else None
 
         found = wait_for(find_ended, "the end of an import")
-        assert found is not None
         assert self.runtime.imports.sealed_storage_url(task.task_id) is None
         return found
 

@@ -301,9 +301,7 @@ def _address(process: subprocess.Popen[bytes], log: Path, ready: re.Pattern[str]
             pytest.fail(f"The server must say its address, but it said: {text[-2_000:]}")
         return None
 
-    address = wait_for(find_address, f"the address of {process.args}")
-    assert address is not None
-    return address
+    return wait_for(find_address, f"the address of {process.args}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-WAIT_SECONDS_MAX = 300
+WAIT_SECONDS_MAX = 600
 """After so long it is taken that something never comes.
 
 Nothing is measured by it: it is far more than anything takes on one core beside other work, and no
@@ -38,7 +38,7 @@ def names_of_waits() -> list[str]:
 
 
 def wait_for(
-    look: Callable[[], Found], what: str, *, seconds_max: float = WAIT_SECONDS_MAX
+    look: Callable[[], Found | None], what: str, *, seconds_max: float = WAIT_SECONDS_MAX
 ) -> Found:
     """Look again and again, and return the first value that is true.
 

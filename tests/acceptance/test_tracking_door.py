@@ -157,6 +157,4 @@ def _answered(server: RunningServer, key: str, message: Any, *, status: int) -> 
         answer = _post(server, "/v1/track", message, key)
         return answer if answer.status_code == status else None
 
-    answer = wait_for(find_answer, f"an answer with status {status}")
-    assert answer is not None
-    return answer
+    return wait_for(find_answer, f"an answer with status {status}")

@@ -65,9 +65,7 @@ class Watched:
             task = self.task(task_id)
             return None if task["state"] in {"Queued", "Started"} else task
 
-        task = wait_for(find_ended, "the end of an export")
-        assert task is not None
-        return task
+        return wait_for(find_ended, "the end of an export")
 
 
 @pytest.fixture(scope="module")

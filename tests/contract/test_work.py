@@ -103,7 +103,6 @@ def test_a_started_import_runs(runtime: Runtime, app_id: str, tmp_path: Path) ->
 
     done = wait_for(find_ended, "the end of an import")
 
-    assert done is not None
     assert done.state is ImportState.SUCCEEDED
     assert operations.get_device(runtime, app_id, "d" * 32).app_info == {"plan": "pro"}
 

@@ -142,7 +142,7 @@ if child == 0:
     sys.exit()
 os.waitpid(child, 0)
 agent.send_event("after")
-assert agent.flush(300)
+assert agent.flush(600)
 """
     with device_server() as server, _start(code, server.address, str(tmp_path)) as process:
         assert process.wait(WAIT_SECONDS_MAX) == 0
