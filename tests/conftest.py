@@ -9,6 +9,8 @@ from hypothesis import settings
 
 from servers import S3, Azurite, running_azurite, running_s3
 
+pytest_plugins = ["time_limits"]
+
 # How long an example takes says more about the machine than about the code: no test is timed.
 settings.register_profile(
     "untimed", settings.get_profile(settings.get_current_profile_name()), deadline=None

@@ -1,5 +1,6 @@
 """This module opens a state database, a lake and a flush in a folder, for tests to work with."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -8,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -48,15 +48,13 @@ from engagement.store.queries.tasks import TaskQueries
 from engagement.store.schemas import file_schema, sort_columns
 from engagement.store.state import open_state
 from engagement.store.upkeep import Upkeep
+from waiting import WAIT_SECONDS_MAX, wait_for
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 APP_ID = "a" * 32
 DAY = date(2026, 2, 20)
 DEVICES = tuple(f"{number:x}" * 32 for number in range(1, 9))
 CONTAINER = "memory://container"
-START_SECONDS_MAX = 30
-STOP_SECONDS_MAX = 30
-POLL_SECONDS = 0.05
 
 
 class StoppedError(Exception):
@@ -312,7 +310,7 @@ def open_postgres() -> Iterator[str]:
         yield f"postgresql+psycopg://engagement@/postgres?host={folder}"
     finally:
         server.send_signal(signal.SIGINT)  # a fast shutdown, which ends open connections
-        server.wait(STOP_SECONDS_MAX)
+        server.wait(WAIT_SECONDS_MAX)
         shutil.rmtree(folder)
 
 
@@ -337,15 +335,15 @@ def _postgres_programs() -> Path:
 
 
 def _wait_for(server: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS_MAX
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
+    def accepts() -> bool:
+        if server.poll() is not None:
+            pytest.fail(f"PostgreSQL must start, got: {(folder / 'log').read_text()}")
+        with contextlib.suppress(psycopg.OperationalError):
             psycopg.connect(host=str(folder), user="engagement", dbname="postgres").close()
-        except psycopg.OperationalError:
-            time.sleep(POLL_SECONDS)
-        else:
-            return
-    pytest.fail(f"PostgreSQL must start, got: {(folder / 'log').read_text()}")
+            return True
+        return False
+
+    wait_for(accepts, "PostgreSQL")
 
 
 def queued_task(task_id: str, *, created_at: timedelta = timedelta(0)) -> ExportTask:

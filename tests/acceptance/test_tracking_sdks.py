@@ -21,9 +21,9 @@ from sdk_messages import MESSAGES, VISITOR, Json, expected_exports, from_phone
 from servers import install_node_packages, required_program
 from serving import Credentials, RunningServer, running_server
 from trouble import Trouble, troubled
+from waiting import WAIT_SECONDS_MAX
 
 FOLDER = Path(__file__).resolve().parent.parent / "sdk"
-DEADLINE_SECONDS = 60
 SDKS = {
     "segment-python": "analytics-python/2.4.0",
     "rudderstack-python": "analytics-python/2.1.9",
@@ -66,7 +66,7 @@ def _send(sdk: str, address: str, key: str, messages: list[Json]) -> list[str | 
         capture_output=True,
         text=True,
         check=False,
-        timeout=DEADLINE_SECONDS,
+        timeout=WAIT_SECONDS_MAX,
     )
     assert done.returncode == 0, done.stderr
     outcomes: list[str | None] = json.loads(done.stdout)

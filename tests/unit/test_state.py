@@ -27,10 +27,10 @@ from engagement.store.queries.sightings import OpenSession, SightingQueries, Sig
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import MIGRATIONS, metadata, open_state
 from harness import APP_ID, NOW, queued_task
+from waiting import WAIT_SECONDS_MAX, join_threads
 
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
-JOIN_SECONDS_MAX = 30
 
 
 def offer(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Offer:
@@ -160,14 +160,13 @@ def test_batches_accepted_at_once_are_each_accepted_once(engine: sa.Engine) -> N
     together = threading.Barrier(4)
 
     def accept() -> None:
-        together.wait()
+        together.wait(WAIT_SECONDS_MAX)
         answers.append([queries.accept([offer(one)])[0] for one in ids])
 
     threads = [threading.Thread(target=accept) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(JOIN_SECONDS_MAX)
+    join_threads(threads, "batches of all threads")
 
     assert [sum(answer) for answer in zip(*answers, strict=True)] == [1] * len(ids)
     assert queries.depth() == len(ids)
@@ -193,10 +192,9 @@ def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> 
     looking = threading.Thread(target=look)
     for thread in (*accepting, looking):
         thread.start()
-    for thread in accepting:
-        thread.join(JOIN_SECONDS_MAX)
+    join_threads(accepting, "batches of all threads")
     ended.set()
-    looking.join(JOIN_SECONDS_MAX)
+    join_threads([looking], "the last look")
 
     for before, after in itertools.pairwise(seen):
         assert after[: len(before)] == before
