@@ -23,6 +23,8 @@ RETRIES_MAX = 4
 RETRY_SECONDS_MAX = 60
 REQUEST_SECONDS_MAX = 120
 CHECK_KEY = ".engagement-export-check"
+UNNAMED_ACCOUNT = "unnamed"
+"""Stands for the name of an account that is not known, which no request with a SAS has."""
 GCS_ENDPOINT = "https://storage.googleapis.com"
 
 _T = TypeVar("_T")
@@ -182,10 +184,12 @@ def _endpoint(url: ContainerUrl) -> str:
 
 
 def _azure(url: ContainerUrl, passage: Passage) -> AzureStore:
-    token: Any = {"sas_token": url.secrets["sas"], "expires_at": None}
+    # As text it would be decoded whole and cut at each `&` then, so that an encoded one made
+    # another parameter of the rest. Pairs are encoded once and sent as they are.
+    token: Any = {"sas_token": list(url.sas), "expires_at": None}
     options: Any = {
         "container_name": url.container,
-        "account_name": url.account,
+        "account_name": url.account or UNNAMED_ACCOUNT,
         "endpoint": url.endpoint,
         "use_emulator": False,
         "use_fabric_endpoint": False,

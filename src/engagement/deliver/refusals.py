@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import escape
 
 from engagement.deliver.egress import MARK, Failure
 from engagement.deliver.urls import ContainerUrl
@@ -204,12 +205,18 @@ def _by_time(said: _Said, url: ContainerUrl) -> ErrorCode | None:
 
 def _scrubbed(text: str, url: ContainerUrl) -> str:
     """The text without anything secret: known values first, then whatever looks like one."""
-    for name, value in url.secrets.items():
-        pairs = value.split("&") if name == "sas" else []
-        signatures = [one.removeprefix("sig=") for one in pairs if one.startswith("sig=")]
-        known = [] if name == "region" else [value, *signatures]
-        forms = {form for one in known for form in (one, unquote(one), quote(one, safe=""))}
-        for form in sorted(forms, key=len, reverse=True):
-            if len(form) >= SECRET_CHARACTERS_MIN:
-                text = text.replace(form, "<redacted>")
+    secrets = {name: value for name, value in url.secrets.items() if name != "region"}
+    secrets |= {name: value for name, value in url.sas if name == "sig"}
+    forms = {form for value in secrets.values() for form in _spellings(value)}
+    for form in sorted(forms, key=len, reverse=True):
+        if len(form) >= SECRET_CHARACTERS_MIN:
+            # By letter case, escapes differ: %2b and %2B.
+            text = re.sub(re.escape(form), "<redacted>", text, flags=re.IGNORECASE)
     return _SECRET.sub(r"\1\2<redacted>", text)
+
+
+def _spellings(secret: str) -> set[str]:
+    """How a service may repeat a secret: as it is, encoded in a URL, in XML, or both."""
+    encoded = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    twice = {quote(form, safe="") for form in encoded}
+    return encoded | twice | {escape(form) for form in encoded}
