@@ -1,7 +1,7 @@
 """This module tests which container URLs may be used, and that their secrets stay hidden."""
 
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import pytest
 from hypothesis import example, given
@@ -170,6 +170,7 @@ def test_a_legal_azure_url_is_accepted_and_taken_apart(host: str, path: str, sas
     assert parsed.account == host.lower().split(".")[0]
     assert (parsed.container, parsed.prefix) == LEGAL_PATHS.get(path, ("container", path[11:]))
     assert parsed.secrets == {"sas": sas}
+    assert list(parsed.sas) == parse_qsl(sas)
     assert "canary" not in f"{parsed} {parsed!r} {parsed.redacted}"
 
 

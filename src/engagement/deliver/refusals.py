@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
 from engagement.deliver.egress import MARK, Failure
@@ -14,7 +13,12 @@ from engagement.exceptions import DestinationError, ErrorCode, TransientDestinat
 MESSAGE_BYTES_MAX = 1_024
 NAME_CHARACTERS_MAX = 200
 SECRET_CHARACTERS_MIN = 4
+SECRET_NAMES = frozenset({
+    "sig", "access_key_id", "secret_access_key", "session_token", "access_token",
+})  # fmt: skip
+"""The parameters of container URLs that are hidden; the others of a SAS open nothing."""
 
+_ENTITIES = {'"': "&quot;", "'": "&apos;"}
 _STATUS = re.compile(r"status code: (\d{3})|\(code: (\d{3})\)")
 _STORE_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>|\(code: ([A-Za-z]\w+)\)")
 _STORE_WORDS = re.compile(r"<Message>(.*?)</Message>|for key [^:]*: (.*?) \(code: ", re.DOTALL)
@@ -205,18 +209,20 @@ def _by_time(said: _Said, url: ContainerUrl) -> ErrorCode | None:
 
 def _scrubbed(text: str, url: ContainerUrl) -> str:
     """The text without anything secret: known values first, then whatever looks like one."""
-    secrets = {name: value for name, value in url.secrets.items() if name != "region"}
-    secrets |= {name: value for name, value in url.sas if name == "sig"}
-    forms = {form for value in secrets.values() for form in _spellings(value)}
-    for form in sorted(forms, key=len, reverse=True):
-        if len(form) >= SECRET_CHARACTERS_MIN:
-            # By letter case, escapes differ: %2b and %2B.
-            text = re.sub(re.escape(form), "<redacted>", text, flags=re.IGNORECASE)
+    known = url.sas or url.secrets.items()
+    secrets = [
+        value
+        for name, value in known
+        if name in SECRET_NAMES and len(value) >= SECRET_CHARACTERS_MIN
+    ]
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = re.sub("".join(map(_spellings, secret)), "<redacted>", text, flags=re.IGNORECASE)
     return _SECRET.sub(r"\1\2<redacted>", text)
 
 
-def _spellings(secret: str) -> set[str]:
-    """How a service may repeat a secret: as it is, encoded in a URL, in XML, or both."""
-    encoded = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
-    twice = {quote(form, safe="") for form in encoded}
-    return encoded | twice | {escape(form) for form in encoded}
+def _spellings(character: str) -> str:
+    """A pattern of all ways in which a service may repeat a character: plain, in a URL, in XML."""
+    escapes = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode())
+    entity = escape(character, _ENTITIES)
+    plain = {re.escape(character), re.escape(entity)}
+    return f"(?:{'|'.join([*sorted(plain), escapes])})"
