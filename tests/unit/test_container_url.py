@@ -294,11 +294,14 @@ def test_no_host_is_accepted_but_those_of_the_services(host: str) -> None:
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
+@example(names=["a\\b"])
+@example(names=["..\\a"])
 @given(names=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=4))
 def test_a_prefix_of_plain_names_survives_and_others_are_refused(names: list[str]) -> None:
     path = "".join(f"/{quote(name, safe='')}" for name in names)
     is_plain = all(
-        name not in {".", ".."} and "/" not in name and name.isprintable() for name in names
+        name not in {".", ".."} and not {"/", "\\"} & set(name) and name.isprintable()
+        for name in names
     )
 
     if is_plain:

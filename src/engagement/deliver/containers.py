@@ -135,6 +135,12 @@ class StoreDestination:
         return refusal(str(error), key, self._url, failure=failure)
 
     def _path(self, key: str) -> str:
+        if self._url.scheme is Scheme.AZURE and "\\" in key:
+            # Azure would take it for a slash, and so another blob.
+            raise DestinationError(
+                f"An object key in Azure must have no backslash, got {key!r}.",
+                code=ErrorCode.EGRESS_DENIED,
+            )
         return "/".join([*filter(None, [self._url.prefix]), *key_names(key)])
 
     def _asked(self, key: str, request: Callable[[], _T]) -> _T:

@@ -195,6 +195,10 @@ def _azure(given: _Given) -> ContainerUrl:
         raise InvalidContainerError(
             "A container name must have 3 to 63 lower-case letters, digits and single dashes."
         )
+    if any("\\" in name for name in segments):  # Azure takes it for a slash, after `..` too
+        raise InvalidContainerError(
+            "The path of an Azure container URL must have no backslash, got one."
+        )
     # A host that the operator added has its account's name nowhere, or in a place of its own.
     if not _ACCOUNT.fullmatch(account) and (is_emulated or account):
         raise InvalidContainerError(
