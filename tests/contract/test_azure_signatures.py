@@ -30,7 +30,7 @@ from signatures import (
     generate_urls,
 )
 
-URLS = 2_000
+URLS = 2_200
 KEY = "part&+ %.json"
 LOOPBACK = DestinationPolicy(allow_loopback=True)
 
