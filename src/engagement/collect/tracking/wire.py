@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from engagement.collect.limits import RefusedLogError, clock_shift, instant
+from engagement.collect.limits import clock_shift
+from engagement.model.instants import read_lenient_time
 
 NUMBER_STARTS = tuple(digit.encode() for digit in "-0123456789")
 """How a JSON number may begin."""
@@ -79,13 +80,8 @@ def text_of(raw: msgspec.Raw | None) -> str | None:
 
 
 def time_of(text: str | None) -> int | None:
-    """The microseconds since 1970 that a time names; None if it is no RFC 3339 time."""
-    if text is None:
-        return None
-    try:
-        return instant(text, "time")
-    except RefusedLogError:
-        return None
+    """The microseconds since 1970 that a time names, however it is written; None if it is none."""
+    return None if text is None else read_lenient_time(text)
 
 
 def happened_at(
