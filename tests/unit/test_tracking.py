@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from engagement.collect.inbox import accept
 from engagement.collect.limits import check_name
 from engagement.collect.payload import Batch
+from engagement.collect.tracking.bodies import MESSAGES_PER_BODY_MAX
 from engagement.collect.tracking.messages import (
-    MESSAGES_PER_BODY_MAX,
     Messages,
     read_messages,
 )
@@ -226,9 +226,9 @@ def test_mended_message_has_the_time_that_it_had() -> None:
         (b'{"batch":[]}', "a batch of messages"),
         (b'{"batch":null,"writeKey":"key"}', "a batch of messages"),
         (b'{"batch":{}}', "JSON object"),
-        (b'{"batch":[{"a":NaN}]}', "JSON object"),
-        (b'{"batch":[{"a":"\xff"}]}', "UTF-8"),
-        (b'{"batch":[' + b"[" * 32 + b"]" * 32 + b"]}", "at most 32 deep"),
+        (b'{"batch":[{"a":"\xff"]}', "UTF-8"),
+        (b'{"batch":[{"a":NaN]}', "JSON object"),
+        (b'{"batch":[' + b"[" * 33 + b"]" * 32 + b"]}", "at most 32 deep"),
         (b'{"batch":[' + b"0," * MESSAGES_PER_BODY_MAX + b"0]}", "5000 messages, got 5001"),
         (b" " * (10 * 1024 * 1024 + 1), "10485760 bytes"),
     ],

@@ -16,6 +16,8 @@ _MICROSECONDS_END = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH + timedelta(day
     microseconds=1
 )
 _SHOWN_CHARACTERS_MAX = 60
+_WHOLE_DIGITS_MAX = 20
+_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,6}))?", re.ASCII)
 _GUID = re.compile(
     r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 )
@@ -58,6 +60,31 @@ def checked_range(microseconds: int, field: str) -> int:
     if 0 <= microseconds < _MICROSECONDS_END:
         return microseconds
     raise RefusedLogError("bad_timestamp", f"{field} must lie in the years 1970 to 9999, in UTC.")
+
+
+def whole_number(digits: str) -> int | None:
+    """Return the integer that a JSON number is, by its digits and not by a double.
+
+    So `1080.0` and `1e3` are integers, and `9007199254740993.0` is not its neighbour.
+
+    Returns:
+        None if it is none, or one of far more than 64 bits.
+    """
+    match = _NUMBER.fullmatch(digits)
+    if match is None:
+        return None
+    sign, whole, fraction, exponent = match.groups()
+    fraction = (fraction or "").rstrip("0")
+    zeros = int(exponent or 0) - len(fraction)
+    significant = (whole + fraction).lstrip("0")
+    if zeros < 0:
+        significant, lost = significant[:zeros], significant[zeros:]
+        if lost.strip("0"):
+            return None
+        zeros = 0
+    if significant and len(significant) + zeros > _WHOLE_DIGITS_MAX:
+        return None
+    return int(f"{sign}{significant or 0}{'0' * zeros if significant else ''}")
 
 
 def to_microseconds(when: datetime) -> int:

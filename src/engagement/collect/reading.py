@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from engagement.collect.broken_json import BYTE_ORDER_MARK
 from engagement.collect.expanding import MAGIC_BYTES, BrokenDataError, compression_of, expanded
 from engagement.exceptions import CorruptInputError
 from engagement.model.exports import Compression
@@ -12,8 +13,6 @@ READ_BYTES = 256 * 1024
 """Bytes that are read at once."""
 ZSTD_WINDOW_BYTES_MAX = 128 * 1024 * 1024
 """Memory that a zstd frame may ask for; `zstd --long` stays within."""
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class _Source:
@@ -57,7 +56,7 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
                     f"Line {number} is longer than {BODY_BYTES_MAX} bytes, the most that a batch "
                     "may have."
                 )
-            text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+            text = line.removeprefix(BYTE_ORDER_MARK)  # files that were joined have one each
             if not text.isspace() and text:
                 yield text.rstrip(b"\r")
     except BrokenDataError as error:
