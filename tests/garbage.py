@@ -155,7 +155,8 @@ BAD_MESSAGES: dict[str, Callable[[random.Random], str]] = {
         f'"sentAt":"{dice.choice(_NO_TIMES)}","properties":{{"duration":{dice.choice(_HUGE)}}}}}'
     ),
     "not a number": lambda dice: (
-        f'{{"type":"track","userId":"u","event":"e","properties":{{"k":[{dice.choice(["NaN", "-Infinity"])}]}}}}'
+        '{"type":"track","userId":"u","event":"e",'
+        f'"properties":{{"k":[{dice.choice(["NaN", "-Infinity"])}]}}}}'
     ),
     "no JSON": lambda dice: dice.choice([r'{"type":"\q"}', '{"a" 1}', "{a:1}", "nan", "01", "'x'"]),
     "too deep": lambda dice: f'{{"type":"track","x":{nested(dice.choice([33, 1_000, 20_000]))}}}',

@@ -1,6 +1,6 @@
 """This module reads a file of batches line by line, whatever it is compressed with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from engagement.collect.broken_json import BYTE_ORDER_MARK
@@ -35,11 +35,16 @@ class _Source:
         return given
 
 
-def read_lines(stream: BinaryIO) -> Iterator[bytes]:
+def read_lines(stream: BinaryIO, on_trailing: Callable[[], None] = lambda: None) -> Iterator[bytes]:
     """Yield each line that is not blank, without its end, in bounded memory.
 
     Plain, gzip and zstd input is told by its first bytes; several gzip members or zstd frames
     one after another are one input.
+
+    Args:
+        stream: The input.
+        on_trailing: Called if there are bytes behind the end of compressed data, which are left
+            out.
 
     Raises:
         CorruptInputError: A line is longer than a batch may be, or the compressed data is damaged
@@ -49,7 +54,7 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
     compression = compression_of(source.head)
     number = 0
     try:
-        for line in _lines(_pieces(source, compression)):
+        for line in _lines(_pieces(source, compression, on_trailing)):
             number += 1
             if len(line) > BODY_BYTES_MAX:
                 raise CorruptInputError(
@@ -66,10 +71,17 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
         ) from error
 
 
-def _pieces(source: _Source, compression: Compression) -> Iterator[bytes]:
+def _pieces(
+    source: _Source, compression: Compression, on_trailing: Callable[[], None]
+) -> Iterator[bytes]:
     if compression is Compression.NONE:
         return iter(lambda: source.read(READ_BYTES), b"")
-    return expanded(source.read, compression, zstd_window_bytes_max=ZSTD_WINDOW_BYTES_MAX)
+    return expanded(
+        source.read,
+        compression,
+        zstd_window_bytes_max=ZSTD_WINDOW_BYTES_MAX,
+        on_trailing=on_trailing,
+    )
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:

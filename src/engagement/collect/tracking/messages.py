@@ -110,7 +110,7 @@ def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
             if kind in UNFOLDED_KINDS:
                 prefix = record_id_prefix(kind, sender.device_id, message.message_id)
                 ids = record_ids.setdefault(kind, [])
-                ids.extend(f"{prefix}{place:08}" for place in range(len(kept)))
+                ids += [f"{prefix}{place:08}" for place in range(len(kept))]
     return Batch(
         batch_id=derived_guid("tracking", *(one.message_id for one in messages)),
         device_id=sender.device_id,
