@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -70,6 +71,40 @@ def test_a_path_tells_what_a_message_is(
     assert [one["name"] for one in found["Activity"]] == ["n"] * 6
     keys = sorted(one["key"] for one in found["Tag"])
     assert keys == ["group_id"] * 3 + ["group_t"] * 3 + ["t"] * 3
+
+
+def test_slashes_of_a_path_do_not_matter(
+    server: RunningServer, app: dict[str, str], tmp_path: Path
+) -> None:
+    paths = ["//v1/batch", "/v1//batch", "///v1//batch//", "//v1/track", "/v1///b"]
+    for number, path in enumerate(paths):
+        told = {"event": path, "messageId": f"s{number}", "userId": "u"}
+        sent = told if path.endswith("track") else {"batch": [{"type": "track", **told}]}
+        answer = _post(server, path, sent, app["appKey"])
+        assert (answer.status_code, answer.text) == (200, '{"success":true}')
+    assert _post(server, "//collect//v1/batch/", {}, app["appKey"]).status_code == 400
+    for path in ("//v1//projects/key/settings", "//sourceConfig/"):
+        assert httpx.get(server.address + path, trust_env=False).status_code == 200
+
+    found = exported(server, server.client("owner"), app["appId"], tmp_path, [ExportType.EVENT])
+    assert sorted(one["name"] for one in found["Event"]) == sorted(paths)
+
+
+def test_what_is_repaired_or_left_out_is_counted(
+    server: RunningServer, app: dict[str, str]
+) -> None:
+    def counted(name: str) -> float:
+        return server.metric(f'engagement_{name}_total{{protocol="tracking"}}')
+
+    first = {"type": "track", "event": "e", "userId": "u", "timestamp": "2026-01-01"}
+    sent = json.dumps({"batch": [first | {"properties": {"a": math.nan, "b": [math.inf]}}]})
+    body = gzip.compress(sent.encode()) + b"more"
+    for _ in range(2):
+        assert _post(server, "/v1/batch", body, app["appKey"]).status_code == 200
+
+    assert counted("values_repaired") >= 4
+    assert counted("bodies_with_trailing_bytes") == 2
+    assert _counted(server, app) == {}
 
 
 def test_a_key_in_the_header_counts_before_one_in_the_body(

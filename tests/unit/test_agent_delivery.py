@@ -145,7 +145,7 @@ def test_logs_of_a_device_that_was_offline_get_the_time_they_happened(
         assert agent.flush(WAIT_SECONDS_MAX)
 
         (batch,) = server.batches.values()
-        ((*_, at, _),) = batch.rows[Kind.EVENT]
+        ((*_, at, _, _),) = batch.rows[Kind.EVENT]
         assert datetime.fromtimestamp(int(str(at)) / 1e6, UTC) == RECEIVED_AT - timedelta(
             seconds=600
         )

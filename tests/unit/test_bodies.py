@@ -167,6 +167,21 @@ def test_a_bomb_is_refused_at_little_cost(name: str) -> None:
     assert memory_of(collect) <= BOMB_BYTES_MAX
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "gzip members", "gzip and padding", "zstd"])
+@given(data=st.binary(max_size=99), trailing=st.binary(min_size=1, max_size=9))
+def test_bytes_behind_the_end_are_left_out_and_told(
+    encoding: str, data: bytes, trailing: bytes
+) -> None:
+    warnings: list[int] = []
+    trailing = b"." + trailing
+    body = ENCODED[encoding](data) + trailing
+
+    assert plain_body(body, None, lambda: warnings.append(1)) == data
+    assert warnings == [1]
+    assert plain_body(ENCODED[encoding](data), None, lambda: warnings.append(2)) == data
+    assert warnings == [1]
+
+
 def test_there_are_as_many_bombs_as_promised() -> None:
     assert len(BOMBS) >= 60
 

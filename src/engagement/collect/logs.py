@@ -18,6 +18,7 @@ from engagement.collect.limits import (
     instant,
     shown,
     to_microseconds,
+    whole_number,
 )
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
 from engagement.model.limits import (
@@ -106,7 +107,7 @@ class FeedbackLog(_Timed, tag="feedback", gc=False, frozen=True):
     """What became of a push campaign."""
 
     campaign_type: str
-    campaign_id: int
+    campaign_id: msgspec.Raw
     status: str
 
 
@@ -248,12 +249,17 @@ class LogReader:
     def _feedback(self, _: int, log: FeedbackLog, at: int, __: int) -> Kept:
         _check_choice("campaignType", log.campaign_type, _CAMPAIGN_TYPES)
         _check_choice("status", log.status, FEEDBACK_STATUSES)
-        if not 0 <= log.campaign_id <= INTEGER_MAX:
+        digits = bytes(log.campaign_id).decode()
+        campaign_id = whole_number(digits)
+        if campaign_id is None and not digits.lstrip("-").isdigit():
             raise RefusedLogError(
-                "bad_feedback",
-                f"campaignId must be from 0 to {INTEGER_MAX}, got {shown(log.campaign_id)}.",
+                "bad_field", f"campaignId must be an integer, got {shown(digits)}."
             )
-        return Kind.FEEDBACK, at, at, [(log.campaign_type, log.campaign_id, log.status, at)]
+        if campaign_id is None or not 0 <= campaign_id <= INTEGER_MAX:
+            raise RefusedLogError(
+                "bad_feedback", f"campaignId must be from 0 to {INTEGER_MAX}, got {shown(digits)}."
+            )
+        return Kind.FEEDBACK, at, at, [(log.campaign_type, campaign_id, log.status, at)]
 
     def _kept_time(self, device_at: int, field: str) -> int:
         """The time by our clock that is kept of a device's time."""

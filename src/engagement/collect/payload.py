@@ -9,6 +9,11 @@ from typing import Annotated
 
 import msgspec
 
+from engagement.collect.broken_json import (
+    BYTE_ORDER_MARK,
+    mark_non_finite,
+    unmark_non_finite,
+)
 from engagement.collect.limits import (
     RefusedLogError,
     clock_shift,
@@ -17,6 +22,7 @@ from engagement.collect.limits import (
     instant,
     shown,
     to_microseconds,
+    whole_number,
 )
 from engagement.collect.logs import LogReader, Row
 from engagement.collect.wellformed import check_body, replace_halves
@@ -101,6 +107,8 @@ class _Envelope(msgspec.Struct, rename="camel", omit_defaults=True):
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _TEXT = msgspec.json.Decoder(Annotated[str, msgspec.Meta(max_length=INFO_CHARACTERS_MAX)] | None)
 _WHOLE = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=INTEGER_MIN, le=INTEGER_MAX)] | None)
+_NON_FINITE = b"#"
+"""Comes behind the mark of a number that JSON does not have; digits come behind that of a half."""
 _DIGITS_CUT = re.compile(r"(?<=\.[0-9]{3})[0-9]+")
 
 
@@ -139,7 +147,7 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
     for index, raw in enumerate(envelope.logs):
         try:
             if mark is not None and mark in bytes(raw):
-                raise _half_character()
+                raise _unreadable_log(bytes(raw), mark)
             reader.read(index, raw)
         except RefusedLogError as error:
             refused.append(Refusal(index=index, code=error.code, message=error.message))
@@ -178,20 +186,21 @@ def batches_of_logs(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
     for index, batch_id in batch_ids.items():
         text = bytes(sent[index]).replace(b"\n", b" ").replace(b"\r", b" ")
         if mark is not None:
-            text = text.replace(mark, rb"\u")
+            text = unmark_non_finite(text, mark + _NON_FINITE).replace(mark, rb"\u")
         envelope.batch_id, envelope.logs = batch_id, [msgspec.Raw(text)]
         made.append(msgspec.json.encode(envelope))
     return made
 
 
 def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
-    """The envelope, and what marks the strings of logs that no Unicode text can hold.
+    """The envelope, and what marks in logs what a JSON reader stops at.
 
-    A device that cuts a string in the middle of an emoji escapes half a character. JSON allows
-    it, msgspec stops at it. Such halves are replaced by a mark, so that one log is refused
-    instead of the whole batch.
+    A device that cuts a string in the middle of an emoji escapes half a character, which JSON
+    allows and no Unicode text can hold; and some write the numbers `NaN` and `Infinity`, which
+    JSON does not have. These are replaced by a mark, so that one log is refused instead of the
+    whole batch.
     """
-    mark = None
+    body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         try:
             return _ENVELOPE.decode(body), None
@@ -199,7 +208,7 @@ def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
             raise
         except msgspec.DecodeError:
             mark = secrets.token_hex(16).encode()
-            marked = replace_halves(body, mark.__add__)
+            marked = mark_non_finite(replace_halves(body, mark.__add__), mark + _NON_FINITE)
             if marked == body:
                 raise
             envelope = _ENVELOPE.decode(marked)
@@ -208,14 +217,20 @@ def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
             f"A batch must be a JSON object with batchId, sentAt, deviceId and logs: {error}."
         ) from error
     told = [envelope.batch_id, envelope.sent_at, envelope.device_id, envelope.user_id or ""]
-    told += [bytes(one).decode() for one in (envelope.info or {}).values()]
-    told += [bytes(one).decode() for one in (envelope.location or {}).values()]
-    if any(mark.decode() in one for one in told):
-        raise CorruptInputError("A batch must hold whole characters, got half a surrogate pair.")
+    told += [bytes(value).decode() for value in (envelope.info or {}).values()]
+    told += [bytes(value).decode() for value in (envelope.location or {}).values()]
+    for text in told:
+        if mark.decode() in text:
+            raise CorruptInputError(f"A batch: {_unreadable_log(text.encode(), mark).message}")
     return envelope, mark
 
 
-def _half_character() -> RefusedLogError:
+def _unreadable_log(text: bytes, mark: bytes) -> RefusedLogError:
+    """Why a text with the mark in it cannot be kept."""
+    if mark + _NON_FINITE in text:
+        return RefusedLogError(
+            "non_finite_number", "Numbers must be finite, got NaN or Infinity, which JSON lacks."
+        )
     return RefusedLogError(
         "lone_surrogate", "Strings must hold whole characters, got half a surrogate pair."
     )
@@ -241,7 +256,10 @@ def _told(
         try:
             value = decoder.decode(raw)
         except msgspec.DecodeError as error:
-            raise CorruptInputError(f"{field}.{spelling} cannot be read: {error}.") from error
+            # Some senders write every number with a point.
+            value = whole_number(bytes(raw).decode()) if decoder is _WHOLE else None
+            if value is None or not INTEGER_MIN <= value <= INTEGER_MAX:
+                raise CorruptInputError(f"{field}.{spelling} cannot be read: {error}.") from error
         if value is not None:
             told[column.name] = value
     return told or None

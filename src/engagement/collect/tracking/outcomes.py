@@ -7,6 +7,7 @@ import msgspec
 
 from engagement.collect.limits import RefusedLogError, guid, has_control, shown, to_microseconds
 from engagement.collect.logs import LogReader, Row
+from engagement.collect.tracking.bodies import BrokenMessage
 from engagement.collect.tracking.context import Context, ContextReader
 from engagement.collect.tracking.mapping import Happening, log_of, token_log
 from engagement.collect.tracking.repair import Sanitiser
@@ -113,14 +114,30 @@ class OutcomeReader:
         try:
             return self._kept(message_id, _object(raw, message))
         except RefusedLogError as error:
-            sent = b',"sentAt":' + self._sent_at_text if self._sent_at_text else b""
-            return RefusedMessage(
-                index=index,
-                message_id=message_id,
-                code=error.code,
-                message=error.message,
-                body=b'{"batch":[' + bytes(raw) + b"]" + sent + b"}",
-            )
+            return self._refused(index, message_id, bytes(raw), error)
+
+    def refused_broken(self, index: int, broken: BrokenMessage) -> RefusedMessage:
+        """The refusal of a message that cannot be read, whose id depends on its text alone.
+
+        Args:
+            index: Its place in the body.
+            broken: It.
+        """
+        message_id = derived_guid("message", broken.raw.decode(errors="backslashreplace"))
+        error = RefusedLogError(broken.code, broken.message)
+        return self._refused(index, message_id, broken.raw, error)
+
+    def _refused(
+        self, index: int, message_id: str, raw: bytes, error: RefusedLogError
+    ) -> RefusedMessage:
+        sent = b',"sentAt":' + self._sent_at_text if self._sent_at_text else b""
+        return RefusedMessage(
+            index=index,
+            message_id=message_id,
+            code=error.code,
+            message=error.message,
+            body=b'{"batch":[' + raw + b"]" + sent + b"}",
+        )
 
     def _kept(self, message_id: str, message: Message) -> KeptMessage:
         message_type = (message.type or "").lower()

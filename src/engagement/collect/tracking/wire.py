@@ -1,10 +1,12 @@
 """This module reads tracking messages as they are sent, whatever the types of their fields are."""
 
+import re
 from typing import Any
 
 import msgspec
 
-from engagement.collect.limits import RefusedLogError, clock_shift, instant
+from engagement.collect.limits import clock_shift, whole_number
+from engagement.model.instants import read_lenient_time
 
 NUMBER_STARTS = tuple(digit.encode() for digit in "-0123456789")
 """How a JSON number may begin."""
@@ -37,6 +39,7 @@ class Message(msgspec.Struct, rename="camel", gc=False, frozen=True):
 _MESSAGE = msgspec.json.Decoder(Message)
 _MEMBERS = msgspec.json.Decoder(Members)
 _TEXT = msgspec.json.Decoder(str)
+_DIGITS = re.compile(r"-?[0-9]{1,19}")
 _OBJECTS = ("properties", "traits", "context")
 
 
@@ -78,14 +81,18 @@ def text_of(raw: msgspec.Raw | None) -> str | None:
     return text.decode() if text.startswith(NUMBER_STARTS) else None
 
 
-def time_of(text: str | None) -> int | None:
-    """The microseconds since 1970 that a time names; None if it is no RFC 3339 time."""
+def integer_of(raw: msgspec.Raw | None) -> int | None:
+    """The integer that a number is, such as `7.0`, or that a text spells in digits alone."""
+    text = text_of(raw)
     if text is None:
         return None
-    try:
-        return instant(text, "time")
-    except RefusedLogError:
-        return None
+    is_number = raw is not None and bytes(raw).startswith(NUMBER_STARTS)
+    return whole_number(text) if is_number or _DIGITS.fullmatch(text) else None
+
+
+def time_of(text: str | None) -> int | None:
+    """The microseconds since 1970 that a time names, however it is written; None if it is none."""
+    return None if text is None else read_lenient_time(text)
 
 
 def happened_at(
