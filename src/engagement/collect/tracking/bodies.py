@@ -18,7 +18,8 @@ from engagement.exceptions import CorruptInputError
 MESSAGES_PER_BODY_MAX = 5_000
 """SDKs send at most 500 kB at once, in which about a thousand messages fit.
 
-A batch may hold all of them, of 200 tags each, for which `flush.ROWS_PER_BATCH_BITS` leaves room.
+A batch may hold all of them, of 200 tags each, for which `record_tables.ROWS_PER_BATCH_BITS` leaves
+room.
 """
 _REPLACEMENT = rb"\ufffd"
 _NOTHING = msgspec.Raw()
