@@ -17,10 +17,13 @@ Operation = dict[str, Any]
 History = list[Operation]
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LASTING_DAYS = 35
+LATE_DAYS_MAX = 40
+"""Together less than 90: an id that is silent for longer may begin anew."""
 DEVICES = tuple(digits * 8 for digits in ("11a1", "5bb2", "92c3", "e0d4"))
 USERS = ("ann", "bob", 'Čeněk "=1"')
 SESSIONS = tuple(digit * 32 for digit in "6789")
-JOBS = tuple(digit * 32 for digit in "abc")
+JOBS = tuple(digit * 32 for digit in "ab")
 NAMES = ("open", "pay", "=sum(1)", 'läuft, "gut"\n weiter'.replace("\n", " "))
 TOKENS = ("token-a", "token-b", "token-c")
 TOKEN_TYPES = ("GCM", "APNS")
@@ -73,12 +76,12 @@ def make_history(random: Random) -> History:
     scene = Scene(random, devices=DEVICES[: random.choice((1, 2, 2, 3, 4))])
     history: History = []
     for _ in range(random.randint(4, 10)):
-        scene.clock += _pause(random)
+        scene.clock += _pause(scene)
         make = random.choices([make for make, _ in _MAKERS], [weight for _, weight in _MAKERS])[0]
         history += [operation | {"clock": shown(scene.clock)} for operation in make(scene)]
         if random.random() < 0.15:
             history += _exports(scene, random.randint(1, 3))
-    scene.clock += _pause(random)
+    scene.clock += _pause(scene)
     return history + _exports(scene, None)
 
 
@@ -93,14 +96,16 @@ def _exports(scene: Scene, count: int | None) -> History:
     ]
 
 
-def _pause(random: Random) -> timedelta:
+def _pause(scene: Scene) -> timedelta:
+    random = scene.random
+    days = 7 if scene.clock < START + timedelta(days=LASTING_DAYS) else 0
     return random.choice(
         (
             timedelta(0),
             timedelta(milliseconds=1),
             timedelta(seconds=random.randint(1, 400)),
             timedelta(hours=random.randint(1, 30)),
-            timedelta(days=random.randint(1, 9), microseconds=random.randint(0, 999)),
+            timedelta(days=random.randint(0, days), microseconds=random.randint(0, 999)),
         )
     )
 
@@ -161,7 +166,7 @@ def _time(scene: Scene, sent: datetime) -> datetime:
             timedelta(milliseconds=random.randint(0, 5000)),
             timedelta(seconds=random.randint(0, 600)),
             timedelta(hours=random.randint(0, 30)),
-            timedelta(days=random.randint(0, 20)),
+            timedelta(days=random.randint(0, LATE_DAYS_MAX)),
             -timedelta(seconds=random.choice((1, 5, 90))),
         )
     )
@@ -213,9 +218,9 @@ def _log(scene: Scene, sent: datetime) -> dict[str, Any]:
 _LOGS = {
     "activity": 6,
     "event": 3,
-    "error": 1,
-    "crash": 1,
-    "job": 4,
+    "error": 2,
+    "crash": 2,
+    "job": 5,
     "tags": 3,
     "token": 4,
     "feedback": 4,

@@ -38,7 +38,7 @@ from engagement.model.points import pass_by
 from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings
 
-PART_ROWS = 3
+PART_ROWS = 2
 """So few that most exports have several parts."""
 DEADLINE_SECONDS = 60
 _OPTIONS = {

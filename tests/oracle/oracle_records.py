@@ -12,7 +12,7 @@ from typing import Any
 from oracle_model import Batch, Model, Record, Row, content_id
 
 from engagement.model.exports import FEEDBACK_STATUSES, ExportType
-from engagement.model.records import derived_guid, record_id_prefix, text_tag_type
+from engagement.model.records import Kind, derived_guid, record_id_prefix, text_tag_type
 
 Request = dict[str, Any]
 """An export as histories ask for it; instants are texts."""
@@ -110,7 +110,7 @@ def _plain(model: Model, kind: str) -> list[Record]:
             "stack": row["stack"],
             "deviceTimestamp": row["own"],
             "receivedAt": row["received"],
-            "recordId": record_id_prefix(kind, row["device"], row["source"])
+            "recordId": record_id_prefix(Kind(kind), row["device"], row["source"])
             + f"{row['place']:08d}",
         }
         for row in model.history(kind)
@@ -167,7 +167,7 @@ def _jobs(model: Model) -> list[Record]:
             "extras": _last_by_arrival(rows, "extras"),
             "userId": _last_by_arrival(rows, "user"),
             "infoId": _last_by_arrival(rows, "infoId"),
-            "deviceTimestamp": min(rows, key=lambda row: (row["at"], row["arrival"]))["own"],
+            "deviceTimestamp": min((row["at"], row["own"]) for row in rows)[1],
             "receivedAt": max(row["received"] for row in rows),
             "recordId": derived_guid("record", "job", device, job),
         }
