@@ -71,6 +71,11 @@ class Scene:
         return self.random.choice(values) if self.random.random() < chance else None
 
 
+def history_of(seed: int) -> History:
+    """The history of a seed."""
+    return make_history(Random(seed))  # noqa: S311 - the same each time, on purpose
+
+
 def make_history(random: Random) -> History:
     """A history of one app; it ends with an export of every type."""
     scene = Scene(random, devices=DEVICES[: random.choice((1, 2, 2, 3, 4))])

@@ -153,6 +153,9 @@ class Model:
     told: dict[str, list[tuple[datetime, str]]] = field(default_factory=lambda: defaultdict(list))
     """When each information and location was ever told, and by which device."""
     flushed: int = 0
+    """Batches whose activities have sessions."""
+    kept: int = 0
+    """Batches that were ever kept."""
 
     def accept(self, key: str, batch: Batch) -> None:
         """Keep a batch unless its id is known."""
@@ -162,7 +165,7 @@ class Model:
 
     def keep(self, batch: Batch) -> None:
         """Keep a batch."""
-        order = len(self.known)
+        self.kept += 1
         for row in batch.rows:
             row |= {
                 "device": batch.device,
@@ -170,7 +173,7 @@ class Model:
                 "infoId": content_id(batch.info),
                 "locationId": content_id(batch.location),
                 "received": batch.received,
-                "arrival": (order, len(self.batches), row["within"]),
+                "arrival": (self.kept, row["within"]),
             }
             if row["kind"] == "job":
                 self.starts["job", batch.device, row["job"]].add(row["at"].date())

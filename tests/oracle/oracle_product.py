@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from oracle_reading import read_records
@@ -41,6 +42,7 @@ from engagement.settings import Settings
 PART_ROWS = 2
 """So few that most exports have several parts."""
 DEADLINE_SECONDS = 60
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - where it may be written; a folder of its own is made
 _OPTIONS = {
     "user": "include_user_id",
     "record_id": "include_record_id",
@@ -265,3 +267,14 @@ def open_product(home: Path, *, workers: bool = False) -> Iterator[Product]:
         else:
             tools, _ = runtime._tools(opened, pass_by)  # noqa: SLF001 - what an owner works with
             yield Product(replace(opened, work=AtOnce(tools)), clock, folder, tools)
+
+
+@contextmanager
+def opened(folder: Path, *, workers: bool = False) -> Iterator[Product]:
+    """A product in memory where that is possible: nothing here is about what a disk keeps."""
+    where = IN_MEMORY if IN_MEMORY.is_dir() else folder
+    with (
+        TemporaryDirectory(dir=where) as home,
+        open_product(Path(home) / "home", workers=workers) as product,
+    ):
+        yield product

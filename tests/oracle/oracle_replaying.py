@@ -19,10 +19,14 @@ SETTINGS = Settings()
 TIMEOUT = timedelta(seconds=SETTINGS.session_timeout_seconds)
 TRIES_MAX = 200
 SHOWN_MAX = 4
+REASON_CHARACTERS_MAX = 4_000
 
 
 class DifferenceError(AssertionError):
     """The product and the model disagree."""
+
+    exported = ""
+    """The type of the export that differs; empty if the history ended elsewhere."""
 
 
 def replay(history: History, product: Product) -> None:
@@ -37,7 +41,12 @@ def replay(history: History, product: Product) -> None:
         try:
             _apply(operation, model, product)
         except Exception as error:
-            raise DifferenceError(f"operation {place}: {error!r}"[:4000]) from error
+            difference = DifferenceError(
+                f"operation {place}: {type(error).__name__} {error}"[:REASON_CHARACTERS_MAX]
+            )
+            if isinstance(error, AssertionError) and operation["do"] == "export":
+                difference.exported = operation["request"]["type"]
+            raise difference from error
 
 
 def _apply(operation: Operation, model: Model, product: Product) -> None:

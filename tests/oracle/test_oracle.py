@@ -1,33 +1,17 @@
 """This module tries the product against the oracle: what it exports is what a plain model says."""
 
 import json
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from oracle_histories import History, make_history
-from oracle_product import Product, open_product
+from oracle_histories import History, history_of
+from oracle_product import Product, opened
 from oracle_replaying import DifferenceError, replay, shrunk
 
 SHARES = 20
 """Tests that the histories are shared among, so that processes and time-outs find short ones."""
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.ndjson"))
 """Histories that were wrong once; a failure prints its own as it may be kept here."""
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - where it may be written; a folder of its own is made
-
-
-@contextmanager
-def opened(folder: Path, *, workers: bool = False) -> Iterator[Product]:
-    """A product in memory where that is possible: nothing here is about what a disk keeps."""
-    where = IN_MEMORY if IN_MEMORY.is_dir() else folder
-    with (
-        TemporaryDirectory(dir=where) as home,
-        open_product(Path(home) / "home", workers=workers) as product,
-    ):
-        yield product
 
 
 def hold(history: History, product: Product, *, named: str) -> None:
@@ -38,11 +22,6 @@ def hold(history: History, product: Product, *, named: str) -> None:
         small, reason = shrunk(history, product, reason=str(error))
         lines = "\n".join(json.dumps(operation, ensure_ascii=False) for operation in small)
         pytest.fail(f"{named} fails, in short:\n{lines}\n{reason}", pytrace=False)
-
-
-def history_of(seed: int) -> History:
-    """The history of a seed."""
-    return make_history(random.Random(seed))  # noqa: S311 - the same each time, on purpose
 
 
 @pytest.mark.slow
