@@ -36,8 +36,8 @@ LOCATIONS = ({"countryCode": "FI"}, {"countryCode": "CZ", "region": "Praha", "lo
 EXTRAS = (None, {"n": 1, "text": 'x,"y"'}, {"deep": {"a": [1, None]}, "yes": True, "none": None})
 TAGS = ("plan", "age")
 VALUES = ("free", "paid", "2026-01-05", 5, -1, True, None, "=1")
-STATUSES = (*FEEDBACK_STATUSES[1:5], FEEDBACK_STATUSES[-1])
-CAMPAIGNS = (1, 2, 7)
+STATUSES = (FEEDBACK_STATUSES[1], FEEDBACK_STATUSES[4], FEEDBACK_STATUSES[-1])
+CAMPAIGNS = (1, 7)
 CAMPAIGN_TYPES = (CampaignType.POLL.value, CampaignType.ANNOUNCEMENT.value)
 SKEWS = (0, 0, 3, 5, 5.001, -4, -5.001, 3600, -7200, 86_400 * 2, -86_400)
 """Seconds by which the device's clock is behind ours."""
@@ -214,7 +214,7 @@ def _log(scene: Scene, sent: datetime) -> dict[str, Any]:
             log |= {"token": random.choice(TOKENS), "tokenType": random.choice(TOKEN_TYPES)}
             log |= {"valid": False} if random.random() < 0.3 else {}
         case "feedback":
-            log["campaignType"] = random.choice(CAMPAIGN_TYPES)
+            log["campaignType"] = random.choices(CAMPAIGN_TYPES, (3, 1))[0]
             log["campaignId"] = random.choice(CAMPAIGNS)
             log["status"] = random.choice(STATUSES)
     return {name: value for name, value in log.items() if value is not None}

@@ -178,10 +178,10 @@ class Model:
             if row["kind"] == "job":
                 self.starts["job", batch.device, row["job"]].add(row["at"].date())
         self.batches.append(batch)
-        if batch.rows:
-            for content in filter(None, (content_id(batch.info), content_id(batch.location))):
-                self.told[content].append((batch.received, batch.device))
-                self.receipts[content].add(batch.received)
+        # A batch tells them even if all of its logs are refused.
+        for content in filter(None, (content_id(batch.info), content_id(batch.location))):
+            self.told[content].append((batch.received, batch.device))
+            self.receipts[content].add(batch.received)
 
     def flush(self, timeout: timedelta) -> None:
         """Find the sessions of the activities that came since the last flush."""

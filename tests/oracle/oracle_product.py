@@ -19,8 +19,8 @@ from oracle_shapes import fields_of
 
 from engagement import operations, runtime
 from engagement.exceptions import EngagementError
+from engagement.export import freeze
 from engagement.export.compress import compress
-from engagement.export.freeze import make_plan
 from engagement.export.plan import decode_plan, encode_plan
 from engagement.export.requests import shape_of_request
 from engagement.export.steps import ExportSteps, ExportTools, encode_part
@@ -177,7 +177,7 @@ class Product:
         self.flush()
         tools = self._tools
         commits = tools.inbox.last_commits(self._app_id)
-        plan = make_plan(tools.lake, asked, commits, part_rows_target=PART_ROWS)
+        plan = freeze.make_plan(tools.lake, asked, commits, part_rows_target=PART_ROWS)
         plan = decode_plan(encode_plan(plan))
         fields = fields_of(request)
         is_outside = asked.export_format is not ExportFormat.PARQUET

@@ -65,7 +65,7 @@ def contents(model: Model, export_type: ExportType) -> dict[str | None, Record]:
     found: dict[str | None, Record] = {}
     for batch in model.batches:
         content = batch.info if export_type is ExportType.INFO else batch.location
-        if content and batch.rows:
+        if content:
             found[content_id(content)] = _as_exported(content)
     return found
 

@@ -29,7 +29,7 @@ def make_requests(
     random: Random, *, times: list[datetime], receipts: list[datetime], clock: datetime
 ) -> list[Request]:
     """One request of each type, and some of another kind of the types with most to go wrong."""
-    types = [*ExportType, *random.sample(list(ExportType), 2)]
+    types = [*ExportType, ExportType.PUSH, *random.sample(list(ExportType), 2)]
     return [_request(random, kind, times, [*receipts, clock]) for kind in types]
 
 
@@ -51,11 +51,11 @@ def _request(
         if random.random() < 0.25:
             request["names"] = random.sample(["open", "pay", "nothing"], random.randint(1, 2))
     if kind is ExportType.PUSH:
-        request["campaign_type"] = random.choice(("Poll", "Announcement"))
-        if random.random() < 0.6:
+        request["campaign_type"] = random.choices(("Poll", "Announcement"), (3, 1))[0]
+        if random.random() < 0.7:
             request["range"] = _range(random, times)
         else:
-            request["campaign_ids"] = random.sample([1, 2, 7, 99], random.randint(1, 3))
+            request["campaign_ids"] = random.sample([1, 7, 99], random.randint(1, 3))
     if kind in WITH_USER:
         request["user"] = random.random() < 0.4
     request["record_id"] = random.random() < 0.6
@@ -91,6 +91,8 @@ def _range(random: Random, times: list[datetime]) -> tuple[str, str]:
     if choice < 0.35 or not times:
         return ALL_TIME
     first, last = sorted((random.choice(times), random.choice(times)))
+    if random.random() < 0.3:
+        first = last
     if choice < 0.65:
         start = datetime.combine(first.date(), time(0), first.tzinfo)
         end = datetime.combine(last.date(), time(0), last.tzinfo) + timedelta(days=1)
