@@ -182,9 +182,12 @@ def _time(scene: Scene, sent: datetime) -> datetime:
     return when
 
 
-def _end(scene: Scene, start: datetime) -> datetime:
+def _end(scene: Scene, start: datetime, sent: datetime) -> datetime:
+    """When something ended that began at an instant; now and then before, most in the future."""
     random = scene.random
     seconds = random.choice((0, 0.001, 30, 170, 200, 3600, 30 * 3600, 4 * 86_400))
+    if start > sent and random.random() < 0.5:
+        return start - timedelta(milliseconds=random.choice((1, 900)))
     return start + timedelta(seconds=-seconds if random.random() < 0.05 else seconds)
 
 
@@ -199,7 +202,7 @@ def _log(scene: Scene, sent: datetime) -> dict[str, Any]:
     if kind in {"activity", "event", "error", "crash"}:
         log["sessionId"] = scene.maybe(SESSIONS, 0.7)
     if kind in {"activity", "job"} and random.random() < 0.6:
-        log["end"] = shown(_end(scene, at))
+        log["end"] = shown(_end(scene, at, sent))
     if kind in {"event", "error", "job"}:
         log["jobId"] = scene.maybe(JOBS, 0.8)
     if kind in {"activity", "event", "error", "job"}:
@@ -274,6 +277,27 @@ def _message(scene: Scene, sent: datetime) -> dict[str, Any]:
     return message
 
 
+def _campaign(scene: Scene) -> History:
+    """A batch that tells one flag of one campaign several times, late or long before."""
+    body = _batch(scene, sent=scene.clock)
+    flag = {
+        "type": "feedback",
+        "campaignType": CAMPAIGN_TYPES[0],
+        "campaignId": scene.random.choice(CAMPAIGNS),
+        "status": scene.random.choice(STATUSES),
+    }
+    times = [_time(scene, scene.clock) for _ in range(scene.random.randint(2, 4))]
+    logs = [flag | {"timestamp": shown(when)} for when in times]
+    return _remembered(scene, {"do": "import", "bodies": [body | {"logs": logs}]})
+
+
+def _fold(scene: Scene) -> History:
+    """A fold, often after so long that all before is folded."""
+    if scene.clock < START + timedelta(days=LASTING_DAYS) and scene.random.random() < 0.5:
+        scene.clock += timedelta(days=8)
+    return [{"do": "fold"}]
+
+
 def _erase(scene: Scene) -> History:
     return [{"do": "erase", "device": scene.random.choice(scene.devices)}]
 
@@ -290,7 +314,8 @@ _MAKERS = (
     (_track, 8),
     (_repeat, 10),
     (lambda _: [{"do": "flush"}], 8),
-    (lambda _: [{"do": "fold"}], 9),
+    (_fold, 10),
+    (_campaign, 7),
     (lambda _: [{"do": "compact"}], 8),
     (_retain, 2),
     (lambda _: [{"do": "vacuum"}], 2),
