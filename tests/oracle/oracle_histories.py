@@ -4,8 +4,10 @@ A history is a list of plain operations, which can be printed, cut and replayed.
 collisions frequent.
 """
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -69,6 +71,17 @@ class Scene:
     def maybe(self, values: tuple[Any, ...], chance: float) -> Any:
         """One of the values, or nothing."""
         return self.random.choice(values) if self.random.random() < chance else None
+
+
+def kept_histories() -> dict[str, History]:
+    """Histories that are replayed with every run, by name: each was wrong once, or could be.
+
+    A failure prints its history as it may be kept here.
+    """
+    return {
+        file.stem: [json.loads(line) for line in file.read_text().splitlines()]
+        for file in sorted((Path(__file__).parent / "kept").glob("*.ndjson"))
+    }
 
 
 def history_of(seed: int) -> History:

@@ -165,20 +165,21 @@ def shrunk(history: History, product: Product, *, reason: str) -> tuple[History,
         changed = False
         for smaller in _smaller(history):
             tries += 1
-            found = _reason_of(smaller, product)
+            found = difference_of(smaller, product)
             if found is not None:
-                history, reason, changed = smaller, found, True
+                history, reason, changed = smaller, str(found), True
                 break
             if tries == TRIES_MAX:
                 break
     return history, reason
 
 
-def _reason_of(history: History, product: Product) -> str | None:
+def difference_of(history: History, product: Product) -> DifferenceError | None:
+    """How the product differs on a history, if it does."""
     try:
         replay(history, product)
-    except DifferenceError as error:
-        return str(error)
+    except DifferenceError as difference:
+        return difference
     return None
 
 
