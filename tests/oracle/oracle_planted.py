@@ -56,7 +56,16 @@ def tokens_are_known_by_their_device_alone(patch: pytest.MonkeyPatch) -> None:
 def tokens_stay_with_every_device(patch: pytest.MonkeyPatch) -> None:
     """A token that another device registered later is listed with both."""
     valid_tokens = rows.valid_tokens
-    patch.setattr(rows, "valid_tokens", lambda changes, _: valid_tokens(changes, changes))
+
+    def of_each(changes: pl.LazyFrame, everywhere: pl.LazyFrame) -> pl.LazyFrame:
+        devices = changes.select("device_id").unique().collect()["device_id"]
+        found = [valid_tokens(changes.clear(), everywhere)]
+        for device in devices:
+            own = changes.filter(pl.col("device_id") == pl.lit(device))
+            found.append(valid_tokens(own, own))
+        return pl.concat(found).sort("device_id", "type")
+
+    patch.setattr(rows, "valid_tokens", of_each)
 
 
 @shown_by({ExportType.TAG, ExportType.TOKEN, ExportType.PUSH})
