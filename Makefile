@@ -13,6 +13,7 @@ TORTURE_KILLS ?= 200
 TORTURE_BODIES ?= 200000
 TORTURE_EXAMPLES ?= 1000
 TORTURE_SIGNATURES ?= 2000
+TORTURE_HISTORIES ?= 2000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check torture bench format lock clean
@@ -23,7 +24,8 @@ help:
 	@echo "make check    formatting, lint, types and import contracts"
 	@echo "make torture  end exports, flushes and servers at $(TORTURE_KILLS) random moments each; fail their disks;"
 	@echo "              post $(TORTURE_BODIES) bodies of garbage; $(TORTURE_EXAMPLES) requests to each operation;"
-	@echo "              deliver with $(TORTURE_SIGNATURES) generated SAS, right and wrong"
+	@echo "              deliver with $(TORTURE_SIGNATURES) generated SAS, right and wrong;"
+	@echo "              compare $(TORTURE_HISTORIES) histories with a plain model of all exports"
 	@echo "make bench    measure against DuckDB, Polars and chDB; writes benchmarks/output/"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make lock     compile requirements/*.in to pinned, hashed requirements"
@@ -42,7 +44,8 @@ check: .make/test
 	$(BIN)/lint-imports
 
 torture: .make/test .make/node
-	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES)
+	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES) \
+		--histories $(TORTURE_HISTORIES)
 	$(PYTEST) tests/acceptance/test_contracts.py --examples $(TORTURE_EXAMPLES)
 	$(PYTEST) tests/contract/test_azure_signatures.py --signatures $(TORTURE_SIGNATURES)
 

@@ -17,11 +17,17 @@ settings.register_profile(
 )
 settings.load_profile("untimed")
 
+HISTORIES = 60
+"""Histories that a usual run compares with the oracle."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `make torture` ask for more than a usual run does."""
     parser.addoption("--kills", type=int, default=4, help="Random kills of a torture test.")
     parser.addoption("--bodies", type=int, default=2_000, help="Garbage posted to a server.")
+    parser.addoption(
+        "--histories", type=int, default=HISTORIES, help="Histories to compare with the oracle."
+    )
     parser.addoption("--seed", type=int, help="Repeats what a torture test chose at random.")
     parser.addoption("--examples", type=int, default=10, help="Generated requests an operation.")
     parser.addoption("--signatures", type=int, default=300, help="Generated SAS to deliver with.")
@@ -53,6 +59,19 @@ def bodies(request: pytest.FixtureRequest) -> int:
     """How many bodies that nobody should post are posted."""
     count: int = request.config.getoption("--bodies")
     return count
+
+
+@pytest.fixture(scope="session")
+def histories(request: pytest.FixtureRequest) -> range:
+    """The seeds of the histories to compare with the oracle.
+
+    A usual run tries the same ones each time, a torture others.
+    """
+    count: int = request.config.getoption("--histories")
+    first: int | None = request.config.getoption("--seed")
+    if first is None:
+        first = 0 if count <= HISTORIES else random.SystemRandom().randrange(2**32)
+    return range(first, first + count)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from pytest_timeout import is_debugging
 
 from waiting import names_of_waits
 
-SECONDS_EACH = {"kills": 300.0, "bodies": 0.1, "examples": 60.0}
+SECONDS_EACH = {"kills": 300.0, "bodies": 0.1, "examples": 60.0, "histories": 1.0}
 """How much longer a test may take for each that an option of this name asks for, if the test takes
 the fixture of this name. Examples are asked for each operation of a document."""
 GRACE_SECONDS = 300.0

@@ -236,7 +236,9 @@ def as_batch(one: dict[str, Any]) -> bytes:
     if one["tag"] is not None:
         logs.append(log("tags", one["seconds"], tags=dict([one["tag"]])))
     if one["valid"] is not None:
-        logs.append(log("token", one["seconds"], **TOKEN, valid=one["valid"]))
+        # Of its own: a token that another device registers later belongs to that one.
+        token = {"token": one["device"], "tokenType": "GCM", "valid": one["valid"]}
+        logs.append(log("token", one["seconds"], **token))
     more = {"userId": one["user"]} if one["user"] else {}
     info = {"info": {"phoneModel": one["model"]}} if one["model"] else {}
     return batch(*logs, device=one["device"], **more, **info)

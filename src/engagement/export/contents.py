@@ -27,7 +27,7 @@ def with_contents(lake: Lake, app_id: str, part: Part, rows: pl.LazyFrame) -> pl
         else:
             # The bounds let the reader skip row groups, which a set of ids does not.
             told = lake.scan(app_id, kind, paths).filter(
-                pl.col("device_id").is_between(devices[0], devices[-1]),
+                pl.col("device_id").is_between(pl.lit(devices[0]), pl.lit(devices[-1])),
                 pl.col("device_id").is_in(devices.implode()),
             )
         contents = told.select(content_id, *columns).unique(content_id).collect(engine="streaming")

@@ -19,7 +19,8 @@ from engagement.model.exports import (
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, TIME_COLUMN, Kind
 from engagement.store.data_files import day_of_path
 from engagement.store.folds import fold
-from engagement.store.lake import Lake, in_range
+from engagement.store.lake import Lake
+from engagement.store.ranges import in_range
 from engagement.store.schemas import file_schema
 from engagement.store.snapshots import name_users, valid_tokens
 

@@ -16,9 +16,9 @@ from engagement.model.devices import (
 from engagement.model.records import INFO_COLUMNS, LOCATION_COLUMNS, Kind
 from engagement.store.data_files import DataFile
 from engagement.store.folds import fold
-from engagement.store.lake import Lake, in_devices
+from engagement.store.lake import Lake
 from engagement.store.queries.inbox import Commit
-from engagement.store.ranges import device_boundaries
+from engagement.store.ranges import device_boundaries, in_devices
 from engagement.store.schemas import file_schema
 from engagement.store.snapshots import valid_tokens
 

@@ -25,6 +25,7 @@ from engagement.store.data_files import DataFile, count_rows, files_of
 from engagement.store.durable import parquet_bytes, sync_commit, sync_tree_root
 from engagement.store.files import remove_file, statistics_columns, write_file, writer_properties
 from engagement.store.queries.inbox import Commit
+from engagement.store.ranges import in_devices
 from engagement.store.schemas import file_schema, sort_columns, table_schema
 
 INBOX_TRANSACTION = "inbox"
@@ -373,22 +374,6 @@ def _columns_of(table: DeltaTable) -> list[str]:
 
 
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-
-
-def in_devices(rows: pl.LazyFrame, device_from: str | None, device_to: str | None) -> pl.LazyFrame:
-    """The rows from a device id on, and below another; None means no bound."""
-    return in_range(rows, "device_id", device_from, device_to)
-
-
-def in_range(
-    rows: pl.LazyFrame, column: str, id_from: str | None, id_to: str | None
-) -> pl.LazyFrame:
-    """The rows whose id in a column is from one on, and below another; None means no bound."""
-    if id_from is not None:
-        rows = rows.filter(pl.col(column) >= id_from)
-    if id_to is not None:
-        rows = rows.filter(pl.col(column) < id_to)
-    return rows
 
 
 def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:

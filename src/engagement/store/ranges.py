@@ -1,7 +1,9 @@
-"""This module cuts a table's device ids into ranges of about equal rows, from statistics alone."""
+"""This module cuts a table's rows into ranges of device ids, from statistics alone."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
+
+import polars as pl
 
 from engagement.store.data_files import DataFile
 
@@ -34,6 +36,22 @@ def device_boundaries(files: Sequence[DataFile], count: int) -> list[str]:
     first = min(file.device_min for file in files)
     last = max(file.device_max for file in files)
     return sorted({one for one in boundaries if first < one <= last})
+
+
+def in_devices(rows: pl.LazyFrame, device_from: str | None, device_to: str | None) -> pl.LazyFrame:
+    """The rows from a device id on, and below another; None means no bound."""
+    return in_range(rows, "device_id", device_from, device_to)
+
+
+def in_range(
+    rows: pl.LazyFrame, column: str, id_from: str | None, id_to: str | None
+) -> pl.LazyFrame:
+    """The rows whose id in a column is from one on, and below another; None means no bound."""
+    if id_from is not None:
+        rows = rows.filter(pl.col(column) >= id_from)
+    if id_to is not None:
+        rows = rows.filter(pl.col(column) < id_to)
+    return rows
 
 
 def _rows_below(place: int, low: int, high: int, rows: int) -> float:

@@ -9,14 +9,15 @@ from itertools import groupby, islice, pairwise
 
 import polars as pl
 
-from engagement.model.records import CONTENT_KINDS, Kind
+from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
 from engagement.store.data_files import DataFile
 from engagement.store.files import row_group_rows
 from engagement.store.folds import FOLD_KEYS, fold
-from engagement.store.lake import Lake, in_devices, in_order
+from engagement.store.lake import Lake, in_order
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.sightings import SightingQueries, sighting_keys
 from engagement.store.queries.tasks import TaskQueries
+from engagement.store.ranges import in_devices
 
 RANGES_PER_FILE = 8
 """Ranges of device ids that a file aims at. One is in memory at a time, and becomes a row group."""
@@ -133,12 +134,20 @@ class Upkeep:
                 files = self._newest(app_id, kind)
                 old = [file for file in files if file.day is not None and file.day < first_kept]
                 if old:
+                    self._forget_spans(app_id, kind, old)
                     made = self._lake.delete_days(app_id, kind, before=first_kept)
                     self._inbox.record_commits(app_id, [made], committed_at=self._clock())
                     report = _sum(report, tables=1, before=old, after=[])
         for kind in CONTENT_KINDS:
             report = _added(report, self._retain_contents(app_id, kind, first_kept))
         return report
+
+    def _forget_spans(self, app_id: str, kind: Kind, files: list[DataFile]) -> None:
+        """Let what is told of sessions and jobs that go start anew, on a day that is kept."""
+        if kind in SPAN_KINDS:
+            rows = self._lake.scan(app_id, kind, [file.path for file in files])
+            ids = rows.select("device_id", SPAN_KINDS[kind]).collect(engine="streaming").iter_rows()
+            self._seen.drop_spans(sighting_keys(app_id, kind, ids))
 
     def _retain_contents(self, app_id: str, kind: Kind, first_kept: date) -> UpkeepReport:
         """Take out what came with no record since a day.

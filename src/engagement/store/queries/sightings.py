@@ -170,6 +170,12 @@ class SightingQueries:
         with self._engine.begin() as connection:
             connection.execute(open_sessions.delete().where(open_sessions.c.end < before))
 
+    def drop_spans(self, keys: Sequence[SightingKey]) -> None:
+        """Drop these sessions and jobs; more of them would start anew."""
+        for some in _batched(keys, FORGET_AT_ONCE):
+            with self._engine.begin() as connection:
+                _drop(connection, spans, some)
+
     def forget_contents(self, keys: Iterable[SightingKey], before: date) -> None:
         """Drop those of these keys that came with no record since before a day."""
         with self._engine.begin() as connection:
