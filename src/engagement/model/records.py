@@ -241,7 +241,7 @@ def record_id_prefix(kind: Kind, device_id: str, batch_or_message_id: str) -> st
         device_id: Their device, 32 hexadecimal digits.
         batch_or_message_id: What their sender calls the batch, or the tracking message.
     """
-    content = "\0".join(("record", kind, device_id, batch_or_message_id))
+    content = f"record\0{kind}\0{device_id}\0{batch_or_message_id}"
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
