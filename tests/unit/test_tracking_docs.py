@@ -12,7 +12,7 @@ from tracking import records
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "reference" / "tracking-messages.md").read_text()
-CODES = {"bad_field", "unknown_type", "no_device", "bad_name"}
+CODES = {"bad_field", "unknown_type", "no_device", "bad_name", "bad_string", "too_deep", "bad_json"}
 
 
 def test_every_refusal_code_is_explained_and_no_other() -> None:

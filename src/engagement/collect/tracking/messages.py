@@ -15,7 +15,7 @@ from engagement.collect.tracking.outcomes import (
     Sender,
 )
 from engagement.collect.tracking.wire import read_message, text_of
-from engagement.model.records import UNFOLDED_KINDS, Kind, derived_guid, record_id_prefix
+from engagement.model.records import UNFOLDED_KINDS, Kind, derived_guid, record_id_prefixes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +103,11 @@ def read_messages(
 
 def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
     rows: dict[Kind, list[Row]] = {}
-    record_ids: dict[Kind, list[str]] = {}
+    owners: dict[Kind, list[str]] = {}
     for message in messages:
         for kind, kept in message.rows.items():
             rows.setdefault(kind, []).extend(kept)
-            if kind in UNFOLDED_KINDS:
-                prefix = record_id_prefix(kind, sender.device_id, message.message_id)
-                ids = record_ids.setdefault(kind, [])
-                ids += [f"{prefix}{place:08}" for place in range(len(kept))]
+            owners.setdefault(kind, []).extend([message.message_id] * len(kept))
     return Batch(
         batch_id=derived_guid("tracking", *(one.message_id for one in messages)),
         device_id=sender.device_id,
@@ -124,5 +121,22 @@ def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
         last_at=max(one.last_at for one in messages),
         accepted=len(messages),
         refused=(),
-        record_ids=record_ids,
+        record_ids={
+            kind: _record_ids(kind, sender.device_id, message_ids)
+            for kind, message_ids in owners.items()
+            if kind in UNFOLDED_KINDS
+        },
     )
+
+
+def _record_ids(kind: Kind, device_id: str, message_ids: Sequence[str]) -> list[str]:
+    """The ids of rows, given the message of each; those of one message are one after another."""
+    ids: list[str] = []
+    before, place = None, 0
+    for message_id, prefix in zip(
+        message_ids, record_id_prefixes(kind, device_id, message_ids), strict=True
+    ):
+        place = place + 1 if message_id == before else 0
+        before = message_id
+        ids.append(f"{prefix}{place:08}" if place else f"{prefix}00000000")
+    return ids
