@@ -19,7 +19,7 @@ TORTURE_HISTORIES ?= 2000
 .PHONY: help demo test check torture bench format lock clean
 
 help:
-	@echo "make demo     generate a sample, import it, run and verify all ten exports"
+	@echo "make demo     generate a sample, import it, run and verify all twelve exports"
 	@echo "make test     run every test"
 	@echo "make check    formatting, lint, types and import contracts"
 	@echo "make torture  end exports, flushes and servers at $(TORTURE_KILLS) random moments each; fail their disks;"

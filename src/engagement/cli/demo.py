@@ -72,7 +72,7 @@ def demo(
     days: Annotated[int, typer.Option(min=1, help="How many days they report.")] = 14,
     as_json: AsJson = False,
 ) -> None:
-    """Generate a sample, import it, run all ten exports into a folder and verify each."""
+    """Generate a sample, import it, run all twelve exports into a folder and verify each."""
     container = _fresh(output)
     sample = output / "sample.ndjson.gz"
     covered = _write_sample(sample, devices=devices, days=days)
