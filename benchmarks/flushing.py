@@ -26,14 +26,16 @@ def main() -> None:
     from engagement.collect.payload import decode_batch
     from engagement.store.lake import Lake
     from engagement.store.queries.inbox import InboxQueries
+    from engagement.store.queries.sightings import SightingQueries
     from engagement.store.state import open_state
 
     bodies = [_body(number) for number in range(int(sys.argv[1]))]
     logs = len(bodies) * LOGS_PER_BATCH
     with tempfile.TemporaryDirectory(dir=Path(__file__).parent / "output") as folder:
-        inbox = InboxQueries(open_state(f"sqlite:///{folder}/state.db"))
+        engine = open_state(f"sqlite:///{folder}/state.db")
+        inbox = InboxQueries(engine)
         limits = FlushLimits(logs_max=200_000, session_timeout=timedelta(minutes=3))
-        flush = Flush(inbox, Lake(f"{folder}/lake"), limits=limits)
+        flush = Flush(inbox, SightingQueries(engine), Lake(f"{folder}/lake"), limits=limits)
         begin = time.perf_counter()
         batches = [decode_batch(body, received_at=RECEIVED_AT, live=False) for body in bodies]
         decoded = time.perf_counter()

@@ -11,6 +11,7 @@ from engagement.collect.record_tables import (
     device_rows,
     gather_batches,
     record_tables,
+    told_contents,
     with_record_ids,
 )
 from engagement.collect.sessions import assign_sessions, session_changes
@@ -127,10 +128,10 @@ class Flush:
                 spans += changed
         contents: list[Content] = []
         for kind in CONTENT_KINDS:
-            unknown, changed_contents = self._unknown(app_id, kind, content_rows(kind, gathered))
+            places, changed_contents = self._unknown(app_id, kind, told_contents(kind, gathered))
             contents += changed_contents
-            if not unknown.is_empty():
-                tables[kind] = unknown
+            if places:
+                tables[kind] = content_rows(kind, gathered, places)
         seen = device_rows(gathered)
         if not seen.is_empty():
             # Not folded: a snapshot as of an instant leaves out the batches that came after it.
@@ -148,21 +149,21 @@ class Flush:
 
     def _unknown(
         self, app_id: str, kind: Kind, told: pl.DataFrame
-    ) -> tuple[pl.DataFrame, list[Content]]:
-        """The information or locations that the lake does not have, and what is new of all."""
-        if told.is_empty():
-            return told, []
+    ) -> tuple[list[int], list[Content]]:
+        """Which batches tell information or locations that the lake lacks; what is new of all."""
         ids = told.select("device_id", CONTENT_KINDS[kind]).iter_rows()
         keys = sighting_keys(app_id, kind, ids)
-        days = told.select(pl.col("last_at").dt.date())["last_at"]
         known = self._seen.contents(keys)
-        changed = [
-            Content(key=key, last_day=day)
-            for key, day in zip(keys, days, strict=True)
-            if key not in known or known[key].last_day < day
-        ]
-        is_unknown = pl.Series([key not in known for key in keys], dtype=pl.Boolean())
-        return told.drop("last_at").filter(is_unknown), changed
+        days = told.select(pl.col("last_at").dt.date())["last_at"]
+        unknown: list[int] = []
+        changed: list[Content] = []
+        for key, place, day in zip(keys, told["place"], days, strict=True):
+            before = known.get(key)
+            if before is None:
+                unknown.append(place)
+            if before is None or before.last_day < day:
+                changed.append(Content(key=key, last_day=day))
+        return unknown, changed
 
     def _known_sessions(self, app_id: str, activities: pl.DataFrame) -> list[OpenSession]:
         """The opened sessions that activities without a session id may belong to."""

@@ -1,6 +1,6 @@
 """This module turns the batches of a round into rows of the lake's tables."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 
@@ -108,45 +108,61 @@ def device_rows(gathered: Round) -> pl.DataFrame:
     return with_record_ids(Kind.DEVICE, rows)
 
 
-def content_rows(kind: Kind, gathered: Round) -> pl.DataFrame:
-    """The information, or the locations, that the batches tell: the first of each of a device.
+def told_contents(kind: Kind, gathered: Round) -> pl.DataFrame:
+    """What information, or which locations, the round's devices told.
 
     Returns:
-        Columns of the kind's table, and `last_at`, until when the round's records came with it.
+        Each of a device once: `device_id`, the content's id, `place`, the place of the first batch
+        that told it, and `last_at`, until when the round's records came with it.
     """
     content_id = CONTENT_KINDS[kind]
     last_at = _column(
         "last_at", [batch.last_at for batch in gathered.batches], pl.Datetime("us", "UTC")
     )
-    told = pl.DataFrame([last_at, *_told_columns(kind, gathered.batches)])
-    rows = (
-        pl.concat([gathered.senders, told], how="horizontal")
+    return (
+        gathered.senders.select("device_id", content_id, "received_at")
+        .with_columns(last_at, pl.int_range(pl.len()).alias("place"))
         .filter(pl.col(content_id).is_not_null())
-        .with_columns(
-            pl.col("last_at").fill_null(pl.col("received_at")),
-            pl.lit(None, pl.String()).alias("user_id"),
+        .group_by("device_id", content_id, maintain_order=True)
+        .agg(
+            pl.col("place").first(),
+            pl.coalesce("last_at", "received_at").max().alias("last_at"),
         )
-        .with_columns(
-            pl.col("last_at").alias("told_at"),
-            pl.col("last_at").max().over("device_id", content_id),
-        )
-        .unique(["device_id", content_id], keep="first", maintain_order=True)
     )
-    return with_record_ids(kind, rows, also=["last_at"])
 
 
-def with_record_ids(kind: Kind, rows: pl.DataFrame, *, also: Iterable[str] = ()) -> pl.DataFrame:
+def content_rows(kind: Kind, gathered: Round, places: Sequence[int]) -> pl.DataFrame:
+    """The rows of the information, or the locations, that some batches told.
+
+    Args:
+        kind: Which of the two.
+        gathered: The round.
+        places: The places of the batches.
+    """
+    batches = [gathered.batches[place] for place in places]
+    told_at = _column("told_at", [batch.last_at for batch in batches], pl.Datetime("us", "UTC"))
+    rows = pl.concat(
+        [gathered.senders[places], pl.DataFrame([told_at, *_told_columns(kind, batches)])],
+        how="horizontal",
+    ).with_columns(
+        pl.col("told_at").fill_null(pl.col("received_at")),
+        pl.lit(None, pl.String()).alias("user_id"),
+    )
+    return with_record_ids(kind, rows)
+
+
+def with_record_ids(kind: Kind, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of a folded kind, each with the record id of the row that it is a change of."""
-    keys = rows.select(_KEY_COLUMNS[kind])
+    keys = [rows[name].to_list() for name in _KEY_COLUMNS[kind]]
     known: dict[tuple[object, ...], str] = {}
     ids = []
-    for key in keys.iter_rows():
+    for key in zip(*keys, strict=True):
         record_id = known.get(key)
         if record_id is None:
             record_id = known[key] = derived_guid("record", kind.value, *map(str, key))
         ids.append(record_id)
     with_ids = rows.with_columns(pl.Series("record_id", ids, dtype=pl.String()))
-    return with_ids.select(*file_schema(kind), *also)
+    return with_ids.select(file_schema(kind).keys())
 
 
 def _senders(rows: Sequence[InboxRow], batches: Sequence[StoredBatch]) -> pl.DataFrame:

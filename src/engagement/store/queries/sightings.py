@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,6 +23,8 @@ VARIABLES_MAX = 10_000
 FORGET_AT_ONCE = 100_000
 """Rows that one transaction forgets, so that others need not wait long for it."""
 
+
+_MICROSECOND = timedelta(microseconds=1)
 
 T = TypeVar("T")
 
@@ -197,32 +199,57 @@ class SightingQueries:
 def keep_sightings(connection: sa.Connection, app_id: str, seen: Sightings) -> None:
     """Remember what a flush saw, in the transaction that lets its batches go."""
     _keep_sessions(connection, app_id, seen.sessions)
-    span_rows = [
-        {
-            "device": span.key.device,
-            "thing": span.key.thing,
-            "day": _day(span.day),
-            "start": span.start,
-            "device_start": span.device_start,
-            "received_on": _day(span.received_on),
-        }
-        for span in seen.spans
-    ]
-    content_rows = [
-        {
-            "device": content.key.device,
-            "thing": content.key.thing,
-            "last_day": _day(content.last_day),
-        }
-        for content in seen.contents
-    ]
-    for table, rows, keys in (
-        (spans, span_rows, [span.key for span in seen.spans]),
-        (contents, content_rows, [content.key for content in seen.contents]),
-    ):
-        if rows:
-            _drop(connection, table, keys)
-            connection.execute(table.insert(), rows)
+    _put(
+        connection,
+        spans,
+        [
+            (
+                *span.key,
+                _day(span.day),
+                _moment(span.start),
+                _moment(span.device_start),
+                _day(span.received_on),
+            )
+            for span in seen.spans
+        ],
+    )
+    _put(
+        connection,
+        contents,
+        [(*content.key, _day(content.last_day)) for content in seen.contents],
+    )
+
+
+def _put(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[int | None, ...]]
+) -> None:
+    """Insert rows, in the place of those that have their keys; one parameter for all of them."""
+    if rows:
+        given = json.dumps(sorted(rows, key=lambda row: row[:2]))
+        connection.execute(_PUT_STATEMENTS[connection.dialect.name, table.name], {"rows": given})
+
+
+def _put_statements() -> dict[tuple[str, str], sa.TextClause]:
+    statements = {}
+    for table in (spans, contents):
+        columns = [column.name for column in table.columns]
+        named = ", ".join(f'"{name}"' for name in columns)
+        others = ", ".join(f'"{name}" = excluded."{name}"' for name in columns[2:])
+        sqlite = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(columns)))
+        postgresql = ", ".join(f"(value->>{place})::bigint" for place in range(len(columns)))
+        for dialect, values, source in (
+            ("sqlite", sqlite, "json_each(:rows) WHERE true"),
+            ("postgresql", postgresql, "json_array_elements(CAST(:rows AS json)) WHERE true"),
+        ):
+            statements[dialect, table.name] = sa.text(
+                f'INSERT INTO "{table.name}" ({named}) SELECT {values} FROM {source} '  # noqa: S608 - our own names
+                f'ON CONFLICT ("device", "thing") DO UPDATE SET {others}'
+            )
+    return statements
+
+
+_PUT_STATEMENTS = _put_statements()
+"""Built once: they are executed by every flush, some thousand rows each."""
 
 
 def _keep_sessions(connection: sa.Connection, app_id: str, sessions: Sequence[OpenSession]) -> None:
@@ -292,6 +319,10 @@ def _device_hash(app_id: str, device_id: str) -> int:
 def _hash(text: str) -> int:
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def _moment(instant: datetime | None) -> int | None:
+    return None if instant is None else (instant - EPOCH) // _MICROSECOND
 
 
 def _day(day: date) -> int:
