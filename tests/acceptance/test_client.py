@@ -32,13 +32,8 @@ from engagement.exceptions import (
     UnknownTaskError,
     VerificationError,
 )
-from engagement.model.exports import (
-    Compression,
-    ExportFormat,
-    ExportState,
-    ExportTask,
-    ExportType,
-)
+from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import Compression, ExportFormat, ExportState, ExportType
 from reading_back import read_part
 from servers import AzureContainer, Azurite
 from serving import FIRST_APP, Credentials, RunningServer, import_sample, running_server
