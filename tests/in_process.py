@@ -22,8 +22,10 @@ PUBLIC_URL = "http://testserver"
 VERSIONS = ("2014-12-01", "2026-11-01")
 CREATES = {
     "activities", "crashes", "errors", "events", "jobs", "sessions", "devices", "tags", "tokens",
-    "feedbackByDate", "feedbackByCampaign",
+    "info", "locations", "feedbackByDate", "feedbackByCampaign",
 }  # fmt: skip
+LATER = ("/cancel", "/retry", "/manifest", "/info", "/locations")
+"""Ends of paths that version 2014-12-01 does not have."""
 BODIES: dict[str, dict[str, Any]] = {
     "ImportTasks_Create": {"storageUrl": "https://example.org/c/b?sig=x"},
     "Devices_TagByDeviceId": {"tags": {}},
@@ -136,7 +138,8 @@ class Route:
             return container | window
         if word == "feedbackByCampaign":
             return container | {"campaignType": "Poll", "campaignIds": [1]}
-        return container if word in {"devices", "tags", "tokens"} else container | days
+        snapshots = {"devices", "tags", "tokens", "info", "locations"}
+        return container if word in snapshots else container | days
 
     def address(self, tenant: str, **names: str) -> str:
         """The path with a tenant's names."""
@@ -153,9 +156,9 @@ class Route:
 
 
 @contextmanager
-def open_service(home: Path) -> Iterator[Service]:
-    """A service on a folder."""
-    settings = Settings(home=home, requests_per_minute=10**9)
+def open_service(home: Path, **more: Any) -> Iterator[Service]:
+    """A service on a folder, with further settings."""
+    settings = Settings(home=home, requests_per_minute=10**9, **more)
     with open_runtime(settings) as runtime:
         clients = {}
         for tenant in TENANTS:
@@ -192,5 +195,5 @@ def routes_of(service: Service) -> list[Route]:
         for path, verbs in document["paths"].items()
         for method, operation in verbs.items()
         if path.startswith("/subscriptions")
-        if version == VERSIONS[1] or not path.endswith(("/cancel", "/retry", "/manifest"))
+        if version == VERSIONS[1] or not path.endswith(LATER)
     ]

@@ -35,10 +35,11 @@ def _fields(*names: str, required: tuple[str, ...] = ()) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     for name in (*names, *required):
         option, kind = OPTIONS[name], _type_of(OPTIONS[name])
-        field = Field(alias=option.body_name, description=option.help)
-        if name not in required:
-            kind, field.default = kind | None, None
-        definitions[name] = (kind, field)
+        default = ... if name in required else None
+        definitions[name] = (
+            kind if name in required else kind | None,
+            Field(default, alias=option.body_name, description=option.help),
+        )
     return definitions
 
 

@@ -49,15 +49,15 @@ def parse_order(properties: type[Choice], text: str | None) -> tuple[Choice, boo
     Raises:
         BadInputError: It is something else.
     """
-    words = (text or "").lower().split()
-    named = {member.value.lower(): member for member in properties}
-    if not words:
+    if not text:
         return next(iter(properties)), False
+    words = text.lower().split()
+    named = {member.value.lower(): member for member in properties}
     direction = words[1] if len(words) > 1 else "asc"
-    has_form = len(words) <= 2  # noqa: PLR2004 - a property and a direction
+    has_form = 1 <= len(words) <= 2  # noqa: PLR2004 - a property and a direction
     if not has_form or words[0] not in named or direction not in _DIRECTIONS:
         raise BadInputError(
             f"An $orderby must be one of {', '.join(properties)}, then asc, desc or nothing, "
-            f"got {(text or '')[:ORDER_CHARACTERS_MAX]!r}."
+            f"got {text[:ORDER_CHARACTERS_MAX]!r}."
         )
     return named[words[0]], _DIRECTIONS[direction]
