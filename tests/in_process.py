@@ -55,6 +55,14 @@ NEEDS = {
 """The role that each operation needs; creating exports needs the exporter's."""
 
 
+def app_path(tenant: str) -> str:
+    """The resource path of a tenant's app."""
+    return (
+        f"/subscriptions/{tenant}/resourceGroups/group/providers/Microsoft.MobileEngagement"
+        "/appcollections/collection/apps/app"
+    )
+
+
 class InProcess:
     """Requests to a server in this process, one after the other."""
 
@@ -102,6 +110,17 @@ class Service:
             params={"api-version": route.version},
             headers=headers,
             json=route.body if route.method == "POST" else None,
+        )
+
+    def create(self, tenant: str, version: str, word: str, body: dict[str, Any]) -> httpx.Response:
+        """A creation of a CsvBlob into a folder, by the tenant's owner."""
+        (folder,) = self.runtime.settings.local_roots
+        return self.http.request(
+            "POST",
+            f"{app_path(tenant)}/devices/exportTasks/{word}",
+            params={"api-version": version},
+            headers=self.headers(tenant, Role.OWNER),
+            json={"containerUrl": folder.as_uri(), "exportFormat": "CsvBlob", **body},
         )
 
 

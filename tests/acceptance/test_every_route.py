@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from engagement import operations
 from engagement.model.access import Role
-from in_process import VERSIONS, Route, Service, open_service, routes_of
+from in_process import VERSIONS, Route, Service, app_path, open_service, routes_of
 
 TENANT = "alpha"
 PUBLISHED, CURRENT = VERSIONS
@@ -41,38 +41,8 @@ def routes(service: Service) -> list[Route]:
 @pytest.fixture(scope="module")
 def task_id(service: Service) -> str:
     """The id of an export task that has ended, so that it does not change any more."""
-    created = str(_create(service, CURRENT, "tags", {}).json()["id"])
+    created = str(service.create(TENANT, CURRENT, "tags", {}).json()["id"])
     return operations.wait_export(service.runtime, created, timeout_seconds=SECONDS_MAX).task_id
-
-
-def _create(service: Service, version: str, word: str, body: dict[str, Any]) -> httpx.Response:
-    """A creation into a folder, by the tenant's owner."""
-    (folder,) = service.runtime.settings.local_roots
-    answer: httpx.Response = service.http.request(
-        "POST",
-        f"{_app_path()}/devices/exportTasks/{word}",
-        params={"api-version": version},
-        headers=service.headers(TENANT, Role.OWNER),
-        json={"containerUrl": folder.as_uri(), "exportFormat": "CsvBlob", **body},
-    )
-    return answer
-
-
-def _app_path() -> str:
-    return (
-        f"/subscriptions/{TENANT}/resourceGroups/group/providers/Microsoft.MobileEngagement"
-        "/appcollections/collection/apps/app"
-    )
-
-
-def _tasks(service: Service, version: str, **query: object) -> Any:
-    answer = service.http.get(
-        f"{_app_path()}/devices/exportTasks",
-        params={"api-version": version, **query},
-        headers=service.headers(TENANT, Role.READER),
-    )
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def _send(service: Service, route: Route, **given: Any) -> httpx.Response:
@@ -249,30 +219,6 @@ def test_whatever_a_header_holds_is_no_fault_of_ours(
     assert answer.status_code < 500
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({"exportOptions": {"exportUserId": True}}, 202),
-        ({"ExportOptions": {"EXPORTUSERID": True}}, 202),
-        ({"exportoptions": {"exportuserid": True}, "DESCRIPTION": "mine"}, 202),
-        ({"exportOptions": None}, 202),
-        ({"exportOptions": {"exportUserId": "maybe"}}, 400),
-        ({"exportOptions": 1}, 400),
-    ],
-)
-def test_the_published_option_is_obeyed_in_any_case(
-    service: Service, body: dict[str, Any], status: int
-) -> None:
-    answer = _create(service, PUBLISHED, "tags", body)
-
-    assert answer.status_code == status, answer.text
-    if status == 202:
-        kept = service.runtime.tasks.get(answer.json()["id"], now=service.runtime.clock())
-        assert kept.request.include_user_id is ("user" in json.dumps(body).lower())
-        assert kept.request.published_contract
-        assert not kept.request.include_record_id
-
-
 def _in_other_case(data: st.DataObject, name: str) -> str:
     return "".join(letter.swapcase() if data.draw(st.booleans()) else letter for letter in name)
 
@@ -299,12 +245,6 @@ def test_published_bodies_have_names_in_any_case(
     )
 
 
-def test_of_names_that_differ_in_case_alone_the_last_holds(service: Service) -> None:
-    answer = _create(service, PUBLISHED, "tags", {"description": "first", "Description": "last"})
-
-    assert answer.json()["description"] == "last"
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     "text",
@@ -315,64 +255,24 @@ def test_of_names_that_differ_in_case_alone_the_last_holds(service: Service) -> 
     ],
 )
 def test_a_date_that_is_none_is_refused(service: Service, version: str, text: object) -> None:
-    campaign = {"campaignType": "Poll", "campaignWindowEnd": "2026-02-01T00:00:00Z"}
+    window = {"campaignWindowStart": text, "campaignWindowEnd": "2026-02-01T00:00:00Z"}
+    days = {"startDate": text, "endDate": "2026-02-01"}
+    by_window = service.create(
+        TENANT, version, "feedbackByDate", {"campaignType": "Poll", **window}
+    )
+    by_days = service.create(TENANT, version, "events", days)
 
-    window = _create(service, version, "feedbackByDate", {**campaign, "campaignWindowStart": text})
-    days = _create(service, version, "events", {"startDate": text, "endDate": "2026-02-01"})
-
-    assert (window.status_code, days.status_code) == (400, 400)
-    assert window.json()["error"]["code"] == days.json()["error"]["code"] == "BadRequest"
+    for answer in (by_window, by_days):
+        assert answer.status_code == 400
+        assert answer.json()["error"]["code"] == "BadRequest"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("day", ["2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z"])
 def test_a_day_may_be_its_midnight(service: Service, version: str, day: str) -> None:
-    answer = _create(service, version, "events", {"startDate": day, "endDate": "2026-01-01"})
+    answer = service.create(TENANT, version, "events", {"startDate": day, "endDate": "2026-01-01"})
 
     assert answer.status_code == 202, answer.text
-
-
-def test_lists_of_2014_hold_what_it_can_show(service: Service) -> None:
-    """Pages are right too: what is not shown takes no place in them."""
-    before = {task["id"] for task in _all(service, PUBLISHED)}
-    made = {}
-    for number in range(12):
-        version, word = ((CURRENT, "devices"), (CURRENT, "tags"), (PUBLISHED, "devices"))[
-            number % 3
-        ]
-        body = {"description": f"{number}"}
-        made[_create(service, version, word, body).json()["id"]] = (version, word)
-    wanted = {task_id for task_id, place in made.items() if place != (CURRENT, "devices")}
-
-    pages = list(_pages(service, PUBLISHED, top=3))
-    shown = [task["id"] for page in pages for task in page["value"]]
-
-    assert set(shown) - before == wanted
-    assert len(shown) == len(set(shown))
-    assert all(len(page["value"]) == 3 for page in pages[:-1])
-    assert set(made) <= {task["id"] for task in _all(service, CURRENT)}
-    for task_id, place in made.items():
-        found = service.http.get(
-            f"{_app_path()}/devices/exportTasks/{task_id}",
-            params={"api-version": PUBLISHED},
-            headers=service.headers(TENANT, Role.READER),
-        )
-        assert (found.status_code == 200) is (place != (CURRENT, "devices"))
-
-
-def _pages(service: Service, version: str, *, top: int) -> Iterator[Any]:
-    query: dict[str, object] = {"$top": top, "$orderby": "DATECREATED Desc"}
-    while True:
-        page = _tasks(service, version, **query)
-        yield page
-        if "nextLink" not in page:
-            return
-        linked = dict(httpx.URL(page["nextLink"]).params)
-        query = {name: value for name, value in linked.items() if name != "api-version"}
-
-
-def _all(service: Service, version: str) -> list[Any]:
-    return [task for page in _pages(service, version, top=40) for task in page["value"]]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -381,7 +281,7 @@ def test_every_list_takes_an_order_in_any_case(service: Service, version: str, k
     word = "taskId" if kind == "exportTasks" else "jobId"
     answers = {
         text: service.http.get(
-            f"{_app_path()}/devices/{kind}",
+            f"{app_path(TENANT)}/devices/{kind}",
             params={"api-version": version, "$orderby": text},
             headers=service.headers(TENANT, Role.READER),
         )
@@ -391,81 +291,3 @@ def test_every_list_takes_an_order_in_any_case(service: Service, version: str, k
     statuses = [answer.status_code for answer in answers.values()]
     assert statuses == [200, 200, 200, 400, 400, 400]
     assert {answer.json()["error"]["code"] for answer in list(answers.values())[3:]} == {"BadInput"}
-
-
-def test_later_options_are_unknown_to_2014(service: Service) -> None:
-    """Fields that are not published are left aside there, and never act."""
-    later = {
-        "exportOptions": {"includeRecordId": True, "emptyFile": False, "includeInfo": True},
-        "compression": "gzip",
-    }
-    answer = _create(service, PUBLISHED, "tags", later)
-    kept = service.runtime.tasks.get(answer.json()["id"], now=service.runtime.clock()).request
-
-    assert (kept.include_record_id, kept.include_info, kept.empty_file) == (False, False, True)
-    for word in ("info", "locations"):
-        assert _create(service, PUBLISHED, word, {}).status_code in {404, 405}
-
-
-EVERYTHING: list[tuple[str, dict[str, Any]]] = [
-    (
-        "events",
-        {
-            "startTime": "2026-01-01T00:00:00.000001Z",
-            "endTime": "2026-01-02T00:00:00Z",
-            "timeAxis": "received",
-            "eventNames": ["a", "b"],
-            "columns": ["deviceId", "name"],
-            "compression": "gzip",
-            "description": "mine",
-            "exportOptions": {
-                "exportUserId": True,
-                "includeRecordId": False,
-                "includeInfo": True,
-                "includeDeviceTimestamp": True,
-                "csvFormulaGuard": True,
-                "emptyFile": False,
-            },
-        },
-    ),
-    ("tags", {"asOf": "2026-01-01T00:00:00Z"}),
-    (
-        "feedbackByDate",
-        {
-            "campaignType": "Poll",
-            "campaignWindowStart": "2026-01-01T00:00:00Z",
-            "campaignWindowEnd": "2026-02-01T00:00:00Z",
-            "asOf": "2026-01-15T00:00:00Z",
-        },
-    ),
-    (
-        "feedbackByCampaign",
-        {"campaignType": "DataPush", "campaignIds": [3, 2**62], "asOf": "2026-01-15T00:00:00Z"},
-    ),
-]
-
-
-@pytest.mark.parametrize(("word", "body"), EVERYTHING)
-def test_a_task_says_what_was_asked_by_the_names_of_the_request(
-    service: Service, word: str, body: dict[str, Any]
-) -> None:
-    answer = _create(service, CURRENT, word, body)
-    assert answer.status_code == 202, answer.text
-    listed = {task["id"]: task for task in _all(service, CURRENT)}
-    shown = service.http.get(
-        answer.headers["Location"], headers=service.headers(TENANT, Role.READER)
-    ).json()
-
-    for task in (answer.json(), shown, listed[shown["id"]]):
-        assert {**task, **body} == task
-        assert task["exportFormat"] == "CsvBlob"
-        assert set(task["exportOptions"]) == set(EVERYTHING[0][1]["exportOptions"])
-        assert "containerUrl" not in task
-
-
-def test_the_document_names_every_option(service: Service) -> None:
-    document = service.http.get("/openapi.json").json()
-    named = set(re.findall(r'"(\w+)": {', json.dumps(document["components"]["schemas"])))
-
-    for _, body in EVERYTHING:
-        assert set(body) | set(body.get("exportOptions", {})) <= named
