@@ -12,6 +12,7 @@ TEST_PROCESSES ?= 2
 TORTURE_KILLS ?= 200
 TORTURE_BODIES ?= 200000
 TORTURE_EXAMPLES ?= 1000
+TORTURE_SIGNATURES ?= 2000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check torture bench format lock clean
@@ -21,7 +22,8 @@ help:
 	@echo "make test     run every test"
 	@echo "make check    formatting, lint, types and import contracts"
 	@echo "make torture  end exports, flushes and servers at $(TORTURE_KILLS) random moments each; fail their disks;"
-	@echo "              post $(TORTURE_BODIES) bodies of garbage; $(TORTURE_EXAMPLES) requests to each operation"
+	@echo "              post $(TORTURE_BODIES) bodies of garbage; $(TORTURE_EXAMPLES) requests to each operation;"
+	@echo "              deliver with $(TORTURE_SIGNATURES) generated SAS, right and wrong"
 	@echo "make bench    measure against DuckDB, Polars and chDB; writes benchmarks/output/"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make lock     compile requirements/*.in to pinned, hashed requirements"
@@ -42,6 +44,7 @@ check: .make/test
 torture: .make/test .make/node
 	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES)
 	$(PYTEST) tests/acceptance/test_contracts.py --examples $(TORTURE_EXAMPLES)
+	$(PYTEST) tests/contract/test_azure_signatures.py --signatures $(TORTURE_SIGNATURES)
 
 bench: .make/bench .make/node
 	$(BIN)/python -m benchmarks

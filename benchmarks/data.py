@@ -87,6 +87,8 @@ def _day(day: int, begin: int, count: int) -> pl.DataFrame:
                 "info_id": _guids("info", 500).gather(who % 500),
                 "location_id": _guids("location", 37).gather(who % 37),
                 "received_at": midnight + timedelta(days=1),
+                "device_timestamp": pl.Series([None] * count, dtype=pl.Datetime("us", "UTC")),
+                "record_id": pl.Series([None] * count, dtype=pl.String()),
                 "batch_id": _guids("batch", 500).gather(who % 500),
                 "sequence": pl.int_range(begin, begin + count, eager=True),
             }

@@ -9,6 +9,8 @@ from hypothesis import settings
 
 from servers import S3, Azurite, running_azurite, running_s3
 
+pytest_plugins = ["time_limits"]
+
 # How long an example takes says more about the machine than about the code: no test is timed.
 settings.register_profile(
     "untimed", settings.get_profile(settings.get_current_profile_name()), deadline=None
@@ -22,12 +24,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bodies", type=int, default=2_000, help="Garbage posted to a server.")
     parser.addoption("--seed", type=int, help="Repeats what a torture test chose at random.")
     parser.addoption("--examples", type=int, default=10, help="Generated requests an operation.")
+    parser.addoption("--signatures", type=int, default=300, help="Generated SAS to deliver with.")
 
 
 @pytest.fixture(scope="session")
 def examples(request: pytest.FixtureRequest) -> int:
     """How many requests to make from each operation of a document."""
     count: int = request.config.getoption("--examples")
+    return count
+
+
+@pytest.fixture(scope="session")
+def signatures(request: pytest.FixtureRequest) -> int:
+    """With how many generated SAS to deliver."""
+    count: int = request.config.getoption("--signatures")
     return count
 
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from engagement.collect.payload import Batch, decode_batch
 from engagement.exceptions import CorruptInputError
+from waiting import WAIT_SECONDS_MAX
 
 APP_KEY = "key-of-the-shop"
-WAIT_SECONDS_MAX = 60.0
 RECEIVED_AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 

@@ -53,8 +53,17 @@ def expected_records(
             records = _pushes(batches)
         case ExportType.SESSION:
             records = _sessions(batches)
+        case ExportType.JOB:
+            records = _jobs(batches)
+        case ExportType.INFO:
+            records = _contents(batches, "info", "infoId")
+        case ExportType.LOCATION:
+            records = _contents(batches, "location", "locationId")
         case _:
             records = _history(batches, export_type)
+    if export_type in {ExportType.TAG, ExportType.TOKEN, ExportType.PUSH}:
+        users = _users(batches)
+        records = [record | {"userId": users.get(record["deviceId"])} for record in records]
     always = {ExportType.DEVICE, ExportType.TAG, ExportType.PUSH}
     nil = dict.fromkeys(_REQUIRED_IDS.get(export_type, ()), NIL) if is_json else {}
     hidden = set() if has_user or export_type in always else {"userId"}
@@ -113,42 +122,61 @@ def _history(batches: list[Batch], export_type: ExportType) -> list[Record]:
     for batch, log in _logs(batches, export_type.value.lower()):
         record = _shared(batch) | {"name": log["name"], "extras": _extras(log)}
         record |= {name: log.get(name) for name in ("sessionId", "jobId", "end", "stack")}
-        record["start" if export_type is ExportType.JOB else "timestamp"] = log["timestamp"]
-        if export_type is ExportType.JOB:
-            record.pop("locationId")
-        records.append(record)
+        records.append(record | {"timestamp": log["timestamp"]})
     return records
+
+
+def _jobs(batches: list[Batch]) -> list[Record]:
+    """One for each id of a device: first start, last end, the rest as it was told last."""
+    jobs: dict[tuple[str, str], Record] = {}
+    for batch, log in _logs(batches, "job"):
+        told = _shared(batch) | {"name": log["name"], "extras": _extras(log)}
+        told.pop("locationId")
+        told |= {"jobId": log["jobId"], "start": log["timestamp"], "end": log.get("end")}
+        job = jobs.setdefault((batch["deviceId"], log["jobId"]), told)
+        start, ends = min(job["start"], told["start"]), [job["end"], told["end"]]
+        job |= {name: value for name, value in told.items() if value is not None}
+        job |= {"start": start, "end": max((end for end in ends if end), default=None)}
+    return list(jobs.values())
 
 
 def _sessions(batches: list[Batch]) -> list[Record]:
-    """One for each run of days on which an id was active, of two days at most."""
-    days: dict[tuple[str, str], dict[Any, list[tuple[datetime, datetime, Record]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    """One for each id of a device, however many days it is active."""
+    told: dict[tuple[str, str], list[tuple[datetime, datetime, Record]]] = defaultdict(list)
     for batch, log in _logs(batches, "activity"):
         start, end = instant(log["timestamp"]), instant(log.get("end") or log["timestamp"])
-        key = (batch["deviceId"], log["sessionId"])
-        days[key][start.date()].append((start, end, _shared(batch)))
-    records = []
-    for (device_id, session_id), by_day in days.items():
-        for day, told in by_day.items():
-            if day - timedelta(days=1) in by_day:
-                continue
-            ends = [*told, *by_day.get(day + timedelta(days=1), ())]
-            known = {
-                name: max(((end, one[name]) for _, end, one in told if one[name]), default=None)
+        told[batch["deviceId"], log["sessionId"]].append((start, end, _shared(batch)))
+    return [
+        {
+            "sessionId": session_id,
+            "deviceId": device_id,
+            "start": shown(min(start for start, _, _ in of_session)),
+            "end": shown(max(end for _, end, _ in of_session)),
+            **{
+                name: max(
+                    ((end, shared[name]) for _, end, shared in of_session if shared[name]),
+                    default=(None, None),
+                )[1]
                 for name in ("userId", "infoId", "locationId")
-            }
-            records.append(
-                {
-                    "sessionId": session_id,
-                    "deviceId": device_id,
-                    "start": shown(min(start for start, _, _ in told)),
-                    "end": shown(max(end for _, end, _ in ends)),
-                    **{name: one and one[1] for name, one in known.items()},
-                }
-            )
+            },
+        }
+        for (device_id, session_id), of_session in told.items()
+    ]
+
+
+def _contents(batches: list[Batch], name: str, id_name: str) -> list[Record]:
+    """Each different one that was told, once."""
+    contents = {content_id(batch.get(name)): batch.get(name) for batch in batches}
+    records = [{id_name: key, **(told or {})} for key, told in contents.items() if key]
+    for record in records:
+        if "countryCode" in record:
+            record["countrycode"] = record.pop("countryCode")
     return records
+
+
+def _users(batches: list[Batch]) -> dict[str, str | None]:
+    """Each device's user, as Device names it."""
+    return {record["deviceId"]: record["userId"] for record in _devices(batches)}
 
 
 def _devices(batches: list[Batch]) -> list[Record]:
@@ -193,34 +221,16 @@ def _milliseconds(when: datetime) -> int:
     return (when - EPOCH) // timedelta(milliseconds=1)
 
 
-def _latest(batches: list[Batch], kind: str, keys: Any) -> dict[Any, tuple[Any, ...]]:
-    """For each key the value that was told last, by time, then by arrival."""
-    latest: dict[Any, tuple[Any, ...]] = {}
-    for place, (batch, log) in enumerate(_logs(batches, kind)):
-        for key, value in keys(batch, log):
-            told = (instant(log["timestamp"]), place, value, batch.get("userId"))
-            latest[key] = max(latest.get(key, told), told, key=lambda one: one[:2])
-    return latest
-
-
 def _tags(batches: list[Batch]) -> list[Record]:
-    latest = _latest(
-        batches,
-        "tags",
-        lambda batch, log: [((batch["deviceId"], key), one) for key, one in log["tags"].items()],
-    )
-    users: dict[str, Any] = {}
-    for (device_id, _), (*_, user) in sorted(latest.items(), key=lambda one: one[1][:2]):
-        users[device_id] = user or users.get(device_id)
+    latest: dict[tuple[str, str], tuple[datetime, int, Any]] = {}
+    for place, (batch, log) in enumerate(_logs(batches, "tags")):
+        for key, value in log["tags"].items():
+            told = (instant(log["timestamp"]), place, value)
+            tag = (batch["deviceId"], key)
+            latest[tag] = max(latest.get(tag, told), told, key=lambda one: one[:2])
     return [
-        {
-            "deviceId": device_id,
-            "userId": users[device_id],
-            "key": key,
-            "value": _tag_text(value),
-            "type": _tag_type(value),
-        }
-        for (device_id, key), (_, _, value, _) in latest.items()
+        {"deviceId": device_id, "key": key, "value": _tag_text(value), "type": _tag_type(value)}
+        for (device_id, key), (_, _, value) in latest.items()
         if value is not None
     ]
 
@@ -242,35 +252,35 @@ def _tag_type(value: Any) -> str:
 
 
 def _tokens(batches: list[Batch]) -> list[Record]:
-    latest = _latest(batches, "token", lambda batch, log: [(batch["deviceId"], log)])
-    return [
-        {"deviceId": device, "userId": user, "token": log["token"], "type": log["tokenType"]}
-        for device, (_, _, log, user) in latest.items()
-        if log.get("valid", True)
-    ]
+    """Of each device and type the one registered last, if it still reaches this device."""
+    registered: dict[tuple[str, str, str], tuple[datetime, int]] = {}
+    taken_back: dict[tuple[str, str, str], tuple[datetime, int]] = {}
+    for place, (batch, log) in enumerate(_logs(batches, "token")):
+        told = registered if log.get("valid", True) else taken_back
+        when = (instant(log["timestamp"]), place)
+        key = (batch["deviceId"], log["tokenType"], log["token"])
+        told[key] = max(told.get(key, when), when)
+    records = []
+    for (device_id, kind, token), when in registered.items():
+        of_device = [at for key, at in registered.items() if key[:2] == (device_id, kind)]
+        of_token = [at for key, at in registered.items() if key[1:] == (kind, token)]
+        is_taken_back = taken_back.get((device_id, kind, token), when) > when
+        if when == max(of_device) == max(of_token) and not is_taken_back:
+            records.append({"deviceId": device_id, "token": token, "type": kind})
+    return records
 
 
 def _pushes(batches: list[Batch]) -> list[Record]:
-    first: dict[tuple[str, int, str], tuple[Any, ...]] = {}
-    for place, (batch, log) in enumerate(_logs(batches, "feedback")):
+    statuses: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for batch, log in _logs(batches, "feedback"):
         if log["campaignType"] == "Poll":
-            told = (instant(log["timestamp"]), place, batch.get("userId"))
-            key = (batch["deviceId"], log["campaignId"], log["status"])
-            first[key] = min(first.get(key, told), told, key=lambda one: one[:2])
-    campaigns: dict[tuple[str, int], list[tuple[Any, ...]]] = defaultdict(list)
-    for (device_id, campaign, status), told in first.items():
-        campaigns[device_id, campaign].append((*told, status))
-    records = []
-    for (device_id, campaign), told_of in campaigns.items():
-        users = [user for _, _, user, _ in sorted(told_of, key=lambda one: one[:2]) if user]
-        statuses = {status for *_, status in told_of}
-        records.append(
-            {
-                "deviceId": device_id,
-                "userId": users[-1] if users else None,
-                "campaignType": "Poll",
-                "campaignId": campaign,
-                "status": [one for one in FEEDBACK_STATUSES if one in statuses],
-            }
-        )
-    return records
+            statuses[batch["deviceId"], log["campaignId"]].add(log["status"])
+    return [
+        {
+            "deviceId": device_id,
+            "campaignType": "Poll",
+            "campaignId": campaign,
+            "status": [flag for flag in FEEDBACK_STATUSES if flag in flags],
+        }
+        for (device_id, campaign), flags in statuses.items()
+    ]

@@ -9,8 +9,8 @@ import engagement
 from engagement.model.exports import Compression, ExportFormat, ExportType
 from reading_back import Record, read_part
 from serving import Credentials, RunningServer
+from waiting import WAIT_SECONDS_MAX
 
-DEADLINE_SECONDS = 60
 ALL_TIME = {"start": datetime(1970, 1, 1, tzinfo=UTC), "end": datetime(2100, 1, 1, tzinfo=UTC)}
 
 
@@ -44,7 +44,7 @@ def exported(
             for one in types
         ]
         for poller in pollers:
-            task = poller.result(DEADLINE_SECONDS)
+            task = poller.result(WAIT_SECONDS_MAX)
             parts = sorted((folder / task.folder).glob("part-*"))
             records = [
                 record

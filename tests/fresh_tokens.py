@@ -12,6 +12,8 @@ import schemathesis
 
 CLIENT_FILE = "client.json"
 """Holds the address that gives tokens, the form to post there, and the tokens' scheme."""
+SECONDS_MAX = 600
+"""After so long no token comes."""
 REFRESH_SECONDS = 600
 """Much less than the hour that a token lasts."""
 
@@ -24,7 +26,9 @@ class FreshTokens:
     def get(self, _case: Any, _context: Any) -> str:
         """What to send as `Authorization`."""
         client = json.loads(Path(CLIENT_FILE).read_text(encoding="utf-8"))
-        answer = httpx.post(client["address"], data=client["form"], trust_env=False)
+        answer = httpx.post(
+            client["address"], data=client["form"], trust_env=False, timeout=SECONDS_MAX
+        )
         token: str = answer.raise_for_status().json()["access_token"]
         return f"{client['scheme']} {token}"
 

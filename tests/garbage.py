@@ -77,6 +77,9 @@ BAD_LOGS: dict[str, Callable[[random.Random], str]] = {
     "duplicate keys": lambda dice: (
         f'{{{_EVENT},"name":"n","extras":{{"k":1,"k":{dice.random()}}}}}'
     ),
+    "not a number in extras": lambda dice: (
+        f'{{{_EVENT},"name":"n","extras":{{"k":{dice.choice(["NaN", "Infinity", "-Infinity"])}}}}}'
+    ),
     "no object": lambda dice: dice.choice(["null", "[]", "1", '"x"', "true", "[[[]]]"]),
     "other types": lambda dice: (
         f'{{{_EVENT},"name":{dice.choice(["null", "1", "[]", "{}", "true", "1.5"])}}}'
@@ -114,9 +117,8 @@ BAD_FIELDS: dict[str, Callable[[random.Random], str]] = {
     ),
     "no such time": lambda dice: f'"sentAt":"{dice.choice(_NO_TIMES[:2])}"',
     "no id": lambda dice: f'"deviceId":"{dice.choice(["", "x" * 257, "y" * 99_999])}"',
-    "not a number": lambda dice: f'"x":{dice.choice(["NaN", "Infinity", "-Infinity", "nan"])}',
     "no JSON": lambda dice: (
-        f'"x":{dice.choice(["01", "+1", "1.", ".5", "tru", "{,}", "[,]", "0x1"])}'
+        f'"x":{dice.choice(["nan", "01", "+1", "1.", ".5", "tru", "{,}", "[,]", "0x1"])}'
     ),
     "too deep": lambda dice: f'"x":{nested(dice.choice([33, 99, 1_000, 100_000]))}',
     "never closed": lambda dice: f'"x":{dice.choice(["[", "[{"]) * dice.choice([99, 50_000])}',
@@ -125,6 +127,7 @@ BAD_FIELDS: dict[str, Callable[[random.Random], str]] = {
 """Members for which a batch is refused whole."""
 HARMLESS: dict[str, Callable[[random.Random], str]] = {
     "deep, as allowed": lambda dice: f'"x":{nested(dice.randint(1, 30))}',
+    "not a number": lambda dice: f'"x":{dice.choice(["NaN", "Infinity", "-Infinity"])}',
     "huge number in nothing": lambda dice: f'"x":{dice.choice(_HUGE)}',
     "brackets in a text": lambda dice: f'"x":"{dice.choice("[{") * dice.choice([99, 50_000])}"',
     "duplicate fields": lambda dice: f'"userId":"a","userId":"b{dice.randrange(9)}"',
@@ -151,6 +154,12 @@ BAD_MESSAGES: dict[str, Callable[[random.Random], str]] = {
         f'{{"type":"track","userId":"u","event":"e","timestamp":"{dice.choice(_NO_TIMES)}",'
         f'"sentAt":"{dice.choice(_NO_TIMES)}","properties":{{"duration":{dice.choice(_HUGE)}}}}}'
     ),
+    "not a number": lambda dice: (
+        '{"type":"track","userId":"u","event":"e",'
+        f'"properties":{{"k":[{dice.choice(["NaN", "-Infinity"])}]}}}}'
+    ),
+    "no JSON": lambda dice: dice.choice([r'{"type":"\q"}', '{"a" 1}', "{a:1}", "nan", "01", "'x'"]),
+    "too deep": lambda dice: f'{{"type":"track","x":{nested(dice.choice([33, 1_000, 20_000]))}}}',
     "duplicate keys": lambda dice: (
         '{"type":"track","type":"screen","userId":"u","event":"e","event":"f",'
         f'"properties":{{"k":1,"k":{dice.random()},"K.":1,"k_":2}}}}'

@@ -1,5 +1,6 @@
 """This module opens a state database, a lake and a flush in a folder, for tests to work with."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -8,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -43,19 +43,18 @@ from engagement.model.points import Point, Reach, pass_by
 from engagement.model.records import Kind
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.sightings import SightingQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.schemas import file_schema, sort_columns
 from engagement.store.state import open_state
 from engagement.store.upkeep import Upkeep
+from waiting import WAIT_SECONDS_MAX, wait_for
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 APP_ID = "a" * 32
 DAY = date(2026, 2, 20)
 DEVICES = tuple(f"{number:x}" * 32 for number in range(1, 9))
 CONTAINER = "memory://container"
-START_SECONDS_MAX = 30
-STOP_SECONDS_MAX = 30
-POLL_SECONDS = 0.05
 
 
 class StoppedError(Exception):
@@ -71,6 +70,7 @@ class Home:
         self.folder = folder
         self.engine = open_state(f"sqlite:///{folder / 'state.db'}")
         self.inbox = InboxQueries(self.engine)
+        self.seen = SightingQueries(self.engine)
         self.tasks = TaskQueries(self.engine)
         self.reach: Reach = pass_by
         self.app_id = f"{0:032x}"
@@ -85,6 +85,7 @@ class Home:
         self.lake = Lake(str(self.folder / "lake"))
         self._flush = Flush(
             self.inbox,
+            self.seen,
             self.lake,
             limits=self._limits,
             clock=lambda: NOW,
@@ -110,7 +111,7 @@ class Home:
 
     def upkeep(self, *, now: datetime = NOW) -> Upkeep:
         """Upkeep of the lake, by a clock that stands still."""
-        return Upkeep(self.inbox, self.tasks, self.lake, clock=lambda: now)
+        return Upkeep(self.inbox, self.seen, self.tasks, self.lake, clock=lambda: now)
 
     def recover(self) -> list[str]:
         """Do what a start does before anything else."""
@@ -264,9 +265,9 @@ def everything(number: int, *, device: str = DEVICES[0], day: date = DAY) -> byt
         log("activity", seconds + 4, day=day, sessionId=f"session-{number}"),
         log("event", seconds, day=day, sessionId=f"session-{number}", extras={"quote": '"\n'}),
         log("event", seconds + 1, day=day),
-        log("error", seconds, day=day, jobId=f"job-{number}"),
+        log("error", seconds, day=day, jobId=f"job-{number}-{day}"),
         log("crash", seconds, day=day, stack="at main\n\tat start"),
-        log("job", seconds, day=day, jobId=f"job-{number}", end=at(seconds + 9, day=day)),
+        log("job", seconds, day=day, jobId=f"job-{number}-{day}", end=at(seconds + 9, day=day)),
         log("tags", seconds, day=day, tags={"number": number, "gone": None}),
         log("token", seconds, day=day, token=f"token-{number}", tokenType="GCM"),
         feedback(seconds, 1 + number % 3, "Queued"),
@@ -309,7 +310,7 @@ def open_postgres() -> Iterator[str]:
         yield f"postgresql+psycopg://engagement@/postgres?host={folder}"
     finally:
         server.send_signal(signal.SIGINT)  # a fast shutdown, which ends open connections
-        server.wait(STOP_SECONDS_MAX)
+        server.wait(WAIT_SECONDS_MAX)
         shutil.rmtree(folder)
 
 
@@ -334,15 +335,15 @@ def _postgres_programs() -> Path:
 
 
 def _wait_for(server: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS_MAX
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
+    def accepts() -> bool:
+        if server.poll() is not None:
+            pytest.fail(f"PostgreSQL must start, got: {(folder / 'log').read_text()}")
+        with contextlib.suppress(psycopg.OperationalError):
             psycopg.connect(host=str(folder), user="engagement", dbname="postgres").close()
-        except psycopg.OperationalError:
-            time.sleep(POLL_SECONDS)
-        else:
-            return
-    pytest.fail(f"PostgreSQL must start, got: {(folder / 'log').read_text()}")
+            return True
+        return False
+
+    wait_for(accepts, "PostgreSQL")
 
 
 def queued_task(task_id: str, *, created_at: timedelta = timedelta(0)) -> ExportTask:

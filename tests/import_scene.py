@@ -1,15 +1,12 @@
 """This module opens a service with imports in a folder, for tests to import tags with."""
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-import pytest
 
 from engagement.collect.importing import ImportRunner, ImportTools
 from engagement.collect.inbox import accept
@@ -22,9 +19,8 @@ from engagement.operations.import_tasks import create_import_task, get_import_ta
 from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings
 from harness import DEVICES, batch, log
+from waiting import wait_for
 
-END_SECONDS_MAX = 60
-POLL_SECONDS = 0.02
 SPELLED = [str(uuid.UUID(device)).upper() for device in DEVICES[:2]]
 """The devices of an app, spelled as another system may."""
 TAGS = {DEVICES[0]: {"plan": "pro", "age": 36}, SPELLED[1]: {"plan": "free", "gone": None}}
@@ -64,14 +60,14 @@ class ImportScene:
 
     def ended(self, task: ImportTask) -> ImportTask:
         """The task when it has ended, its credential erased."""
-        deadline = time.monotonic() + END_SECONDS_MAX
-        while time.monotonic() < deadline:
+
+        def find_ended() -> ImportTask | None:
             found = get_import_task(self.runtime, task.app_id, task.task_id)
-            if found.state.is_final:
-                assert self.runtime.imports.sealed_storage_url(task.task_id) is None
-                return found
-            time.sleep(POLL_SECONDS)
-        pytest.fail(f"The import must end in {END_SECONDS_MAX} seconds.")
+            return found if found.state.is_final else None
+
+        found = wait_for(find_ended, "the end of an import")
+        assert self.runtime.imports.sealed_storage_url(task.task_id) is None
+        return found
 
     def imported(self, app_id: str, data: bytes | int) -> ImportTask:
         """The task that imported a file of these bytes, or of so many zeros, when it has ended."""

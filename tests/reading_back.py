@@ -35,10 +35,6 @@ _INTEGERS = {
     "screenHeight",
     "applicationVersionCode",
     "timeZoneOffset",
-    "firstSeen",
-    "lastSeen",
-    "lastInfo",
-    "lastLocation",
 }
 
 
@@ -52,6 +48,8 @@ def read_part(
     if export_format is ExportFormat.JSON:
         return [_flat(record) for one in json.loads(text) for record in ungrouped(one, export_type)]
     if export_format is ExportFormat.NDJSON:
+        if not text:
+            return []
         assert text.endswith("\n")
         return [_flat(json.loads(line)) for line in text[:-1].split("\n")]
     header, *rows = csv_rows(text)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from sdk_messages import Json, derived_id
+from waiting import WAIT_SECONDS_MAX
 
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 DEVICE = GUID.replace("-", "")
@@ -53,6 +54,7 @@ class Shape:
             headers=headers,
             auth=(key, "") if self.key_in_header else None,
             trust_env=False,
+            timeout=WAIT_SECONDS_MAX,
         )
 
 

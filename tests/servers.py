@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,8 +24,10 @@ import pytest
 from azure.storage.blob import BlobServiceClient, generate_container_sas
 from botocore.config import Config
 
-START_SECONDS_MAX = 60
+from waiting import wait_for
+
 STOP_SECONDS_MAX = 10
+"""After so long an emulator is killed, which no test minds."""
 INSTALL_SECONDS_MAX = 600
 AZURE_ACCOUNT = "devstoreaccount1"
 AZURITE_FOLDER = Path(__file__).resolve().parent / "azurite"
@@ -292,13 +293,15 @@ def _running(
 
 
 def _address(process: subprocess.Popen[bytes], log: Path, ready: re.Pattern[str]) -> str:
-    deadline = time.monotonic() + START_SECONDS_MAX
-    while time.monotonic() < deadline and process.poll() is None:
-        if said := ready.search(log.read_text(encoding="utf-8", errors="replace")):
+    def find_address() -> str | None:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        if said := ready.search(text):
             return said[1]
-        time.sleep(0.05)
-    said_so_far = log.read_text(encoding="utf-8", errors="replace")[-2_000:]
-    pytest.fail(f"The server must say its address, but it said: {said_so_far}")
+        if process.poll() is not None:
+            pytest.fail(f"The server must say its address, but it said: {text[-2_000:]}")
+        return None
+
+    return wait_for(find_address, f"the address of {process.args}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

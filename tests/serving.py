@@ -17,9 +17,8 @@ import httpx
 import pytest
 
 from engagement.sample.population import generate
+from waiting import WAIT_SECONDS_MAX, wait_for, waiting_for
 
-START_SECONDS_MAX = 60
-STOP_SECONDS_MAX = 30
 FIRST_APP = (
     "/subscriptions/default/resourceGroups/default/providers/Microsoft.MobileEngagement"
     "/appcollections/default/apps/first"
@@ -63,7 +62,7 @@ class RunningServer:
     def kill(self) -> None:
         """End it as a crash does, without a chance to stop gently."""
         self.process.kill()
-        self.process.wait()
+        self.process.wait(WAIT_SECONDS_MAX)
 
     def command(self, *words: str, status: int = 0) -> Any:
         """The JSON that a command beside the server prints."""
@@ -72,7 +71,7 @@ class RunningServer:
             env=dict(self.environment),
             capture_output=True,
             check=False,
-            timeout=START_SECONDS_MAX,
+            timeout=WAIT_SECONDS_MAX,
         )
         assert done.returncode == status, done.stderr.decode()
         return json.loads(done.stdout or b"null")
@@ -101,7 +100,7 @@ class RunningServer:
     def token(self, credentials: Credentials) -> str:
         """An access token of a client."""
         address, form = self.token_request(credentials)
-        answer = httpx.post(address, data=form, trust_env=False)
+        answer = httpx.post(address, data=form, trust_env=False, timeout=WAIT_SECONDS_MAX)
         token: str = answer.raise_for_status().json()["access_token"]
         return token
 
@@ -124,7 +123,7 @@ class RunningServer:
         """A client of the API, with a token if one is given."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return httpx.Client(
-            base_url=self.address, headers=headers, timeout=START_SECONDS_MAX, trust_env=False
+            base_url=self.address, headers=headers, timeout=WAIT_SECONDS_MAX, trust_env=False
         )
 
 
@@ -166,7 +165,8 @@ def running_server(home: Path, *arguments: str, **settings: str) -> Iterator[Run
         )
     try:
         assert process.stdout is not None
-        hello = process.stdout.readline()
+        with waiting_for("the address of a server"):
+            hello = process.stdout.readline()
         if not hello:
             pytest.fail(f"The server must start, but it said: {log.read_text()[-2_000:]}")
         server = RunningServer(
@@ -181,7 +181,7 @@ def running_server(home: Path, *arguments: str, **settings: str) -> Iterator[Run
         expected = process.poll() or 0
         process.terminate()
         try:
-            status = process.wait(STOP_SECONDS_MAX)
+            status = process.wait(WAIT_SECONDS_MAX)
         finally:
             process.kill()
             if process.stdout is not None:
@@ -199,18 +199,18 @@ def _run(environment: Mapping[str, str], *words: str) -> bytes:
         env=dict(environment),
         capture_output=True,
         check=False,
-        timeout=START_SECONDS_MAX,
+        timeout=WAIT_SECONDS_MAX,
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
 
 def _wait_until_ready(server: RunningServer) -> None:
-    deadline = time.monotonic() + START_SECONDS_MAX
-    while time.monotonic() < deadline and server.process.poll() is None:
-        try:
-            if httpx.get(f"{server.address}/readyz", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    pytest.fail(f"The server must be ready, but it said: {server.log.read_text()[-2_000:]}")
+    def is_ready() -> bool:
+        if server.process.poll() is not None:
+            pytest.fail(f"The server must be ready, but it said: {server.log.read_text()[-2_000:]}")
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{server.address}/readyz", trust_env=False).is_success
+        return False
+
+    wait_for(is_ready, "a server that is ready")

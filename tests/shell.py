@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SECONDS_MAX = 120
+from waiting import WAIT_SECONDS_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Shell:
             env=self.environment,
             input=given,
             capture_output=True,
-            timeout=SECONDS_MAX,
+            timeout=WAIT_SECONDS_MAX,
             check=False,
         )
         assert done.returncode == status, done.stderr.decode()

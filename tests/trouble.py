@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+from waiting import WAIT_SECONDS_MAX
+
 
 class Trouble(Enum):
     """What happens to a request."""
@@ -45,7 +47,13 @@ def troubled(server: str, trouble: Trouble) -> Iterator[Passage]:
                 self._answer(503, b"", {"Retry-After": "1"})
                 return
             headers = {name: self.headers[name] for name in self.headers if name != "Host"}
-            answer = httpx.post(server + self.path, content=body, headers=headers, trust_env=False)
+            answer = httpx.post(
+                server + self.path,
+                content=body,
+                headers=headers,
+                trust_env=False,
+                timeout=WAIT_SECONDS_MAX,
+            )
             if is_first and trouble is Trouble.LOST_ANSWER:
                 self.close_connection = True
                 return

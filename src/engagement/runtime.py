@@ -23,6 +23,7 @@ from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.import_tasks import ImportTaskQueries
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.refused import RefusedQueries
+from engagement.store.queries.sightings import SightingQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import open_state
 from engagement.store.vault import Vault, load_or_create_key
@@ -43,6 +44,8 @@ class Runtime:
     """Clients of the API."""
     inbox: InboxQueries
     """Accepted batches and recorded commits."""
+    seen: SightingQueries
+    """What flushes have seen before."""
     refused: RefusedQueries
     """Records that were not accepted."""
     group_commit: GroupCommit
@@ -120,6 +123,7 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
             apps=AppQueries(engine),
             clients=ClientQueries(engine),
             inbox=inbox,
+            seen=SightingQueries(engine),
             group_commit=group_commit,
             refused=RefusedQueries(engine),
             tasks=TaskQueries(engine),
@@ -157,7 +161,14 @@ def _tools(runtime: Runtime, reach: Reach) -> tuple[ExportTools, ImportRunner]:
         logs_max=runtime.settings.flush_logs_max,
         session_timeout=timedelta(seconds=runtime.settings.session_timeout_seconds),
     )
-    flush = Flush(runtime.inbox, runtime.lake, limits=limits, clock=runtime.clock, reach=reach)
+    flush = Flush(
+        runtime.inbox,
+        runtime.seen,
+        runtime.lake,
+        limits=limits,
+        clock=runtime.clock,
+        reach=reach,
+    )
     exports = ExportTools(
         tasks=runtime.tasks,
         inbox=runtime.inbox,

@@ -15,6 +15,7 @@ from engagement.model.exports import ExportType
 from exporting import exported
 from sdk_messages import derived_id
 from serving import RunningServer, running_server
+from waiting import WAIT_SECONDS_MAX
 
 pytestmark = needs_captures
 
@@ -88,7 +89,12 @@ def _replayed(address: str, request: dict[str, Any], key: str) -> httpx.Response
     if headers.get("content-encoding") == "gzip":
         body = gzip.compress(body)
     return httpx.request(
-        request["method"], address + request["path"], headers=headers, content=body, trust_env=False
+        request["method"],
+        address + request["path"],
+        headers=headers,
+        content=body,
+        trust_env=False,
+        timeout=WAIT_SECONDS_MAX,
     )
 
 

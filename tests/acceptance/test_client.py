@@ -37,8 +37,8 @@ from engagement.model.exports import Compression, ExportFormat, ExportState, Exp
 from reading_back import read_part
 from servers import AzureContainer, Azurite
 from serving import FIRST_APP, Credentials, RunningServer, import_sample, running_server
+from waiting import WAIT_SECONDS_MAX, join_threads
 
-DEADLINE_SECONDS = 60
 DAYS = {"start": date(2000, 1, 1), "end": date(2100, 1, 1)}
 
 
@@ -105,7 +105,7 @@ def test_every_format_reads_as_the_same_table(
             for export_format, compression in zip(ExportFormat, compressions, strict=True)
         ]
         for poller in pollers:
-            task = poller.result(DEADLINE_SECONDS)
+            task = poller.result(WAIT_SECONDS_MAX)
             manifest = client.manifest(task)
             table = client.read(task, container.read_url, "arrow")
             assert table.schema.names == [name for name, _ in manifest.fields]
@@ -157,7 +157,7 @@ def test_an_export_is_read_as_the_frame_of_each_library(
 
     with place.client() as client:
         created = client.create_export(FIRST_APP, "event", container.write_url, **DAYS)
-        task = created.result(DEADLINE_SECONDS)
+        task = created.result(WAIT_SECONDS_MAX)
         frames = {one: client.read(task, container.read_url, one) for one in get_args(FrameKind)}
 
         with pytest.raises(BadInputError, match="polars, pandas, arrow"):
@@ -175,7 +175,7 @@ def test_waiting_shows_progress_up_to_the_end(place: Place, container: AzureCont
     with place.client() as client:
         poller = client.create_export(FIRST_APP, "Event", container.write_url, **DAYS)
         assert not poller.task.state.is_final
-        task = poller.wait(DEADLINE_SECONDS, seen.append)
+        task = poller.wait(WAIT_SECONDS_MAX, seen.append)
 
         assert poller.done()
         assert poller.task == task == seen[-1]
@@ -194,7 +194,7 @@ def test_an_estimate_creates_nothing_and_holds(place: Place, container: AzureCon
         assert [one.task_id for one in client.list_exports(FIRST_APP)] == before
 
         created = client.create_export(FIRST_APP, "Crash", container.write_url, **DAYS)
-        assert created.result(DEADLINE_SECONDS).progress.rows_done <= estimate.rows
+        assert created.result(WAIT_SECONDS_MAX).progress.rows_done <= estimate.rows
 
 
 def test_lists_go_over_all_pages(place: Place, container: AzureContainer) -> None:
@@ -206,7 +206,7 @@ def test_lists_go_over_all_pages(place: Place, container: AzureContainer) -> Non
         ids = [one.task.task_id for one in made]
         listed = [one.task_id for one in client.list_exports(FIRST_APP)]
         for one in made:
-            one.result(DEADLINE_SECONDS)
+            one.result(WAIT_SECONDS_MAX)
 
     assert len(listed) == len(set(listed))
     assert [one for one in listed if one in ids] == ids[::-1]
@@ -221,12 +221,12 @@ def test_a_cancelled_export_goes_on_with_another_sas(
         try:
             poller.cancel()
             with pytest.raises(CancelledError):
-                poller.result(DEADLINE_SECONDS)
+                poller.result(WAIT_SECONDS_MAX)
         except IllegalStateError:
-            assert poller.result(DEADLINE_SECONDS).state is ExportState.SUCCEEDED
+            assert poller.result(WAIT_SECONDS_MAX).state is ExportState.SUCCEEDED
             return
         again = client.retry_export(FIRST_APP, poller.task.task_id, container.write_url)
-        done = again.result(DEADLINE_SECONDS)
+        done = again.result(WAIT_SECONDS_MAX)
 
         assert done.task_id == poller.task.task_id
         assert done.attempt == 2
@@ -277,7 +277,7 @@ def test_what_was_changed_after_delivery_is_not_read(
 ) -> None:
     with place.client() as client:
         created = client.create_export(FIRST_APP, "Tag", container.write_url)
-        task = created.result(DEADLINE_SECONDS)
+        task = created.result(WAIT_SECONDS_MAX)
         name = f"{task.folder}/{client.manifest(task).parts[0].name}"
         whole = container.admin.read(name)
         for other in (whole[:-1], whole + b" ", whole.replace(b"a", b"b", 1)):
@@ -309,13 +309,12 @@ def test_threads_may_share_a_client(place: Place, container: AzureContainer) -> 
 
         def run() -> None:
             created = client.create_export(FIRST_APP, "Tag", container.write_url)
-            found.append(created.result(DEADLINE_SECONDS).state)
+            found.append(created.result(WAIT_SECONDS_MAX).state)
 
         threads = [threading.Thread(target=run) for _ in range(8)]
         for one in threads:
             one.start()
-        for one in threads:
-            one.join(DEADLINE_SECONDS)
+        join_threads(threads, "exports of threads")
 
     assert found == [ExportState.SUCCEEDED] * 8
 
@@ -334,7 +333,7 @@ def test_the_asynchronous_client_does_the_same(place: Place, container: AzureCon
                 await client.create_export(FIRST_APP, kind, container.write_url, **DAYS)
                 for kind in (ExportType.EVENT, ExportType.JOB)
             ]
-            tasks = await asyncio.gather(*(one.result(DEADLINE_SECONDS) for one in pollers))
+            tasks = await asyncio.gather(*(one.result(WAIT_SECONDS_MAX) for one in pollers))
             listed = {one.task_id async for one in client.list_exports(FIRST_APP)}
             assert {one.task_id for one in tasks} <= listed
             for task in tasks:

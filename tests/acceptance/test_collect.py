@@ -3,7 +3,6 @@
 import gzip
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,9 +13,9 @@ import pytest
 import zstandard
 
 from serving import RunningServer, running_server
+from waiting import WAIT_SECONDS_MAX, wait_for
 
 PATH = "/collect/v1/batch"
-DEADLINE_SECONDS = 30
 BODY_MAX = 50_000
 REFUSED_REQUESTS = 'engagement_requests_total{method="POST",route="none",status="503"}'
 
@@ -68,10 +67,13 @@ def _names(server: RunningServer, app: dict[str, str], folder: Path) -> list[str
         *("export", "create", "Event", "--app", app["appId"], "--container", str(folder)),
         *("--format", "NdjsonBlob", "--from", "2026-01-01", "--to", "2099-12-31", "--no-wait"),
     )
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while task["state"] != "Succeeded":
-        assert time.monotonic() < deadline, task
-        task = server.command("export", "show", task["taskId"])
+
+    def has_succeeded() -> bool:
+        found: dict[str, str] = server.command("export", "show", task["taskId"])
+        assert found["state"] in {"Queued", "Started", "Succeeded"}, found
+        return found["state"] == "Succeeded"
+
+    wait_for(has_succeeded, "the end of an export")
     parts = sorted(folder.rglob("part-*"))
     return [json.loads(line)["name"] for part in parts for line in part.read_bytes().splitlines()]
 
@@ -188,9 +190,7 @@ def test_what_was_posted_goes_to_the_lake_by_itself(
 ) -> None:
     _post(server, app["appKey"], _batch("1", _log("x")))
 
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while server.metric("engagement_inbox_logs") != 0:
-        assert time.monotonic() < deadline
+    wait_for(lambda: server.metric("engagement_inbox_logs") == 0, "a flush by itself")
 
     assert server.metric("engagement_inbox_lag_seconds") == 0
 
@@ -256,10 +256,12 @@ def test_without_room_for_refused_records_nothing_is_acknowledged_that_would_be_
         )
         with server.http(app["appKey"]) as http:
             first = http.post("/v1/batch", content=bad)
-            deadline = time.monotonic() + DEADLINE_SECONDS
-            while (second := http.post("/v1/batch", content=b"junk")).is_success:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+
+            def refused() -> httpx.Response | None:
+                answer = http.post("/v1/batch", content=b"junk")
+                return None if answer.is_success else answer
+
+            second = wait_for(refused, "a refusal for want of room")
             native = _post(server, app["appKey"], _batch("1", _log("good"), _log("")))
             other = http.post("/v1/batch", content=good)
 
@@ -311,9 +313,9 @@ def _two_turns_taken(folder: Path) -> Iterator[tuple[RunningServer, str, Callabl
             for _ in range(2):
                 slow = closing.enter_context(_connected(server))
                 slow.sendall(_head(key, body) + body[:5])
-            deadline = time.monotonic() + DEADLINE_SECONDS
-            while _post(server, key, body).status_code != 503:
-                assert time.monotonic() < deadline
+            wait_for(
+                lambda: _post(server, key, body).status_code == 503, "two turns that are taken"
+            )
 
             def end_one() -> None:
                 slow.sendall(body[5:])
@@ -324,7 +326,7 @@ def _two_turns_taken(folder: Path) -> Iterator[tuple[RunningServer, str, Callabl
 
 def _connected(server: RunningServer) -> socket.socket:
     host, port = server.address.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=DEADLINE_SECONDS)
+    return socket.create_connection((host, int(port)), timeout=WAIT_SECONDS_MAX)
 
 
 def _head(key: str, body: bytes) -> bytes:

@@ -3,16 +3,16 @@
 import gzip
 import json
 import signal
-import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
-from shell import SECONDS_MAX, Shell
+from shell import Shell
+from waiting import WAIT_SECONDS_MAX, wait_for
 
-POLL_SECONDS = 0.02
 DAYS = ("--from", "2026-01-01", "--to", "2026-01-02")
 
 
@@ -220,15 +220,15 @@ def test_an_interrupted_export_goes_on(imported: Imported, by: signal.Signals) -
     small = Shell(folder=imported.shell.folder, settings=(("ENGAGEMENT_PART_ROWS", "20"),))
     before = set(small.container.glob("Event/*"))
     running = small.start(*imported.create("Event", *DAYS))
-    deadline = time.monotonic() + SECONDS_MAX
-    while not (begun := set(small.container.glob("Event/*")) - before):
-        assert time.monotonic() < deadline
+
+    def begun() -> set[Path]:
         assert running.poll() is None
-        time.sleep(POLL_SECONDS)
+        return set(small.container.glob("Event/*")) - before
+
+    (folder,) = wait_for(begun, "the first part of an export")
 
     running.send_signal(by)
-    _, told = running.communicate(timeout=SECONDS_MAX)
-    (folder,) = begun
+    _, told = running.communicate(timeout=WAIT_SECONDS_MAX)
     interrupted = small.json("export", "show", folder.name)
     done = small.json("export", "wait", folder.name)
 
@@ -336,5 +336,5 @@ def test_output_that_nobody_reads_ends_quietly(imported: Imported) -> None:
 
     told = running.stderr.read()
     running.stderr.close()
-    assert running.wait(timeout=SECONDS_MAX) == 141
+    assert running.wait(timeout=WAIT_SECONDS_MAX) == 141
     assert told == b""

@@ -17,8 +17,7 @@ from engagement import operations
 from engagement.exceptions import NotAuthenticatedError
 from engagement.model.access import Role, Scope
 from in_process import VERSIONS, Route, Service, open_service, routes_of
-
-REVOKED_SECONDS_MAX = 5
+from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +194,7 @@ def test_garbage_is_no_token(service: Service, text: str) -> None:
     assert not _accepted(service, text)
 
 
-def test_a_revoked_client_is_out_within_seconds(service: Service) -> None:
+def test_a_revoked_client_is_soon_out(service: Service) -> None:
     made = operations.create_client(
         service.runtime, name="short-lived", role=Role.READER, scope=Scope.parse("/")
     )
@@ -208,10 +207,7 @@ def test_a_revoked_client_is_out_within_seconds(service: Service) -> None:
     assert service.http.get(**asked).status_code == 200
 
     operations.revoke_client(service.runtime, "short-lived")
-    revoked_at = time.monotonic()
-    while service.http.get(**asked).status_code != 401:
-        assert time.monotonic() < revoked_at + REVOKED_SECONDS_MAX
-        time.sleep(0.05)
+    wait_for(lambda: service.http.get(**asked).status_code == 401, "the end of a revoked client")
 
     assert (
         operations.authenticate_client(service.runtime, made.client.client_id, made.client_secret)

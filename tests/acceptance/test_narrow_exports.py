@@ -27,8 +27,8 @@ from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings
 from harness import batch, log
 from shell import Shell
+from waiting import WAIT_SECONDS_MAX
 
-SECONDS_MAX = 60
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ONE_HOUR = timedelta(hours=1)
 ALL_TIME = TimeRange.of_days(date(2010, 1, 1), date(2030, 12, 31))
@@ -88,7 +88,7 @@ def delivered(runtime: Runtime, folder: Path, asked: ExportRequest) -> ExportTas
     """The task of an export into the folder that succeeded and was proved to the lake."""
     url = folder.as_uri()
     created = operations.create_export(runtime, _to(asked, url))
-    task = operations.wait_export(runtime, created.task_id, timeout_seconds=SECONDS_MAX)
+    task = operations.wait_export(runtime, created.task_id, timeout_seconds=WAIT_SECONDS_MAX)
     assert task.state is ExportState.SUCCEEDED, task.error_details
     proof = operations.verify_export(runtime, container_url=url, folder=task.folder)
     assert proof.compared_with_lake

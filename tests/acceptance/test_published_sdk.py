@@ -6,7 +6,6 @@ azure-arm-mobileengagement@1.0.0-preview`, a bearer token and our address.
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ import pytest
 
 from servers import AzureContainer, Azurite, install_node_packages, required_program
 from serving import RunningServer, import_batches, running_server
+from waiting import WAIT_SECONDS_MAX, wait_for
 
 FOLDER = Path(__file__).resolve().parent.parent / "sdk"
-DEADLINE_SECONDS = 60
 GROUP = "default"
 APP = (GROUP, "default", "first")
 DAYS = {"startDate": "2026-01-01", "endDate": "2026-01-03"}
@@ -62,7 +61,7 @@ class Sdk:
             capture_output=True,
             text=True,
             check=False,
-            timeout=DEADLINE_SECONDS,
+            timeout=WAIT_SECONDS_MAX,
         )
         assert done.returncode == 0, done.stderr
         outcomes: list[dict[str, Any]] = json.loads(done.stdout)
@@ -118,13 +117,12 @@ def _batch() -> bytes:
 
 def _wait(sdk: Sdk, ids: list[str]) -> list[dict[str, Any]]:
     """The tasks when all of them have ended."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while True:
-        tasks = sdk.results(*(("exportTasks.get", [*APP, one]) for one in ids))
-        if all(one["state"] in {"Succeeded", "Failed"} for one in tasks):
-            return tasks
-        assert time.monotonic() < deadline, tasks
-        time.sleep(0.1)
+
+    def find_ended() -> list[dict[str, Any]]:
+        tasks = sdk.results(*(("exportTasks.get", [*APP, task_id]) for task_id in ids))
+        return tasks if all(task["state"] in {"Succeeded", "Failed"} for task in tasks) else []
+
+    return wait_for(find_ended, "the end of exports")
 
 
 def _delivered(container: AzureContainer, task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -246,13 +244,12 @@ def test_it_imports_tags(sdk: Sdk, azurite: Azurite) -> None:
     created = sdk.results(
         ("importTasks.create", [*APP, {"storageUrl": f"{path}/tags.json?{query}"}])
     )[0]
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while True:
-        task = sdk.results(("importTasks.get", [created["id"], *APP]))[0]
-        if task["state"] in {"Succeeded", "Failed"}:
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+
+    def find_ended() -> dict[str, Any] | None:
+        (found,) = sdk.results(("importTasks.get", [created["id"], *APP]))
+        return found if found["state"] in {"Succeeded", "Failed"} else None
+
+    task = wait_for(find_ended, "the end of an import")
     listed = sdk.results(("importTasks.list", [*APP]))[0]
     device = sdk.results(("devices.getByDeviceId", [*APP, DEVICE_ID]))[0]
 

@@ -10,6 +10,7 @@ from engagement.model.exports import ExportType
 from exporting import exported
 from sdk_shapes import SHAPES
 from serving import RunningServer, running_server
+from waiting import WAIT_SECONDS_MAX
 
 PUBLIC_HOST = "collect.example.org:8443"
 
@@ -69,8 +70,10 @@ def test_a_web_page_reads_every_answer_and_when_to_come_again(server: RunningSer
     answers = [
         shape.send(server.address, key),
         shape.send(server.address, "wrong"),
-        httpx.get(f"{server.address}/v1/t", trust_env=False),
-        httpx.get(f"{server.address}/v1/projects/k/settings", trust_env=False),
+        httpx.get(f"{server.address}/v1/t", trust_env=False, timeout=WAIT_SECONDS_MAX),
+        httpx.get(
+            f"{server.address}/v1/projects/k/settings", trust_env=False, timeout=WAIT_SECONDS_MAX
+        ),
     ]
 
     assert [one.status_code for one in answers] == [200, 401, 405, 200]
@@ -81,7 +84,9 @@ def test_a_web_page_reads_every_answer_and_when_to_come_again(server: RunningSer
 
 @pytest.mark.parametrize("path", ["/projects/{key}/settings", "/v1/projects/{key}/settings"])
 def test_segments_sdks_are_told_to_send_here(server: RunningServer, path: str) -> None:
-    answer = httpx.get(server.address + path.format(key="my-key"), trust_env=False)
+    answer = httpx.get(
+        server.address + path.format(key="my-key"), trust_env=False, timeout=WAIT_SECONDS_MAX
+    )
 
     assert answer.status_code == 200
     assert answer.json()["integrations"] == {
@@ -96,6 +101,7 @@ def test_rudderstacks_sdks_are_told_that_they_are_enabled(server: RunningServer,
         server.address + path,
         auth=("my-key", ""),
         trust_env=False,
+        timeout=WAIT_SECONDS_MAX,
     )
 
     source = answer.json()["source"]

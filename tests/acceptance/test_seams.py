@@ -14,8 +14,7 @@ from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings
 from harness import open_postgres
 from servers import S3, S3_REGION
-
-SECONDS_MAX = 60
+from waiting import WAIT_SECONDS_MAX
 
 
 @pytest.fixture(params=["sqlite and a folder", "postgresql and a folder", "sqlite and a bucket"])
@@ -69,7 +68,7 @@ def test_the_whole_job_runs_there(runtime: Runtime, tmp_path: Path) -> None:
             time_range=span if export_type.is_historical else None,
         )
         task = operations.create_export(runtime, request)
-        task = operations.wait_export(runtime, task.task_id, timeout_seconds=SECONDS_MAX)
+        task = operations.wait_export(runtime, task.task_id, timeout_seconds=WAIT_SECONDS_MAX)
 
         assert task.state is ExportState.SUCCEEDED, task.error_details
         proof = operations.verify_export(

@@ -2,8 +2,8 @@
 
 import gzip
 import json
+import math
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +16,8 @@ import pytest
 from engagement.model.exports import ExportType
 from exporting import exported
 from serving import RunningServer, running_server
+from waiting import WAIT_SECONDS_MAX, wait_for
 
-DEADLINE_SECONDS = 30
 TYPES = ("track", "screen", "page", "identify", "group", "alias")
 
 
@@ -41,7 +41,12 @@ def _post(
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     auth = (key, "") if key else None
     return httpx.post(
-        server.address + path, content=content, auth=auth, headers=headers, trust_env=False
+        server.address + path,
+        content=content,
+        auth=auth,
+        headers=headers,
+        trust_env=False,
+        timeout=WAIT_SECONDS_MAX,
     )
 
 
@@ -66,6 +71,40 @@ def test_a_path_tells_what_a_message_is(
     assert [one["name"] for one in found["Activity"]] == ["n"] * 6
     keys = sorted(one["key"] for one in found["Tag"])
     assert keys == ["group_id"] * 3 + ["group_t"] * 3 + ["t"] * 3
+
+
+def test_slashes_of_a_path_do_not_matter(
+    server: RunningServer, app: dict[str, str], tmp_path: Path
+) -> None:
+    paths = ["//v1/batch", "/v1//batch", "///v1//batch//", "//v1/track", "/v1///b"]
+    for number, path in enumerate(paths):
+        told = {"event": path, "messageId": f"s{number}", "userId": "u"}
+        sent = told if path.endswith("track") else {"batch": [{"type": "track", **told}]}
+        answer = _post(server, path, sent, app["appKey"])
+        assert (answer.status_code, answer.text) == (200, '{"success":true}')
+    assert _post(server, "//collect//v1/batch/", {}, app["appKey"]).status_code == 400
+    for path in ("//v1//projects/key/settings", "//sourceConfig/"):
+        assert httpx.get(server.address + path, trust_env=False).status_code == 200
+
+    found = exported(server, server.client("owner"), app["appId"], tmp_path, [ExportType.EVENT])
+    assert sorted(one["name"] for one in found["Event"]) == sorted(paths)
+
+
+def test_what_is_repaired_or_left_out_is_counted(
+    server: RunningServer, app: dict[str, str]
+) -> None:
+    def counted(name: str) -> float:
+        return server.metric(f'engagement_{name}_total{{protocol="tracking"}}')
+
+    first = {"type": "track", "event": "e", "userId": "u", "timestamp": "2026-01-01"}
+    sent = json.dumps({"batch": [first | {"properties": {"a": math.nan, "b": [math.inf]}}]})
+    body = gzip.compress(sent.encode()) + b"more"
+    for _ in range(2):
+        assert _post(server, "/v1/batch", body, app["appKey"]).status_code == 200
+
+    assert counted("values_repaired") >= 4
+    assert counted("bodies_with_trailing_bytes") == 2
+    assert _counted(server, app) == {}
 
 
 def test_a_key_in_the_header_counts_before_one_in_the_body(
@@ -148,9 +187,9 @@ def test_who_comes_when_all_places_are_taken_is_told_to_come_again(tmp_path: Pat
 
 def _answered(server: RunningServer, key: str, message: Any, *, status: int) -> httpx.Response:
     """The first answer with this status."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while True:
+
+    def find_answer() -> httpx.Response | None:
         answer = _post(server, "/v1/track", message, key)
-        if answer.status_code == status:
-            return answer
-        assert time.monotonic() < deadline, answer.text
+        return answer if answer.status_code == status else None
+
+    return wait_for(find_answer, f"an answer with status {status}")

@@ -5,6 +5,7 @@ the exports must hold is written down by hand.
 """
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -21,9 +22,9 @@ from sdk_messages import MESSAGES, VISITOR, Json, expected_exports, from_phone
 from servers import install_node_packages, required_program
 from serving import Credentials, RunningServer, running_server
 from trouble import Trouble, troubled
+from waiting import WAIT_SECONDS_MAX
 
 FOLDER = Path(__file__).resolve().parent.parent / "sdk"
-DEADLINE_SECONDS = 60
 SDKS = {
     "segment-python": "analytics-python/2.4.0",
     "rudderstack-python": "analytics-python/2.1.9",
@@ -66,7 +67,7 @@ def _send(sdk: str, address: str, key: str, messages: list[Json]) -> list[str | 
         capture_output=True,
         text=True,
         check=False,
-        timeout=DEADLINE_SECONDS,
+        timeout=WAIT_SECONDS_MAX,
     )
     assert done.returncode == 0, done.stderr
     outcomes: list[str | None] = json.loads(done.stdout)
@@ -139,6 +140,43 @@ def test_digits_that_no_double_holds_are_kept(place: Place, tmp_path: Path) -> N
 
     found = exported(place.server, place.owner, app["appId"], tmp_path, [ExportType.EVENT])
     assert {one["name"]: one["extras"] for one in found["Event"]} == dict.fromkeys(sdks, numbers)
+
+
+@pytest.mark.parametrize("sdk", [one for one in SDKS if one.endswith("python")])
+def test_what_python_writes_and_json_lacks_costs_only_its_values(
+    place: Place, sdk: str, tmp_path: Path
+) -> None:
+    """NaN, Infinity, halves of characters and old times; JavaScript's SDKs write null for them."""
+    app = place.server.app()
+    odd = {
+        "nan": math.nan,
+        "list": [1, -math.inf],
+        "half": "a\ud83d",
+        "in": {"x": math.inf},
+        "n": 1,
+    }
+    messages = [
+        from_phone(1, "track", event="before"),
+        from_phone(2, "track", event="odd \udc00", properties=odd),
+        from_phone(3, "track", event="old") | {"timestamp": "1999-12-31T23:59:59.999+00:00"},
+        from_phone(4, "track", event="offset") | {"timestamp": "2025-06-01T15:30:04+05:30"},
+        from_phone(5, "track", event="after"),
+    ]
+
+    assert _send(sdk, place.server.address, app["appKey"], messages) == [None] * len(messages)
+
+    found = exported(place.server, place.owner, app["appId"], tmp_path, [ExportType.EVENT])
+    events = {one["name"]: one for one in found["Event"]}
+    assert set(events) == {"before", "odd \ufffd", "old", "offset", "after"}
+    assert events["odd \ufffd"]["extras"] == {
+        "list": "[1,null]",
+        "half": "a\ufffd",
+        "in": "{}",
+        "n": 1,
+    }
+    assert events["old"]["timestamp"] == "1999-12-31T23:59:59.999Z"
+    assert events["offset"]["timestamp"] == "2025-06-01T10:00:04.000Z"
+    assert place.server.command("refused", "list", "--app", app["appId"]) == []
 
 
 @pytest.mark.parametrize("sdk", SDKS)

@@ -24,9 +24,9 @@ from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings
 from real_input import ExpectedRecord, real_batches
 from servers import Azurite
+from waiting import WAIT_SECONDS_MAX
 
 SHARED = Path(__file__).parents[3] / "shared"
-SECONDS_MAX = 60
 ALL_TIME = TimeRange.of_days(date(2010, 1, 1), date(2030, 12, 31))
 EXPORT_OF_KIND = {
     Kind.ACTIVITY: ExportType.ACTIVITY,
@@ -68,7 +68,7 @@ def request(app_id: str, export_type: ExportType, url: str, **options: object) -
 
 def finished(runtime: Runtime, asked: ExportRequest) -> ExportTask:
     task = operations.create_export(runtime, asked)
-    return operations.wait_export(runtime, task.task_id, timeout_seconds=SECONDS_MAX)
+    return operations.wait_export(runtime, task.task_id, timeout_seconds=WAIT_SECONDS_MAX)
 
 
 @pytest.mark.skipif(

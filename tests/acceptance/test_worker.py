@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -15,8 +13,8 @@ from engagement import Client
 from engagement.client.sync import ExportPoller
 from engagement.model.exports import ExportState
 from serving import RunningServer, import_sample, running_server
+from waiting import WAIT_SECONDS_MAX, wait_for
 
-DEADLINE_SECONDS = 60
 SPAN = {"start": date(2026, 1, 1), "end": date(2026, 12, 31)}
 EXIT_HOME_BUSY = 3
 
@@ -31,13 +29,6 @@ def home(tmp_path: Path) -> Path:
 
 def _settings(home: Path) -> dict[str, str]:
     return {"ENGAGEMENT_LOCAL_ROOTS": str(home.parent / "out"), "ENGAGEMENT_PART_ROWS": "20"}
-
-
-def _wait_until(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}, but not within {DEADLINE_SECONDS} s"
-        time.sleep(0.02)
 
 
 def _client(server: RunningServer) -> Client:
@@ -55,7 +46,7 @@ def _half_done(client: Client, home: Path) -> ExportPoller:
     app = client.apps()[0].resource_path
     container = (home.parent / "out").as_uri()
     poller = client.create_export(app, "Event", container, export_format="NdjsonBlob", **SPAN)
-    _wait_until(lambda: poller.refresh().progress.parts_done, "a part must be delivered")
+    wait_for(lambda: poller.refresh().progress.parts_done, "a part that is delivered")
     assert poller.task.state is ExportState.STARTED, "the export must still run to be interrupted"
     return poller
 
@@ -67,7 +58,7 @@ def test_an_export_goes_on_when_its_worker_is_killed(home: Path) -> None:
         assert killed is not None
 
         os.kill(killed, signal.SIGKILL)
-        done = poller.result(DEADLINE_SECONDS)
+        done = poller.result(WAIT_SECONDS_MAX)
 
         assert done.state is ExportState.SUCCEEDED
         assert server.worker_pid not in {None, killed}
@@ -84,7 +75,7 @@ def test_the_worker_ends_with_a_server_that_is_killed_and_the_next_one_goes_on(h
 
     with running_server(home, **_settings(home)) as server, _client(server) as client:
         app = client.apps()[0].resource_path
-        done = client.follow_export(app, task.task_id).result(DEADLINE_SECONDS)
+        done = client.follow_export(app, task.task_id).result(WAIT_SECONDS_MAX)
 
         assert done.state is ExportState.SUCCEEDED
         assert not Path(f"/proc/{worker}").exists()
@@ -101,7 +92,7 @@ def test_a_task_created_beside_the_server_is_found_by_its_worker(home: Path) -> 
             state: str = server.command("export", "show", task["taskId"])["state"]
             return state == ExportState.SUCCEEDED
 
-        _wait_until(has_ended, "the task must succeed")
+        wait_for(has_ended, "a task that succeeds")
 
 
 def test_a_second_server_is_refused_while_only_the_worker_lives(home: Path) -> None:
@@ -116,7 +107,7 @@ def test_a_second_server_is_refused_while_only_the_worker_lives(home: Path) -> N
             env=dict(server.environment),
             capture_output=True,
             check=False,
-            timeout=DEADLINE_SECONDS,
+            timeout=WAIT_SECONDS_MAX,
         )
         assert second.returncode == EXIT_HOME_BUSY, second.stderr.decode()
         os.kill(worker, signal.SIGKILL)

@@ -41,7 +41,7 @@ def main(words: list[str]) -> None:
     threading.Thread(target=_listen, args=(listeners, heard), daemon=True).start()
     is_control = words == ["control"]
     if is_control:
-        socket.create_connection(("169.254.169.254", 80), timeout=5).close()
+        socket.create_connection(("169.254.169.254", 80), timeout=60).close()
     policy, canaries = DestinationPolicy(), cycle(CANARIES)
     refused = tried = 0
     dice = random.Random(20261124)  # noqa: S311 - the same URLs each time

@@ -4,7 +4,6 @@ The service's answers repeat the SAS, as a real one's do when they quote the str
 afterwards it must be nowhere: not in a log, a database file, an answer or the process.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ from scripted import Answer, ScriptedServer, scripted
 
 from canary import CANARY, SAS, has_canary
 from serving import FIRST_APP, RunningServer, import_sample, running_server
+from waiting import wait_for
 
 TASKS = f"{FIRST_APP}/devices/exportTasks"
 VERSIONS = ({"api-version": "2014-12-01"}, {"api-version": "2026-11-01"})
-DEADLINE_SECONDS = 60
 FOR_GOOD = {
     "signature": Answer(status=403, code="AuthenticationFailed", message=SAS, detail=SAS),
     "permission": Answer(status=403, code="AuthorizationPermissionMismatch", message=SAS),
@@ -61,11 +60,12 @@ class Watched:
 
     def ended(self, task_id: str) -> dict[str, str]:
         """A task after its end."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while (task := self.task(task_id))["state"] in {"Queued", "Started"}:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        return task
+
+        def find_ended() -> dict[str, str] | None:
+            task = self.task(task_id)
+            return None if task["state"] in {"Queued", "Started"} else task
+
+        return wait_for(find_ended, "the end of an export")
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +121,9 @@ def test_a_failure_for_good_tells_nothing(watched: Watched, fault: str) -> None:
 def test_a_failure_for_now_tells_nothing_while_it_is_repeated(watched: Watched, fault: str) -> None:
     with scripted(FOR_NOW[fault], accepted=1) as container:
         task_id = create(watched, container)
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while len(container.calls) < 4:
-            assert time.monotonic() < deadline
-            watched.task(task_id)
-            time.sleep(0.05)
+        wait_for(
+            lambda: watched.task(task_id) and len(container.calls) >= 4, "four tries of a delivery"
+        )
         watched.ask("POST", f"{TASKS}/{task_id}/cancel", VERSIONS[1])
         container.answer = Answer(status=201)
         assert watched.ended(task_id)["state"] in {"Cancelled", "Succeeded"}

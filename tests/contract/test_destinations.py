@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -293,10 +294,32 @@ def test_an_unfinished_s3_upload_is_given_up(s3: S3) -> None:
     assert s3.client.list_multipart_uploads(Bucket=container.name).get("Uploads", []) == []
 
 
+NAMES = (
+    "résumé", "50% off", "%41", "%2e%2e", "a b", " a", "a ", "a+b", "a&b", "a=b", "a?b", "a#b",
+    "a;b", "a'b", 'a"b', "a,b", "a:b", "~a", "$a", "a!b", "a*b", "(a)", "[a]", "{a}", "@a", "a|b",
+    "a^b", "a`b", "<a>", "..a", "a..", "...", "雪", "🎿",
+)  # fmt: skip
+
+
 def test_a_prefix_may_have_any_letters(azurite: Azurite) -> None:
     container = azurite.container()
-    address, sas = container.write_url.split("?")
+    address, sas = azurite.url(container.name, "racwdl").split("?")
 
-    _opened(f"{address}/r%C3%A9sum%C3%A9/50%25%20off/?{sas}").put("part", [b"bytes"])
+    for name in NAMES:
+        url = f"{address}/{quote(name, safe='')}/below?{sas}"
+        destination = _opened(url)
+        destination.put(f"{name}/part", [b"bytes"])
+        assert container.admin.list() == [f"{name}/below/{name}/part"]
+        assert destination.list_keys("") == [f"{name}/part"]
+        assert b"".join(destination.get(f"{name}/part")) == b"bytes"
+        destination.delete(f"{name}/part")
 
-    assert container.admin.list() == ["résumé/50% off/part"]
+
+def test_a_backslash_which_azure_takes_for_a_slash_is_refused(azurite: Azurite) -> None:
+    container = azurite.container()
+
+    with pytest.raises(DestinationError) as raised:
+        _opened(container.write_url).put("..\\a", [b"bytes"])
+
+    assert raised.value.code is ErrorCode.EGRESS_DENIED
+    assert container.admin.list() == []

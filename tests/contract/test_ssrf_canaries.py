@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from waiting import WAIT_SECONDS_MAX
+
 PROGRAM = Path(__file__).with_name("canaries.py")
-SECONDS_MAX = 300
 
 
 def run(*words: str) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def run(*words: str) -> dict[str, Any]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=SECONDS_MAX,
+        timeout=WAIT_SECONDS_MAX,
     )
     assert done.returncode == 0, done.stderr[-2_000:]
     said: dict[str, Any] = json.loads(done.stdout)

@@ -15,13 +15,13 @@ from engagement.collect.payload import decode_batch
 from engagement.exceptions import WorkerLostError
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportFormat, ExportState, ExportType, TimeRange
-from engagement.model.imports import ImportState
+from engagement.model.imports import ImportState, ImportTask
 from engagement.runtime import Runtime, open_runtime
 from engagement.settings import Settings
 from engagement.worker.process import WorkerProcess, running_worker
+from waiting import WAIT_SECONDS_MAX, join_threads, wait_for
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-SECONDS_MAX = 30
 
 
 @pytest.fixture(params=["in this process", "in a worker"])
@@ -71,8 +71,7 @@ def test_flushes_at_the_same_time_move_each_log_once(runtime: Runtime, app_id: s
 
     for one in threads:
         one.start()
-    for one in threads:
-        one.join()
+    join_threads(threads, "flushes at the same time")
 
     assert sorted(moved) == [0] * 7 + [3]
 
@@ -89,7 +88,7 @@ def test_a_submitted_export_runs_once(runtime: Runtime, app_id: str, tmp_path: P
     task = operations.create_export(runtime, request)
     assert runtime.work is not None
     runtime.work.submit(task.task_id)  # again
-    done = operations.wait_export(runtime, task.task_id, timeout_seconds=SECONDS_MAX)
+    done = operations.wait_export(runtime, task.task_id, timeout_seconds=WAIT_SECONDS_MAX)
 
     assert (done.state, done.progress.rows_done) == (ExportState.SUCCEEDED, 3)
 
@@ -98,9 +97,12 @@ def test_a_started_import_runs(runtime: Runtime, app_id: str, tmp_path: Path) ->
     (tmp_path / "tags").write_text(json.dumps({"d" * 32: {"plan": "pro"}}), encoding="utf-8")
 
     task = operations.create_import_task(runtime, app_id, storage_url=f"file://{tmp_path}/tags")
-    deadline = datetime.now(UTC).timestamp() + SECONDS_MAX
-    while not (done := operations.get_import_task(runtime, app_id, task.task_id)).state.is_final:
-        assert datetime.now(UTC).timestamp() < deadline
+
+    def find_ended() -> ImportTask | None:
+        found = operations.get_import_task(runtime, app_id, task.task_id)
+        return found if found.state.is_final else None
+
+    done = wait_for(find_ended, "the end of an import")
 
     assert done.state is ImportState.SUCCEEDED
     assert operations.get_device(runtime, app_id, "d" * 32).app_info == {"plan": "pro"}
@@ -121,12 +123,14 @@ def test_a_worker_that_ended_is_said_to_be_lost_and_comes_back(
 def _comes_back(work: WorkerProcess) -> bool:
     """Whether a flush succeeds after some were refused by the right name."""
     lost = False
-    deadline = datetime.now(UTC).timestamp() + SECONDS_MAX
-    while datetime.now(UTC).timestamp() < deadline:
+
+    def flushes() -> bool:
+        nonlocal lost
         try:
             work.flush("a" * 32)
         except WorkerLostError:
             lost = True
-        else:
-            return lost
-    return False
+            return False
+        return True
+
+    return wait_for(flushes, "a worker that flushes again") and lost

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from checker import Verdict, judge
+import pytest
+from checker import ACKNOWLEDGED, Verdict, judge
 
 from engagement import Client, operations
 from engagement.model.access import NewClient, Role, Scope
@@ -23,13 +25,11 @@ from engagement.model.exports import ExportState
 from engagement.runtime import open_runtime
 from engagement.settings import Settings
 from serving import RunningServer, running_server
+from waiting import WAIT_SECONDS_MAX, wait_for, waiting_for
 
 HERE = Path(__file__).parent
 APPS = 2
-EXPORT_SECONDS_MAX = 120
-SETTLE_SECONDS_MAX = 150
-WAIT_SECONDS_MAX = 60
-POLL_SECONDS = 0.05
+PORTS_TRIED_MAX = 1_000
 EXPORT_TYPES = ("Event", "Activity")
 SPAN = {"start": date(2020, 1, 1), "end": date(2099, 12, 31)}
 
@@ -39,11 +39,12 @@ def free_port() -> int:
 
     While no server listens on an ephemeral port, a client that tries it can meet itself.
     """
-    while True:
+    for _ in range(PORTS_TRIED_MAX):
         port = random.randrange(20_000, 30_000)  # noqa: S311
         with socket.socket() as tried, contextlib.suppress(OSError):
             tried.bind(("127.0.0.1", port))
             return port
+    pytest.fail("A port must be free between 20000 and 30000.")
 
 
 def planting(bug: str | None) -> dict[str, str]:
@@ -73,6 +74,9 @@ class Collector:
     """Resource paths of the apps."""
     port: int = field(default_factory=free_port)
     """The same for all servers, so that the load finds the next one."""
+    _bytes_read: int = field(default=0, init=False)
+    _instants: list[float] = field(default_factory=list, init=False)
+    _statuses: list[int] = field(default_factory=list, init=False)
 
     @contextmanager
     def serving(self, *, plant: str | None = None) -> Iterator[RunningServer]:
@@ -104,13 +108,34 @@ class Collector:
         try:
             yield Load(process)
         finally:
-            process.communicate()
+            try:
+                process.communicate(timeout=WAIT_SECONDS_MAX)  # the end of its input ends it
+            finally:
+                process.kill()
 
     def statuses(self, *, since: float, until: float = float("inf")) -> Counter[int]:
         """What was answered between two instants of `time.monotonic`, and how often."""
-        lines = [json.loads(line) for line in self.log.read_bytes().split(b"\n")[:-1]]
-        answers = (line for line in lines if line[1] == "answered")
-        return Counter(line[3] for line in answers if since < line[0] <= until)
+        self._read_answers()
+        first, end = (bisect_right(self._instants, instant) for instant in (since, until))
+        return Counter(self._statuses[first:end])
+
+    def acknowledged(self, *, since: float) -> int:
+        """How many batches were acknowledged after an instant."""
+        statuses = self.statuses(since=since)
+        return sum(statuses[status] for status in ACKNOWLEDGED)
+
+    def _read_answers(self) -> None:
+        """Take in what the load has written since; whoever polls must not read it all each time."""
+        if not self.log.exists():
+            return
+        with self.log.open("rb") as log:
+            log.seek(self._bytes_read)
+            whole = log.read().rpartition(b"\n")[0]
+        self._bytes_read += len(whole) + bool(whole)
+        for instant, what, _, *more in map(json.loads, whole.splitlines()):
+            if what == "answered":
+                self._instants.append(instant)
+                self._statuses.append(more[0])
 
     def verdict(self, server: RunningServer, *, until: float = float("inf")) -> Verdict:
         """What an export of every app says about what was acknowledged until an instant."""
@@ -133,7 +158,7 @@ class Collector:
                     for kind in EXPORT_TYPES
                 ]
             for task in tasks:
-                assert task.result(EXPORT_SECONDS_MAX).state is ExportState.SUCCEEDED
+                assert task.result(WAIT_SECONDS_MAX).state is ExportState.SUCCEEDED
         return judge(self.log, folders, until=until)
 
 
@@ -145,7 +170,8 @@ class Load:
 
     def settle(self) -> None:
         """Return only when every batch is acknowledged, and no more come."""
-        self._process.communicate(b"settle\n", SETTLE_SECONDS_MAX)
+        with waiting_for("the acknowledgement of every batch"):
+            self._process.communicate(b"settle\n", 2 * WAIT_SECONDS_MAX)  # it gives up before
         assert self._process.returncode == 0, "every batch must be acknowledged"
 
 
@@ -173,9 +199,7 @@ def new_collector(
 def wait_until(holds: Callable[[], object], what: str) -> float:
     """Return only when something holds; after how many seconds."""
     started = time.monotonic()
-    while not holds():
-        assert time.monotonic() < started + WAIT_SECONDS_MAX, what
-        time.sleep(POLL_SECONDS)
+    wait_for(holds, what)
     return time.monotonic() - started
 
 

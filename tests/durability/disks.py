@@ -8,8 +8,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
+
+from waiting import wait_for
 
 MIB = 2**20
 
@@ -30,10 +33,7 @@ def filled(disk: Path, *, leave: int) -> Iterator[None]:
     """A disk on which somebody else has left a few bytes."""
     ballast = disk / "ballast"
     with ballast.open("wb") as file:
-        while (size := _free(disk) - leave) > 0:
-            with contextlib.suppress(OSError):  # others have taken some of it meanwhile
-                os.posix_fallocate(file.fileno(), 0, size)
-                break
+        wait_for(lambda: _take(disk, file, leave=leave), "a disk that is full")
     try:
         yield
     finally:
@@ -66,11 +66,13 @@ def copy_image(image: Path, to: Path) -> None:
     What waits in the page cache of the disk's own file system is not in the image. The kernel may
     write during a copy; one that differs from the image behind it was torn, and is made again.
     """
-    while True:
+
+    def copy() -> bool:
         subprocess.run(["cp", "--sparse=always", str(image), str(to)], check=True)
         filecmp.clear_cache()
-        if filecmp.cmp(image, to, shallow=False):
-            return
+        return filecmp.cmp(image, to, shallow=False)
+
+    wait_for(copy, "a copy of a disk that nobody wrote to meanwhile")
 
 
 def integrity(database: Path) -> str:
@@ -79,6 +81,15 @@ def integrity(database: Path) -> str:
         (said,) = connection.execute("PRAGMA integrity_check").fetchone()
     connection.close()
     return str(said)
+
+
+def _take(disk: Path, file: IO[bytes], *, leave: int) -> bool:
+    """Whether no more than a few bytes are left; others may take some of them meanwhile."""
+    if (size := _free(disk) - leave) > 0:
+        with contextlib.suppress(OSError):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return True
+    return size <= 0
 
 
 def _free(disk: Path) -> int:

@@ -14,7 +14,10 @@ from serving import RunningServer
 
 DROPPED = 0.2
 """The share of answers that devices do not wait for."""
-MOMENT_SECONDS = (0.2, 3.0)
+BATCHES_MIN = 20
+BATCHES_MAX = 400
+"""Of batches that are acknowledged before a process is ended. A server at its usual load takes in
+so many in a few seconds, in which it flushes more than once; a slow one takes longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ def kill_workers(
     slowest = 0.0
     with collector.load(drop=DROPPED) as load, collector.serving(plant=plant) as server:
         for _ in range(times):
-            let_pass(dice)
+            wait_for_moment(collector, dice)
             killed = server.worker_pid
             assert killed is not None
             os.kill(killed, signal.SIGKILL)
@@ -104,9 +107,12 @@ def wait_until_fewer_wait(server: RunningServer) -> float:
     return wait_until(are_fewer, "a flush")
 
 
-def let_pass(dice: random.Random) -> None:
-    """Let a random while pass; nothing is waited for, as the moment itself is what is tried."""
-    time.sleep(dice.uniform(*MOMENT_SECONDS))
+def wait_for_moment(collector: Collector, dice: random.Random) -> None:
+    """Return at a random moment, which is told by what was done, as no clock knows the machine."""
+    since, batches = time.monotonic(), dice.randint(BATCHES_MIN, BATCHES_MAX)
+    wait_until(
+        lambda: collector.acknowledged(since=since) >= batches, f"{batches} acknowledged batches"
+    )
 
 
 def _end_servers(
@@ -118,7 +124,7 @@ def _end_servers(
             started = time.monotonic()
             with collector.serving(plant=plant) as server:
                 slowest = max(slowest, time.monotonic() - started)
-                let_pass(dice)
+                wait_for_moment(collector, dice)
                 if kills:
                     server.kill()
         with collector.serving() as server:

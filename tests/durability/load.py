@@ -27,8 +27,9 @@ LOGS_MAX = 20
 PAUSE_SECONDS = 0.02
 """Between two requests of a connection; with all of them about a thousand logs a second."""
 AGAIN_SECONDS = 0.2
-ANSWER_SECONDS_MAX = 60
-SETTLE_SECONDS_MAX = 120
+ANSWER_SECONDS_MAX = 240
+"""Who waits longer takes it for a hang."""
+SETTLE_SECONDS_MAX = 600
 EXIT_UNSETTLED = 3
 
 

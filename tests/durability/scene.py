@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from victim import settings_of
+from victim import SECONDS_MAX, settings_of
 
 from engagement import operations
 from engagement.model.export_request import ExportRequest
@@ -19,7 +19,6 @@ from engagement.model.points import Point
 from engagement.runtime import open_runtime
 
 VICTIM = Path(__file__).with_name("victim.py")
-SECONDS_MAX = 100
 SPAN = TimeRange.of_days(date(2026, 1, 1), date(2026, 1, 31))
 
 Tree = dict[str, bytes]
@@ -59,7 +58,7 @@ class Scene:
             [*command, *killing, *planting],
             capture_output=True,
             text=True,
-            timeout=SECONDS_MAX,
+            timeout=2 * SECONDS_MAX,  # it gives up by itself before, and says why
             check=False,
         )
 

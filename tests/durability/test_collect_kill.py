@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 from collector import new_collector, note
-from endings import Ending, kill_servers, kill_workers, stop_servers
-
-READY_SECONDS_MAX = 60
-"""The promise is 5 s on a machine of its own; the measured maximum is printed."""
+from endings import BATCHES_MIN, Ending, kill_servers, kill_workers, stop_servers
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +21,7 @@ def test_whatever_process_ends_nothing_acknowledged_is_lost_or_doubled(
     verdict = ended.verdict
     note(f"{end.__name__}: {kills}, slowest start {ended.slowest_seconds:.1f} s, {verdict}")
     assert verdict.damage == {}
-    assert verdict.acknowledged > 100 * kills
+    assert verdict.acknowledged >= BATCHES_MIN * kills
     assert verdict.statuses.keys() <= {200, 202, 503}
     assert verdict.hasty == 0
     assert "TimeoutError" not in verdict.unknown
-    assert ended.slowest_seconds < READY_SECONDS_MAX

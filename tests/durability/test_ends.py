@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +23,8 @@ from engagement.model.records import Kind
 from engagement.owner import EXPORTS_CONCURRENT_MAX
 from engagement.runtime import Runtime, open_runtime
 from servers import Azurite
+from waiting import WAIT_SECONDS_MAX, wait_for, wait_for_event
 
-SECONDS_MAX = 60
 FINAL = (ExportState.SUCCEEDED, ExportState.FAILED, ExportState.CANCELLED)
 
 
@@ -48,7 +47,7 @@ class Gate:
     def __call__(self, here: Point) -> None:
         if here is self._point:
             self.reached.set()
-            assert self.open.wait(SECONDS_MAX)
+            wait_for_event(self.open, "a test that opens the gate")
 
 
 @pytest.fixture
@@ -68,13 +67,13 @@ def request(scene: Scene, container_url: str | None = None) -> ExportRequest:
 
 
 def ended(runtime: Runtime, task: ExportTask) -> ExportTask:
-    return operations.wait_export(runtime, task.task_id, timeout_seconds=SECONDS_MAX)
+    return operations.wait_export(runtime, task.task_id, timeout_seconds=WAIT_SECONDS_MAX)
 
 
 def cancelled_at(gate: Gate, runtime: Runtime, asked: ExportRequest) -> ExportTask:
     """A task that somebody cancelled when it stood at the gate, after its end."""
     task = operations.create_export(runtime, asked)
-    assert gate.reached.wait(SECONDS_MAX)
+    wait_for_event(gate.reached, "an export at the gate")
     operations.cancel_export(runtime, task.task_id)
     gate.open.set()
     return ended(runtime, task)
@@ -93,7 +92,7 @@ def test_succeeded(scene: Scene) -> None:
             runtime,
             task.task_id,
             on_progress=lambda one: seen.append(one.state),
-            timeout_seconds=SECONDS_MAX,
+            timeout_seconds=WAIT_SECONDS_MAX,
         )
         assert runtime.tasks.sealed_container_url(task.task_id) is None
 
@@ -110,7 +109,7 @@ def test_failed_where_the_container_goes_away(scene: Scene) -> None:
 
     with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
         task = operations.create_export(runtime, request(scene))
-        assert gate.reached.wait(SECONDS_MAX)
+        wait_for_event(gate.reached, "an export at the gate")
         folder = scene.out / "Event" / task.task_id
         folder.rename(folder.with_name("moved"))
         folder.write_text("a file where the folder was")
@@ -267,22 +266,23 @@ def running(scene: Scene) -> Iterator[subprocess.Popen[bytes]]:
     with fifo.open("wb"):
         yield process
         process.kill()
-        process.wait(SECONDS_MAX)
+        process.wait(WAIT_SECONDS_MAX)
 
 
 def test_the_lock_of_a_killed_process_is_taken_over(
     scene: Scene, running: subprocess.Popen[bytes]
 ) -> None:
-    deadline = time.monotonic() + SECONDS_MAX
-    while time.monotonic() < deadline:
+
+    def is_busy() -> bool:
         try:
             with open_runtime(settings_of(scene.home, scene.out)):
-                pass
+                return False
         except HomeBusyError:
-            break
+            return True
 
+    wait_for(is_busy, "a process that owns the home folder")
     running.send_signal(signal.SIGKILL)
-    running.wait(SECONDS_MAX)
+    running.wait(WAIT_SECONDS_MAX)
 
     with open_runtime(settings_of(scene.home, scene.out)) as runtime:
         assert operations.list_apps(runtime)

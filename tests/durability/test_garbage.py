@@ -24,6 +24,9 @@ BODIES_PLANTED = 1_500
 SEED_PLANTED = 1
 """Of a plan that has what each planted bug stumbles over; one of chance may have too little."""
 
+HANG_SECONDS_PLANTED = 30
+"""What is not answered in so long is taken to hang, where a bug is planted that hangs."""
+
 pytestmark = pytest.mark.slow
 
 
@@ -57,7 +60,12 @@ def test_garbage_is_answered_and_what_is_good_among_it_is_kept(
 )
 def test_a_planted_bug_is_found(tmp_path: Path, bug: str, found: str) -> None:
     with target(tmp_path, plant=bug) as (server, key):
-        volley = shoot(server.address, key, plan(SEED_PLANTED, BODIES_PLANTED))
+        volley = shoot(
+            server.address,
+            key,
+            plan(SEED_PLANTED, BODIES_PLANTED),
+            answer_seconds_max=HANG_SECONDS_PLANTED,
+        )
         server.kill()  # one that hangs does not stop when it is asked to
 
     assert any(re.search(found, one) for one in volley.wrong)

@@ -13,7 +13,7 @@ import pytest
 from checker import Verdict
 from collector import Collector, free_port, new_collector, note, wait_until
 from disks import copy_image, image_disk
-from endings import DROPPED, let_pass
+from endings import BATCHES_MIN, DROPPED, wait_for_moment
 
 from serving import RunningServer
 
@@ -39,7 +39,7 @@ def test_a_power_loss_loses_nothing(tmp_path: Path, kills: int, seed: int) -> No
 
     note(f"{kills} power losses, {sum(one.acknowledged for one in verdicts)} logs acknowledged")
     assert [one.damage for one in verdicts] == [{}] * kills
-    assert all(one.acknowledged > 100 for one in verdicts)
+    assert all(one.acknowledged >= BATCHES_MIN for one in verdicts)
 
 
 def test_a_database_that_is_not_synced_loses_what_it_acknowledged(
@@ -68,7 +68,7 @@ def cut_under_load(
         with collector.serving(plant=plant) as server, collector.load(drop=DROPPED):
             wait_until(lambda: list(disk.rglob("*.parquet")), "a flush")
             for number in range(times):
-                let_pass(dice)
+                wait_for_moment(collector, dice)
                 image = folder / f"cut-{number}"
                 with held(server):
                     copy_image(folder / "disk", image)

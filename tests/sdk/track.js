@@ -10,11 +10,18 @@ const fs = require('fs');
 const { Analytics } = require('@segment/analytics-node');
 const RudderAnalytics = require('@rudderstack/rudder-sdk-node');
 
+// Of a request, and of all of them; a slow machine must not lose what an SDK gave up.
+const MILLISECONDS_MAX = 600_000;
+
 const CLIENTS = {
   segment: (key, address) => {
-    const client = new Analytics({ writeKey: key, host: address });
+    const client = new Analytics({
+      writeKey: key,
+      host: address,
+      httpRequestTimeout: MILLISECONDS_MAX,
+    });
     client.on('error', () => {}); // each message's callback tells it
-    return [client, () => client.closeAndFlush()];
+    return [client, () => client.closeAndFlush({ timeout: MILLISECONDS_MAX })];
   },
   rudderstack: (key, address) => {
     const options = { dataPlaneUrl: address, logLevel: 'none', errorHandler: () => {} };

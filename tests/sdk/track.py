@@ -13,6 +13,8 @@ from typing import Any
 import rudderstack.analytics
 import segment.analytics
 
+SECONDS_MAX = 600
+"""Of a request: a slow machine must not lose what an SDK gave up."""
 CLIENTS = {"segment": segment.analytics.Client, "rudderstack": rudderstack.analytics.Client}
 
 
@@ -24,7 +26,9 @@ def main() -> None:
     def on_error(error: Exception, batch: list[dict[str, Any]]) -> None:
         errors.update((one["messageId"], str(error)) for one in batch)
 
-    client = CLIENTS[asked["sdk"]](asked["key"], host=asked["address"], on_error=on_error)
+    client = CLIENTS[asked["sdk"]](
+        asked["key"], host=asked["address"], on_error=on_error, timeout=SECONDS_MAX
+    )
     queued = [_call(client, **message) for message in asked["messages"]]
     client.shutdown()
     json.dump([errors.get(one["messageId"]) for one in queued], sys.stdout)

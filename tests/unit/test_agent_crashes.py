@@ -9,8 +9,8 @@ import pytest
 
 from device_server import APP_KEY, DeviceClock, device_server
 from engagement import DeviceAgent
+from waiting import WAIT_SECONDS_MAX
 
-SECONDS_MAX = 60.0
 PROGRAM = f"""
 import os, sys, threading
 from engagement import DeviceAgent
@@ -24,7 +24,7 @@ def _crashes(folder: Path, code: str, *, status: int) -> tuple[list[dict[str, An
         [sys.executable, "-c", PROGRAM + code, str(folder)],
         capture_output=True,
         text=True,
-        timeout=SECONDS_MAX,
+        timeout=WAIT_SECONDS_MAX,
         check=False,
     )
     assert done.returncode == status, done.stderr
@@ -32,7 +32,7 @@ def _crashes(folder: Path, code: str, *, status: int) -> tuple[list[dict[str, An
         device_server() as server,
         DeviceAgent(server.address, APP_KEY, folder=folder, clock=DeviceClock()) as agent,
     ):
-        assert agent.flush(SECONDS_MAX)
+        assert agent.flush(WAIT_SECONDS_MAX)
     return [log for log in server.logs if log["type"] == "crash"], done.stderr
 
 

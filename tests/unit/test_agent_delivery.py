@@ -21,10 +21,11 @@ from device_server import (
 )
 from engagement import DeviceAgent
 from engagement.agent.queue import BATCH_BYTES_MAX
-from engagement.agent.sending import RETRY_AFTER_SECONDS_MAX, WAIT_SECONDS_MAX
+from engagement.agent.sending import RETRY_AFTER_SECONDS_MAX
+from engagement.agent.sending import WAIT_SECONDS_MAX as PAUSE_SECONDS_MAX
 from engagement.model.records import Kind
+from waiting import WAIT_SECONDS_MAX, join_threads, wait_for_event
 
-FLUSH_SECONDS = 60.0
 DROPPED = Reply(is_dropped=True)
 
 
@@ -34,7 +35,8 @@ def _agent(
     """An agent, which sends nothing of its own accord if the clock has no haste."""
     address = server if isinstance(server, str) else server.address
     agent = DeviceAgent(address, APP_KEY, folder=folder, clock=clock, **options)
-    assert clock.is_hasty or clock.is_waited_for.wait(FLUSH_SECONDS)
+    if not clock.is_hasty:
+        wait_for_event(clock.is_waited_for, "an agent that waits")
     return agent
 
 
@@ -64,7 +66,7 @@ def test_everything_that_can_be_reported_arrives_as_it_was_said(tmp_path: Path) 
         agent.invalidate_token("t0k", "GCM")
         agent.send_feedback("Announcement", 7, "SystemNotificationActioned")
 
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
         heads = [log.pop("head") for log in server.logs]
         (session_id,) = {log["sessionId"] for log in server.logs if "sessionId" in log}
@@ -106,7 +108,7 @@ def test_a_batch_whose_answers_are_lost_is_the_same_batch_until_one_comes(
         _agent(server, tmp_path, clock) as agent,
     ):
         agent.send_event("once")
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
         assert server.names == ["once"]
         assert len(server.attempts) == 4
@@ -125,7 +127,7 @@ def test_a_batch_is_the_same_in_the_next_run_and_says_when_it_is_sent(
         clock.advance(3_600)
         with _agent(server, tmp_path, clock) as agent:
             agent.send_event("later")
-            assert agent.flush(FLUSH_SECONDS)
+            assert agent.flush(WAIT_SECONDS_MAX)
 
         assert server.names == ["tap", "later"]
         first, second, *_ = server.attempts
@@ -140,10 +142,10 @@ def test_logs_of_a_device_that_was_offline_get_the_time_they_happened(
     with device_server(Reply(status=503)) as server, _agent(server, tmp_path, clock) as agent:
         agent.send_event("tap")
         clock.advance(600)
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
         (batch,) = server.batches.values()
-        ((*_, at, _),) = batch.rows[Kind.EVENT]
+        ((*_, at, _, _),) = batch.rows[Kind.EVENT]
         assert datetime.fromtimestamp(int(str(at)) / 1e6, UTC) == RECEIVED_AT - timedelta(
             seconds=600
         )
@@ -166,7 +168,7 @@ def test_an_answer_that_says_nothing_about_the_batch_is_no_answer(
 ) -> None:
     with device_server(reply, reply) as server, _agent(server, tmp_path, clock) as agent:
         agent.send_event("tap")
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
         assert server.names == ["tap"]
         assert len(server.attempts) == 3
@@ -192,7 +194,7 @@ def test_a_server_that_asks_for_a_pause_gets_it(
         _agent(server, tmp_path, clock, flush_seconds=0.5) as agent,
     ):
         agent.send_event("tap")
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
     (pause,) = {seconds for seconds in clock.waits if seconds != 0.5}
     assert least < pause <= least + 101
@@ -205,12 +207,12 @@ def test_pauses_double_and_are_never_quite_the_same(tmp_path: Path, clock: Devic
         _agent(server, tmp_path, clock, flush_seconds=0.25) as agent,
     ):
         agent.send_event("tap")
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
     pauses = [seconds for seconds in clock.waits if seconds != 0.25]
     assert len(pauses) == failures
     for count, pause in enumerate(pauses):
-        longest = min(WAIT_SECONDS_MAX, 2.0**count)
+        longest = min(PAUSE_SECONDS_MAX, 2.0**count)
         assert longest / 2 <= pause <= longest
     assert all(one != other for one, other in pairwise(pauses))
 
@@ -228,7 +230,7 @@ def test_a_batch_that_can_never_be_accepted_is_set_aside_and_counted(
             agent.send_event("bad too")
             agent.set_user_id("bob")  # cuts another batch
             agent.send_event("good")
-            assert agent.flush(FLUSH_SECONDS)
+            assert agent.flush(WAIT_SECONDS_MAX)
         with _agent(server, tmp_path, clock) as agent:
             refused = agent.refused
 
@@ -251,7 +253,7 @@ def test_single_logs_that_the_server_refuses_are_counted_by_reason(tmp_path: Pat
     ):
         for name in ("one", "two", "three"):
             agent.send_event(name)
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
         (loss,) = agent.refused
 
     assert (loss.code, loss.logs, loss.message) == ("bad_name", 2, "name must be nicer.")
@@ -269,7 +271,7 @@ def test_what_was_reported_offline_arrives_when_the_server_can_be_reached(
         assert agent.waiting == 250
 
         with device_server(port=port) as server:
-            assert agent.flush(FLUSH_SECONDS)
+            assert agent.flush(WAIT_SECONDS_MAX)
 
             assert server.names == [f"tap {number}" for number in range(250)]
             assert max(len(one.content["logs"]) for one in server.attempts) == 100
@@ -281,11 +283,11 @@ def test_a_server_that_hangs_neither_stops_the_app_nor_makes_a_log_arrive_twice(
     with device_server(Reply(is_held=True)) as server:
         agent = _agent(server, tmp_path, clock)
         agent.send_event("before")
-        assert server.held.wait(FLUSH_SECONDS)
+        wait_for_event(server.held, "a request that is held")
         agent.send_event("meanwhile")
         agent.close(0)
         with _agent(server, tmp_path, clock) as agent:
-            assert agent.flush(FLUSH_SECONDS)
+            assert agent.flush(WAIT_SECONDS_MAX)
         server.release.set()
 
     assert sorted(server.names) == ["before", "meanwhile"]
@@ -298,9 +300,9 @@ def test_logs_are_gathered_until_a_batch_is_full(tmp_path: Path) -> None:
         for number in range(3):
             agent.send_event(f"tap {number}")
 
-        assert server.held.wait(FLUSH_SECONDS)
+        wait_for_event(server.held, "a request that is held")
         server.release.set()
-        agent.close(FLUSH_SECONDS)
+        agent.close(WAIT_SECONDS_MAX)
 
     assert [len(one.content["logs"]) for one in server.attempts] == [3]
 
@@ -311,9 +313,9 @@ def test_a_crash_is_sent_at_once(tmp_path: Path) -> None:
         agent = _agent(server, tmp_path, patient)
         agent.send_crash("ValueError", "stack")
 
-        assert server.held.wait(FLUSH_SECONDS)
+        wait_for_event(server.held, "a request that is held")
         server.release.set()
-        agent.close(FLUSH_SECONDS)
+        agent.close(WAIT_SECONDS_MAX)
 
 
 def test_threads_may_share_an_agent(tmp_path: Path, clock: DeviceClock) -> None:
@@ -327,10 +329,9 @@ def test_threads_may_share_an_agent(tmp_path: Path, clock: DeviceClock) -> None:
         threads = [threading.Thread(target=report, args=(agent, number)) for number in range(4)]
         for one in threads:
             one.start()
-        for one in threads:
-            one.join()
+        join_threads(threads, "reports of all threads")
         agent.end_activity()
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
         assert len(server.names) == len(set(server.names)) == 4 * 50 * 3
 
@@ -342,7 +343,7 @@ def test_large_logs_make_small_batches_that_are_compressed(
     with device_server(Reply(status=503)) as server, _agent(server, tmp_path, clock) as agent:
         for _ in range(4):
             agent.send_crash("ValueError", stack)
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
         assert len(server.logs) == 4
         assert all(len(one.body) < BATCH_BYTES_MAX + 10_000 for one in server.attempts)
@@ -370,7 +371,7 @@ def test_each_log_names_the_user_of_its_time(tmp_path: Path, clock: DeviceClock)
 def test_the_app_key_is_on_the_wire_and_nowhere_else(tmp_path: Path, clock: DeviceClock) -> None:
     with device_server() as server, _agent(server, tmp_path, clock) as agent:
         agent.send_event("tap")
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
         shown = repr(agent)
         kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
 

@@ -7,8 +7,8 @@ import textwrap
 from pathlib import Path
 
 from device_server import APP_KEY, device_server
+from waiting import WAIT_SECONDS_MAX
 
-SECONDS_MAX = 60.0
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "report-from-python.md"
 
 
@@ -22,7 +22,7 @@ def test_the_program_of_the_page_reports_what_it_says(tmp_path: Path) -> None:
             env={"HOME": str(tmp_path), "SHOP_SERVER": server.address, "SHOP_APP_KEY": APP_KEY},
             capture_output=True,
             text=True,
-            timeout=SECONDS_MAX,
+            timeout=WAIT_SECONDS_MAX,
             check=False,
         )
 

@@ -17,8 +17,8 @@ from device_server import APP_KEY, DeviceClock, DeviceServer, Reply, device_serv
 from engagement import DeviceAgent
 from engagement.agent.queue import CRASH_BYTES_RESERVED, SET_ASIDE_MAX
 from engagement.exceptions import BadInputError, HomeBusyError
+from waiting import WAIT_SECONDS_MAX
 
-SECONDS_MAX = 60.0
 NOWHERE = "http://127.0.0.1:9"
 AGENT = f"""
 import os, sys
@@ -38,7 +38,7 @@ def _start(code: str, *words: str) -> subprocess.Popen[bytes]:
 def _deliver(server: DeviceServer, folder: Path) -> None:
     """Let another agent of the folder deliver what is left in it."""
     with DeviceAgent(server.address, APP_KEY, folder=folder, clock=DeviceClock()) as agent:
-        assert agent.flush(SECONDS_MAX)
+        assert agent.flush(WAIT_SECONDS_MAX)
         delivered = list(server.names)
     assert server.names == delivered  # closing has nothing to add
 
@@ -101,7 +101,7 @@ def test_a_second_agent_of_a_folder_is_refused_until_the_first_has_ended(tmp_pat
         with pytest.raises(HomeBusyError, match="another one uses"):
             DeviceAgent(NOWHERE, APP_KEY, folder=tmp_path)
         process.kill()
-        process.wait(SECONDS_MAX)
+        process.wait(WAIT_SECONDS_MAX)
         agent = DeviceAgent(NOWHERE, APP_KEY, folder=tmp_path)
     with pytest.raises(HomeBusyError, match="another one uses"):
         DeviceAgent(NOWHERE, APP_KEY, folder=tmp_path)
@@ -126,7 +126,7 @@ os.kill(os.getpid(), 9)
     with device_server() as server, _start(code, NOWHERE, str(tmp_path)) as process:
         assert process.stdout is not None
         child, _, said = process.stdout.readline().partition(b" ")
-        process.wait(SECONDS_MAX)
+        process.wait(WAIT_SECONDS_MAX)
         _deliver(server, tmp_path)
         os.kill(int(child), signal.SIGKILL)
 
@@ -142,10 +142,10 @@ if child == 0:
     sys.exit()
 os.waitpid(child, 0)
 agent.send_event("after")
-assert agent.flush(60)
+assert agent.flush(600)
 """
     with device_server() as server, _start(code, server.address, str(tmp_path)) as process:
-        assert process.wait(SECONDS_MAX) == 0
+        assert process.wait(WAIT_SECONDS_MAX) == 0
 
     assert server.names == ["before", "after"]
 
@@ -197,7 +197,7 @@ def test_a_full_queue_takes_logs_again_when_it_was_delivered(tmp_path: Path) -> 
     ):
         for number in range(50):
             agent.send_event(f"tap {number}")
-            assert agent.flush(SECONDS_MAX)
+            assert agent.flush(WAIT_SECONDS_MAX)
         assert agent.refused == ()
 
     assert len(server.names) == 50
@@ -225,7 +225,7 @@ agent.close(0)
 print(json.dumps(losses))
 """
     with _start(code, NOWHERE, str(tmp_path)) as process:
-        said, _ = process.communicate(timeout=SECONDS_MAX)
+        said, _ = process.communicate(timeout=WAIT_SECONDS_MAX)
     losses = json.loads(said)
     with device_server() as server:
         _deliver(server, tmp_path)
@@ -273,7 +273,7 @@ def test_the_newest_batches_that_were_refused_whole_can_be_looked_at(tmp_path: P
     ):
         for number in range(batches):
             agent.send_event(f"tap {number}")
-            assert agent.flush(SECONDS_MAX)
+            assert agent.flush(WAIT_SECONDS_MAX)
         (loss,) = agent.refused
     with sqlite3.connect(tmp_path / "queue.db") as database:
         kept = database.execute("SELECT content, message FROM set_aside ORDER BY number").fetchall()
@@ -293,6 +293,6 @@ print(sorted(heavy & set(sys.modules)))
 agent.close(0)
 """
     with _start(code, NOWHERE, str(tmp_path)) as process:
-        said, _ = process.communicate(timeout=SECONDS_MAX)
+        said, _ = process.communicate(timeout=WAIT_SECONDS_MAX)
 
     assert said == b"[]\n"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from device_server import APP_KEY, DeviceClock, DeviceServer, Reply, device_server
 from engagement import DeviceAgent
 from engagement.agent import Job
+from waiting import WAIT_SECONDS_MAX
 
-FLUSH_SECONDS = 60.0
 SESSION_TIMEOUT = timedelta(seconds=10)
 
 OPERATIONS = (
@@ -144,7 +144,7 @@ class Play:
             self.agent.set_user_id(name)
             self.model.user = name
         elif step == "flush":
-            assert self.agent.flush(FLUSH_SECONDS)
+            assert self.agent.flush(WAIT_SECONDS_MAX)
         else:
             self.agent.close(0)
             self._jobs.clear()
@@ -173,7 +173,7 @@ def test_what_arrives_is_what_was_reported_each_once(
         play = Play(server, Path(folder))
         for step in steps:
             play.take(step)
-        play.agent.close(FLUSH_SECONDS)
+        play.agent.close(WAIT_SECONDS_MAX)
         play.model.end_activity()
 
         _check(server.logs, play.model.logs)

@@ -9,8 +9,8 @@ import pytest
 from device_server import APP_KEY, DeviceClock, device_server
 from engagement import DeviceAgent
 from engagement.exceptions import BadInputError
+from waiting import WAIT_SECONDS_MAX, wait_for_event
 
-FLUSH_SECONDS = 60.0
 Step = Callable[[DeviceAgent, DeviceClock], None]
 
 
@@ -87,7 +87,7 @@ def test_a_session_is_made_of_activities(
     with device_server() as server, _agent(server.address, tmp_path, clock) as agent:
         for step in steps:
             step(agent, clock)
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
         sessions: list[str] = []
         found = {}
@@ -110,7 +110,7 @@ def test_closing_ends_the_activity_and_reports_jobs_without_an_end(tmp_path: Pat
         agent.start_activity("home")
         job = agent.start_job("upload")
         clock.advance(2)
-        agent.close(FLUSH_SECONDS)
+        agent.close(WAIT_SECONDS_MAX)
         agent.close()
 
     ends = {log["name"]: log.get("end") for log in server.logs}
@@ -134,7 +134,7 @@ def test_a_job_is_one_log_whatever_happens_in_it(tmp_path: Path) -> None:
             job.send_event("late")
         with pytest.raises(KeyboardInterrupt), agent.start_job("interrupted"):
             raise KeyboardInterrupt
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
         logs = [(log["type"], log["name"], log.get("end")) for log in server.logs]
         assert sorted(logs, key=str) == [
@@ -157,7 +157,7 @@ def test_a_refused_activity_leaves_the_one_that_runs(tmp_path: Path) -> None:
             agent.start_activity("")
         clock.advance(1)
         agent.end_activity()
-        assert agent.flush(FLUSH_SECONDS)
+        assert agent.flush(WAIT_SECONDS_MAX)
 
         ((name, end),) = ((log["name"], log["end"]) for log in server.logs)
         assert (name, end) == ("home", "2026-03-01T12:00:02.000Z")
@@ -165,7 +165,7 @@ def test_a_refused_activity_leaves_the_one_that_runs(tmp_path: Path) -> None:
 
 def _agent(address: str, folder: Path, clock: DeviceClock) -> DeviceAgent:
     agent = DeviceAgent(address, APP_KEY, folder=folder, clock=clock)
-    assert clock.is_waited_for.wait(FLUSH_SECONDS)
+    wait_for_event(clock.is_waited_for, "an agent that waits")
     return agent
 
 

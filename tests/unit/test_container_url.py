@@ -1,7 +1,7 @@
 """This module tests which container URLs may be used, and that their secrets stay hidden."""
 
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import pytest
 from hypothesis import example, given
@@ -170,6 +170,7 @@ def test_a_legal_azure_url_is_accepted_and_taken_apart(host: str, path: str, sas
     assert parsed.account == host.lower().split(".")[0]
     assert (parsed.container, parsed.prefix) == LEGAL_PATHS.get(path, ("container", path[11:]))
     assert parsed.secrets == {"sas": sas}
+    assert list(parsed.sas) == parse_qsl(sas)
     assert "canary" not in f"{parsed} {parsed!r} {parsed.redacted}"
 
 
@@ -293,11 +294,14 @@ def test_no_host_is_accepted_but_those_of_the_services(host: str) -> None:
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
+@example(names=["a\\b"])
+@example(names=["..\\a"])
 @given(names=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=4))
 def test_a_prefix_of_plain_names_survives_and_others_are_refused(names: list[str]) -> None:
     path = "".join(f"/{quote(name, safe='')}" for name in names)
     is_plain = all(
-        name not in {".", ".."} and "/" not in name and name.isprintable() for name in names
+        name not in {".", ".."} and not {"/", "\\"} & set(name) and name.isprintable()
+        for name in names
     )
 
     if is_plain:

@@ -62,6 +62,15 @@ def _refused(url: str, policy: DestinationPolicy = STRICT) -> InvalidContainerEr
         "gs://bucket?access_token=",
         "gs://bucket?access_token=canary&x=y",
         "gs://storage.googleapis.com@bucket?access_token=canary",
+        "gs://bucket?access_token=canary%0A",
+        "gs://bucket?access_token=canary%20x",
+        "gs://bucket?access_token=canary%C3%A9",
+        f"s3://bucket?{KEYS}&region=us-east-1&session_token=canary%0D%0Ax-a:b",
+        f"s3://bucket?{KEYS}&region=us-east-1&canary=x",
+        f"s3://bucket?{KEYS}&region=us-east-1&canary",
+        f"s3://bucket?{KEYS}&region=us-east-1&session_token=canary%zz",
+        "s3://bucket?access_key_id=canary%0A&secret_access_key=canary&region=us-east-1",
+        "s3://bucket?access_key_id=canary%C3%A9&secret_access_key=canary&region=us-east-1",
     ],
 )
 def test_a_bucket_url_that_cannot_work_is_refused(url: str) -> None:
@@ -88,6 +97,18 @@ def test_a_bucket_url_is_taken_apart() -> None:
         "region": "eu-west-1",
     }
     assert "canary" not in f"{parsed} {parsed!r}"
+
+
+def test_a_plus_stays_in_every_credential() -> None:
+    s3 = "s3://bucket?access_key_id=A+K&secret_access_key=a/b+c%2Bd&session_token=x+y==&region=a-1"
+
+    assert _parsed(s3).secrets == {
+        "access_key_id": "A+K",
+        "secret_access_key": "a/b+c+d",
+        "session_token": "x+y==",
+        "region": "a-1",
+    }
+    assert _parsed("gs://bucket?access_token=ya29.a+b/c").secrets == {"access_token": "ya29.a+b/c"}
 
 
 def _roots(*roots: Path) -> DestinationPolicy:

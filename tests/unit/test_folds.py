@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.model.exports import ExportType
-from engagement.model.records import Kind
+from engagement.model.records import JOB_TOLD_BY, Kind
 from engagement.store.folds import FOLD_KEYS, fold
 from engagement.store.schemas import file_schema
 from harness import DAY, DEVICES, NOW, Home, batch, feedback, log, open_home
@@ -45,6 +45,17 @@ def fields_of(kind: Kind) -> dict[str, st.SearchStrategy[Any]]:
         case Kind.FEEDBACK:
             status = st.sampled_from(["Queued", "Dropped"])
             return {"campaign_id": st.integers(1, 2), "status": status, "occurred_at": seconds}
+        case Kind.JOB:
+            return {
+                "job_id": st.sampled_from("st"),
+                "name": st.sampled_from("mn"),
+                "start": seconds,
+                "end": st.none() | seconds,
+                "device_timestamp": st.none() | seconds,
+                "extras": words,
+                "user_id": words,
+                "info_id": words,
+            }
         case _:
             days = st.integers(0, 2).map(lambda number: timedelta(days=number))
             starts = st.tuples(seconds, days).map(lambda one: one[0] + one[1])
@@ -71,6 +82,11 @@ def told(kind: Kind, change: dict[str, Any]) -> dict[str, Any]:
         seen = change["seen_at"]
         derived |= {"first_seen_at": seen, "phone_model": change["info_id"]}
     else:
+        if kind is Kind.FEEDBACK:
+            derived["first_at"] = change["occurred_at"]
+        if kind is Kind.JOB:
+            for column, told_by in JOB_TOLD_BY.items():
+                derived[told_by] = None if change[column] is None else change["sequence"]
         return derived | change
     for column in ("user", "info", "location"):
         known = change[f"{column}_id"] is not None

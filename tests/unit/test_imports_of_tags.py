@@ -18,14 +18,13 @@ from engagement.operations.import_tasks import (
 )
 from harness import DEVICES
 from import_scene import (
-    END_SECONDS_MAX,
     IMPORTED,
     LINES,
-    POLL_SECONDS,
     SPELLED,
     ImportScene,
     open_import_scene,
 )
+from waiting import POLL_SECONDS, wait_for, wait_for_event
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +103,7 @@ def test_an_import_that_died_goes_on_and_counts_once(
 
     runner = scene.runner(read_blob=lambda _: [LINES], flush=dying)
     runner.submit(task)
-    deadline = time.monotonic() + END_SECONDS_MAX
-    while len(flushes) < death and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
+    wait_for(lambda: len(flushes) >= death, f"{death} flushes of an import")
     runner.stop()
     assert scene.runtime.imports.get(app_id, task.task_id).state is ImportState.STARTED
 
@@ -123,14 +120,14 @@ def test_an_import_that_was_stopped_goes_on(scene: ImportScene, app_id: str) -> 
 
     def read(_: str) -> Iterator[bytes]:
         reading.set()
-        stopping.wait(END_SECONDS_MAX)
+        wait_for_event(stopping, "a test that stops an import")
         while True:  # only a look at whether it shall stop ends it, long before it is too much
             time.sleep(POLL_SECONDS)
             yield b" "
 
     runner = scene.runner(read_blob=read)
     runner.submit(task)
-    assert reading.wait(END_SECONDS_MAX)
+    wait_for_event(reading, "an import that reads")
     stopping.set()
     runner.stop()
     assert scene.runtime.imports.get(app_id, task.task_id).state is ImportState.STARTED

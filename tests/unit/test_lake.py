@@ -22,9 +22,9 @@ from engagement.store.data_files import DataFile
 from engagement.store.lake import CHECKPOINT_VERSIONS, LOG_DAYS, Lake, in_order
 from engagement.store.schemas import file_schema, sort_columns
 from harness import APP_ID, DEVICES, NOW
+from waiting import WAIT_SECONDS_MAX
 
 TESTS = Path(__file__).parents[1]
-SECONDS_MAX = 60
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def trace_of(folder: Path, mode: str) -> Traced:
         cwd=TESTS,
         capture_output=True,
         text=True,
-        timeout=SECONDS_MAX,
+        timeout=WAIT_SECONDS_MAX,
         check=False,
     )
     if "PTRACE" in done.stderr:

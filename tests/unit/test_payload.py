@@ -65,11 +65,11 @@ def test_every_log_type_becomes_rows_in_the_order_of_its_columns() -> None:
     assert batch.refused == ()
     assert batch.accepted == 8
     assert batch.rows == {
-        Kind.ACTIVITY: [(SESSION_HEX, "tap", at, at + 1000, text)],
-        Kind.EVENT: [(SESSION_HEX, DEVICE, "tap", at, text)],
-        Kind.ERROR: [(None, None, "é" * 64, at, None)],
-        Kind.CRASH: [(SESSION_HEX, "tap", at, "a\n\tb\u0000")],
-        Kind.JOB: [(DEVICE, "tap", at, at, None)],
+        Kind.ACTIVITY: [(SESSION_HEX, "tap", at, at + 1000, text, None)],
+        Kind.EVENT: [(SESSION_HEX, DEVICE, "tap", at, text, None)],
+        Kind.ERROR: [(None, None, "é" * 64, at, None, None)],
+        Kind.CRASH: [(SESSION_HEX, "tap", at, "a\n\tb\u0000", None)],
+        Kind.JOB: [(DEVICE, "tap", at, at, None, None)],
         Kind.TAG: [
             ("k", "v", "string", at),
             ("n", "-5", "integer", at),

@@ -69,9 +69,9 @@ def test_any_lines_are_read_in_any_steps(lines: list[bytes], compression: str, s
 
 
 def test_byte_order_mark_windows_line_ends_and_blank_lines_are_no_content() -> None:
-    data = b'\xef\xbb\xbf{"a":1}\r\n\r\n  \n{"b":2}'
+    data = b'\xef\xbb\xbf{"a":1}\r\n\r\n  \n{"b":2}\n\xef\xbb\xbf\n\xef\xbb\xbf{"c":3}'
 
-    assert list(read_lines(io.BytesIO(data))) == [b'{"a":1}', b'{"b":2}']
+    assert list(read_lines(io.BytesIO(data))) == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
     assert list(read_lines(io.BytesIO(b""))) == []
 
 
@@ -117,8 +117,18 @@ def test_input_of_a_magic_alone_is_cut(compression: str) -> None:
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_garbage_after_compressed_data_is_damage(compression: str) -> None:
-    seen, _ = _read_until_damage(COMPRESSIONS[compression](DATA) + b"garbage")
+def test_garbage_after_compressed_data_is_left_out_and_told(compression: str) -> None:
+    warnings: list[int] = []
+    data = COMPRESSIONS[compression](DATA) + b"garbage"
+
+    assert list(read_lines(io.BytesIO(data), lambda: warnings.append(1))) == LINES
+    assert warnings == [1]
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_broken_data_after_compressed_data_is_damage(compression: str) -> None:
+    data = COMPRESSIONS[compression](DATA)
+    seen, _ = _read_until_damage(data + data[:4] + b"garbage")
 
     assert seen == LINES[: len(seen)]
 

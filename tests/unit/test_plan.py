@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -166,31 +167,54 @@ def test_a_kept_plan_comes_back_equal(files: list[DataFile], target: int) -> Non
     assert decode_plan(encode_plan(plan)) == plan
 
 
-def test_a_sessions_day_reads_its_neighbours() -> None:
-    """A session over midnight is one session, so its day cannot be read alone."""
-    files = [
-        DataFile(
-            path=f"{offset}",
-            bytes=1,
-            rows=10,
-            day=FIRST_DAY + timedelta(days=offset),
-            device_min="0" * 32,
-            device_max="f" * 32,
-            time_min=datetime(2024, 2, 27, tzinfo=UTC),
-            time_max=datetime(2024, 2, 27, tzinfo=UTC),
-        )
-        for offset in range(5)
-    ]
+def span_file(path: str, home: int, first: int, last: int) -> DataFile:
+    """A file of the partition of a day, with starts on some days, counted from the first day."""
+    begin = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, 12, tzinfo=UTC)
+    return DataFile(
+        path=path,
+        bytes=1,
+        rows=10,
+        day=FIRST_DAY + timedelta(days=home),
+        device_min="0" * 32,
+        device_max="f" * 32,
+        time_min=begin + timedelta(days=first),
+        time_max=begin + timedelta(days=last),
+    )
+
+
+@pytest.mark.parametrize("export_type", [ExportType.SESSION, ExportType.JOB])
+def test_a_day_of_sessions_or_jobs_is_read_alone(export_type: ExportType) -> None:
+    """All that was reported of one is in one partition, so no day beside it matters."""
+    files = [span_file(f"{day}", day, day, day) for day in range(5)]
     day = FIRST_DAY + timedelta(days=2)
+
+    (part,) = plan_parts(
+        export_type,
+        {export_type.kind: files},
+        time_range=TimeRange.of_days(day, day),
+        part_rows_target=100,
+    )
+
+    assert part.files[export_type.kind] == ("2",)
+    assert (part.rows, part.is_folded) == (10, True)
+
+
+def test_a_partition_with_an_earlier_start_is_read_whole_for_that_day() -> None:
+    files = [span_file("1", 1, 1, 1), span_file("2", 2, 2, 2), span_file("2late", 2, 1, 1)]
+    day = FIRST_DAY + timedelta(days=1)
 
     parts = plan_parts(
         ExportType.SESSION,
         {Kind.SESSION: files},
         time_range=TimeRange.of_days(day, day),
-        part_rows_target=100,
+        part_rows_target=1,
     )
 
-    assert [part.files[Kind.SESSION] for part in parts] == [("1", "2", "3")]
+    read = {path for part in parts for path in part.files[Kind.SESSION]}
+    assert read == {"1", "2", "2late"}
+    assert [part.rows for part in parts if "2" in part.files[Kind.SESSION]] == [None] * len(
+        [part for part in parts if "2" in part.files[Kind.SESSION]]
+    )
 
 
 def test_large_rows_make_smaller_parts() -> None:

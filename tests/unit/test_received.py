@@ -141,7 +141,7 @@ def test_whole_days_are_days_of_receipt(home: Home) -> None:
 
 @pytest.mark.parametrize("is_compacted", [False, True])
 def test_a_session_is_received_when_the_last_of_it_was(home: Home, *, is_compacted: bool) -> None:
-    """It goes over midnight, so what decides is in the files of two days."""
+    """It goes over midnight, and its second day comes in first."""
     next_day = DAY + ONE_DAY
     session = "5" * 32
     before = log("activity", 0, day=DAY, end=at(1, day=DAY), sessionId=session)
@@ -282,11 +282,8 @@ def test_a_sessions_files_are_all_read_where_one_decides(
     for file in files:
         low, high = file.received_min, file.received_max
         if low is None or high is None or (low < span[1] and high >= span[0]):
-            for start in (file.day, file.day - ONE_DAY):
-                if start not in {one.day for one in files}:
-                    continue
-                beside = {one.path for one in files if abs(one.day - start) <= ONE_DAY}
-                of_start = [part for part in parts if part.first_day <= start <= part.last_day]
-                assert of_start
-                for part in of_start:
-                    assert beside <= set(part.files[Kind.SESSION])
+            of_day = {other.path for other in files if other.day == file.day}
+            reading = [part for part in parts if part.first_day <= file.day <= part.last_day]
+            assert reading
+            for part in reading:
+                assert of_day <= set(part.files[Kind.SESSION])

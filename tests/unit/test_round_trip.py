@@ -17,7 +17,7 @@ from engagement.model.exports import (
     ExportType,
     TimeRange,
 )
-from expected import NIL, Batch, expected_records, shown
+from expected import EPOCH, NIL, Batch, expected_records, shown
 from harness import DEVICES, NOW, Home, exported_files, open_home
 from reading_back import read_part
 
@@ -195,7 +195,17 @@ def accept(home: Home, sent: list[Batch], rounds: int) -> None:
 def as_written(
     record: dict[str, Any], export_type: ExportType, export_format: ExportFormat
 ) -> dict[str, Any]:
-    """The record as its format spells it: JSON gives a tag's value the type that others name."""
+    """The record as its format spells it: JSON gives a tag's value the type that others name.
+
+    The published JsonBlob has a device's times in milliseconds since 1970, other formats as text.
+    """
+    if export_type is ExportType.DEVICE and export_format is not ExportFormat.JSON:
+        times = [
+            name for name in ("firstSeen", "lastSeen", "lastInfo", "lastLocation") if name in record
+        ]
+        return record | {
+            name: shown(EPOCH + timedelta(milliseconds=record[name])) for name in times
+        }
     if export_type is not ExportType.TAG or export_format not in JSON_FORMATS:
         return record
     value = record["value"]
@@ -240,10 +250,10 @@ def test_a_range_holds_its_start_and_not_its_end(
         {
             "type": "job",
             "name": "j",
-            "jobId": NIL,
+            "jobId": f"{place}",
             "timestamp": shown(midnight + timedelta(seconds=one)),
         }
-        for one in edges
+        for place, one in enumerate(edges)
     ]
     accept(home, [{"sentAt": shown(NOW), "deviceId": DEVICES[0], "logs": sent}], 1)
     start, end = (midnight + timedelta(seconds=one) for one in span)

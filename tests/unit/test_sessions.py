@@ -1,6 +1,6 @@
 """This module tests which session an activity belongs to, and which sessions an export delivers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -133,7 +133,7 @@ def test_late_activities_land_in_the_session_of_their_time(home: Home) -> None:
 def test_what_the_service_has_forgotten_starts_a_session(home: Home) -> None:
     home.next_app()
     home.take(batch(activity(0)))
-    home.inbox.forget_sessions(instant(1))
+    home.seen.forget_sessions(instant(1))
     home.take(batch(activity(50)))
 
     assert sessions(home) == [(instant(0),) * 2, (instant(50),) * 2]
@@ -153,7 +153,7 @@ def test_a_session_over_midnight_is_one_session_of_its_first_day(home: Home) -> 
     home.take(batch(activity(MIDNIGHT + 80)))
 
     whole = [(instant(MIDNIGHT - 50), instant(MIDNIGHT + 80))]
-    assert home.rows(Kind.SESSION).height == 3
+    assert home.rows(Kind.SESSION).height == 2
     assert sessions(home) == whole
     assert sessions(home, days=(DAY, DAY)) == whole
     assert sessions(home, days=(DAY + ONE_DAY, DAY + ONE_DAY)) == []
@@ -166,25 +166,26 @@ def test_an_activity_over_midnight_makes_one_session(home: Home) -> None:
     assert sessions(home) == [(instant(MIDNIGHT - 10), instant(MIDNIGHT + 90))]
 
 
-def test_one_id_on_three_days_ends_at_the_latest_on_the_second(home: Home) -> None:
-    """A client may use an id for ever; a day's sessions still need only the days beside it."""
+@pytest.mark.parametrize("days", [range(3), (0, 2), (0, 89), (2, 0, 1), (5, 3, 90)])
+def test_one_id_on_several_days_is_one_session(home: Home, days: Sequence[int]) -> None:
+    """Whatever the days between and whatever comes in first: whole, where it starts."""
     home.next_app()
-    home.take(*(batch(activity(day * 24 * HOUR, sessionId="1")) for day in range(3)))
+    for day in days:
+        home.take(batch(activity(day * 24 * HOUR, sessionId="1")))
 
-    expected = [(instant(0), instant(24 * HOUR))]
-    assert sessions(home) == expected
-    assert [sessions(home, days=(DAY + day * ONE_DAY,) * 2) for day in range(3)] == [
-        expected,
-        [],
-        [],
-    ]
+    whole = [(instant(min(days) * 24 * HOUR), instant(max(days) * 24 * HOUR))]
+    assert sessions(home) == whole
+    by_day = {day: sessions(home, days=(DAY + day * ONE_DAY,) * 2) for day in range(91)}
+    assert {day: found for day, found in by_day.items() if found} == {min(days): whole}
 
 
-def test_one_id_on_days_apart_is_several_sessions(home: Home) -> None:
+def test_a_session_that_was_forgotten_starts_anew_and_stays_apart(home: Home) -> None:
     home.next_app()
-    home.take(*(batch(activity(day * 24 * HOUR, sessionId="1")) for day in (0, 2)))
+    home.take(batch(activity(0, sessionId="1")))
+    home.seen.forget_spans((NOW + ONE_DAY).date())
+    home.take(batch(activity(24 * HOUR, sessionId="1")))
 
-    assert sessions(home) == [(instant(0),) * 2, (instant(48 * HOUR),) * 2]
+    assert sessions(home) == [(instant(0),) * 2, (instant(24 * HOUR),) * 2]
 
 
 def test_a_range_of_instants_takes_the_sessions_that_start_inside(home: Home) -> None:
@@ -254,19 +255,13 @@ def test_days_one_by_one_give_the_sessions_of_the_whole_range(
 
 def model(home: Home) -> set[tuple[str, str, datetime, datetime]]:
     """The sessions that the stored activities make, found without the code under test."""
-    days: dict[tuple[str, str], dict[date, tuple[datetime, datetime]]] = {}
+    spans: dict[tuple[str, str], tuple[datetime, datetime]] = {}
     for row in home.rows(Kind.ACTIVITY).to_dicts():
         start, end = row["timestamp"], row["end"] or row["timestamp"]
-        of_session = days.setdefault((row["device_id"], row["session_id"]), {})
-        first, last = of_session.get(start.date(), (start, end))
-        of_session[start.date()] = (min(first, start), max(last, end))
-    made = set()
-    for (device, session), of_session in days.items():
-        for day, (start, end) in of_session.items():
-            if day - ONE_DAY not in of_session:
-                _, later = of_session.get(day + ONE_DAY, (start, end))
-                made.add((device, session, start, max(end, later)))
-    return made
+        session = (row["device_id"], row["session_id"])
+        first, last = spans.get(session, (start, end))
+        spans[session] = (min(first, start), max(last, end))
+    return {(*session, *span) for session, span in spans.items()}
 
 
 def test_many_devices_without_session_ids_are_asked_for_at_once(home: Home) -> None:
@@ -274,4 +269,4 @@ def test_many_devices_without_session_ids_are_asked_for_at_once(home: Home) -> N
     home.next_app()
     devices = [f"{number:032x}" for number in range(260_000)]
 
-    assert home.inbox.sessions_of(home.app_id, devices, since=NOW, until=NOW) == []
+    assert home.seen.sessions_of(home.app_id, devices, since=NOW, until=NOW) == []

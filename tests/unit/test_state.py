@@ -22,14 +22,15 @@ from engagement.model.apps import App
 from engagement.model.records import Kind
 from engagement.store.queries import inbox
 from engagement.store.queries.apps import AppQueries
-from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, Kept, Offer, OpenSession
+from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, Kept, Offer
+from engagement.store.queries.sightings import OpenSession, SightingQueries, Sightings
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import MIGRATIONS, metadata, open_state
 from harness import APP_ID, NOW, queued_task
+from waiting import WAIT_SECONDS_MAX, join_threads
 
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
-JOIN_SECONDS_MAX = 30
 
 
 def offer(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Offer:
@@ -159,14 +160,13 @@ def test_batches_accepted_at_once_are_each_accepted_once(engine: sa.Engine) -> N
     together = threading.Barrier(4)
 
     def accept() -> None:
-        together.wait()
+        together.wait(WAIT_SECONDS_MAX)
         answers.append([queries.accept([offer(one)])[0] for one in ids])
 
     threads = [threading.Thread(target=accept) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(JOIN_SECONDS_MAX)
+    join_threads(threads, "batches of all threads")
 
     assert [sum(answer) for answer in zip(*answers, strict=True)] == [1] * len(ids)
     assert queries.depth() == len(ids)
@@ -192,10 +192,9 @@ def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> 
     looking = threading.Thread(target=look)
     for thread in (*accepting, looking):
         thread.start()
-    for thread in accepting:
-        thread.join(JOIN_SECONDS_MAX)
+    join_threads(accepting, "batches of all threads")
     ended.set()
-    looking.join(JOIN_SECONDS_MAX)
+    join_threads([looking], "the last look")
 
     for before, after in itertools.pairwise(seen):
         assert after[: len(before)] == before
@@ -209,17 +208,19 @@ def test_what_was_recorded_comes_back_newest_first(engine: sa.Engine) -> None:
         Commit(kind=Kind.EVENT, version=version, rows_total=version, sha256=f"{version:064x}")
         for version in (9, 10)
     ]
+    sightings = SightingQueries(engine)
     session = OpenSession(session_id="s", device_id="d", start=NOW, end=NOW)
 
-    queries.record_commits(APP_ID, commits, committed_at=NOW, sessions=[session], flushed=[first])
-    queries.record_commits(APP_ID, commits, committed_at=NOW, sessions=[session])
+    seen = Sightings(sessions=[session])
+    queries.record_commits(APP_ID, commits, committed_at=NOW, seen=seen, flushed=[first])
+    queries.record_commits(APP_ID, commits, committed_at=NOW, seen=seen)
 
     assert queries.last_commits(APP_ID) == {Kind.EVENT: commits[1]}
     assert queries.last_commits("b" * 32) == {}
     assert queries.apps_with_tables() == [APP_ID]
-    assert queries.sessions_of(APP_ID, ["d", "e"], since=NOW, until=NOW) == [session]
-    assert queries.sessions_of(APP_ID, ["d"], since=NOW + SECOND, until=NOW + SECOND) == []
-    assert queries.sessions_of(APP_ID, ["d"], since=NOW - SECOND, until=NOW - SECOND) == []
+    assert sightings.sessions_of(APP_ID, ["d", "e"], since=NOW, until=NOW) == [session]
+    assert sightings.sessions_of(APP_ID, ["d"], since=NOW + SECOND, until=NOW + SECOND) == []
+    assert sightings.sessions_of(APP_ID, ["d"], since=NOW - SECOND, until=NOW - SECOND) == []
     assert queries.oldest(APP_ID, logs_max=9, position_max=2**31) == [second]
 
 

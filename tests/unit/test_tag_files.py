@@ -15,7 +15,11 @@ OBJECT = st.dictionaries(st.text(), SCALARS | NESTED, max_size=3)
 OBJECTS = st.lists(OBJECT, min_size=1, max_size=3)
 
 
-@given(OBJECTS, st.sampled_from(["", "\n", " \r\n\t"]), st.sampled_from([None, 2]))
+@given(
+    OBJECTS,
+    st.sampled_from(["", "\n", " \r\n\t", "\ufeff", "\n\ufeff"]),
+    st.sampled_from([None, 2]),
+)
 def test_objects_are_read_as_json_reads_each(
     objects: list[dict[str, object]], between: str, indent: int | None
 ) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from engagement.collect.inbox import accept
 from engagement.collect.limits import check_name
 from engagement.collect.payload import Batch
+from engagement.collect.tracking.bodies import MESSAGES_PER_BODY_MAX
 from engagement.collect.tracking.messages import (
-    MESSAGES_PER_BODY_MAX,
     Messages,
     read_messages,
 )
@@ -130,13 +130,22 @@ def test_message_without_id_and_time_is_told_by_when_it_came() -> None:
         ({}, 5, HAPPENED),
         ({"timestamp": "2026-03-01T13:00:00Z"}, None, RECEIVED),
         ({"timestamp": "2026-03-01T13:00:00Z"}, "2026-03-01T12:00:00Z", RECEIVED),
-        ({"sentAt": "2026-03-01T11:59:59Z"}, "2020-01-01T00:00:00Z", HAPPENED + SECOND),
-        ({"sentAt": "soon"}, "2026-03-01T11:59:59Z", HAPPENED + SECOND),
-        ({"timestamp": None, "originalTimestamp": AT}, "2026-03-01T11:59:59Z", HAPPENED + SECOND),
+        ({"sentAt": "2026-03-01T12:00:09Z"}, "2020-01-01T00:00:00Z", HAPPENED - 9 * SECOND),
+        ({"sentAt": "soon"}, "2026-03-01T12:00:09Z", HAPPENED - 9 * SECOND),
+        (
+            {"timestamp": None, "originalTimestamp": AT},
+            "2026-03-01T12:00:09Z",
+            HAPPENED - 9 * SECOND,
+        ),
         ({"originalTimestamp": "2001-01-01T00:00:00Z"}, "2020-01-01T00:00:00Z", HAPPENED),
-        ({"originalTimestamp": "?"}, "2026-03-01T11:59:59Z", HAPPENED + SECOND),
+        ({"originalTimestamp": "?"}, "2026-03-01T12:00:09Z", HAPPENED - 9 * SECOND),
         ({"timestamp": "yesterday"}, "2026-03-01T12:00:00Z", RECEIVED),
-        ({"timestamp": 1_772_366_398}, "2026-03-01T12:00:00Z", RECEIVED),
+        ({"timestamp": 1_772_366_398}, "2026-03-01T12:00:00Z", HAPPENED),
+        ({"timestamp": 1_772_366_398_000.5}, 1_772_366_400.25, HAPPENED),
+        ({"timestamp": "20260301T115958Z"}, "2026-03-01T13:00:00+0100", HAPPENED),
+        ({"timestamp": "2026-03-01T10:00"}, "2026-03-01T10:00:02", HAPPENED),
+        ({"timestamp": 20_260_301}, None, HAPPENED - 43_198 * SECOND),
+        ({"timestamp": 7}, "2026-03-01T12:00:00Z", RECEIVED),
         ({"timestamp": "1970-01-01T00:00:00Z"}, "2030-01-01T00:00:00Z", RECEIVED),
         ({"timestamp": "1969-12-31T23:59:59Z"}, None, RECEIVED),
     ],
@@ -198,12 +207,12 @@ def test_refused_message_can_be_read_again_alone(message_type: str | None) -> No
 
 
 def test_mended_message_has_the_time_that_it_had() -> None:
-    (refused,) = read(message(event=""), sentAt="2026-03-01T11:59:59Z").refused()
+    (refused,) = read(message(event=""), sentAt="2026-03-01T12:00:09Z").refused()
     mended = refused.body.replace(b'"event": ""', b'"event": "tap"')
 
     assert (
         read_messages(mended, received_at=RECEIVED_AT).batches()
-        == read(message(), sentAt="2026-03-01T11:59:59Z").batches()
+        == read(message(), sentAt="2026-03-01T12:00:09Z").batches()
     )
 
 
@@ -217,9 +226,9 @@ def test_mended_message_has_the_time_that_it_had() -> None:
         (b'{"batch":[]}', "a batch of messages"),
         (b'{"batch":null,"writeKey":"key"}', "a batch of messages"),
         (b'{"batch":{}}', "JSON object"),
-        (b'{"batch":[{"a":NaN}]}', "JSON object"),
-        (b'{"batch":[{"a":"\xff"}]}', "UTF-8"),
-        (b'{"batch":[' + b"[" * 32 + b"]" * 32 + b"]}", "at most 32 deep"),
+        (b'{"batch":[{"a":"\xff"]}', "UTF-8"),
+        (b'{"batch":[{"a":NaN]}', "JSON object"),
+        (b'{"batch":[' + b"[" * 33 + b"]" * 32 + b"]}", "at most 32 deep"),
         (b'{"batch":[' + b"0," * MESSAGES_PER_BODY_MAX + b"0]}", "5000 messages, got 5001"),
         (b" " * (10 * 1024 * 1024 + 1), "10485760 bytes"),
     ],

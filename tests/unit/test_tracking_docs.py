@@ -4,8 +4,9 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engagement.collect.tracking.bodies import MESSAGES_PER_BODY_MAX
 from engagement.collect.tracking.mapping import CRASH_NAME, ERROR_NAMES, PUSH_STATUSES
-from engagement.collect.tracking.messages import MESSAGES_PER_BODY_MAX, read_messages
+from engagement.collect.tracking.messages import read_messages
 from engagement.model.records import Kind
 from tracking import records
 

@@ -31,6 +31,7 @@ def test_track_becomes_an_event() -> None:
                 "name": "Order Completed",
                 "timestamp": HAPPENED,
                 "extras": '{"total":10}',
+                "device_timestamp": None,
             }
         ]
     }
@@ -122,12 +123,14 @@ def test_crash_keeps_its_stack() -> None:
                 "name": "NullPointerException",
                 "timestamp": HAPPENED,
                 "stack": "at A\nat B",
+                "device_timestamp": None,
             },
             {
                 "session_id": session_id,
                 "name": "Application Crashed",
                 "timestamp": HAPPENED,
                 "stack": "",
+                "device_timestamp": None,
             },
         ]
     }

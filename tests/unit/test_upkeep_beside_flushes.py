@@ -20,8 +20,7 @@ from harness import (
     log,
     stop_at,
 )
-
-JOIN_SECONDS_MAX = 60
+from waiting import WAIT_SECONDS_MAX, join_threads
 
 
 def numbered(home: Home, number: int) -> None:
@@ -66,7 +65,7 @@ def test_upkeep_beside_flushes_loses_nothing(home: Home) -> None:
         numbered(home, number)
         home.flush()
     ended.set()
-    beside.join(JOIN_SECONDS_MAX)
+    join_threads([beside], "upkeep beside flushes")
 
     assert failures == []
     assert sorted(map(int, home.rows(Kind.EVENT)["name"])) == list(range(rounds))
@@ -86,7 +85,7 @@ def flushed_amid_rewrites(home: Home, monkeypatch: pytest.MonkeyPatch) -> list[b
         numbered(home, 2 + len(ended))
         beside = threading.Thread(target=home.flush)
         beside.start()
-        beside.join(JOIN_SECONDS_MAX)
+        beside.join(WAIT_SECONDS_MAX)
         ended.append(not beside.is_alive())
         return made
 

@@ -4,6 +4,8 @@ import threading
 from datetime import UTC, datetime
 from typing import Protocol
 
+from engagement.model.instants import format_rfc3339
+
 
 class Clock(Protocol):
     """The device's clock."""
@@ -29,4 +31,4 @@ class SystemClock:
 
 def time_text(when: datetime) -> str:
     """The instant as a batch writes it, cut to milliseconds."""
-    return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    return format_rfc3339(when)

@@ -4,6 +4,7 @@ Devices come by the thousand, know one key each and are answered in a few shapes
 passes nothing that it does not need: no log line each, no routes to try.
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -19,6 +20,7 @@ from engagement.exceptions import EngagementError, NotAuthenticatedError
 
 _HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_SLASHES = re.compile("/{2,}")
 _log = structlog.get_logger()
 
 
@@ -29,7 +31,7 @@ class Door(Protocol):
     """What every answer says, also one that refuses."""
 
     def route(self, path: str) -> str | None:
-        """The template of the path, without keys in it, if the door answers there."""
+        """The template of a `plain_path`, without keys in it, if the door answers there."""
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
         """The answer to one request."""
@@ -46,9 +48,10 @@ class Doors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http":
+            path = plain_path(scope["path"])
             for door in self._doors:
-                if (route := door.route(scope["path"])) is not None:
-                    await self._answer(door, route, scope, receive, send)
+                if (route := door.route(path)) is not None:
+                    await self._answer(door, route, {**scope, "path": path}, receive, send)
                     return
         await self._others(scope, receive, send)
 
@@ -74,6 +77,14 @@ class Doors:
             seconds=time.perf_counter() - started,
         )
         await answer(scope, receive, send)
+
+
+def plain_path(path: str) -> str:
+    """The path with each run of slashes as one, and none at the end.
+
+    SDKs put their paths behind an address that somebody typed, with a slash at its end or not.
+    """
+    return _SLASHES.sub("/", path).rstrip("/") if "//" in path or path.endswith("/") else path
 
 
 def _refusal(error: Exception) -> Response:

@@ -92,6 +92,9 @@ class Intake:
         if collected.unreadable is not None:
             refused.append(collected.unreadable.code)
         self._metrics.count_logs(protocol, accepted=collected.accepted, refused=refused)
+        self._metrics.count_repairs(
+            protocol, repaired=collected.repaired, trailing=collected.trailing
+        )
         return collected
 
     async def _known(self, key: str) -> App | None:

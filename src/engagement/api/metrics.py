@@ -41,6 +41,18 @@ class Metrics:
             ("protocol", "code"),
             registry=self._registry,
         )
+        self._repaired = Counter(
+            "engagement_values_repaired",
+            "Values that were altered or left out so that the rest could be kept.",
+            ("protocol",),
+            registry=self._registry,
+        )
+        self._trailing = Counter(
+            "engagement_bodies_with_trailing_bytes",
+            "Bodies with bytes behind the end of their compressed data, which were left out.",
+            ("protocol",),
+            registry=self._registry,
+        )
 
     def count(self, *, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request; routes are templates, so names and ids are in no label."""
@@ -52,6 +64,13 @@ class Metrics:
         self._accepted.labels(protocol).inc(accepted)
         for code in refused:
             self._refused.labels(protocol, code).inc()
+
+    def count_repairs(self, protocol: str, *, repaired: int, trailing: int) -> None:
+        """Count values that were repaired, and bodies of which the last bytes were left out."""
+        if repaired:
+            self._repaired.labels(protocol).inc(repaired)
+        if trailing:
+            self._trailing.labels(protocol).inc(trailing)
 
     def text(self) -> bytes:
         """Everything, in the text format that Prometheus reads."""

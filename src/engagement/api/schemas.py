@@ -17,15 +17,10 @@ from starlette.responses import Response
 
 from engagement.exceptions import InvalidExportError
 from engagement.model.export_request import SURROGATE
+from engagement.model.instants import format_rfc3339
 from engagement.model.option_kinds import read_day_or_instant
 
-
-def rfc3339(instant: datetime) -> str:
-    """A UTC instant with milliseconds and `Z`."""
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-Instant = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+Instant = Annotated[datetime, PlainSerializer(format_rfc3339, return_type=str, when_used="json")]
 """An instant in an answer."""
 
 

@@ -57,8 +57,7 @@ class TrackingDoor:
         self._intake = intake
 
     def route(self, path: str) -> str | None:
-        """The paths of all SDKs, with or without a slash at the end."""
-        path = path.rstrip("/")
+        """The paths of all SDKs."""
         return path if path in TYPE_OF_PATH else None
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
@@ -86,7 +85,7 @@ class TrackingDoor:
                 intake.runtime,
                 body,
                 content_encoding=headers.get("content-encoding"),
-                message_type=TYPE_OF_PATH[scope["path"].rstrip("/")],
+                message_type=TYPE_OF_PATH[scope["path"]],
             ),
         )
         known = app or await intake.app(posted.write_key, scope)
@@ -110,7 +109,6 @@ class SettingsDoor:
 
     def route(self, path: str) -> str | None:
         """Where the SDKs of Segment, and those of RudderStack, look for settings."""
-        path = path.rstrip("/")
         if path == "/sourceConfig":
             return path
         return "/projects/{key}/settings" if _SETTINGS.fullmatch(path) else None
@@ -122,7 +120,7 @@ class SettingsDoor:
             return Response(status_code=204, headers=_PREFLIGHT)
         if scope["method"] != "GET":
             raise Problem(405, "MethodNotAllowed", "Settings are read.", {"Allow": "GET"})
-        found = _SETTINGS.fullmatch(scope["path"].rstrip("/"))
+        found = _SETTINGS.fullmatch(scope["path"])
         content = self._segment(found["key"]) if found else _RUDDERSTACK
         return Response(json.dumps(content), 200, media_type="application/json")
 

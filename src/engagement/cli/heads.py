@@ -29,6 +29,11 @@ _COME_AGAIN = (
 )
 
 
+def _is_of_devices(url: bytes) -> bool:
+    """Whether a device's door answers there, however many slashes its sender wrote."""
+    return (b"/" + url.lstrip(b"/")).startswith(_DEVICES)
+
+
 class LimitedHeads(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, on a connection that is closed if a head does not come."""
 
@@ -112,7 +117,7 @@ class LimitedHeads(HttpToolsProtocol):
             return False  # it came before the answer to the last one, and must wait for it
         if len(self.connections) > CONNECTIONS_MAX:
             return True
-        return len(self.tasks) >= self.requests_max and self.url.startswith(_DEVICES)
+        return len(self.tasks) >= self.requests_max and _is_of_devices(self.url)
 
     def _read_on(self) -> None:
         self._pause = None

@@ -64,7 +64,7 @@ def import_files(
             raise
     if summary.refused and not summary.batches and not summary.duplicates:
         raise CorruptInputError(f"No batch could be read; the first: {rejects.first_message}")
-    _report(summary, rejects, as_json=as_json)
+    _report(summary, rejects, inputs, as_json=as_json)
 
 
 class Inputs:
@@ -74,6 +74,8 @@ class Inputs:
         self._streams = streams
         self.line = b""
         """The line that was given last."""
+        self.trailing = 0
+        """Inputs with bytes behind the end of their compressed data, which were left out."""
 
     @property
     def bytes_total(self) -> int | None:
@@ -91,9 +93,12 @@ class Inputs:
         from engagement import operations
 
         for stream in self._streams:
-            for line in operations.read_lines(stream):
+            for line in operations.read_lines(stream, self._count_trailing):
                 self.line = line
                 yield line
+
+    def _count_trailing(self) -> None:
+        self.trailing += 1
 
 
 class RefusedFile:
@@ -201,12 +206,14 @@ def _progress(
     return show
 
 
-def _report(summary: "ImportSummary", rejects: RefusedFile, *, as_json: bool) -> None:
+def _report(
+    summary: "ImportSummary", rejects: RefusedFile, inputs: Inputs, *, as_json: bool
+) -> None:
     file = str(rejects.path) if rejects.exists else None
     if as_json:
         described = plain(summary)
         counts = described if isinstance(described, dict) else {}
-        print_json({**counts, "refusedFile": file})
+        print_json({**counts, "refusedFile": file, "trailing": inputs.trailing})
         return
     print_fields(
         [
@@ -217,5 +224,10 @@ def _report(summary: "ImportSummary", rejects: RefusedFile, *, as_json: bool) ->
             *((f"  {code}", f"{count:,}") for code, count in sorted(summary.refused.items())),
         ]
     )
+    if inputs.trailing:
+        print_note(
+            f"Warning: {inputs.trailing} of the inputs had bytes behind the end of their "
+            "compressed data, which were left out."
+        )
     if file is not None:
         print_note(f"The refused records are in {file}.")

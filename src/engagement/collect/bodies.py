@@ -1,5 +1,6 @@
 """This module takes the compression off an HTTP body, within limits that no sender can pass."""
 
+from collections.abc import Callable
 from io import BytesIO
 
 from engagement.collect.expanding import BrokenDataError, compression_of, expanded
@@ -27,6 +28,7 @@ _ENCODINGS = {"", "identity", "gzip", "x-gzip", "zstd"}
 def plain_body(
     body: bytes,
     content_encoding: str | None,
+    on_trailing: Callable[[], None] = lambda: None,
     *,
     bytes_max: int = BODY_BYTES_MAX,
     ratio_max: int = RATIO_MAX,
@@ -39,6 +41,8 @@ def plain_body(
     Args:
         body: The body as it was sent.
         content_encoding: The header `Content-Encoding`, if there was one.
+        on_trailing: Called if there are bytes behind the end of the compressed data, which are
+            left out.
         bytes_max: Bytes that the plain body may have.
         ratio_max: Plain bytes for each compressed one, once there are `RATIO_FREE_BYTES`.
 
@@ -57,7 +61,8 @@ def plain_body(
         _check_size(body, "A body", bytes_max)
         return body
     _check_size(body, "A compressed body", COMPRESSED_BYTES_MAX)
-    return _plain(body, compression, min(bytes_max, max(RATIO_FREE_BYTES, ratio_max * len(body))))
+    bytes_max = min(bytes_max, max(RATIO_FREE_BYTES, ratio_max * len(body)))
+    return _plain(body, compression, bytes_max, on_trailing)
 
 
 def _check_size(body: bytes, what: str, bytes_max: int) -> None:
@@ -65,12 +70,19 @@ def _check_size(body: bytes, what: str, bytes_max: int) -> None:
         raise RequestTooLargeError(f"{what} must have at most {bytes_max} bytes, got {len(body)}.")
 
 
-def _plain(body: bytes, compression: Compression, bytes_max: int) -> bytes:
+def _plain(
+    body: bytes, compression: Compression, bytes_max: int, on_trailing: Callable[[], None]
+) -> bytes:
     pieces: list[bytes] = []
     size = 0
     read = BytesIO(body).read
     try:
-        for piece in expanded(read, compression, zstd_window_bytes_max=ZSTD_WINDOW_BYTES_MAX):
+        for piece in expanded(
+            read,
+            compression,
+            zstd_window_bytes_max=ZSTD_WINDOW_BYTES_MAX,
+            on_trailing=on_trailing,
+        ):
             size += len(piece)
             if size > bytes_max:
                 raise RequestTooLargeError(

@@ -36,17 +36,23 @@ def compression_of(head: bytes) -> Compression:
 
 
 def expanded(
-    read: Callable[[int], bytes], compression: Compression, *, zstd_window_bytes_max: int
+    read: Callable[[int], bytes],
+    compression: Compression,
+    *,
+    zstd_window_bytes_max: int,
+    on_trailing: Callable[[], None] = lambda: None,
 ) -> Iterator[bytes]:
     """Yield what compressed data expands to, in pieces of some megabytes at most.
 
     Several gzip members or zstd frames one after another are one input. Zeros between or after
-    them are padding, as tools leave it that write whole blocks.
+    them are padding, as tools leave it that write whole blocks. Other bytes behind a whole member
+    or frame end the input, as for the tools of both.
 
     Args:
         read: Gives the next bytes, as many as are asked for or fewer; none at the end.
         compression: What the data is compressed with.
         zstd_window_bytes_max: Memory that a zstd frame may ask for.
+        on_trailing: Called if there are bytes behind the end, which are left out.
 
     Raises:
         BrokenDataError: The data is damaged or cut off; all before it was yielded.
@@ -58,9 +64,15 @@ def expanded(
         new_stream = zstandard.ZstdDecompressor(max_window_size=zstd_window_bytes_max).decompressobj
     # The libraries' own readers take a cut zstd file for a whole one, so streams are followed here.
     stream = None
+    is_first = True
     while data := read(step_bytes):
         while data := data if stream else data.lstrip(b"\0"):
-            stream = stream or new_stream()
+            if stream is None:
+                data = data if is_first else _with_magic(data, read)
+                if not is_first and compression_of(data) is not compression:
+                    on_trailing()
+                    return
+                stream, is_first = new_stream(), False
             try:
                 piece = stream.decompress(data)
             except _ERRORS as error:
@@ -71,6 +83,13 @@ def expanded(
                 yield piece
     if stream is not None:
         raise BrokenDataError("it has no end")
+
+
+def _with_magic(data: bytes, read: Callable[[int], bytes]) -> bytes:
+    """The data with as much more behind it as tells what it is compressed with."""
+    while len(data) < MAGIC_BYTES and (more := read(MAGIC_BYTES)):
+        data += more
+    return data
 
 
 def _gzip_member() -> Any:

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import msgspec
 
-from engagement.collect.limits import RefusedLogError, shown
+from engagement.collect.limits import RefusedLogError, shown, whole_number
 from engagement.model.limits import (
     EXTRAS_CHARACTERS_MAX,
     EXTRAS_KEYS_MAX,
@@ -32,7 +32,6 @@ _FLAT = msgspec.json.Decoder(dict[str, _Scalar])
 _NESTED = msgspec.json.Decoder(dict[str, _Scalar | dict[str, _Scalar]])
 _encode = msgspec.json.Encoder().encode
 _JOINED_KEYS = re.compile(rf"{KEY_PATTERN.pattern}(?: {KEY_PATTERN.pattern})*")
-_INTEGER_DIGITS_MAX = 20
 _REMEMBERED_CHARACTERS_MAX = 512
 _DOUBLE_DIGITS_MAX = 308
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DOUBLE_DIGITS_MAX + 1))
@@ -267,14 +266,14 @@ def tag_integer(key: str, digits: Number) -> str:
     Raises:
         RefusedLogError: It is no integer of 64 bits.
     """
-    is_integer = digits.lstrip("-").isdigit() and len(digits) <= _INTEGER_DIGITS_MAX
-    if not is_integer or not INTEGER_MIN <= int(digits) <= INTEGER_MAX:
+    integer = whole_number(digits)
+    if integer is None or not INTEGER_MIN <= integer <= INTEGER_MAX:
         raise RefusedLogError(
             "bad_tag",
             f"The value of tag {key!r} must be an integer of 64 bits if it is a number, "
             f"got {shown(str(digits))}.",
         )
-    return str(int(digits))
+    return str(integer)
 
 
 def _type_name(value: object) -> str:

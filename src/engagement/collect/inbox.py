@@ -23,6 +23,7 @@ class StoredBatch(msgspec.Struct, array_like=True, frozen=True):
     first_at: int | None
     last_at: int | None
     rows: dict[str, list[tuple]]  # type: ignore[type-arg] # one tuple of LOG_COLUMNS a record
+    record_ids: dict[str, list[str]] | None = None
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -73,6 +74,9 @@ def _encode(batch: Batch) -> bytes:
     rows: dict[str, list[tuple[object, ...]]] = {
         kind.value: batch.rows[kind] for kind in Kind if batch.rows.get(kind)
     }
+    record_ids = None
+    if batch.record_ids is not None:
+        record_ids = {kind.value: ids for kind, ids in batch.record_ids.items()}
     return _ENCODER.encode(
         StoredBatch(
             device_id=batch.device_id,
@@ -84,5 +88,6 @@ def _encode(batch: Batch) -> bytes:
             first_at=batch.first_at,
             last_at=batch.last_at,
             rows=rows,
+            record_ids=record_ids,
         )
     )

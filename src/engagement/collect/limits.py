@@ -3,23 +3,21 @@
 import re
 from collections.abc import Sized
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
+from engagement.model.instants import rfc3339_microseconds
 from engagement.model.limits import CONTROL, NAME_CHARACTERS_MAX
 from engagement.model.records import derived_guid
+
+CLOCK_SKEW_KEPT_SECONDS_MAX = 5
+"""By how much a device's clock may differ from ours without its times being corrected."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECONDS_END = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH + timedelta(days=1)) // timedelta(
     microseconds=1
 )
 _SHOWN_CHARACTERS_MAX = 60
-_SECOND_CHARACTERS = len("1970-01-01T00:00:00")
-_REMEMBERED_CHARACTERS_MAX = 40
-
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
-    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
+_WHOLE_DIGITS_MAX = 20
+_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,6}))?", re.ASCII)
 _GUID = re.compile(
     r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 )
@@ -37,7 +35,7 @@ class RefusedLogError(Exception):
 
 
 def instant(text: str, field: str) -> int:
-    """The microseconds since 1970, whole milliseconds, that an RFC 3339 time names.
+    """Return the microseconds since 1970, whole milliseconds, that an RFC 3339 time names.
 
     Digits beyond the millisecond are cut, never rounded, so a time cannot move to the next day.
 
@@ -45,35 +43,12 @@ def instant(text: str, field: str) -> int:
         RefusedLogError: It is no such time, or names no offset.
     """
     try:
-        if len(text) <= _REMEMBERED_CHARACTERS_MAX:
-            # The logs of a batch share most of their seconds, and all of them their offset.
-            return _second(text[:_SECOND_CHARACTERS]) + _rest(text[_SECOND_CHARACTERS:])
-        return _microseconds(text)
+        return rfc3339_microseconds(text)
     except ValueError as error:
         raise RefusedLogError(
             "bad_timestamp",
             f"{field} must be an RFC 3339 time with Z or an offset, got {shown(text)}.",
         ) from error
-
-
-def _microseconds(text: str) -> int:
-    if _RFC_3339.fullmatch(text) is None:
-        raise ValueError("not RFC 3339")
-    since = datetime.fromisoformat(text.upper()) - _EPOCH
-    seconds = since.days * 86_400 + since.seconds
-    return seconds * 1_000_000 + since.microseconds // 1000 * 1000
-
-
-@lru_cache(maxsize=65_536)
-def _second(text: str) -> int:
-    """What a time says up to its second, as if it were of UTC."""
-    return _microseconds(f"{text}Z")
-
-
-@lru_cache(maxsize=65_536)
-def _rest(text: str) -> int:
-    """What a time says after its second: a fraction, and how far from UTC it is."""
-    return _microseconds(f"1970-01-01T00:00:00{text}")
 
 
 def checked_range(microseconds: int, field: str) -> int:
@@ -87,9 +62,48 @@ def checked_range(microseconds: int, field: str) -> int:
     raise RefusedLogError("bad_timestamp", f"{field} must lie in the years 1970 to 9999, in UTC.")
 
 
+def whole_number(digits: str) -> int | None:
+    """Return the integer that a JSON number is, by its digits and not by a double.
+
+    So `1080.0` and `1e3` are integers, and `9007199254740993.0` is not its neighbour.
+
+    Returns:
+        None if it is none, or one of far more than 64 bits.
+    """
+    match = _NUMBER.fullmatch(digits)
+    if match is None:
+        return None
+    sign, whole, fraction, exponent = match.groups()
+    fraction = (fraction or "").rstrip("0")
+    zeros = int(exponent or 0) - len(fraction)
+    significant = (whole + fraction).lstrip("0")
+    if zeros < 0:
+        significant, lost = significant[:zeros], significant[zeros:]
+        if lost.strip("0"):
+            return None
+        zeros = 0
+    if significant and len(significant) + zeros > _WHOLE_DIGITS_MAX:
+        return None
+    return int(f"{sign}{significant or 0}{'0' * zeros if significant else ''}")
+
+
 def to_microseconds(when: datetime) -> int:
     """The microseconds since 1970 of an aware time, cut to whole milliseconds."""
     return (when - _EPOCH) // timedelta(milliseconds=1) * 1000
+
+
+def clock_shift(sent_at: int, received_at: int) -> int:
+    """The microseconds to add to a device's times, so that they are by our clock.
+
+    A small difference is as likely the time that the request took, which says nothing of the
+    device's clock; times that are right are then left alone.
+
+    Args:
+        sent_at: When the device sent its times, by its own clock.
+        received_at: When they came, by ours; both in microseconds since 1970.
+    """
+    skew = received_at - sent_at
+    return 0 if abs(skew) <= CLOCK_SKEW_KEPT_SECONDS_MAX * 1_000_000 else skew
 
 
 def check_name(name: str) -> None:

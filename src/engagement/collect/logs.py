@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
 import msgspec
@@ -18,6 +18,7 @@ from engagement.collect.limits import (
     instant,
     shown,
     to_microseconds,
+    whole_number,
 )
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
 from engagement.model.limits import (
@@ -33,11 +34,14 @@ LOG_TYPES = ("activity", "event", "error", "crash", "job", "tags", "token", "fee
 """The values of a log's `type`."""
 
 _NOTHING = msgspec.Raw()
+_EARLIEST = to_microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _CAMPAIGN_TYPES = tuple(kind.value for kind in CampaignType)
 _FIELD_PATH = re.compile(r" - at `\$\.(\w+)")
 
 Row = tuple[object, ...]
 """Values in the order of `LOG_COLUMNS` of the row's kind."""
+Kept = tuple[Kind, int, int, list[Row]]
+"""What is kept of a log: the kind of its rows, its first and its last time, the rows."""
 
 
 class _Timed(msgspec.Struct, tag_field="type", rename="camel", gc=False, frozen=True):
@@ -103,7 +107,7 @@ class FeedbackLog(_Timed, tag="feedback", gc=False, frozen=True):
     """What became of a push campaign."""
 
     campaign_type: str
-    campaign_id: int
+    campaign_id: msgspec.Raw
     status: str
 
 
@@ -161,33 +165,42 @@ class LogReader:
             log = _DECODER.decode(raw)
         except msgspec.DecodeError as error:
             raise _refusal(error, raw) from error
-        self.keep(index, log, self._time(log.timestamp, "timestamp"))
+        device_at = instant(log.timestamp, "timestamp")
+        self.keep(index, log, self._kept_time(device_at, "timestamp"), device_at=device_at)
 
-    def keep(self, index: int, log: Log, at: int) -> None:
+    def keep(self, index: int, log: Log, at: int, *, device_at: int) -> None:
         """Keep the rows of a log, all of them or none, under the same rules as one that is read.
 
         Args:
             index: The log's place in the batch.
             log: The log; its `timestamp` is not looked at.
             at: When it happened by our clock, in microseconds since 1970.
+            device_at: When it happened by the device's clock, likewise.
 
         Raises:
             RefusedLogError: It cannot be accepted.
         """
-        kind, first, last, rows = self._KEEPERS[type(log)](self, index, log, at)
+        kind, first, last, rows = self._KEEPERS[type(log)](self, index, log, at, device_at)
         self.rows.setdefault(kind, []).extend(rows)
         if self.first_at is None or first < self.first_at:
             self.first_at = first
         if self.last_at is None or last > self.last_at:
             self.last_at = last
 
-    def _activity(self, _: int, log: ActivityLog, start: int) -> tuple[Kind, int, int, list[Row]]:
+    def _activity(self, _: int, log: ActivityLog, start: int, device_start: int) -> Kept:
         check_name(log.name)
-        end = self._end(log.end, start)
-        row = (self._id("session", log.session_id), log.name, start, end)
-        return Kind.ACTIVITY, start, end or start, [(*row, self._extras_of(bytes(log.extras)))]
+        end = self._end(log.end, device_start)
+        row = (
+            self._id("session", log.session_id),
+            log.name,
+            start,
+            end,
+            self._extras_of(bytes(log.extras)),
+            _other_time(device_start, start),
+        )
+        return Kind.ACTIVITY, start, end or start, [row]
 
-    def _event(self, _: int, log: EventLog, at: int) -> tuple[Kind, int, int, list[Row]]:
+    def _event(self, _: int, log: EventLog, at: int, device_at: int) -> Kept:
         check_name(log.name)
         kind = Kind.ERROR if isinstance(log, ErrorLog) else Kind.EVENT
         row = (
@@ -196,27 +209,35 @@ class LogReader:
             log.name,
             at,
             self._extras_of(bytes(log.extras)),
+            _other_time(device_at, at),
         )
         return kind, at, at, [row]
 
-    def _crash(self, _: int, log: CrashLog, at: int) -> tuple[Kind, int, int, list[Row]]:
+    def _crash(self, _: int, log: CrashLog, at: int, device_at: int) -> Kept:
         check_name(log.name)
         check_length(log.stack, "stack", "bad_stack", STACK_CHARACTERS_MAX, 0)
-        return Kind.CRASH, at, at, [(self._id("session", log.session_id), log.name, at, log.stack)]
+        session_id = self._id("session", log.session_id)
+        return (
+            Kind.CRASH,
+            at,
+            at,
+            [(session_id, log.name, at, log.stack, _other_time(device_at, at))],
+        )
 
-    def _job(self, index: int, log: JobLog, start: int) -> tuple[Kind, int, int, list[Row]]:
+    def _job(self, index: int, log: JobLog, start: int, device_start: int) -> Kept:
         check_name(log.name)
-        end = self._end(log.end, start)
+        end = self._end(log.end, device_start)
         job_id = self._id("job", log.job_id) or derived_guid(
             self._batch_id, self._device_id, str(index)
         )
         extras = self._extras_of(bytes(log.extras))
-        return Kind.JOB, start, end or start, [(job_id, log.name, start, end, extras)]
+        row = (job_id, log.name, start, end, extras, _other_time(device_start, start))
+        return Kind.JOB, start, end or start, [row]
 
-    def _tags(self, _: int, log: TagsLog, at: int) -> tuple[Kind, int, int, list[Row]]:
+    def _tags(self, _: int, log: TagsLog, at: int, __: int) -> Kept:
         return Kind.TAG, at, at, tag_rows(bytes(log.tags), at)
 
-    def _token(self, _: int, log: TokenLog, at: int) -> tuple[Kind, int, int, list[Row]]:
+    def _token(self, _: int, log: TokenLog, at: int, __: int) -> Kept:
         check_length(log.token, "token", "bad_token", TOKEN_CHARACTERS_MAX)
         check_length(log.token_type, "tokenType", "bad_token", TOKEN_TYPE_CHARACTERS_MAX)
         if has_control(log.token) or has_control(log.token_type):
@@ -225,31 +246,38 @@ class LogReader:
             )
         return Kind.TOKEN, at, at, [(log.token, log.token_type, at, log.valid)]
 
-    def _feedback(self, _: int, log: FeedbackLog, at: int) -> tuple[Kind, int, int, list[Row]]:
+    def _feedback(self, _: int, log: FeedbackLog, at: int, __: int) -> Kept:
         _check_choice("campaignType", log.campaign_type, _CAMPAIGN_TYPES)
         _check_choice("status", log.status, FEEDBACK_STATUSES)
-        if not 0 <= log.campaign_id <= INTEGER_MAX:
+        digits = bytes(log.campaign_id).decode()
+        campaign_id = whole_number(digits)
+        if campaign_id is None and not digits.lstrip("-").isdigit():
             raise RefusedLogError(
-                "bad_feedback",
-                f"campaignId must be from 0 to {INTEGER_MAX}, got {shown(log.campaign_id)}.",
+                "bad_field", f"campaignId must be an integer, got {shown(digits)}."
             )
-        return Kind.FEEDBACK, at, at, [(log.campaign_type, log.campaign_id, log.status, at)]
+        if campaign_id is None or not 0 <= campaign_id <= INTEGER_MAX:
+            raise RefusedLogError(
+                "bad_feedback", f"campaignId must be from 0 to {INTEGER_MAX}, got {shown(digits)}."
+            )
+        return Kind.FEEDBACK, at, at, [(log.campaign_type, campaign_id, log.status, at)]
 
-    def _time(self, text: str, field: str) -> int:
-        at = instant(text, field) + self._clock_shift
+    def _kept_time(self, device_at: int, field: str) -> int:
+        """The time by our clock that is kept of a device's time."""
+        at = device_at + self._clock_shift
         if self._latest is not None and at > self._latest:
             at = self._latest
         return checked_range(at, field)
 
-    def _end(self, text: str | None, start: int) -> int | None:
+    def _end(self, text: str | None, device_start: int) -> int | None:
         if text is None:
             return None
-        end = self._time(text, "end")
-        if end < start:
+        device_end = instant(text, "end")
+        # Both by the device's clock: once times in the future are capped, they no longer differ.
+        if device_end < device_start:
             raise RefusedLogError(
                 "end_before_start", f"end must not be before timestamp, got {shown(text)}."
             )
-        return end
+        return self._kept_time(device_end, "end")
 
     def _id(self, noun: str, text: str | None) -> str | None:
         """The id that a text stands for; of one device only, since counters are common ids."""
@@ -261,7 +289,7 @@ class LogReader:
             known = self._ids[noun, text] = guid(text, noun, self._device_id)
         return known
 
-    _KEEPERS: ClassVar[dict[type, Callable[..., tuple[Kind, int, int, list[Row]]]]] = {
+    _KEEPERS: ClassVar[dict[type, Callable[..., Kept]]] = {
         ActivityLog: _activity,
         EventLog: _event,
         ErrorLog: _event,
@@ -271,6 +299,11 @@ class LogReader:
         TokenLog: _token,
         FeedbackLog: _feedback,
     }
+
+
+def _other_time(device_at: int, at: int) -> int | None:
+    """The device's time where it is another than the one that is kept."""
+    return device_at if device_at != at and device_at >= _EARLIEST else None
 
 
 def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:

@@ -9,13 +9,20 @@ from typing import Annotated
 
 import msgspec
 
+from engagement.collect.broken_json import (
+    BYTE_ORDER_MARK,
+    mark_non_finite,
+    unmark_non_finite,
+)
 from engagement.collect.limits import (
     RefusedLogError,
+    clock_shift,
     guid,
     has_control,
     instant,
     shown,
     to_microseconds,
+    whole_number,
 )
 from engagement.collect.logs import LogReader, Row
 from engagement.collect.wellformed import check_body, replace_halves
@@ -78,6 +85,11 @@ class Batch:
     """Logs accepted; one with several tags counts once."""
     refused: tuple[Refusal, ...]
     """Logs refused, in their order."""
+    record_ids: dict[Kind, list[str]] | None = None
+    """The ids of the rows of each of `UNFOLDED_KINDS`, in their order; see `record_id_prefix`.
+
+    None if they follow from the batch's own id; the messages of a tracking batch have theirs.
+    """
 
 
 class _Envelope(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -95,6 +107,8 @@ class _Envelope(msgspec.Struct, rename="camel", omit_defaults=True):
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _TEXT = msgspec.json.Decoder(Annotated[str, msgspec.Meta(max_length=INFO_CHARACTERS_MAX)] | None)
 _WHOLE = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=INTEGER_MIN, le=INTEGER_MAX)] | None)
+_NON_FINITE = b"#"
+"""Comes behind the mark of a number that JSON does not have; digits come behind that of a half."""
 _DIGITS_CUT = re.compile(r"(?<=\.[0-9]{3})[0-9]+")
 
 
@@ -107,7 +121,8 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
         body: The batch as JSON.
         received_at: When it came, aware.
         live: Whether the device has just sent it. Then its clock is corrected by
-            `received_at - sentAt`, and no time is kept later than `received_at`.
+            `received_at - sentAt` if this is more than `CLOCK_SKEW_KEPT_SECONDS_MAX`, and no time
+            is kept later than `received_at`.
 
     Raises:
         CorruptInputError: It is no batch; nothing of it can be accepted.
@@ -125,14 +140,14 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
     reader = LogReader(
         envelope.batch_id,
         device_id,
-        clock_shift=to_microseconds(received_at) - sent_at if live else 0,
+        clock_shift=clock_shift(sent_at, to_microseconds(received_at)) if live else 0,
         latest=received_at.astimezone(UTC) if live else None,
     )
     refused: list[Refusal] = []
     for index, raw in enumerate(envelope.logs):
         try:
             if mark is not None and mark in bytes(raw):
-                raise _half_character()
+                raise _unreadable_log(bytes(raw), mark)
             reader.read(index, raw)
         except RefusedLogError as error:
             refused.append(Refusal(index=index, code=error.code, message=error.message))
@@ -171,20 +186,21 @@ def batches_of_logs(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
     for index, batch_id in batch_ids.items():
         text = bytes(sent[index]).replace(b"\n", b" ").replace(b"\r", b" ")
         if mark is not None:
-            text = text.replace(mark, rb"\u")
+            text = unmark_non_finite(text, mark + _NON_FINITE).replace(mark, rb"\u")
         envelope.batch_id, envelope.logs = batch_id, [msgspec.Raw(text)]
         made.append(msgspec.json.encode(envelope))
     return made
 
 
 def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
-    """The envelope, and what marks the strings of logs that no Unicode text can hold.
+    """The envelope, and what marks in logs what a JSON reader stops at.
 
-    A device that cuts a string in the middle of an emoji escapes half a character. JSON allows
-    it, msgspec stops at it. Such halves are replaced by a mark, so that one log is refused
-    instead of the whole batch.
+    A device that cuts a string in the middle of an emoji escapes half a character, which JSON
+    allows and no Unicode text can hold; and some write the numbers `NaN` and `Infinity`, which
+    JSON does not have. These are replaced by a mark, so that one log is refused instead of the
+    whole batch.
     """
-    mark = None
+    body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         try:
             return _ENVELOPE.decode(body), None
@@ -192,7 +208,7 @@ def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
             raise
         except msgspec.DecodeError:
             mark = secrets.token_hex(16).encode()
-            marked = replace_halves(body, mark.__add__)
+            marked = mark_non_finite(replace_halves(body, mark.__add__), mark + _NON_FINITE)
             if marked == body:
                 raise
             envelope = _ENVELOPE.decode(marked)
@@ -201,14 +217,20 @@ def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
             f"A batch must be a JSON object with batchId, sentAt, deviceId and logs: {error}."
         ) from error
     told = [envelope.batch_id, envelope.sent_at, envelope.device_id, envelope.user_id or ""]
-    told += [bytes(one).decode() for one in (envelope.info or {}).values()]
-    told += [bytes(one).decode() for one in (envelope.location or {}).values()]
-    if any(mark.decode() in one for one in told):
-        raise CorruptInputError("A batch must hold whole characters, got half a surrogate pair.")
+    told += [bytes(value).decode() for value in (envelope.info or {}).values()]
+    told += [bytes(value).decode() for value in (envelope.location or {}).values()]
+    for text in told:
+        if mark.decode() in text:
+            raise CorruptInputError(f"A batch: {_unreadable_log(text.encode(), mark).message}")
     return envelope, mark
 
 
-def _half_character() -> RefusedLogError:
+def _unreadable_log(text: bytes, mark: bytes) -> RefusedLogError:
+    """Why a text with the mark in it cannot be kept."""
+    if mark + _NON_FINITE in text:
+        return RefusedLogError(
+            "non_finite_number", "Numbers must be finite, got NaN or Infinity, which JSON lacks."
+        )
     return RefusedLogError(
         "lone_surrogate", "Strings must hold whole characters, got half a surrogate pair."
     )
@@ -234,7 +256,10 @@ def _told(
         try:
             value = decoder.decode(raw)
         except msgspec.DecodeError as error:
-            raise CorruptInputError(f"{field}.{spelling} cannot be read: {error}.") from error
+            # Some senders write every number with a point.
+            value = whole_number(bytes(raw).decode()) if decoder is _WHOLE else None
+            if value is None or not INTEGER_MIN <= value <= INTEGER_MAX:
+                raise CorruptInputError(f"{field}.{spelling} cannot be read: {error}.") from error
         if value is not None:
             told[column.name] = value
     return told or None

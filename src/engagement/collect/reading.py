@@ -1,8 +1,9 @@
 """This module reads a file of batches line by line, whatever it is compressed with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+from engagement.collect.broken_json import BYTE_ORDER_MARK
 from engagement.collect.expanding import MAGIC_BYTES, BrokenDataError, compression_of, expanded
 from engagement.exceptions import CorruptInputError
 from engagement.model.exports import Compression
@@ -12,8 +13,6 @@ READ_BYTES = 256 * 1024
 """Bytes that are read at once."""
 ZSTD_WINDOW_BYTES_MAX = 128 * 1024 * 1024
 """Memory that a zstd frame may ask for; `zstd --long` stays within."""
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class _Source:
@@ -36,11 +35,16 @@ class _Source:
         return given
 
 
-def read_lines(stream: BinaryIO) -> Iterator[bytes]:
+def read_lines(stream: BinaryIO, on_trailing: Callable[[], None] = lambda: None) -> Iterator[bytes]:
     """Yield each line that is not blank, without its end, in bounded memory.
 
     Plain, gzip and zstd input is told by its first bytes; several gzip members or zstd frames
     one after another are one input.
+
+    Args:
+        stream: The input.
+        on_trailing: Called if there are bytes behind the end of compressed data, which are left
+            out.
 
     Raises:
         CorruptInputError: A line is longer than a batch may be, or the compressed data is damaged
@@ -50,14 +54,14 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
     compression = compression_of(source.head)
     number = 0
     try:
-        for line in _lines(_pieces(source, compression)):
+        for line in _lines(_pieces(source, compression, on_trailing)):
             number += 1
             if len(line) > BODY_BYTES_MAX:
                 raise CorruptInputError(
                     f"Line {number} is longer than {BODY_BYTES_MAX} bytes, the most that a batch "
                     "may have."
                 )
-            text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+            text = line.removeprefix(BYTE_ORDER_MARK)  # files that were joined have one each
             if not text.isspace() and text:
                 yield text.rstrip(b"\r")
     except BrokenDataError as error:
@@ -67,10 +71,17 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
         ) from error
 
 
-def _pieces(source: _Source, compression: Compression) -> Iterator[bytes]:
+def _pieces(
+    source: _Source, compression: Compression, on_trailing: Callable[[], None]
+) -> Iterator[bytes]:
     if compression is Compression.NONE:
         return iter(lambda: source.read(READ_BYTES), b"")
-    return expanded(source.read, compression, zstd_window_bytes_max=ZSTD_WINDOW_BYTES_MAX)
+    return expanded(
+        source.read,
+        compression,
+        zstd_window_bytes_max=ZSTD_WINDOW_BYTES_MAX,
+        on_trailing=on_trailing,
+    )
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:

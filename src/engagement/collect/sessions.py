@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import polars as pl
 
+from engagement.collect.record_tables import NO_RECORD_ID
 from engagement.model.records import derived_guid
-from engagement.store.queries.inbox import OpenSession
+from engagement.store.queries.sightings import OpenSession
 
 
 def assign_sessions(
@@ -78,4 +79,5 @@ def session_changes(activities: pl.DataFrame) -> pl.DataFrame:
         "received_at",
         "batch_id",
         "sequence",
+        NO_RECORD_ID,
     )

@@ -8,6 +8,8 @@ from engagement.exceptions import CorruptInputError
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
+_BETWEEN_OBJECTS = re.compile(r"[ \t\r\n\ufeff]*")
+"""Files that were joined may have a byte order mark each."""
 
 
 def read_entries(text: str) -> Iterator[tuple[str, object]]:
@@ -18,7 +20,7 @@ def read_entries(text: str) -> Iterator[tuple[str, object]]:
     Raises:
         CorruptInputError: The text is no JSON objects; says where. What came before was given.
     """
-    place = _after_space(text, 0)
+    place = _after_space(text, 0, _BETWEEN_OBJECTS)
     if place == len(text):
         raise CorruptInputError("The tags must be a JSON object of device ids, got nothing.")
     while place < len(text):
@@ -34,7 +36,7 @@ def read_entries(text: str) -> Iterator[tuple[str, object]]:
             place = _after_space(text, _after(text, place, ":"))
             value, place = _value(text, place)
             yield key, value
-        place = _after_space(text, place + 1)
+        place = _after_space(text, place + 1, _BETWEEN_OBJECTS)
 
 
 def _value(text: str, place: int) -> tuple[object, int]:
@@ -53,8 +55,8 @@ def _after(text: str, place: int, wanted: str) -> int:
     return place + len(wanted)
 
 
-def _after_space(text: str, place: int) -> int:
-    found = _SPACE.match(text, place)
+def _after_space(text: str, place: int, space: re.Pattern[str] = _SPACE) -> int:
+    found = space.match(text, place)
     return place if found is None else found.end()
 
 

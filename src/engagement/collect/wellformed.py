@@ -21,21 +21,48 @@ def check_body(body: bytes) -> None:
     Raises:
         CorruptInputError: It is not; says which and where.
     """
+    check_size(body)
+    check_utf8(body, "A body")
+    check_depth(body, "A body")
+
+
+def check_size(body: bytes) -> None:
+    """Return only if the body is not longer than may be.
+
+    Raises:
+        CorruptInputError: It is.
+    """
     if len(body) > BODY_BYTES_MAX:
         raise CorruptInputError(
             f"A body must have at most {BODY_BYTES_MAX} bytes, got {len(body)}."
         )
-    if not body.isascii():
+
+
+def check_utf8(text: bytes, whose: str) -> None:
+    """Return only if the text is UTF-8.
+
+    Raises:
+        CorruptInputError: It is not; says where.
+    """
+    if not text.isascii():
         try:
-            body.decode()
+            text.decode()
         except UnicodeDecodeError as error:
             raise CorruptInputError(
-                f"A body must be UTF-8, got other bytes at byte {error.start}."
+                f"{whose} must be UTF-8, got other bytes at byte {error.start}."
             ) from error
-    depth = _depth(body)
+
+
+def check_depth(text: bytes, whose: str) -> None:
+    """Return only if the JSON text is not deeper than may be.
+
+    Raises:
+        CorruptInputError: It is.
+    """
+    depth = _depth(text)
     if depth > JSON_DEPTH_MAX:
         raise CorruptInputError(
-            f"A body must nest at most {JSON_DEPTH_MAX} deep, got a depth of {depth}."
+            f"{whose} must nest at most {JSON_DEPTH_MAX} deep, got a depth of {depth}."
         )
 
 

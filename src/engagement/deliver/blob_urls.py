@@ -1,8 +1,9 @@
 """This module takes the URL of one blob apart: the container URL it lies below, and its key."""
 
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
-from engagement.deliver.urls import URL_CHARACTERS_MAX
+from engagement.deliver.parameters import decode_escapes
+from engagement.deliver.urls import split_plain_url
 from engagement.exceptions import InvalidContainerError
 
 
@@ -15,19 +16,12 @@ def split_blob_url(text: str) -> tuple[str, str]:
     Raises:
         InvalidContainerError: The URL names no blob.
     """
-    # The parser leaves some characters out, so that another URL would be judged than was given.
-    if not 0 < len(text) <= URL_CHARACTERS_MAX or any(not "!" <= one <= "~" for one in text):
-        raise InvalidContainerError(
-            f"A blob's URL must have 1 to {URL_CHARACTERS_MAX} printable ASCII characters without "
-            "spaces."
-        )
-    try:
-        split = urlsplit(text)
-    except ValueError:  # it quotes the URL, so it is left behind
-        split = None
-    folder, slash, name = ("", "", "") if split is None else split.path.rpartition("/")
-    key = unquote(name)
-    if split is None or not slash or not key or not key.isprintable() or "/" in key:
+    split, _ = split_plain_url(text)
+    if "#" in text:
+        raise InvalidContainerError("A blob's URL must not have a fragment (`#…`), got one.")
+    folder, slash, name = split.path.rpartition("/")
+    key = decode_escapes(name)
+    if not slash or key in {"", ".", ".."} or "/" in key or not key.isprintable():
         raise InvalidContainerError(
             "The URL must name a blob, such as "
             "https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB?SAS."

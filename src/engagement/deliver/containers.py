@@ -23,6 +23,8 @@ RETRIES_MAX = 4
 RETRY_SECONDS_MAX = 60
 REQUEST_SECONDS_MAX = 120
 CHECK_KEY = ".engagement-export-check"
+UNNAMED_ACCOUNT = "unnamed"
+"""Stands for the name of an account that is not known, which no request with a SAS has."""
 GCS_ENDPOINT = "https://storage.googleapis.com"
 
 _T = TypeVar("_T")
@@ -133,6 +135,12 @@ class StoreDestination:
         return refusal(str(error), key, self._url, failure=failure)
 
     def _path(self, key: str) -> str:
+        if self._url.scheme is Scheme.AZURE and "\\" in key:
+            # Azure would take it for a slash, and so another blob.
+            raise DestinationError(
+                f"An object key in Azure must have no backslash, got {key!r}.",
+                code=ErrorCode.EGRESS_DENIED,
+            )
         return "/".join([*filter(None, [self._url.prefix]), *key_names(key)])
 
     def _asked(self, key: str, request: Callable[[], _T]) -> _T:
@@ -182,10 +190,12 @@ def _endpoint(url: ContainerUrl) -> str:
 
 
 def _azure(url: ContainerUrl, passage: Passage) -> AzureStore:
-    token: Any = {"sas_token": url.secrets["sas"], "expires_at": None}
+    # As text it would be decoded whole and cut at each `&` then, so that an encoded one made
+    # another parameter of the rest. Pairs are encoded once and sent as they are.
+    token: Any = {"sas_token": list(url.sas), "expires_at": None}
     options: Any = {
         "container_name": url.container,
-        "account_name": url.account,
+        "account_name": url.account or UNNAMED_ACCOUNT,
         "endpoint": url.endpoint,
         "use_emulator": False,
         "use_fabric_endpoint": False,

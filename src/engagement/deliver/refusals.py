@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, unquote
+from xml.sax.saxutils import escape
 
 from engagement.deliver.egress import MARK, Failure
 from engagement.deliver.urls import ContainerUrl
@@ -13,7 +13,12 @@ from engagement.exceptions import DestinationError, ErrorCode, TransientDestinat
 MESSAGE_BYTES_MAX = 1_024
 NAME_CHARACTERS_MAX = 200
 SECRET_CHARACTERS_MIN = 4
+SECRET_NAMES = frozenset({
+    "sig", "access_key_id", "secret_access_key", "session_token", "access_token",
+})  # fmt: skip
+"""The parameters of container URLs that are hidden; the others of a SAS open nothing."""
 
+_ENTITIES = {'"': "&quot;", "'": "&apos;"}
 _STATUS = re.compile(r"status code: (\d{3})|\(code: (\d{3})\)")
 _STORE_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>|\(code: ([A-Za-z]\w+)\)")
 _STORE_WORDS = re.compile(r"<Message>(.*?)</Message>|for key [^:]*: (.*?) \(code: ", re.DOTALL)
@@ -204,12 +209,20 @@ def _by_time(said: _Said, url: ContainerUrl) -> ErrorCode | None:
 
 def _scrubbed(text: str, url: ContainerUrl) -> str:
     """The text without anything secret: known values first, then whatever looks like one."""
-    for name, value in url.secrets.items():
-        pairs = value.split("&") if name == "sas" else []
-        signatures = [one.removeprefix("sig=") for one in pairs if one.startswith("sig=")]
-        known = [] if name == "region" else [value, *signatures]
-        forms = {form for one in known for form in (one, unquote(one), quote(one, safe=""))}
-        for form in sorted(forms, key=len, reverse=True):
-            if len(form) >= SECRET_CHARACTERS_MIN:
-                text = text.replace(form, "<redacted>")
+    known = url.sas or url.secrets.items()
+    secrets = [
+        value
+        for name, value in known
+        if name in SECRET_NAMES and len(value) >= SECRET_CHARACTERS_MIN
+    ]
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = re.sub("".join(map(_spellings, secret)), "<redacted>", text, flags=re.IGNORECASE)
     return _SECRET.sub(r"\1\2<redacted>", text)
+
+
+def _spellings(character: str) -> str:
+    """A pattern of all ways in which a service may repeat a character: plain, in a URL, in XML."""
+    escapes = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode())
+    entity = escape(character, _ENTITIES)
+    plain = {re.escape(character), re.escape(entity)}
+    return f"(?:{'|'.join([*sorted(plain), escapes])})"

@@ -7,8 +7,17 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from engagement.deliver.parameters import (
+    Parameters,
+    decode_escapes,
+    parse_parameters,
+    refuse_unknown,
+    refuse_unsendable,
+    require_parameters,
+)
+from engagement.deliver.sas import parse_sas
 from engagement.exceptions import ErrorCode, InvalidContainerError
 from engagement.settings import Settings
 
@@ -20,6 +29,10 @@ AZURE_HOST_SUFFIXES = (
     ".blob.core.cloudapi.de",
     ".blob.storage.azure.net",
 )
+DATA_LAKE_HOST_SUFFIXES = tuple(
+    suffix.replace(".blob.", ".dfs.", 1) for suffix in AZURE_HOST_SUFFIXES
+)
+"""Where the same accounts answer as Data Lake Storage: the same objects under the same names."""
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9](-?[a-z0-9])+|\$root|\$web")
 _BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
@@ -28,11 +41,6 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9]
 _NUMBERS = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?")
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}(-secondary)?")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\<>\"^`{|}]")
-_SAS_NAMES = frozenset({
-    "sv", "ss", "srt", "sp", "st", "se", "spr", "sip", "sr", "si", "sig", "ses", "sdd", "scid",
-    "saoid", "suoid", "skoid", "sktid", "skt", "ske", "sks", "skv", "skdutid", "sduoid",
-    "rscc", "rscd", "rsce", "rscl", "rsct",
-})  # fmt: skip
 _EXAMPLE = "https://ACCOUNT.blob.core.windows.net/CONTAINER?SAS"
 
 
@@ -85,9 +93,11 @@ class ContainerUrl:
     endpoint: str = ""
     """Scheme, host and port to connect to; empty for the cloud's own."""
     account: str = ""
-    """Azure: the storage account."""
+    """Azure: the storage account, empty at a host that the operator added."""
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
-    """Credentials by name; never shown."""
+    """Credentials by name; never shown. A SAS is here as it was given."""
+    sas: Parameters = field(default=(), repr=False)
+    """Azure: the parameters of the SAS, decoded and checked, which are what is sent."""
     starts_at: datetime | None = None
     """Azure: when the SAS starts."""
     expires_at: datetime | None = None
@@ -121,7 +131,7 @@ def parse_container_url(
     Raises:
         InvalidContainerError: Not so; the code says why, SasExpired for one.
     """
-    split, port = _split(text)
+    split, port = split_plain_url(text)
     if split.fragment or "#" in text:
         raise InvalidContainerError("A container URL must not have a fragment (`#…`), got one.")
     if "@" in split.netloc:
@@ -142,7 +152,12 @@ def parse_container_url(
     )
 
 
-def _split(text: str) -> tuple[SplitResult, int | None]:
+def split_plain_url(text: str) -> tuple[SplitResult, int | None]:
+    """A URL's parts and its port, if its text is one that all parsers split alike.
+
+    Raises:
+        InvalidContainerError: It is not.
+    """
     if not 0 < len(text) <= URL_CHARACTERS_MAX or _FORBIDDEN.search(text):
         raise InvalidContainerError(
             f"A container URL must have 1 to {URL_CHARACTERS_MAX} printable ASCII characters "
@@ -166,31 +181,38 @@ class _Given:
     now: datetime
     permission: str
 
-    @property
-    def query(self) -> dict[str, str]:
-        pairs = parse_qsl(self.split.query, keep_blank_values=True)
-        query = dict(pairs)
-        if len(query) != len(pairs):
-            raise InvalidContainerError("A container URL must name each parameter once.")
-        return query
-
 
 def _azure(given: _Given) -> ContainerUrl:
     host = _checked_host(given)
     segments = _segments(given.split.path)
     is_emulated = host in LOOPBACK_HOSTS
-    account = segments.pop(0) if is_emulated and segments else host.split(".", 1)[0]
+    account = ""
+    if is_emulated and segments:
+        account = segments.pop(0)
+    elif host.endswith(AZURE_HOST_SUFFIXES):
+        account = host.split(".", 1)[0]
     if not segments or not _CONTAINER.fullmatch(segments[0]):
         raise InvalidContainerError(
             "A container name must have 3 to 63 lower-case letters, digits and single dashes."
         )
-    if not _ACCOUNT.fullmatch(account):
+    if any("\\" in name for name in segments):  # Azure takes it for a slash, after `..` too
+        raise InvalidContainerError(
+            "The path of an Azure container URL must have no backslash, got one."
+        )
+    # A host that the operator added has its account's name nowhere, or in a place of its own.
+    if not _ACCOUNT.fullmatch(account) and (is_emulated or account):
         raise InvalidContainerError(
             "A storage account name must have 3 to 24 lower-case letters and digits."
         )
     scheme = given.split.scheme.lower()
     endpoint = _endpoint(scheme, host, given.port)
-    starts, ends = _checked_sas(given, scheme)
+    sas = parse_sas(
+        given.split.query,
+        scheme=scheme,
+        depth=len(segments) - 1,
+        now=given.now,
+        permission=given.permission,
+    )
     return ContainerUrl(
         scheme=Scheme.AZURE,
         container=segments[0],
@@ -198,8 +220,9 @@ def _azure(given: _Given) -> ContainerUrl:
         endpoint=f"{endpoint}/{account}" if is_emulated else endpoint,
         account=account,
         secrets={"sas": given.split.query},
-        starts_at=starts,
-        expires_at=ends,
+        sas=sas.parameters,
+        starts_at=sas.starts_at,
+        expires_at=sas.expires_at,
     )
 
 
@@ -209,6 +232,7 @@ def _endpoint(scheme: str, host: str, port: int | None) -> str:
 
 
 def _checked_host(given: _Given) -> str:
+    """The host to connect to; that of a Data Lake account is the one of its blobs."""
     host = (given.split.hostname or "").lower()
     policy = given.policy
     if given.split.scheme.lower() not in {"http", "https"}:
@@ -221,6 +245,9 @@ def _checked_host(given: _Given) -> str:
         raise InvalidContainerError(
             "A container URL must name a host, not an address, in plain letters and digits."
         )
+    for suffix, blob_suffix in zip(DATA_LAKE_HOST_SUFFIXES, AZURE_HOST_SUFFIXES, strict=True):
+        if host.endswith(suffix):
+            host = f"{host.removesuffix(suffix)}{blob_suffix}"
     added = [one.lstrip(".").lower() for one in policy.container_hosts]
     suffixes = (*AZURE_HOST_SUFFIXES, *(f".{one}" for one in added))
     if host not in added and not host.endswith(suffixes):
@@ -240,72 +267,17 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _checked_sas(given: _Given, scheme: str) -> tuple[datetime | None, datetime | None]:
-    """When the SAS starts and ends, if it can write now."""
-    query = given.query
-    # Anything else, such as `comp`, would turn each of our requests into another one.
-    _refuse_unknown(query, _SAS_NAMES)
-    if not query.get("sig"):
-        raise InvalidContainerError(
-            f"A container URL needs a SAS that may write, such as {_EXAMPLE}; got none."
-        )
-    permissions = query.get("sp")
-    if permissions is not None and given.permission not in permissions:
-        raise InvalidContainerError(
-            f"The SAS must have the permission {given.permission}, got {permissions!r}.",
-            code=ErrorCode.SAS_PERMISSION_MISSING,
-        )
-    resources = "cb" if given.permission == "r" else "c"  # what is read may be a blob by itself
-    if query.get("sr", "c") not in resources or "b" not in query.get("ss", "b"):
-        raise InvalidContainerError(
-            "The SAS must be for a container (sr=c) or blob service (ss=b), got another one.",
-            code=ErrorCode.SAS_PERMISSION_MISSING,
-        )
-    if "o" not in query.get("srt", "o"):
-        raise InvalidContainerError(
-            "The account SAS must be for objects (srt with o), got one for other resources.",
-            code=ErrorCode.SAS_PERMISSION_MISSING,
-        )
-    if query.get("spr") == "http" or (query.get("spr") == "https" and scheme == "http"):
-        raise InvalidContainerError("The SAS must allow the protocol of the URL.")
-    starts, ends = _instant(query, "st"), _instant(query, "se")
-    if starts is not None and given.now < starts:
-        raise InvalidContainerError(
-            f"The SAS must be valid now, but it starts at {starts.isoformat()}.",
-            code=ErrorCode.SAS_NOT_YET_VALID,
-        )
-    if ends is not None and given.now >= ends:
-        raise InvalidContainerError(
-            f"The SAS must be valid now, but it ended at {ends.isoformat()}.",
-            code=ErrorCode.SAS_EXPIRED,
-        )
-    return starts, ends
-
-
-def _instant(query: dict[str, str], name: str) -> datetime | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # it quotes a part of the SAS, so it is left behind
-        pass
-    raise InvalidContainerError(
-        f"The SAS parameter {name} must be an ISO 8601 time, such as 2026-01-01T00:00:00Z."
-    )
-
-
 def _s3(given: _Given) -> ContainerUrl:
-    query = given.query
-    _require(query, ("access_key_id", "secret_access_key", "region"), "s3")
+    query = dict(parse_parameters(given.split.query))
+    require_parameters(query, ("access_key_id", "secret_access_key", "region"), "s3")
     allowed = {"access_key_id", "secret_access_key", "session_token", "region", "endpoint"}
-    _refuse_unknown(query, allowed)
+    refuse_unknown(query.keys(), allowed)
+    refuse_unsendable(query, {"access_key_id", "session_token"})
     if not _REGION.fullmatch(query["region"]):  # it becomes a part of the host's name
         raise InvalidContainerError("A region must be like us-east-1: letters, digits, dashes.")
     endpoint = query.get("endpoint", "")
     if endpoint:
-        split, port = _split(endpoint)
+        split, port = split_plain_url(endpoint)
         if "@" in split.netloc or split.path.strip("/") or split.query or "#" in endpoint:
             raise InvalidContainerError("An S3 endpoint must be like https://HOST.")
         host = _checked_host(replace(given, split=split, port=port))
@@ -315,9 +287,10 @@ def _s3(given: _Given) -> ContainerUrl:
 
 
 def _gcs(given: _Given) -> ContainerUrl:
-    query = given.query
-    _require(query, ("access_token",), "gs")
-    _refuse_unknown(query, {"access_token"})
+    query = dict(parse_parameters(given.split.query))
+    require_parameters(query, ("access_token",), "gs")
+    refuse_unknown(query.keys(), {"access_token"})
+    refuse_unsendable(query, {"access_token"})
     return _bucket(given, Scheme.GCS, "", query)
 
 
@@ -364,30 +337,12 @@ def _memory(given: _Given) -> ContainerUrl:
 
 
 def _segments(path: str) -> list[str]:
-    segments = [unquote(one) for one in path.split("/") if one]
-    if any(one in {".", ".."} or "/" in one or not one.isprintable() for one in segments):
+    segments = [decode_escapes(name) for name in path.split("/") if name]
+    if any(name in {".", ".."} or "/" in name or not name.isprintable() for name in segments):
         raise InvalidContainerError(
             "The path of a container URL must be plain names, without `.`, `..` or hidden slashes."
         )
     return segments
-
-
-def _require(query: dict[str, str], names: tuple[str, ...], scheme: str) -> None:
-    missing = [name for name in names if not query.get(name)]
-    if missing:
-        raise InvalidContainerError(
-            f"A {scheme} container needs {', '.join(names)} as parameters of its URL; the host's "
-            f"own credentials are never used. Missing: {', '.join(missing)}."
-        )
-
-
-def _refuse_unknown(query: dict[str, str], allowed: set[str] | frozenset[str]) -> None:
-    unknown = sorted(query.keys() - allowed)
-    if unknown:
-        raise InvalidContainerError(
-            f"A container URL may have the parameters {', '.join(sorted(allowed))}, "
-            f"got {len(unknown)} other."
-        )
 
 
 _PARSERS: dict[str, Callable[[_Given], ContainerUrl]] = {

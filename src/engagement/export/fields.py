@@ -69,6 +69,9 @@ _INFO_ID = Field("infoId", "info_id", _G, required=True)
 _LOCATION_ID = Field("locationId", "location_id", _G, required=True)
 _JOB_ID = Field("jobId", "job_id", _G)
 _EXTRAS = Field("extras", "extras", _J)
+_DEVICE_TIMESTAMP = Field("deviceTimestamp", "device_timestamp", _T, required=True)
+_RECORD_ID = Field("recordId", "record_id", _G)
+_RECEIVED_AT = Field("receivedAt", "received_at", _T, required=True)
 
 _IN_SESSION = (_NAME, _TIMESTAMP, _INFO_ID, _SESSION_ID, _LOCATION_ID, _JOB_ID, _EXTRAS)
 
@@ -81,22 +84,35 @@ def _camel_case(column: str) -> str:
     return _CONTRACT_SPELLINGS.get(column, head + "".join(word.capitalize() for word in rest))
 
 
+_INFO_FIELDS = tuple(
+    Field(_camel_case(column.name), column.name, _FIELD_TYPES[column.type], parent="info")
+    for column in INFO_COLUMNS
+)
+_LOCATION_FIELDS = tuple(
+    Field(_camel_case(column.name), column.name, _FIELD_TYPES[column.type], parent="location")
+    for column in LOCATION_COLUMNS
+)
+_DEVICE_TIMES = {
+    "firstSeen": "first_seen_at",
+    "lastSeen": "seen_at",
+    "lastInfo": "info_at",
+    "lastLocation": "location_at",
+}
+_EPOCH_TIMES = {
+    "first_seen_at": "first_seen",
+    "seen_at": "last_seen",
+    "info_at": "last_info",
+    "location_at": "last_location",
+}
+"""The columns of a device's times in milliseconds since 1970."""
+
 _DEVICE_FIELDS = (
     _DEVICE_ID,
     _USER_ID,
     Field("appInfo", "app_info", _J),
-    *(
-        Field(_camel_case(one.name), one.name, _FIELD_TYPES[one.type], parent="info")
-        for one in INFO_COLUMNS
-    ),
-    *(
-        Field(_camel_case(one.name), one.name, _FIELD_TYPES[one.type], parent="location")
-        for one in LOCATION_COLUMNS
-    ),
-    Field("firstSeen", "first_seen", _I, parent="meta"),
-    Field("lastSeen", "last_seen", _I, parent="meta"),
-    Field("lastInfo", "last_info", _I, parent="meta"),
-    Field("lastLocation", "last_location", _I, parent="meta"),
+    *_INFO_FIELDS,
+    *_LOCATION_FIELDS,
+    *(Field(name, column, _T, parent="meta") for name, column in _DEVICE_TIMES.items()),
     Field("nativePushEnabled", "native_push_enabled", _B, parent="meta"),
 )
 
@@ -183,15 +199,63 @@ _SHAPES: dict[ExportType, Shape] = {
             Field("status", "status", FieldType.STATUS, required=True),
         )
     ),
+    ExportType.INFO: Shape(
+        fields=(_INFO_ID, *(replace(field, parent=None) for field in _INFO_FIELDS))
+    ),
+    ExportType.LOCATION: Shape(
+        fields=(_LOCATION_ID, *(replace(field, parent=None) for field in _LOCATION_FIELDS))
+    ),
 }
 
 
-def shape_of(export_type: ExportType, *, include_user_id: bool) -> Shape:
-    """What an export delivers; where `userId` is not always there it comes last, if asked for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Additions:
+    """What is delivered beside a type's own fields."""
+
+    user_id: bool = False
+    """The user, where it is known."""
+    device_timestamp: bool = False
+    """The time by the device's own clock."""
+    info: bool = False
+    """The information and the location that the record names."""
+    record_id: bool = False
+    """The record's id, and when it was received."""
+
+
+NOTHING_ADDED = Additions()
+
+
+def shape_of(
+    export_type: ExportType, additions: Additions = NOTHING_ADDED, *, epoch_times: bool = False
+) -> Shape:
+    """What an export delivers: the type's own fields, then what is added.
+
+    Args:
+        export_type: The type.
+        additions: What is added.
+        epoch_times: Whether a device's times are milliseconds since 1970, as the published
+            contract has them.
+    """
     shape = _SHAPES[export_type]
-    if not include_user_id or _USER_ID in shape.fields:
-        return shape
-    return replace(shape, fields=(*shape.fields, _USER_ID))
+    fields = list(shape.fields)
+    if epoch_times:
+        fields = [_epoch_field(field) for field in fields]
+    if additions.user_id and _USER_ID not in fields:
+        fields.append(_USER_ID)
+    if additions.device_timestamp:
+        fields.append(_DEVICE_TIMESTAMP)
+    if additions.info:
+        names = {field.name for field in fields}
+        fields += _INFO_FIELDS if _INFO_ID.name in names else ()
+        fields += _LOCATION_FIELDS if _LOCATION_ID.name in names else ()
+    if additions.record_id:
+        fields += (_RECORD_ID, _RECEIVED_AT)
+    return replace(shape, fields=tuple(fields))
+
+
+def _epoch_field(field: Field) -> Field:
+    column = _EPOCH_TIMES.get(field.column)
+    return field if column is None else replace(field, column=column, type=_I)
 
 
 def narrowed(shape: Shape, columns: Sequence[str]) -> Shape:

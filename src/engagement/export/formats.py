@@ -127,8 +127,10 @@ def _grouped_frames(
     inner = [field for field in shape.fields if field.name not in shape.group]
     record: list[Piece]
     if is_map:
-        key, value = inner[:2]
-        record = [json_string(key.column), ":", *json_value(value)]
+        # A tag's type is told by its value's own, so it is left out.
+        key, value, _, *added = inner
+        named = json_object([value, *added]) if added else json_value(value)
+        record = [json_string(key.column), ":", *named]
     else:
         record = json_object(inner)
     opened = joined([f"{closing},\n", *json_object(outer)[:-1], f',"{name}":{opening}'])
@@ -176,7 +178,7 @@ def _encode_parquet(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Itera
     columns = [_parquet_column(field) for field in encoding.shape.fields]
     sink = _Drained()
     writer: pq.ParquetWriter | None = None
-    for batch in _computed(slices, encoding, columns):
+    for batch in _computed(slices, encoding, columns, even_empty=True):
         table = batch.drop(_TIME).to_arrow(compat_level=pl.CompatLevel.oldest())
         if writer is None:
             codec = encoding.compression.value.upper()
@@ -227,22 +229,43 @@ class _Drained(io.RawIOBase):
 
 
 def _computed(
-    slices: Iterable[pl.LazyFrame], encoding: Encoding, columns: Sequence[pl.Expr]
+    slices: Iterable[pl.LazyFrame],
+    encoding: Encoding,
+    columns: Sequence[pl.Expr],
+    *,
+    even_empty: bool = False,
 ) -> Iterator[pl.DataFrame]:
-    """The computed columns and the record time of all rows, frame by frame."""
+    """The computed columns and the record time of all rows, frame by frame.
+
+    Args:
+        slices: The rows.
+        encoding: How they become bytes.
+        columns: What to compute.
+        even_empty: Whether to give a frame without rows, for its columns, if there are no rows.
+    """
     wanted = [*columns, _time(encoding)]
-    for frame in _frames(slices, wanted):
+    for frame in _frames(slices, wanted, even_empty=even_empty):
         yield frame.select(wanted)
 
 
-def _frames(slices: Iterable[pl.LazyFrame], columns: Sequence[pl.Expr]) -> Iterator[pl.DataFrame]:
+def _frames(
+    slices: Iterable[pl.LazyFrame], columns: Sequence[pl.Expr], *, even_empty: bool = False
+) -> Iterator[pl.DataFrame]:
     """What the columns are computed from, in frames that fit into a processor's cache.
 
     Computing a whole slice at once takes a fifth more: its text is written to fresh memory.
     """
     read = sorted({name for column in columns for name in column.meta.root_names()})
+    empty: pl.DataFrame | None = None
     for rows in slices:
-        yield from rows.select(read).collect(engine="in-memory").iter_slices(BATCH_ROWS)
+        frame = rows.select(read).collect(engine="in-memory")
+        if frame.is_empty():
+            empty = frame
+        else:
+            even_empty = False
+            yield from frame.iter_slices(BATCH_ROWS)
+    if even_empty and empty is not None:
+        yield empty
 
 
 def _time(encoding: Encoding) -> pl.Expr:

@@ -11,12 +11,12 @@ from engagement.exceptions import (
     IncompleteExportError,
     LakeDamagedError,
 )
-from engagement.export.plan import Part, Plan, plan_parts
+from engagement.export.plan import Part, Plan, empty_part, plan_parts
 from engagement.export.requests import selection_of
 from engagement.export.rows import Selection, campaigns_in_window, part_rows
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportType, TimeAxis
-from engagement.model.records import Kind
+from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
 from engagement.store.data_files import DataFile
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import Commit
@@ -38,9 +38,7 @@ def make_plan(
         LakeDamagedError: A file that the export needs is missing or has another size.
         IncompleteExportError: The counted parts do not add up to what Delta's statistics say.
     """
-    versions = {
-        kind: commits[kind].version for kind in tables_read(request.export_type) if kind in commits
-    }
+    versions = {kind: commits[kind].version for kind in tables_read(request) if kind in commits}
     files = {kind: lake.files(request.app_id, kind, version) for kind, version in versions.items()}
     for kind, some in files.items():
         lake.check_files(request.app_id, kind, some)
@@ -62,6 +60,8 @@ def make_plan(
     if selection.time_axis is TimeAxis.EVENT and not selection.event_names:
         _check_sum(request, files, counted)
     filled = [part for part in counted if part.rows]
+    if not filled and request.empty_file:
+        filled = [empty_part()]
     return Plan(
         versions=versions,
         campaign_ids=campaign_ids,
@@ -85,11 +85,14 @@ def check_source(lake: Lake, request: ExportRequest, plan: Plan) -> None:
         ) from error
 
 
-def tables_read(export_type: ExportType) -> tuple[Kind, ...]:
-    """The tables that an export reads, its own first; a device is shown with its tags."""
-    if export_type is ExportType.DEVICE:
-        return (Kind.DEVICE, Kind.TAG, Kind.TOKEN)
-    return (export_type.kind,)
+def tables_read(request: ExportRequest) -> tuple[Kind, ...]:
+    """The tables that an export reads, its own first."""
+    kind = request.export_type.kind
+    if kind is Kind.DEVICE:
+        return (kind, Kind.TAG, Kind.TOKEN)
+    if kind in {Kind.TAG, Kind.TOKEN, Kind.FEEDBACK}:
+        return (kind, Kind.DEVICE)  # which knows the user
+    return (kind, *CONTENT_KINDS) if request.include_info else (kind,)
 
 
 def count_rows(lake: Lake, selection: Selection, part: Part) -> int:
@@ -113,7 +116,7 @@ def _check_sum(
 ) -> None:
     """Parts of whole days of history must hold exactly the rows that Delta counts there."""
     kind, span = request.export_type.kind, request.time_range
-    if span is None or not span.is_whole_days or kind is Kind.SESSION or not kind.is_historical:
+    if span is None or not span.is_whole_days or kind in SPAN_KINDS or not kind.is_historical:
         return
     days = (span.first_day, span.last_day)
     expected = sum(

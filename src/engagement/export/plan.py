@@ -8,12 +8,13 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from engagement.model.exports import ExportType, TimeAxis, TimeRange
-from engagement.model.records import Kind
+from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
 from engagement.store.data_files import DataFile
 from engagement.store.ranges import device_boundaries
 
 PLAN_FORMAT = 1
-ONE_DAY = timedelta(days=1)
+CONTENT_DIGITS = 12
+"""Leading digits of a content id that ranges are cut by."""
 STATISTICS_STEP = timedelta(milliseconds=1)
 PART_SOURCE_BYTES_MAX = 128 * 1024 * 1024
 """Parquet bytes that a part aims at, at the most: fewer rows where rows are large. It keeps parts
@@ -31,15 +32,18 @@ class Part:
     last_day: date | None
     """Last UTC day, included."""
     device_from: str | None
-    """Smallest device id inside; None means no lower bound."""
+    """Smallest device id inside, of Info and Location the smallest content id; None means no lower
+    bound."""
     device_to: str | None
-    """Smallest device id beyond; None means no upper bound."""
+    """Smallest such id beyond; None means no upper bound."""
     files: Mapping[Kind, tuple[str, ...]]
     """The files to read, by table, in reading order."""
     rows: int | None
     """Rows it will hold; None until they are counted."""
     in_order: bool
     """Whether the files, read one after another, are sorted by device id and time."""
+    is_folded: bool
+    """Sessions and jobs: whether no two files can hold changes of the same one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,24 +84,34 @@ def plan_parts(
     kind = export_type.kind
     main = files.get(kind, ())
     target = _rows_target(main, part_rows_target)
-    if time_range is None or not export_type.is_historical:
+    if kind in CONTENT_KINDS:
+        cut = _by_content(kind, main, target)
+    elif time_range is None or not export_type.is_historical:
         cut = _by_device(kind, main, target)
-    elif time_axis is TimeAxis.RECEIVED:
-        cut = _by_day(kind, *_received_in(kind, main, time_range), target, is_exact=False)
+        if kind is Kind.TOKEN:
+            cut = [replace(part, files={kind: _paths(main)}) for part in cut]
     else:
-        days = (time_range.first_day, time_range.last_day)
-        is_exact = time_range.is_whole_days and kind is not Kind.SESSION
-        cut = _by_day(kind, _of_days(main, *days), main, target, is_exact=is_exact)
-    others = {other: some for other, some in files.items() if other is not kind}
+        is_exact = time_axis is TimeAxis.EVENT and time_range.is_whole_days
+        inside = _inside(kind, main, time_range, time_axis)
+        cut = _by_day(kind, inside, target, time_range if is_exact else None)
+    beside = {other: some for other, some in files.items() if other is not kind}
     return tuple(
-        replace(
-            part,
-            index=index,
-            files=dict(part.files)
-            | {other: _paths(_meeting(some, part)) for other, some in others.items()},
-        )
+        replace(part, index=index, files=dict(part.files) | _files_beside(beside, part))
         for index, part in enumerate(cut)
     )
+
+
+def _files_beside(
+    files: Mapping[Kind, Sequence[DataFile]], part: Part
+) -> dict[Kind, tuple[str, ...]]:
+    """The files of the other tables that a part needs: all that tell of its devices.
+
+    Whose a token is, any device may tell.
+    """
+    return {
+        kind: _paths(some if kind is Kind.TOKEN else _meeting(some, part))
+        for kind, some in files.items()
+    }
 
 
 def _rows_target(files: Sequence[DataFile], part_rows_target: int) -> int:
@@ -106,21 +120,25 @@ def _rows_target(files: Sequence[DataFile], part_rows_target: int) -> int:
     return max(1, min(part_rows_target, rows * PART_SOURCE_BYTES_MAX // max(size, 1)))
 
 
-def _received_in(
-    kind: Kind, files: Sequence[DataFile], time_range: TimeRange
-) -> tuple[list[DataFile], Sequence[DataFile]]:
-    """The files of the days to deliver, and the files to read of these days and those beside.
+def _inside(
+    kind: Kind, files: Sequence[DataFile], time_range: TimeRange, time_axis: TimeAxis
+) -> list[DataFile]:
+    """The files that an export of a range has to read.
 
     A record may be received on any day after it happened, so no day is left out for its date,
-    only a file for its statistics. What was received of a session is known from all files of its
-    two days, so they are read whole where one of them may hold what decides.
+    only a file for its statistics. What is reported of a session or a job is all in one day's
+    files: these are read together, where one of them may hold what decides.
     """
-    found = may_be_received_in(files, time_range)
-    if kind is not Kind.SESSION:
-        return found, found
+    if time_axis is TimeAxis.RECEIVED:
+        found = may_be_received_in(files, time_range)
+    elif kind in SPAN_KINDS:
+        found = may_have_happened_in(files, time_range)
+    else:
+        return _of_days(files, time_range.first_day, time_range.last_day)
+    if kind not in SPAN_KINDS:
+        return found
     days = {file.day for file in found}
-    days |= {day - ONE_DAY for day in days if day is not None and day > date.min}
-    return [file for file in files if file.day in days], files
+    return [file for file in files if file.day in days]
 
 
 def may_be_received_in(files: Sequence[DataFile], time_range: TimeRange) -> list[DataFile]:
@@ -137,47 +155,96 @@ def may_be_received_in(files: Sequence[DataFile], time_range: TimeRange) -> list
 
 
 def may_have_happened_in(files: Sequence[DataFile], time_range: TimeRange) -> list[DataFile]:
-    """The files that may hold records of the range, by their days and statistics."""
+    """The files that may hold records of the range, by their statistics."""
     return [
         file
-        for file in _of_days(files, time_range.first_day, time_range.last_day)
-        if file.time_min < time_range.end and file.time_max + STATISTICS_STEP > time_range.start
+        for file in files
+        if file.time_min < time_range.end and time_range.start - file.time_max < STATISTICS_STEP
     ]
 
 
 def _by_day(
-    kind: Kind,
-    inside: Sequence[DataFile],
-    files: Sequence[DataFile],
-    target: int,
-    *,
-    is_exact: bool,
+    kind: Kind, files: Sequence[DataFile], target: int, exact_range: TimeRange | None
 ) -> list[Part]:
-    """Runs of the whole days of some files; a session's day also needs those before and after.
+    """Runs of the whole days of some files.
 
     Args:
         kind: What the files hold.
-        inside: The files of the days to deliver.
-        files: The files to read from.
+        files: The files to read.
         target: Rows that a part aims at.
-        is_exact: Whether every row of the files is delivered, so that they need no counting.
+        exact_range: The whole days that are asked for by when records happened, if any: then
+            every row of most files is delivered, and they need no counting.
     """
-    beside = ONE_DAY if kind is Kind.SESSION else timedelta()
     parts: list[Part] = []
-    for first, last in _runs(inside, target):
-        wide = _of_days(files, first - beside, last + min(beside, date.max - last))
-        is_one_day = first == last and not beside
+    for first, last in _runs(files, target):
+        inside = _of_days(files, first, last)
+        is_exact = exact_range is not None
+        if kind in SPAN_KINDS:
+            is_folded = _are_folded(inside)
+            is_exact = exact_range is not None and is_folded and _are_within(inside, exact_range)
         parts += [
             replace(
                 part,
                 first_day=first,
                 last_day=last,
                 rows=part.rows if is_exact else None,
-                in_order=part.in_order and is_one_day,
+                in_order=part.in_order and first == last,
+                is_folded=_are_folded(_meeting(inside, part)),
             )
-            for part in _by_device(kind, wide, target if first == last else None)
+            for part in _by_device(kind, inside, target if first == last else None)
         ]
     return parts
+
+
+def _are_folded(files: Sequence[DataFile]) -> bool:
+    """Whether no two files of a day share a device: a flush and upkeep fold what they write."""
+    return all(
+        _are_disjoint(list(of_day)) for _, of_day in groupby(files, key=lambda file: file.day)
+    )
+
+
+def _are_within(files: Sequence[DataFile], time_range: TimeRange) -> bool:
+    return all(
+        file.time_min >= time_range.start and file.time_max < time_range.end for file in files
+    )
+
+
+def _by_content(kind: Kind, files: Sequence[DataFile], target: int) -> list[Part]:
+    """Ranges of content ids, which are spread evenly; each is looked for in all files."""
+    rows = sum(file.rows for file in files)
+    if rows == 0:
+        return []
+    count = -(-rows // target)
+    edges = [f"{16**CONTENT_DIGITS * step // count:0{CONTENT_DIGITS}x}" for step in range(1, count)]
+    return [
+        Part(
+            index=0,
+            first_day=None,
+            last_day=None,
+            device_from=content_from,
+            device_to=content_to,
+            files={kind: _paths(files)},
+            rows=None,
+            in_order=False,
+            is_folded=False,
+        )
+        for content_from, content_to in zip([None, *edges], [*edges, None], strict=True)
+    ]
+
+
+def empty_part() -> Part:
+    """The part of an export without rows: a file that is valid in its format."""
+    return Part(
+        index=0,
+        first_day=None,
+        last_day=None,
+        device_from=None,
+        device_to=None,
+        files={},
+        rows=0,
+        in_order=True,
+        is_folded=True,
+    )
 
 
 def _of_days(files: Sequence[DataFile], first: date, last: date) -> list[DataFile]:
@@ -218,6 +285,7 @@ def _by_device(kind: Kind, files: Sequence[DataFile], target: int | None) -> lis
         # Only history is delivered row by row; a snapshot has fewer rows than changes.
         rows=rows if kind.is_historical and not boundaries else None,
         in_order=False,
+        is_folded=False,
     )
     parts = []
     for device_from, device_to in zip([None, *boundaries], [*boundaries, None], strict=True):
@@ -262,6 +330,7 @@ def encode_plan(plan: Plan) -> str:
                     "files": {kind.value: paths for kind, paths in part.files.items()},
                     "rows": part.rows,
                     "inOrder": part.in_order,
+                    "isFolded": part.is_folded,
                 }
                 for part in plan.parts
             ],
@@ -293,4 +362,5 @@ def _decode_part(index: int, content: dict[str, Any]) -> Part:
         files={Kind(kind): tuple(paths) for kind, paths in content["files"].items()},
         rows=content["rows"],
         in_order=content["inOrder"],
+        is_folded=content.get("isFolded", False),
     )

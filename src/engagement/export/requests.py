@@ -1,6 +1,6 @@
 """This module says which rows and which fields a request delivers."""
 
-from engagement.export.fields import Shape, check_no_empty_line, narrowed, shape_of
+from engagement.export.fields import Additions, Shape, check_no_empty_line, narrowed, shape_of
 from engagement.export.rows import Selection
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportFormat, ExportType
@@ -26,6 +26,7 @@ def selection_of(request: ExportRequest, campaign_ids: tuple[int, ...]) -> Selec
         as_of=request.as_of,
         campaign_type=request.campaign_type,
         campaign_ids=campaign_ids,
+        include_device_timestamp=request.include_device_timestamp,
     )
 
 
@@ -35,7 +36,16 @@ def shape_of_request(request: ExportRequest) -> Shape:
     Raises:
         InvalidExportError: It names a column that there is not, or columns that lose rows.
     """
-    shape = shape_of(request.export_type, include_user_id=request.include_user_id)
+    shape = shape_of(
+        request.export_type,
+        Additions(
+            user_id=request.include_user_id,
+            device_timestamp=request.include_device_timestamp,
+            info=request.include_info,
+            record_id=request.include_record_id,
+        ),
+        epoch_times=request.published_contract or request.export_format is ExportFormat.JSON,
+    )
     if not request.columns:
         return shape
     chosen = narrowed(shape, request.columns)

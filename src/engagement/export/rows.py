@@ -1,8 +1,8 @@
 """This module reads the rows of a part: one lazy query for counting and for writing."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 
 import polars as pl
@@ -16,18 +16,12 @@ from engagement.model.exports import (
     TimeAxis,
     TimeRange,
 )
-from engagement.model.records import TIME_COLUMN, Kind
-from engagement.store.folds import FOLD_KEYS, fold
-from engagement.store.lake import Lake, in_devices
-from engagement.store.schemas import file_schema, sort_columns
-
-ONE_DAY = timedelta(days=1)
-"""A session whose id is active on consecutive UTC days starts on the first of them and ends at
-the latest on the day after it, so a day's sessions depend on its two neighbours alone."""
-
-
-_Others = Callable[[Kind], pl.LazyFrame]
-"""The changes that another table holds of the part's devices."""
+from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, TIME_COLUMN, Kind
+from engagement.store.data_files import day_of_path
+from engagement.store.folds import fold
+from engagement.store.lake import Lake, in_range
+from engagement.store.schemas import file_schema
+from engagement.store.snapshots import name_users, valid_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,62 +44,120 @@ class Selection:
     """Push: the campaigns' type."""
     campaign_ids: tuple[int, ...] = ()
     """Push: the campaigns."""
+    include_device_timestamp: bool = False
+    """History: with the device's own time of each record."""
 
 
 def part_rows(lake: Lake, selection: Selection, part: Part) -> pl.LazyFrame:
     """The rows of a part, each once, the same in every run; not sorted unless folded."""
     kind = selection.export_type.kind
-    changes = _changes(lake, selection, part, kind)
-    if selection.export_type is ExportType.SESSION:
-        return _sessions(changes, selection, part)
+    tables = _Tables(lake, selection, part)
+    if kind in SPAN_KINDS:
+        return _asked(tables.spans(kind), kind, selection)
     if kind.is_historical:
-        return _asked(changes, kind, selection)
-    others: _Others = partial(_changes, lake, selection, part)
-    return _SNAPSHOTS[kind](changes, selection, others)
+        return _asked(tables.changes(kind), kind, selection)
+    return _SNAPSHOTS[kind](tables, selection)
 
 
 def part_slices(lake: Lake, selection: Selection, part: Part) -> Iterator[pl.LazyFrame]:
     """The rows of `part_rows` in the order of the files, in slices that fit into memory.
 
-    What has to be folded comes as one slice; its memory is bounded by the rows of the part.
+    What has to be folded comes as one slice; its memory is bounded by the rows of the part. There
+    is at least one slice, so that its columns are known where there are no rows.
     """
     kind = selection.export_type.kind
-    if kind in FOLD_KEYS:
+    is_streamed = kind.is_historical and (kind not in SPAN_KINDS or part.is_folded)
+    paths = part.files.get(kind, ())
+    if not is_streamed or not paths:
         yield part_rows(lake, selection, part)
         return
-    for rows in lake.slices(
-        selection.app_id,
-        kind,
-        part.files.get(kind, ()),
-        device_from=part.device_from,
-        device_to=part.device_to,
-    ):
+    slices = lake.slices(
+        selection.app_id, kind, paths, device_from=part.device_from, device_to=part.device_to
+    )
+    for rows in slices:
         yield _asked(rows, kind, selection)
 
 
 def campaigns_in_window(
     lake: Lake, selection: Selection, paths: Mapping[Kind, tuple[str, ...]]
 ) -> tuple[int, ...]:
-    """The campaigns of the selection's type that got feedback inside its range, ascending."""
-    if not paths.get(Kind.FEEDBACK):
+    """The campaigns of the selection's type that were under way in its range, ascending.
+
+    A campaign is under way from its first feedback to its last, of whatever device and flag.
+    """
+    span = selection.time_range
+    if span is None or not paths.get(Kind.FEEDBACK):
         return ()
     feedback = lake.scan(selection.app_id, Kind.FEEDBACK, paths[Kind.FEEDBACK])
-    window = _within(feedback, TIME_COLUMN[Kind.FEEDBACK], selection.time_range)
-    of_type = pl.col("campaign_type") == selection.campaign_type
-    found = window.filter(of_type).select(pl.col("campaign_id").unique().sort()).collect()
+    found = (
+        _until(feedback, selection.as_of)
+        .filter(pl.col("campaign_type") == selection.campaign_type)
+        .group_by("campaign_id")
+        .agg(
+            pl.coalesce("first_at", "occurred_at").min().alias("first"),
+            pl.col("occurred_at").max().alias("last"),
+        )
+        .filter(pl.col("first") < span.end, pl.col("last") >= span.start)
+        .sort("campaign_id")
+        .collect(engine="streaming")
+    )
     return tuple(found["campaign_id"])
 
 
-def _changes(lake: Lake, selection: Selection, part: Part, kind: Kind) -> pl.LazyFrame:
-    """What the part's files say of its device ids, up to the asked instant."""
-    paths = part.files.get(kind, ())
-    if not paths:
-        return pl.LazyFrame(schema=file_schema(kind))
-    rows = lake.scan(selection.app_id, kind, paths)
-    rows = in_devices(rows, part.device_from, part.device_to)
-    if selection.as_of is not None:
-        rows = rows.filter(pl.col("received_at") <= selection.as_of)
-    return rows
+class _Tables:
+    """What a part reads of the tables that its plan has pinned."""
+
+    def __init__(self, lake: Lake, selection: Selection, part: Part) -> None:
+        self._lake = lake
+        self._selection = selection
+        self._part = part
+
+    def changes(self, kind: Kind) -> pl.LazyFrame:
+        """What is said of the part's ids, up to the asked instant."""
+        column = CONTENT_KINDS.get(kind, "device_id")
+        return self._in_part(self.everywhere(kind), column)
+
+    def everywhere(self, kind: Kind) -> pl.LazyFrame:
+        """What all of the part's files say, up to the asked instant."""
+        paths = self._part.files.get(kind, ())
+        if not paths:
+            return pl.LazyFrame(schema=file_schema(kind))
+        return _until(self._scan(kind, paths), self._selection.as_of)
+
+    def spans(self, kind: Kind) -> pl.LazyFrame:
+        """The sessions or jobs of the part's days, each whole.
+
+        All of one lies in one day's files. One that was silent so long that it was forgotten may
+        have begun anew on another day, so days are not folded together.
+        """
+        days: dict[date, list[str]] = {}
+        for path in self._part.files.get(kind, ()):
+            days.setdefault(day_of_path(path), []).append(path)
+        of_days = [
+            self._scan(kind, paths).with_columns(pl.lit(day).alias("date"))
+            for day, paths in sorted(days.items())
+            if self._is_in_part(day)
+        ]
+        if not of_days:
+            return pl.LazyFrame(schema=file_schema(kind))
+        changes = self._in_part(pl.concat(of_days), "device_id")
+        folded = changes if self._part.is_folded else fold(kind, changes, within=["date"])
+        return folded.drop("date")
+
+    def _is_in_part(self, day: date) -> bool:
+        """Not so of days that a plan names from before each held its sessions whole."""
+        first, last = self._part.first_day, self._part.last_day
+        return first is None or last is None or first <= day <= last
+
+    def _scan(self, kind: Kind, paths: Sequence[str]) -> pl.LazyFrame:
+        return self._lake.scan(self._selection.app_id, kind, paths)
+
+    def _in_part(self, rows: pl.LazyFrame, column: str) -> pl.LazyFrame:
+        return in_range(rows, column, self._part.device_from, self._part.device_to)
+
+
+def _until(rows: pl.LazyFrame, as_of: datetime | None) -> pl.LazyFrame:
+    return rows if as_of is None else rows.filter(pl.col("received_at") <= as_of)
 
 
 def _asked(rows: pl.LazyFrame, kind: Kind, selection: Selection) -> pl.LazyFrame:
@@ -113,9 +165,12 @@ def _asked(rows: pl.LazyFrame, kind: Kind, selection: Selection) -> pl.LazyFrame
     span = selection.time_range
     if selection.event_names:
         rows = rows.filter(pl.col("name").is_in(selection.event_names))
+    if selection.include_device_timestamp:
+        kept = pl.coalesce("device_timestamp", TIME_COLUMN[kind])
+        rows = rows.with_columns(kept.alias("device_timestamp"))
     if selection.time_axis is TimeAxis.RECEIVED:
         return _within(rows, "received_at", span)
-    if span is not None and span.is_whole_days:
+    if span is not None and span.is_whole_days and kind not in SPAN_KINDS:
         return rows
     return _within(rows, TIME_COLUMN[kind], span)
 
@@ -126,73 +181,54 @@ def _within(rows: pl.LazyFrame, column: str, span: TimeRange | None) -> pl.LazyF
     return rows.filter(pl.col(column) >= span.start, pl.col(column) < span.end)
 
 
-def _sessions(changes: pl.LazyFrame, selection: Selection, part: Part) -> pl.LazyFrame:
-    """The sessions that start in the part's days, each whole."""
-    key = ["device_id", "session_id"]
-    day = pl.col("start").dt.date()
-    days = fold(Kind.SESSION, changes).sort(*key, "start").with_columns(day.alias("day"))
-    continues = pl.col("day").shift(1).over(key) == pl.col("day") - ONE_DAY
-    goes_on = pl.col("day").shift(-1).over(key) == pl.col("day") + ONE_DAY
-    is_received = selection.time_axis is TimeAxis.RECEIVED
-    grown = ["end", "received_at"] if is_received else ["end"]
-    later = {name: pl.when(goes_on).then(pl.col(name).shift(-1).over(key)) for name in grown}
-    return (
-        days.with_columns(
-            continues.fill_null(value=False).alias("continues"),
-            *(pl.max_horizontal(name, late).alias(name) for name, late in later.items()),
-        )
-        .filter(~pl.col("continues"), pl.col("day").is_between(part.first_day, part.last_day))
-        .pipe(_within, "received_at" if is_received else "start", selection.time_range)
-        .select(file_schema(Kind.SESSION).keys())
-        .sort(sort_columns(Kind.SESSION))
-    )
+def _tags(tables: _Tables, _: Selection) -> pl.LazyFrame:
+    """The latest value of each tag that is not deleted, with the user of its device."""
+    return name_users(_latest_tags(tables), tables.changes(Kind.DEVICE)).sort("device_id", "key")
 
 
-def _tags(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:
-    """The latest value of each tag that is not deleted; all of a device name its last user."""
-    del selection, others
-    user = pl.col("user_id").sort_by("set_at", "sequence").drop_nulls().last().over("device_id")
-    latest = fold(Kind.TAG, changes).with_columns(user)
-    return latest.filter(pl.col("value").is_not_null()).sort("device_id", "key")
+def _latest_tags(tables: _Tables) -> pl.LazyFrame:
+    return fold(Kind.TAG, tables.changes(Kind.TAG)).filter(pl.col("value").is_not_null())
 
 
-def _tokens(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:
-    """Each device's latest token, if it is valid."""
-    del selection, others
-    return fold(Kind.TOKEN, changes).filter("valid")
+def _tokens(tables: _Tables, _: Selection) -> pl.LazyFrame:
+    """The tokens that reach devices, each with the user of its device."""
+    tokens = valid_tokens(tables.changes(Kind.TOKEN), tables.everywhere(Kind.TOKEN))
+    return name_users(tokens, tables.changes(Kind.DEVICE)).sort("device_id", "type")
 
 
-def _feedback(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:
+def _feedback(tables: _Tables, selection: Selection) -> pl.LazyFrame:
     """The set of flags of each device and campaign, in the order of the published schema."""
-    del others
-    asked = changes.filter(
+    of_campaigns = tables.changes(Kind.FEEDBACK).filter(
         pl.col("campaign_type") == selection.campaign_type,
         pl.col("campaign_id").is_in(selection.campaign_ids),
     )
-    return (
-        fold(Kind.FEEDBACK, asked)
-        .sort("occurred_at", "sequence")
+    flags = (
+        fold(Kind.FEEDBACK, of_campaigns)
         .group_by("device_id", "campaign_type", "campaign_id")
         .agg(
-            pl.col("user_id").drop_nulls().last(),
+            pl.col("user_id").last(),
             pl.col("occurred_at").max(),
+            pl.col("received_at").max(),
             pl.col("sequence").max(),
+            pl.col("record_id").last(),
             pl.col("status").cast(pl.Enum(FEEDBACK_STATUSES)).unique().sort().cast(pl.String()),
         )
-        .sort("device_id", "campaign_id")
     )
+    return name_users(flags, tables.changes(Kind.DEVICE)).sort("device_id", "campaign_id")
 
 
-def _devices(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl.LazyFrame:
+def _devices(tables: _Tables, _: Selection) -> pl.LazyFrame:
     """Each device as it was last seen, with its tags and whether it can be pushed to."""
-    tags = _tags(others(Kind.TAG), selection, others)
     app_info = (
-        tags.group_by("device_id", maintain_order=True)
+        _latest_tags(tables)
+        .sort("device_id", "key")
+        .group_by("device_id", maintain_order=True)
         .agg(joined([json_string("key"), ":", json_string("value")]).alias("members"))
         .select("device_id", joined(["{", pl.col("members").list.join(","), "}"]).alias("app_info"))
     )
-    pushable = _tokens(others(Kind.TOKEN), selection, others).select(
-        "device_id", pl.lit(value=True).alias("native_push_enabled")
+    tokens = valid_tokens(tables.changes(Kind.TOKEN), tables.everywhere(Kind.TOKEN))
+    pushable = tokens.select(
+        pl.col("device_id").unique(), pl.lit(value=True).alias("native_push_enabled")
     )
     milliseconds = {
         "first_seen": "first_seen_at",
@@ -201,7 +237,7 @@ def _devices(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl
         "last_location": "location_at",
     }
     return (
-        fold(Kind.DEVICE, changes)
+        fold(Kind.DEVICE, tables.changes(Kind.DEVICE))
         .join(app_info, on="device_id", how="left")
         .join(pushable, on="device_id", how="left")
         .with_columns(
@@ -212,9 +248,18 @@ def _devices(changes: pl.LazyFrame, selection: Selection, others: _Others) -> pl
     )
 
 
-_SNAPSHOTS = {
+def _contents(kind: Kind, tables: _Tables, _: Selection) -> pl.LazyFrame:
+    """Each information or location that any device told, as it was received first."""
+    content_id = CONTENT_KINDS[kind]
+    ordered = tables.changes(kind).sort(content_id, "received_at", "sequence")
+    return ordered.unique(content_id, keep="first", maintain_order=True)
+
+
+_SNAPSHOTS: dict[Kind, Callable[[_Tables, Selection], pl.LazyFrame]] = {
     Kind.DEVICE: _devices,
     Kind.TAG: _tags,
     Kind.TOKEN: _tokens,
     Kind.FEEDBACK: _feedback,
+    Kind.INFO: partial(_contents, Kind.INFO),
+    Kind.LOCATION: partial(_contents, Kind.LOCATION),
 }

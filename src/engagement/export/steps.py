@@ -12,6 +12,7 @@ from engagement.deliver.manifest import manifest_name, part_name
 from engagement.exceptions import CancelledError, ErrorCode, IncompleteExportError
 from engagement.export.ahead import ahead
 from engagement.export.compress import compress
+from engagement.export.contents import with_contents
 from engagement.export.formats import Chunk, Encoding, encode, gathered, is_gathered
 from engagement.export.freeze import check_source, make_plan
 from engagement.export.plan import Part, Plan, decode_plan, encode_plan
@@ -199,6 +200,8 @@ def encode_part(lake: Lake, request: ExportRequest, plan: Plan, part: Part) -> I
         slices = iter([gathered(part_rows(lake, selection, part), encoding)])
     else:
         slices = part_slices(lake, selection, part)
+    if request.include_info:
+        slices = (with_contents(lake, request.app_id, part, rows) for rows in slices)
     return encode(slices, encoding)
 
 

@@ -106,7 +106,7 @@ def _decompressed(data: bytes, manifest: Manifest) -> bytes:
 
 def _json_rows(data: bytes, manifest: Manifest) -> int:
     """Records of the array; where they are gathered in objects, those inside."""
-    shape = shape_of(manifest.export_type, include_user_id=False)
+    shape = shape_of(manifest.export_type)
     items = json.loads(data)
     return len(items) if shape.gathered is None else sum(len(one[shape.gathered]) for one in items)
 

@@ -21,6 +21,8 @@ class ExportType(StrEnum):
     TAG = "Tag"
     TOKEN = "Token"  # noqa: S105 - a record kind, not a secret
     PUSH = "Push"
+    INFO = "Info"
+    LOCATION = "Location"
 
     @property
     def kind(self) -> Kind:

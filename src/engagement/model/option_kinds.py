@@ -12,12 +12,9 @@ from typing import Any, Protocol
 
 from engagement.exceptions import InvalidExportError
 from engagement.model.choices import parse_choice
+from engagement.model.instants import parse_rfc3339
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_DATE_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
-)
-_PAST_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
 
 
 class OptionKind(Protocol):
@@ -163,9 +160,8 @@ def read_day_or_instant(what: str, value: object) -> date:
             return value
         if isinstance(value, str) and _DAY.fullmatch(value):
             return date.fromisoformat(value)
-        if isinstance(value, str) and _DATE_TIME.fullmatch(value):
-            text = _PAST_MICROSECONDS.sub(r"\1", value.upper())
-            return datetime.fromisoformat(text).astimezone(UTC)
+        if isinstance(value, str):
+            return parse_rfc3339(value)
     except (ValueError, OverflowError):
         pass
     raise InvalidExportError(

@@ -25,6 +25,8 @@ class Kind(StrEnum):
     TAG = "tag"
     TOKEN = "token"  # noqa: S105 - a record kind, not a secret
     FEEDBACK = "feedback"
+    INFO = "info"
+    LOCATION = "location"
 
     @property
     def is_historical(self) -> bool:
@@ -35,6 +37,14 @@ class Kind(StrEnum):
 HISTORICAL_KINDS = frozenset(
     {Kind.ACTIVITY, Kind.EVENT, Kind.ERROR, Kind.CRASH, Kind.JOB, Kind.SESSION}
 )
+SPAN_KINDS: dict[Kind, str] = {Kind.JOB: "job_id", Kind.SESSION: "session_id"}
+"""Kinds that last, and may be reported again as they go on; each with the column of its id."""
+CONTENT_KINDS: dict[Kind, str] = {Kind.INFO: "info_id", Kind.LOCATION: "location_id"}
+"""What batches tell of their devices, each with the column of the id that depends on it alone."""
+
+
+UNFOLDED_KINDS = frozenset({Kind.ACTIVITY, Kind.EVENT, Kind.ERROR, Kind.CRASH})
+"""Kinds of which every row stays a record of its own, whatever comes later."""
 
 
 class ColumnType(StrEnum):
@@ -63,6 +73,12 @@ class Column:
 _G, _S, _J = ColumnType.GUID, ColumnType.STRING, ColumnType.JSON
 _T, _I, _B = ColumnType.TIMESTAMP, ColumnType.INTEGER, ColumnType.BOOLEAN
 
+_DEVICE_TIMESTAMP = Column("device_timestamp", _T)
+"""When the record happened (a job: began) by the device's own clock; None where that is its time.
+
+Always the last column, since batches that were taken in before it existed lack its value.
+"""
+
 LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
     Kind.ACTIVITY: (
         Column("session_id", _G),
@@ -70,6 +86,7 @@ LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
         Column("timestamp", _T, required=True),
         Column("end", _T),
         Column("extras", _J),
+        _DEVICE_TIMESTAMP,
     ),
     Kind.EVENT: (
         Column("session_id", _G),
@@ -77,6 +94,7 @@ LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
         Column("name", _S, required=True),
         Column("timestamp", _T, required=True),
         Column("extras", _J),
+        _DEVICE_TIMESTAMP,
     ),
     Kind.ERROR: (
         Column("session_id", _G),
@@ -84,12 +102,14 @@ LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
         Column("name", _S, required=True),
         Column("timestamp", _T, required=True),
         Column("extras", _J),
+        _DEVICE_TIMESTAMP,
     ),
     Kind.CRASH: (
         Column("session_id", _G),
         Column("name", _S, required=True),
         Column("timestamp", _T, required=True),
         Column("stack", _S, required=True),
+        _DEVICE_TIMESTAMP,
     ),
     Kind.JOB: (
         Column("job_id", _G, required=True),
@@ -97,6 +117,7 @@ LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
         Column("start", _T, required=True),
         Column("end", _T),
         Column("extras", _J),
+        _DEVICE_TIMESTAMP,
     ),
     Kind.TAG: (
         Column("key", _S, required=True),
@@ -169,13 +190,32 @@ DEVICE_COLUMNS: tuple[Column, ...] = (
 )
 
 
+JOB_TOLD_BY = {"extras": "extras_by", "user_id": "user_by", "info_id": "info_by"}
+"""What a report of a job may leave out, each with the column that holds the sequence of the report
+that told it last: reports may be folded in any order."""
+
+_COMPUTED_COLUMNS: dict[Kind, tuple[Column, ...]] = {
+    Kind.JOB: (*LOG_COLUMNS[Kind.JOB], *(Column(name, _I) for name in JOB_TOLD_BY.values())),
+    Kind.SESSION: SESSION_COLUMNS,
+    Kind.DEVICE: DEVICE_COLUMNS,
+    Kind.FEEDBACK: (*LOG_COLUMNS[Kind.FEEDBACK], Column("first_at", _T, required=True)),
+    Kind.INFO: (
+        Column("info_id", _G, required=True),
+        Column("told_at", _T, required=True),
+        *INFO_COLUMNS,
+    ),
+    Kind.LOCATION: (
+        Column("location_id", _G, required=True),
+        Column("told_at", _T, required=True),
+        *LOCATION_COLUMNS,
+    ),
+}
+"""What is more than one log says by itself. A flag of feedback has its first and last time."""
+
+
 def own_columns(kind: Kind) -> tuple[Column, ...]:
     """What a record of this kind holds besides what all kinds share."""
-    if kind is Kind.SESSION:
-        return SESSION_COLUMNS
-    if kind is Kind.DEVICE:
-        return DEVICE_COLUMNS
-    return LOG_COLUMNS[kind]
+    return _COMPUTED_COLUMNS.get(kind) or LOG_COLUMNS[kind]
 
 
 TIME_COLUMN: dict[Kind, str] = {
@@ -189,6 +229,8 @@ TIME_COLUMN: dict[Kind, str] = {
     Kind.TAG: "set_at",
     Kind.TOKEN: "registered_at",
     Kind.FEEDBACK: "occurred_at",
+    Kind.INFO: "told_at",
+    Kind.LOCATION: "told_at",
 }
 """The column that says when a record happened."""
 
@@ -213,6 +255,20 @@ def content_id(canonical_json: bytes) -> str:
 def derived_guid(*parts: str) -> str:
     """An id that depends on its parts alone, 32 lower-case hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def record_id_prefix(kind: Kind, device_id: str, batch_or_message_id: str) -> str:
+    """Return the first 24 hexadecimal digits of the ids of a batch's or a message's records.
+
+    A record's id is these and then its place among the records of its kind in the batch or
+    message, as 8 decimal digits. So it stays the same however often the record is delivered.
+
+    Args:
+        kind: The kind of the records.
+        device_id: Their device, 32 hexadecimal digits.
+        batch_or_message_id: What their sender calls the batch, or the tracking message.
+    """
+    return derived_guid("record", kind.value, device_id, batch_or_message_id)[:24]
 
 
 def text_tag_type(value: str) -> str:

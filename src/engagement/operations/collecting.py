@@ -34,6 +34,10 @@ class Collected:
     """Logs that are not, each with its reason; they are kept aside."""
     unreadable: BadInputError | None = None
     """Why nothing of the body can be accepted; it is kept aside whole."""
+    repaired: int = 0
+    """Values that were altered, or left out, so that the rest could be kept."""
+    trailing: int = 0
+    """1 if there were bytes behind the end of the compressed body, which were left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +89,9 @@ def collect_batch(
     """
     received_at = runtime.clock()
     text = body
+    trailing: list[int] = []
     try:
-        text = plain_body(body, content_encoding)
+        text = plain_body(body, content_encoding, lambda: trailing.append(1))
         batch = decode_batch(text, received_at=received_at, live=True)
     except BadInputError as error:
         if not _has_room(runtime):
@@ -100,6 +105,7 @@ def collect_batch(
         durable=runtime.group_commit.accept(offer, size=len(text)),
         accepted=batch.accepted,
         refused=batch.refused,
+        trailing=len(trailing),
     )
 
 
@@ -113,6 +119,8 @@ class Posted:
     """When it came."""
     messages: Messages | BadInputError
     """What it holds, or why it cannot be read."""
+    trailing: int = 0
+    """1 if there were bytes behind the end of the compressed body, which were left out."""
 
     @property
     def write_key(self) -> str | None:
@@ -133,12 +141,13 @@ def read_posted(
     """
     received_at = runtime.clock()
     messages: Messages | BadInputError
+    trailing: list[int] = []
     try:
-        body = plain_body(body, content_encoding)
+        body = plain_body(body, content_encoding, lambda: trailing.append(1))
         messages = read_messages(body, received_at=received_at, message_type=message_type)
     except BadInputError as error:
         messages = error
-    return Posted(body=body, received_at=received_at, messages=messages)
+    return Posted(body=body, received_at=received_at, messages=messages, trailing=len(trailing))
 
 
 def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected:
@@ -178,6 +187,8 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
         durable=runtime.group_commit.accept(offer, size=len(posted.body)),
         accepted=len(keys) - len(refused),
         refused=refused,
+        repaired=messages.repaired,
+        trailing=posted.trailing,
     )
 
 

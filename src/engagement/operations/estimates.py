@@ -37,7 +37,7 @@ def estimate_export(runtime: Runtime, request: ExportRequest) -> Estimate:
     commits = runtime.inbox.last_commits(request.app_id)
     files = {
         kind: runtime.lake.files(request.app_id, kind, commits[kind].version)
-        for kind in tables_read(request.export_type)
+        for kind in tables_read(request)
         if kind in commits
     }
     rows = sum(file.rows for file in _inside(request, files.get(request.export_type.kind, ())))

@@ -44,13 +44,18 @@ class ImportSummary:
     """Bytes of input read, decompressed."""
 
 
-def read_lines(stream: BinaryIO) -> Iterator[bytes]:
+def read_lines(stream: BinaryIO, on_trailing: Callable[[], None] = lambda: None) -> Iterator[bytes]:
     """The lines of plain, gzip or zstd input, with bounded memory.
+
+    Args:
+        stream: The input.
+        on_trailing: Called if there are bytes behind the end of compressed data, which are left
+            out.
 
     Raises:
         CorruptInputError: The input cannot be decompressed, or a line is too long; says where.
     """
-    return reading.read_lines(stream)
+    return reading.read_lines(stream, on_trailing)
 
 
 def generate_sample(*, devices: int, days: int, seed: int) -> Iterator[bytes]:

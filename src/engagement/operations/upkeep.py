@@ -6,6 +6,8 @@ from engagement.collect.limits import guid
 from engagement.runtime import Runtime
 from engagement.store.upkeep import Upkeep, UpkeepReport
 
+SPAN_DAYS_MIN = 90
+"""Days of silence after which a session or a job is still known, so that it stays one row."""
 SMALL_COUNT = 64
 """Small files of a day that are gathered at a time between two tidyings."""
 
@@ -78,7 +80,8 @@ def erase_device(runtime: Runtime, app_id: str, device_id: str) -> UpkeepReport:
 def _forget(runtime: Runtime) -> None:
     old = runtime.clock() - timedelta(days=runtime.settings.batch_dedup_days)
     runtime.inbox.forget_keys(old)
-    runtime.inbox.forget_sessions(old)
+    runtime.seen.forget_sessions(old)
+    runtime.seen.forget_spans((runtime.clock() - timedelta(days=SPAN_DAYS_MIN + 1)).date())
 
 
 def _delete_files(runtime: Runtime, app_id: str) -> UpkeepReport:
@@ -87,4 +90,4 @@ def _delete_files(runtime: Runtime, app_id: str) -> UpkeepReport:
 
 def _upkeep(runtime: Runtime, app_id: str) -> Upkeep:
     runtime.apps.get(app_id)
-    return Upkeep(runtime.inbox, runtime.tasks, runtime.lake, clock=runtime.clock)
+    return Upkeep(runtime.inbox, runtime.seen, runtime.tasks, runtime.lake, clock=runtime.clock)

@@ -8,6 +8,8 @@ from deltalake import DeltaTable
 
 from engagement.model.records import TIME_COLUMN, Kind
 
+_DAY_FOLDER = "date="
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
@@ -57,6 +59,16 @@ def files_of(table: DeltaTable, kind: Kind) -> list[DataFile]:
         ),
         key=_file_order,
     )
+
+
+def path_in_day(name: str, day: date | None) -> str:
+    """The path of a file, relative to the table, in the folder of its partition if it has one."""
+    return name if day is None else f"{_DAY_FOLDER}{day.isoformat()}/{name}"
+
+
+def day_of_path(path: str) -> date:
+    """The partition that a file of a historical kind lies in."""
+    return date.fromisoformat(path.partition("/")[0].removeprefix(_DAY_FOLDER))
 
 
 def count_rows(table: DeltaTable) -> int:

@@ -20,6 +20,7 @@ from engagement.store.lake import Lake, in_devices
 from engagement.store.queries.inbox import Commit
 from engagement.store.ranges import device_boundaries
 from engagement.store.schemas import file_schema
+from engagement.store.snapshots import valid_tokens
 
 RANGE_ROWS = 20_000
 """Changes of devices that the first step of a page reads; each further step reads twice as many."""
@@ -71,14 +72,14 @@ class DeviceReader:
             if len(found) >= count:
                 break
             changes = {kind: self._between(kind, device_from, device_to) for kind in _KINDS}
-            rows = _states(changes, selection, where).head(count - len(found)).collect()
+            rows = self._states(changes, selection, where).head(count - len(found)).collect()
             found += [_state(row) for row in rows.iter_rows(named=True)]
         return found
 
     def get(self, device_id: str) -> DeviceState | None:
         """The device with this id; None if there is none."""
         changes = {kind: self._of(kind, [device_id]) for kind in _KINDS}
-        rows = _states(changes, _EVERYTHING, _NO_BOUNDS).collect()
+        rows = self._states(changes, _EVERYTHING, _NO_BOUNDS).collect()
         return next((_state(row) for row in rows.iter_rows(named=True)), None)
 
     def of_user(self, user_id: str) -> DeviceState | None:
@@ -98,6 +99,16 @@ class DeviceReader:
         """Which of these ids the app has a device of."""
         rows = self._of(Kind.DEVICE, device_ids).select(pl.col("device_id").unique()).collect()
         return set(rows["device_id"])
+
+    def _states(
+        self,
+        changes: Mapping[Kind, pl.LazyFrame],
+        selection: DeviceSelection,
+        where: DeviceFilter,
+    ) -> pl.LazyFrame:
+        # Whose a token is, any device may tell.
+        everywhere = self._between(Kind.TOKEN, None, None)
+        return _states(changes, _tokens(changes[Kind.TOKEN], everywhere), selection, where)
 
     def _of_users(self, user_ids: Collection[str]) -> pl.LazyFrame:
         """The devices whose last known user is one of these."""
@@ -157,11 +168,26 @@ def _overlapping(
     ]
 
 
+def _tokens(changes: pl.LazyFrame, everywhere: pl.LazyFrame) -> pl.LazyFrame:
+    """When something was told last of each device's tokens, and whether one is valid."""
+    valid = valid_tokens(changes, everywhere).select(
+        pl.col("device_id").unique(), pl.lit(value=True).alias("valid")
+    )
+    return (
+        changes.group_by("device_id")
+        .agg(pl.col("registered_at").max())
+        .join(valid, on="device_id", how="left")
+        .with_columns(pl.col("valid").fill_null(value=False))
+    )
+
+
 def _states(
-    changes: Mapping[Kind, pl.LazyFrame], selection: DeviceSelection, where: DeviceFilter
+    changes: Mapping[Kind, pl.LazyFrame],
+    tokens: pl.LazyFrame,
+    selection: DeviceSelection,
+    where: DeviceFilter,
 ) -> pl.LazyFrame:
     """The devices with what of them is selected and matches, in the order of their ids."""
-    tokens = fold(Kind.TOKEN, changes[Kind.TOKEN]).select("device_id", "registered_at", "valid")
     rows = (
         fold(Kind.DEVICE, changes[Kind.DEVICE])
         .join(_tags(changes[Kind.TAG], selection, where), on="device_id", how="left")

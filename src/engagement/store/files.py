@@ -21,7 +21,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import PyFileSystem
 
 from engagement.model.records import TIME_COLUMN, Kind
-from engagement.store.data_files import DataFile
+from engagement.store.data_files import DataFile, path_in_day
 from engagement.store.schemas import file_schema
 
 ROW_GROUP_ROWS = 65_536
@@ -50,7 +50,7 @@ def write_file(
     if first is None:
         return None
     name = f"part-00000-{uuid.uuid4()}-c000.zstd.parquet"
-    path = name if day is None else f"date={day.isoformat()}/{name}"
+    path = path_in_day(name, day)
     told: list[pl.DataFrame] = []
     with PyFileSystem(DeltaStorageHandler(table)).open_output_stream(path) as stream:
         with pq.ParquetWriter(

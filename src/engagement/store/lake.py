@@ -329,10 +329,13 @@ class Lake:
     def _write(
         self, table: DeltaTable | str, kind: Kind, rows: pl.DataFrame, position: int
     ) -> None:
+        columns = table_schema(kind).keys()
+        is_older = isinstance(table, DeltaTable) and not columns <= set(_columns_of(table))
         write_deltalake(
             table,
-            rows.select(table_schema(kind).keys()),
+            rows.select(columns),
             mode="append",
+            schema_mode="merge" if is_older else None,
             partition_by=["date"] if kind.is_historical else None,
             configuration={"delta.dataSkippingStatsColumns": ",".join(statistics_columns(kind))},
             writer_properties=writer_properties(kind),
@@ -365,21 +368,35 @@ class Lake:
         return Path(self._path(app_id, kind)) / "_delta_log" / f"{version:020d}.json"
 
 
+def _columns_of(table: DeltaTable) -> list[str]:
+    return [field.name for field in table.schema().fields]
+
+
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
 def in_devices(rows: pl.LazyFrame, device_from: str | None, device_to: str | None) -> pl.LazyFrame:
     """The rows from a device id on, and below another; None means no bound."""
-    if device_from is not None:
-        rows = rows.filter(pl.col("device_id") >= device_from)
-    if device_to is not None:
-        rows = rows.filter(pl.col("device_id") < device_to)
+    return in_range(rows, "device_id", device_from, device_to)
+
+
+def in_range(
+    rows: pl.LazyFrame, column: str, id_from: str | None, id_to: str | None
+) -> pl.LazyFrame:
+    """The rows whose id in a column is from one on, and below another; None means no bound."""
+    if id_from is not None:
+        rows = rows.filter(pl.col(column) >= id_from)
+    if id_to is not None:
+        rows = rows.filter(pl.col(column) < id_to)
     return rows
 
 
 def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
-    """The rows with their partition column, in the order of a file."""
-    if kind.is_historical:
+    """The rows with their partition column, in the order of a file.
+
+    Sessions and jobs come with theirs, which is not the day of their start if they are older.
+    """
+    if kind.is_historical and "date" not in rows.columns:
         rows = rows.with_columns(pl.col(TIME_COLUMN[kind]).dt.date().alias("date"))
     return rows.sort(sort_columns(kind))
 

@@ -18,6 +18,8 @@ _CONTENT_IDS: dict[Kind, tuple[str, ...]] = {
     Kind.TAG: (),
     Kind.TOKEN: (),
     Kind.FEEDBACK: (),
+    Kind.INFO: (),
+    Kind.LOCATION: (),
 }
 
 
@@ -41,6 +43,7 @@ def file_schema(kind: Kind) -> dict[str, pl.DataType]:
         "received_at": pl.Datetime("us", "UTC"),
         "batch_id": pl.String(),
         "sequence": pl.Int64(),
+        "record_id": pl.String(),
     }
 
 

@@ -107,6 +107,29 @@ open_sessions = sa.Table(
     sa.Index("ix_open_sessions_device", "app_id", "device_id"),
 )
 
+spans = sa.Table(
+    "spans",
+    metadata,
+    sa.Column("device", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("thing", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("start", Instant, nullable=False),
+    sa.Column("device_start", Instant),
+    sa.Column("received_on", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Sessions and jobs by hashes of their ids: which day's partition holds each, and its start."""
+
+contents = sa.Table(
+    "contents",
+    metadata,
+    sa.Column("device", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("thing", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("last_day", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Information and locations that the lake has of each device, by hashes of their ids."""
+
 export_tasks = sa.Table(
     "export_tasks",
     metadata,

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from itertools import groupby, islice, pairwise
 
 import polars as pl
 
-from engagement.model.records import Kind
+from engagement.model.records import CONTENT_KINDS, Kind
 from engagement.store.data_files import DataFile
 from engagement.store.files import row_group_rows
 from engagement.store.folds import FOLD_KEYS, fold
 from engagement.store.lake import Lake, in_devices, in_order
 from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.sightings import SightingQueries, sighting_keys
 from engagement.store.queries.tasks import TaskQueries
 
 RANGES_PER_FILE = 8
@@ -50,20 +51,24 @@ class Upkeep:
     def __init__(
         self,
         inbox: InboxQueries,
+        seen: SightingQueries,
         tasks: TaskQueries,
         lake: Lake,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._inbox = inbox
+        self._seen = seen
         self._tasks = tasks
         self._lake = lake
         self._clock = clock
 
     def compact(self, app_id: str, *, small_count: int | None = None) -> UpkeepReport:
-        """Gather the files of each day into few sorted ones; no row changes.
+        """Gather the files of each day, and those of information, into few sorted ones.
 
-        What flushes said of one session on one day is folded into one row.
+        No row changes.
+
+        What flushes said of one session or one job is folded into one row.
 
         Args:
             app_id: The app.
@@ -72,7 +77,7 @@ class Upkeep:
         """
         return self._rewrite(
             app_id,
-            [kind for kind in Kind if kind.is_historical],
+            [kind for kind in Kind if kind.is_historical or kind in CONTENT_KINDS],
             wanted=_scattered if small_count is None else partial(_small, count=small_count),
             change=lambda kind, rows: (fold(kind, rows) if kind in FOLD_KEYS else rows).collect(),
         )
@@ -101,7 +106,7 @@ class Upkeep:
 
         Older versions of the tables hold the rows until they are vacuumed.
         """
-        self._inbox.forget_device(app_id, device_id)
+        self._seen.forget_device(app_id, device_id)
         return self._rewrite(
             app_id,
             list(Kind),
@@ -113,6 +118,9 @@ class Upkeep:
 
     def retain(self, app_id: str, *, days: int) -> UpkeepReport:
         """Take the days of history out that are older than some days.
+
+        Sessions and jobs go with the day that they were first reported on. Information and
+        locations that no record names any more go too.
 
         Older versions of the tables hold the rows until they are vacuumed.
         """
@@ -128,7 +136,36 @@ class Upkeep:
                     made = self._lake.delete_days(app_id, kind, before=first_kept)
                     self._inbox.record_commits(app_id, [made], committed_at=self._clock())
                     report = _sum(report, tables=1, before=old, after=[])
+        for kind in CONTENT_KINDS:
+            report = _added(report, self._retain_contents(app_id, kind, first_kept))
         return report
+
+    def _retain_contents(self, app_id: str, kind: Kind, first_kept: date) -> UpkeepReport:
+        """Take out what came with no record since a day.
+
+        Flushes wait meanwhile: one that found something known must not lose it before its own
+        commit. What was received since is kept, since an interrupted flush has not said so yet.
+        """
+        received_from = datetime.combine(first_kept, time(0), UTC)
+
+        def is_old(rows: pl.DataFrame) -> pl.Series:
+            ids = rows.select("device_id", CONTENT_KINDS[kind]).iter_rows()
+            keys = sighting_keys(app_id, kind, ids)
+            self._seen.forget_contents(keys, first_kept)
+            known = self._seen.contents(keys)
+            is_unknown = pl.Series([key not in known for key in keys], dtype=pl.Boolean())
+            return is_unknown & (rows["received_at"] < received_from)
+
+        def with_old(_: Kind, files: list[DataFile]) -> list[list[DataFile]]:
+            scans = [(file, self._lake.scan(app_id, kind, [file.path])) for file in files]
+            return [[file for file, rows in scans if is_old(rows.collect()).any()]]
+
+        def kept(_: Kind, rows: pl.LazyFrame) -> pl.DataFrame:
+            told = rows.collect()
+            return told.filter(~is_old(told))
+
+        with self._lake.rewriting(app_id, kind), self._alone(app_id, kind):
+            return self._rewrite(app_id, [kind], wanted=with_old, change=kept)
 
     def vacuum(self, app_id: str, *, days_min: int) -> UpkeepReport:
         """Delete files that no table refers to, keeping those that a running export may read."""
@@ -249,6 +286,15 @@ def _small(kind: Kind, files: list[DataFile], *, count: int) -> list[list[DataFi
 
 def _ranges_wanted(kind: Kind, files: list[DataFile]) -> int:
     return -(-sum(file.rows for file in files) // row_group_rows(kind))
+
+
+def _added(report: UpkeepReport, other: UpkeepReport) -> UpkeepReport:
+    return UpkeepReport(
+        **{
+            field.name: getattr(report, field.name) + getattr(other, field.name)
+            for field in fields(report)
+        }
+    )
 
 
 def _sum(

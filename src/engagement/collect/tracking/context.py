@@ -11,7 +11,7 @@ import msgspec
 from engagement.collect.limits import has_control
 from engagement.collect.payload import told_id
 from engagement.collect.tracking.repair import Sanitiser
-from engagement.collect.tracking.wire import Members, members, text_of
+from engagement.collect.tracking.wire import Members, integer_of, members, text_of
 from engagement.model.limits import (
     ID_CHARACTERS_MAX,
     INFO_CHARACTERS_MAX,
@@ -124,17 +124,15 @@ class ContextReader:
         for key, network_type in (("cellular", "mobile"), ("wifi", "wifi")):
             if bytes(sections["network"].get(key, b"")) == b"true":
                 info["network_type"] = network_type
-        numbers = {"application_version_code": text_of(sections["app"].get("build"))}
+        numbers = {"application_version_code": integer_of(sections["app"].get("build"))}
         for side in ("width", "height"):
-            # Some SDKs tell the screen in points, which may be fractions.
-            points = text_of(sections["screen"].get(side))
-            numbers[f"screen_{side}"] = points and points.partition(".")[0]
-        for column, digits in numbers.items():
-            if digits is not None and _WHOLE.fullmatch(digits):
-                number = int(digits)
-                if INTEGER_MIN <= number <= INTEGER_MAX:
-                    info[column] = number
-        return info
+            numbers[f"screen_{side}"] = _points(sections["screen"].get(side))
+        fitting = {
+            column: number
+            for column, number in numbers.items()
+            if number is not None and INTEGER_MIN <= number <= INTEGER_MAX
+        }
+        return info | fitting
 
     def _texts(
         self, sections: dict[str, Members], places: dict[str, tuple[str, str]]
@@ -157,6 +155,15 @@ class ContextReader:
             self._sanitiser.repaired += 1
             return None
         return token, token_type
+
+
+def _points(raw: msgspec.Raw | None) -> int | None:
+    """A side of the screen; some SDKs tell it in points, which may be fractions and are cut."""
+    points = integer_of(raw)
+    if points is None and (text := text_of(raw)) is not None:
+        whole = text.partition(".")[0]
+        return int(whole) if _WHOLE.fullmatch(whole) else None
+    return points
 
 
 def _zone(name: str | None) -> zoneinfo.ZoneInfo | None:

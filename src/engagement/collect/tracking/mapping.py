@@ -1,6 +1,5 @@
 """This module decides which logs a tracking message becomes."""
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +19,7 @@ from engagement.collect.logs import (
 )
 from engagement.collect.tracking.context import Context
 from engagement.collect.tracking.repair import Sanitiser
-from engagement.collect.tracking.wire import NUMBER_STARTS, Message, members, text_of
+from engagement.collect.tracking.wire import NUMBER_STARTS, Message, integer_of, members, text_of
 from engagement.model.exports import CampaignType
 from engagement.model.limits import INTEGER_MAX, STACK_CHARACTERS_MAX
 
@@ -38,7 +37,6 @@ _NOTHING = msgspec.Raw()
 _ELSEWHERE = ""
 """Stands for the time of a log whose time is told beside it."""
 _FALSE = (b"null", b"false", b"0", b'""')
-_CAMPAIGN_ID = re.compile(r"[0-9]{1,19}")
 
 
 TimedLog = tuple[int, Log]
@@ -56,6 +54,8 @@ class Happening(msgspec.Struct, kw_only=True, gc=False, frozen=True):
     """What it says of its device."""
     at: int
     """When it happened by our clock, in microseconds since 1970."""
+    device_at: int
+    """When it happened by the device's clock, likewise."""
 
 
 class _Properties(msgspec.Struct, gc=False, frozen=True):
@@ -118,7 +118,9 @@ def _track(happening: Happening, sanitiser: Sanitiser) -> TimedLog:
     if told.duration or told.duration_ms:
         start = _start(at, told)
         if start is not None:
-            return start, JobLog(_ELSEWHERE, name, end=_timestamp(at), extras=extras)
+            return start, JobLog(
+                _ELSEWHERE, name, end=_timestamp(happening.device_at), extras=extras
+            )
     return at, EventLog(_ELSEWHERE, name, session_id, extras=extras)
 
 
@@ -184,7 +186,8 @@ def _crash(happening: Happening, told: _Properties, sanitiser: Sanitiser) -> Log
 
 
 def _feedback(status: str, campaign_id: int) -> Log:
-    return FeedbackLog(_ELSEWHERE, CampaignType.NATIVE_PUSH.value, campaign_id, status)
+    digits = msgspec.Raw(str(campaign_id).encode())
+    return FeedbackLog(_ELSEWHERE, CampaignType.NATIVE_PUSH.value, digits, status)
 
 
 def _properties(message: Message) -> _Properties:
@@ -211,9 +214,9 @@ def _start(at: int, told: _Properties) -> int | None:
 def _campaign_id(told: _Properties) -> int | None:
     campaign = members(told.campaign)
     for raw in (told.azme_campaign_id, *map(campaign.get, ("id", "name", "content"))):
-        text = text_of(raw) or ""
-        if _CAMPAIGN_ID.fullmatch(text) is not None and int(text) <= INTEGER_MAX:
-            return int(text)
+        campaign_id = integer_of(raw)
+        if campaign_id is not None and 0 <= campaign_id <= INTEGER_MAX:
+            return campaign_id
     return None
 
 

@@ -4,10 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
-
 from engagement.collect.logs import Row
 from engagement.collect.payload import Batch
+from engagement.collect.tracking.bodies import BrokenMessage, find_messages
 from engagement.collect.tracking.outcomes import (
     KeptMessage,
     Outcome,
@@ -16,16 +15,7 @@ from engagement.collect.tracking.outcomes import (
     Sender,
 )
 from engagement.collect.tracking.wire import read_message, text_of
-from engagement.collect.wellformed import check_body, replace_halves
-from engagement.exceptions import CorruptInputError
-from engagement.model.records import Kind, derived_guid
-
-MESSAGES_PER_BODY_MAX = 5_000
-"""SDKs send at most 500 kB at once, in which about a thousand messages fit.
-
-A batch may hold all of them, of 200 tags each, for which `flush.ROWS_PER_BATCH_BITS` leaves room.
-"""
-_REPLACEMENT = rb"\ufffd"
+from engagement.model.records import UNFOLDED_KINDS, Kind, derived_guid, record_id_prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +61,6 @@ class Messages:
         ]
 
 
-class _Body(msgspec.Struct, rename="camel"):
-    """A body, or a message that is sent alone."""
-
-    batch: list[msgspec.Raw] | None = None
-    write_key: msgspec.Raw = msgspec.Raw()
-    sent_at: msgspec.Raw = msgspec.Raw()
-    type: msgspec.Raw = msgspec.Raw()
-
-
-_BODY = msgspec.json.Decoder(_Body)
-
-
 def read_messages(
     body: bytes, *, received_at: datetime, message_type: str | None = None
 ) -> Messages:
@@ -99,59 +77,40 @@ def read_messages(
     Raises:
         CorruptInputError: It holds no messages, or too many or too much; none can be accepted.
     """
-    check_body(body)
-    whole = body
-    try:
-        try:
-            told = _BODY.decode(whole)
-        except msgspec.DecodeError:
-            whole = replace_halves(body, lambda _: _REPLACEMENT)
-            told = _BODY.decode(whole)
-    except msgspec.DecodeError as error:
-        raise CorruptInputError(
-            f"A body must be a JSON object with a batch of messages: {error}."
-        ) from error
-    reader = OutcomeReader(received_at, told.sent_at)
-    reader.sanitiser.repaired += whole != body
+    found = find_messages(body, message_type)
+    reader = OutcomeReader(received_at, found.sent_at)
+    reader.sanitiser.repaired += found.repaired
     ids: list[str] = []
     outcomes: dict[str, Outcome] = {}
-    for index, raw in enumerate(_raw_messages(whole, told, message_type)):
+    for index, raw in enumerate(found.messages):
+        if isinstance(raw, BrokenMessage):
+            refused = reader.refused_broken(index, raw)
+            ids.append(refused.message_id)
+            outcomes.setdefault(refused.message_id, refused)
+            continue
         message = read_message(raw)
         message_id = reader.message_id(raw, message)
         ids.append(message_id)
         if message_id not in outcomes:
             outcomes[message_id] = reader.outcome(index, message_id, raw, message)
     return Messages(
-        write_key=text_of(told.write_key),
+        write_key=text_of(found.write_key),
         ids=tuple(ids),
         repaired=reader.sanitiser.repaired,
         outcomes=tuple(outcomes.values()),
     )
 
 
-def _raw_messages(body: bytes, told: _Body, message_type: str | None) -> list[msgspec.Raw]:
-    if told.batch:
-        if len(told.batch) > MESSAGES_PER_BODY_MAX:
-            raise CorruptInputError(
-                f"A body must have at most {MESSAGES_PER_BODY_MAX} messages, got {len(told.batch)}."
-            )
-        return told.batch
-    if told.batch is None and message_type is not None:
-        # Before the message's own fields, so that its own type counts if it has one.
-        members = body.strip()[1:].lstrip()
-        comma = b"" if members.startswith(b"}") else b","
-        told_type = b'{"type":' + msgspec.json.encode(message_type)
-        return [msgspec.Raw(told_type + comma + members)]
-    if told.batch is None and bytes(told.type):
-        return [msgspec.Raw(body.strip())]
-    raise CorruptInputError("A body must have a batch of messages, or be one, got none.")
-
-
 def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
     rows: dict[Kind, list[Row]] = {}
-    for one in messages:
-        for kind, some in one.rows.items():
-            rows.setdefault(kind, []).extend(some)
+    record_ids: dict[Kind, list[str]] = {}
+    for message in messages:
+        for kind, kept in message.rows.items():
+            rows.setdefault(kind, []).extend(kept)
+            if kind in UNFOLDED_KINDS:
+                prefix = record_id_prefix(kind, sender.device_id, message.message_id)
+                ids = record_ids.setdefault(kind, [])
+                ids += [f"{prefix}{place:08}" for place in range(len(kept))]
     return Batch(
         batch_id=derived_guid("tracking", *(one.message_id for one in messages)),
         device_id=sender.device_id,
@@ -165,4 +124,5 @@ def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
         last_at=max(one.last_at for one in messages),
         accepted=len(messages),
         refused=(),
+        record_ids=record_ids,
     )

@@ -7,6 +7,7 @@ import msgspec
 
 from engagement.collect.limits import RefusedLogError, guid, has_control, shown, to_microseconds
 from engagement.collect.logs import LogReader, Row
+from engagement.collect.tracking.bodies import BrokenMessage
 from engagement.collect.tracking.context import Context, ContextReader
 from engagement.collect.tracking.mapping import Happening, log_of, token_log
 from engagement.collect.tracking.repair import Sanitiser
@@ -95,7 +96,7 @@ class OutcomeReader:
         if told:
             is_fit = len(told) <= BATCH_ID_CHARACTERS_MAX and not has_control(told)
             return told if is_fit else derived_guid("message", told)
-        is_timeless = message is None or self._happened_at(message) is None
+        is_timeless = message is None or self._happened_at(message)[0] is None
         came = (str(self._received),) if is_timeless else ()
         return derived_guid("message", bytes(raw).decode(), *came)
 
@@ -113,33 +114,56 @@ class OutcomeReader:
         try:
             return self._kept(message_id, _object(raw, message))
         except RefusedLogError as error:
-            sent = b',"sentAt":' + self._sent_at_text if self._sent_at_text else b""
-            return RefusedMessage(
-                index=index,
-                message_id=message_id,
-                code=error.code,
-                message=error.message,
-                body=b'{"batch":[' + bytes(raw) + b"]" + sent + b"}",
-            )
+            return self._refused(index, message_id, bytes(raw), error)
+
+    def refused_broken(self, index: int, broken: BrokenMessage) -> RefusedMessage:
+        """The refusal of a message that cannot be read, whose id depends on its text alone.
+
+        Args:
+            index: Its place in the body.
+            broken: It.
+        """
+        message_id = derived_guid("message", broken.raw.decode(errors="backslashreplace"))
+        error = RefusedLogError(broken.code, broken.message)
+        return self._refused(index, message_id, broken.raw, error)
+
+    def _refused(
+        self, index: int, message_id: str, raw: bytes, error: RefusedLogError
+    ) -> RefusedMessage:
+        sent = b',"sentAt":' + self._sent_at_text if self._sent_at_text else b""
+        return RefusedMessage(
+            index=index,
+            message_id=message_id,
+            code=error.code,
+            message=error.message,
+            body=b'{"batch":[' + raw + b"]" + sent + b"}",
+        )
 
     def _kept(self, message_id: str, message: Message) -> KeptMessage:
         message_type = (message.type or "").lower()
         context = self._contexts.read(message.context)
         device_id = self._device_id(message, message_type, context)
-        at = self._happened_at(message)
+        at, device_at = self._happened_at(message)
         if at is None:
             self.sanitiser.repaired += 1
             at = self._received
+        device_at = at if device_at is None else device_at
         reader = LogReader(
-            message_id, device_id, clock_shift=0, latest=None, extras_of=_text_of_extras
+            message_id,
+            device_id,
+            clock_shift=at - device_at,
+            latest=None,
+            extras_of=_text_of_extras,
         )
-        happening = Happening(message=message, type=message_type, context=context, at=at)
+        happening = Happening(
+            message=message, type=message_type, context=context, at=at, device_at=device_at
+        )
         made = log_of(happening, self.sanitiser)
         if made is not None:
             began, log = made
-            reader.keep(0, log, began)
+            reader.keep(0, log, began, device_at=began - at + device_at)
         if context.token is not None and (device_id, context.token) not in self._tokens:
-            reader.keep(0, token_log(context.token), at)
+            reader.keep(0, token_log(context.token), at, device_at=at)
             self._tokens.add((device_id, context.token))
         info, info_id = self._contexts.info(context, at)
         user_id = message.user_id or None
@@ -177,7 +201,7 @@ class OutcomeReader:
             "no_device", "A message must have context.device.id, anonymousId or userId, got none."
         )
 
-    def _happened_at(self, message: Message) -> int | None:
+    def _happened_at(self, message: Message) -> tuple[int | None, int | None]:
         return happened_at(message, self._sent_at, self._received)
 
 

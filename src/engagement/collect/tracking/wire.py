@@ -1,10 +1,12 @@
 """This module reads tracking messages as they are sent, whatever the types of their fields are."""
 
+import re
 from typing import Any
 
 import msgspec
 
-from engagement.collect.limits import RefusedLogError, instant
+from engagement.collect.limits import clock_shift, whole_number
+from engagement.model.instants import read_lenient_time
 
 NUMBER_STARTS = tuple(digit.encode() for digit in "-0123456789")
 """How a JSON number may begin."""
@@ -37,6 +39,7 @@ class Message(msgspec.Struct, rename="camel", gc=False, frozen=True):
 _MESSAGE = msgspec.json.Decoder(Message)
 _MEMBERS = msgspec.json.Decoder(Members)
 _TEXT = msgspec.json.Decoder(str)
+_DIGITS = re.compile(r"-?[0-9]{1,19}")
 _OBJECTS = ("properties", "traits", "context")
 
 
@@ -78,18 +81,24 @@ def text_of(raw: msgspec.Raw | None) -> str | None:
     return text.decode() if text.startswith(NUMBER_STARTS) else None
 
 
-def time_of(text: str | None) -> int | None:
-    """The microseconds since 1970 that a time names; None if it is no RFC 3339 time."""
+def integer_of(raw: msgspec.Raw | None) -> int | None:
+    """The integer that a number is, such as `7.0`, or that a text spells in digits alone."""
+    text = text_of(raw)
     if text is None:
         return None
-    try:
-        return instant(text, "time")
-    except RefusedLogError:
-        return None
+    is_number = raw is not None and bytes(raw).startswith(NUMBER_STARTS)
+    return whole_number(text) if is_number or _DIGITS.fullmatch(text) else None
 
 
-def happened_at(message: Message, body_sent_at: int | None, received_at: int) -> int | None:
-    """When a message happened by our clock, never later than it was received.
+def time_of(text: str | None) -> int | None:
+    """The microseconds since 1970 that a time names, however it is written; None if it is none."""
+    return None if text is None else read_lenient_time(text)
+
+
+def happened_at(
+    message: Message, body_sent_at: int | None, received_at: int
+) -> tuple[int | None, int | None]:
+    """When a message happened by our clock, never later than received, and by its own.
 
     The device's clock is off by as much as its time of sending differs from ours of receiving.
     RudderStack's `timestamp` beside `originalTimestamp` was set on purpose and is kept as it is.
@@ -100,15 +109,15 @@ def happened_at(message: Message, body_sent_at: int | None, received_at: int) ->
         received_at: When it came; all in microseconds since 1970.
 
     Returns:
-        None if the message tells no time, or one before 1970.
+        None for the former if the message tells no time, or one before 1970; None for the latter
+        if it tells none.
     """
-    told, original = time_of(message.timestamp), time_of(message.original_timestamp)
-    if told is not None and original is not None:
-        at: int | None = told
-    else:
-        at = told if original is None else original
+    timestamp, original = time_of(message.timestamp), time_of(message.original_timestamp)
+    device_at = original if timestamp is None else timestamp
+    at = device_at
+    if at is not None and (timestamp is None or original is None):
         sent_at = time_of(message.sent_at)
         sent_at = body_sent_at if sent_at is None else sent_at
-        if at is not None and sent_at is not None:
-            at += received_at - sent_at
-    return None if at is None or at < 0 else min(at, received_at)
+        if sent_at is not None:
+            at += clock_shift(sent_at, received_at)
+    return (None if at is None or at < 0 else min(at, received_at)), device_at

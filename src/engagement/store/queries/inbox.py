@@ -3,10 +3,9 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -14,7 +13,8 @@ import sqlalchemy as sa
 from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
 from engagement.store.queries.refused import insert_refused
-from engagement.store.state import EPOCH, accepted, commits, inbox, open_sessions
+from engagement.store.queries.sightings import Sightings, keep_sightings
+from engagement.store.state import EPOCH, accepted, commits, inbox
 
 VARIABLES_MAX = 10_000
 """Values in one statement; SQLite takes 32,766."""
@@ -25,6 +25,8 @@ ACCEPT_LOCK = 0x1AB0C
 """The PostgreSQL advisory lock that whoever accepts batches holds."""
 KEYS_AT_ONCE = 100_000
 """Keys that one transaction looks at to forget what is old."""
+
+NOTHING_SEEN = Sightings()
 
 T = TypeVar("T")
 
@@ -83,20 +85,6 @@ class Commit:
     """Rows of the whole table at that version."""
     sha256: str
     """Of the commit's file in the Delta log."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenSession:
-    """A session that the service opened because the client names none."""
-
-    session_id: str
-    """Its id."""
-    device_id: str
-    """The device it belongs to."""
-    start: datetime
-    """Its first activity so far."""
-    end: datetime
-    """Its last activity so far."""
 
 
 class InboxQueries:
@@ -198,23 +186,6 @@ class InboxQueries:
                     some &= accepted.c.key <= last
                 connection.execute(accepted.delete().where(some, old))
 
-    def sessions_of(
-        self, app_id: str, device_ids: Iterable[str], *, since: datetime, until: datetime
-    ) -> list[OpenSession]:
-        """The sessions that the service opened for these devices and that touch a span of time."""
-        columns = [open_sessions.c[name] for name in OpenSession.__dataclass_fields__]
-        touching = sa.select(*columns).where(
-            open_sessions.c.app_id == app_id,
-            open_sessions.c.end >= since,
-            open_sessions.c.start <= until,
-        )
-        found: list[OpenSession] = []
-        with self._reading.begin() as connection:
-            for some in _batched(sorted(device_ids), VARIABLES_MAX):
-                question = touching.where(open_sessions.c.device_id.in_(some))
-                found += [OpenSession(**row) for row in connection.execute(question).mappings()]
-        return found
-
     def last_commits(self, app_id: str) -> dict[Kind, Commit]:
         """The newest recorded commit of each of the app's tables."""
         newest = (
@@ -245,7 +216,7 @@ class InboxQueries:
         made: Iterable[Commit],
         *,
         committed_at: datetime,
-        sessions: Iterable[OpenSession] = (),
+        seen: Sightings = NOTHING_SEEN,
         flushed: Sequence[InboxRow] = (),
     ) -> None:
         """Remember commits that are on disk and, at once, let the batches go that are in them."""
@@ -262,7 +233,7 @@ class InboxQueries:
                         committed_at=committed_at,
                     )
                 )
-            _keep_sessions(connection, app_id, list(sessions))
+            keep_sightings(connection, app_id, seen)
             if positions:
                 connection.execute(
                     inbox.delete().where(
@@ -270,16 +241,6 @@ class InboxQueries:
                         inbox.c.position.between(positions[0], positions[-1]),
                     )
                 )
-
-    def forget_sessions(self, before: datetime) -> None:
-        """Drop opened sessions that ended before an instant; later activities start new ones."""
-        with self._engine.begin() as connection:
-            connection.execute(open_sessions.delete().where(open_sessions.c.end < before))
-
-    def forget_device(self, app_id: str, device_id: str) -> None:
-        """Drop the opened sessions of a device."""
-        with self._engine.begin() as connection:
-            connection.execute(open_sessions.delete().filter_by(app_id=app_id, device_id=device_id))
 
 
 def _remember_keys(connection: sa.Connection, keys: set[str], day: int) -> set[str]:
@@ -325,26 +286,6 @@ _KEY_STATEMENTS = {
 }
 """Built once: they are executed in every transaction that accepts something."""
 _ADD_ROWS = inbox.insert()
-
-
-def _keep_sessions(connection: sa.Connection, app_id: str, sessions: Sequence[OpenSession]) -> None:
-    for some in _batched(sessions, VARIABLES_MAX):
-        ids = [session.session_id for session in some]
-        connection.execute(
-            open_sessions.delete().where(
-                open_sessions.c.app_id == app_id, open_sessions.c.session_id.in_(ids)
-            )
-        )
-        connection.execute(
-            open_sessions.insert(), [asdict(session) | {"app_id": app_id} for session in some]
-        )
-
-
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of at most a size."""
-    source = iter(items)
-    while some := list(islice(source, size)):
-        yield some
 
 
 def _inbox_values(row: InboxRow) -> dict[str, object]:

@@ -1,0 +1,68 @@
+"""This module puts each session and job whole into one partition, however many days it lasts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from engagement.store.queries.sightings import SightingKey, Span
+
+
+def place_spans(
+    rows: pl.DataFrame, keys: Sequence[SightingKey], known: Mapping[SightingKey, Span]
+) -> tuple[pl.DataFrame, list[Span]]:
+    """The rows in the partitions of their sessions or jobs, and what is new of these.
+
+    All that is reported of one goes to the day that its first report let it start on. A later
+    report has the start that is known, so that a file's statistics tell of the days for which it
+    has to be read. One that tells of an earlier start does not move what is there: the statistics
+    of its file tell of it.
+
+    Args:
+        rows: Folded, so that each has another key; with `start` and `received_at`.
+        keys: What each row is known by.
+        known: Those that were reported before.
+
+    Returns:
+        The rows with their `start` and, as `date`, their partition; and the sessions or jobs that
+        are new, or of which something is.
+    """
+    has_device_time = "device_timestamp" in rows.columns
+    device_time = pl.col("device_timestamp") if has_device_time else pl.lit(None).alias("none")
+    placed: list[Span] = []
+    changed: list[Span] = []
+    moments = rows.select("start", device_time, pl.col("received_at").dt.date()).iter_rows()
+    for key, (start, device_start, received_on) in zip(keys, moments, strict=True):
+        before = known.get(key)
+        span = Span(
+            key=key,
+            day=start.date(),
+            start=start,
+            device_start=device_start,
+            received_on=received_on,
+        )
+        if before is not None:
+            first = min(before, span, key=_first_start)
+            span = replace(first, day=before.day, received_on=max(before.received_on, received_on))
+        placed.append(span)
+        if span != before:
+            changed.append(span)
+    columns: dict[str, list[Any]] = {
+        "start": [span.start for span in placed],
+        "date": [span.day for span in placed],
+    }
+    if has_device_time:
+        columns["device_timestamp"] = [span.device_start for span in placed]
+    types = rows.schema | {"date": pl.Date()}
+    return (
+        rows.with_columns(
+            pl.Series(name, values, dtype=types[name]) for name, values in columns.items()
+        ),
+        changed,
+    )
+
+
+def _first_start(span: Span) -> tuple[datetime, datetime]:
+    return span.start, span.device_start or span.start

@@ -1,0 +1,296 @@
+"""This module asks the state database what flushes have seen before, so that it is kept once.
+
+A session or a job may be reported again on a later day. All that is reported of it goes to the day
+that it was first reported on, so that an export finds it whole without looking at other days.
+Information and locations are written to the lake where they were not told before.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+
+from engagement.model.records import Kind
+from engagement.store.state import EPOCH, contents, open_sessions, spans
+
+VARIABLES_MAX = 10_000
+"""Values in one statement; SQLite takes 32,766."""
+FORGET_AT_ONCE = 100_000
+"""Rows that one transaction forgets, so that others need not wait long for it."""
+
+
+T = TypeVar("T")
+
+
+class SightingKey(NamedTuple):
+    """What a thing of a device is known by: two hashes of 64 bits."""
+
+    device: int
+    """Of the app and the device; all things of a device lie together."""
+    thing: int
+    """Of what it is and its id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A session or a job, as far as later reports need it."""
+
+    key: SightingKey
+    """What it is known by."""
+    day: date
+    """The partition that holds all of it: the UTC day on which its first report let it start."""
+    start: datetime
+    """The earliest start that was reported."""
+    device_start: datetime | None
+    """That start by the device's own clock, where it differs."""
+    received_on: date
+    """The UTC day on which something was last received of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """Information or a location that a device told."""
+
+    key: SightingKey
+    """What it is known by."""
+    last_day: date
+    """The last UTC day of records that came with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession:
+    """A session that the service opened because the client names none."""
+
+    session_id: str
+    """Its id."""
+    device_id: str
+    """The device it belongs to."""
+    start: datetime
+    """Its first activity so far."""
+    end: datetime
+    """Its last activity so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sightings:
+    """What a flush saw that is new, or of which something is new."""
+
+    sessions: Sequence[OpenSession] = ()
+    """Sessions that the service opened or extended."""
+    spans: Sequence[Span] = ()
+    """Sessions and jobs."""
+    contents: Sequence[Content] = ()
+    """Information and locations."""
+
+
+def sighting_keys(app_id: str, kind: Kind, ids: Iterable[tuple[str, str]]) -> list[SightingKey]:
+    """What things of an app's devices are known by.
+
+    Args:
+        app_id: The app.
+        kind: What the things are.
+        ids: The device and the own id of each.
+    """
+    devices: dict[str, int] = {}
+    keys = []
+    for device_id, thing_id in ids:
+        device = devices.get(device_id)
+        if device is None:
+            device = devices[device_id] = _device_hash(app_id, device_id)
+        keys.append(SightingKey(device, _hash(f"{kind.value} {thing_id}")))
+    return keys
+
+
+class SightingQueries:
+    """What was seen before."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(read_only=True)
+
+    def sessions_of(
+        self, app_id: str, device_ids: Iterable[str], *, since: datetime, until: datetime
+    ) -> list[OpenSession]:
+        """The sessions that the service opened for these devices and that touch a span of time."""
+        columns = [open_sessions.c[name] for name in OpenSession.__dataclass_fields__]
+        touching = sa.select(*columns).where(
+            open_sessions.c.app_id == app_id,
+            open_sessions.c.end >= since,
+            open_sessions.c.start <= until,
+        )
+        found: list[OpenSession] = []
+        with self._reading.begin() as connection:
+            for some in _batched(sorted(device_ids), VARIABLES_MAX):
+                question = touching.where(open_sessions.c.device_id.in_(some))
+                found += [OpenSession(**row) for row in connection.execute(question).mappings()]
+        return found
+
+    def spans(self, keys: Iterable[SightingKey]) -> dict[SightingKey, Span]:
+        """The sessions and jobs of these keys that are known."""
+        with self._reading.begin() as connection:
+            return {
+                SightingKey(row.device, row.thing): Span(
+                    key=SightingKey(row.device, row.thing),
+                    day=_date(row.day),
+                    start=row.start,
+                    device_start=row.device_start,
+                    received_on=_date(row.received_on),
+                )
+                for row in _find(connection, spans, keys)
+            }
+
+    def contents(self, keys: Iterable[SightingKey]) -> dict[SightingKey, Content]:
+        """The information and locations of these keys that are known."""
+        with self._reading.begin() as connection:
+            return {
+                SightingKey(row.device, row.thing): Content(
+                    key=SightingKey(row.device, row.thing), last_day=_date(row.last_day)
+                )
+                for row in _find(connection, contents, keys)
+            }
+
+    def forget_spans(self, before: date) -> None:
+        """Drop what nothing was received of since before a day; more of it would start anew."""
+        old = spans.c.received_on < _day(before)
+        is_done = False
+        while not is_done:
+            some = sa.select(spans.c.device, spans.c.thing).where(old).limit(FORGET_AT_ONCE)
+            with self._engine.begin() as connection:
+                keys = [SightingKey(*row) for row in connection.execute(some)]
+                _drop(connection, spans, keys)
+            is_done = len(keys) < FORGET_AT_ONCE
+
+    def forget_sessions(self, before: datetime) -> None:
+        """Drop opened sessions that ended before an instant; later activities start new ones."""
+        with self._engine.begin() as connection:
+            connection.execute(open_sessions.delete().where(open_sessions.c.end < before))
+
+    def forget_contents(self, keys: Iterable[SightingKey], before: date) -> None:
+        """Drop those of these keys that came with no record since before a day."""
+        with self._engine.begin() as connection:
+            found = _find(connection, contents, keys)
+            old = [
+                SightingKey(row.device, row.thing) for row in found if _date(row.last_day) < before
+            ]
+            _drop(connection, contents, old)
+
+    def forget_device(self, app_id: str, device_id: str) -> None:
+        """Drop all that a device told."""
+        device = _device_hash(app_id, device_id)
+        with self._engine.begin() as connection:
+            connection.execute(open_sessions.delete().filter_by(app_id=app_id, device_id=device_id))
+            for table in (spans, contents):
+                connection.execute(table.delete().where(table.c.device == device))
+
+
+def keep_sightings(connection: sa.Connection, app_id: str, seen: Sightings) -> None:
+    """Remember what a flush saw, in the transaction that lets its batches go."""
+    _keep_sessions(connection, app_id, seen.sessions)
+    span_rows = [
+        {
+            "device": span.key.device,
+            "thing": span.key.thing,
+            "day": _day(span.day),
+            "start": span.start,
+            "device_start": span.device_start,
+            "received_on": _day(span.received_on),
+        }
+        for span in seen.spans
+    ]
+    content_rows = [
+        {
+            "device": content.key.device,
+            "thing": content.key.thing,
+            "last_day": _day(content.last_day),
+        }
+        for content in seen.contents
+    ]
+    for table, rows, keys in (
+        (spans, span_rows, [span.key for span in seen.spans]),
+        (contents, content_rows, [content.key for content in seen.contents]),
+    ):
+        if rows:
+            _drop(connection, table, keys)
+            connection.execute(table.insert(), rows)
+
+
+def _keep_sessions(connection: sa.Connection, app_id: str, sessions: Sequence[OpenSession]) -> None:
+    for some in _batched(sessions, VARIABLES_MAX):
+        ids = [session.session_id for session in some]
+        connection.execute(
+            open_sessions.delete().where(
+                open_sessions.c.app_id == app_id, open_sessions.c.session_id.in_(ids)
+            )
+        )
+        connection.execute(
+            open_sessions.insert(), [asdict(session) | {"app_id": app_id} for session in some]
+        )
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of at most a size."""
+    source = iter(items)
+    while some := list(islice(source, size)):
+        yield some
+
+
+def _find(
+    connection: sa.Connection, table: sa.Table, keys: Iterable[SightingKey]
+) -> Sequence[sa.Row[Any]]:
+    wanted = sorted(set(keys))
+    if not wanted:
+        return []
+    device, thing = _KEY_COLUMNS[connection.dialect.name]
+    query = sa.select(table).where(table.c.device == device, table.c.thing == thing)
+    return connection.execute(query, {"keys": json.dumps(wanted)}).all()
+
+
+def _drop(connection: sa.Connection, table: sa.Table, keys: Sequence[SightingKey]) -> None:
+    if keys:
+        device, thing = _KEY_COLUMNS[connection.dialect.name]
+        dropped = table.delete().where(
+            sa.tuple_(table.c.device, table.c.thing).in_(sa.select(device, thing))
+        )
+        connection.execute(dropped, {"keys": json.dumps(sorted(set(keys)))})
+
+
+_KEYS = sa.bindparam("keys", type_=sa.Text())
+_sqlite_pair = sa.func.json_each(_KEYS).table_valued("value").c.value
+_postgresql_pair = (
+    sa.func.json_array_elements(sa.cast(_KEYS, sa.JSON))
+    .table_valued(sa.column("value", sa.JSON))
+    .c.value
+)
+_KEY_COLUMNS = {
+    "sqlite": (
+        sa.func.json_extract(_sqlite_pair, "$[0]"),
+        sa.func.json_extract(_sqlite_pair, "$[1]"),
+    ),
+    "postgresql": (
+        sa.cast(_postgresql_pair.op("->>")(0), sa.BigInteger),
+        sa.cast(_postgresql_pair.op("->>")(1), sa.BigInteger),
+    ),
+}
+"""The two halves of each key in a JSON array of pairs; one parameter, however many there are."""
+
+
+def _device_hash(app_id: str, device_id: str) -> int:
+    return _hash(f"{app_id} {device_id}")
+
+
+def _hash(text: str) -> int:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _day(day: date) -> int:
+    return day.toordinal() - EPOCH.toordinal()
+
+
+def _date(day: int) -> date:
+    return date.fromordinal(day + EPOCH.toordinal())

@@ -1,0 +1,250 @@
+"""This module tests that a SAS is decoded once, into parameters that are all known."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement.deliver.blob_urls import split_blob_url
+from engagement.deliver.sas import SAS_NAMES
+from engagement.deliver.urls import ContainerUrl, DestinationPolicy, Scheme, parse_container_url
+from engagement.exceptions import ErrorCode, InvalidContainerError
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HOST = "account.blob.core.windows.net"
+SAS = "sv=2023-11-03&sr=c&sp=cw&se=2099-01-01T00%3A00%3A00Z&sig=canary"
+LOOSE = DestinationPolicy(allow_loopback=True)
+
+
+def _parsed(url: str, policy: DestinationPolicy = LOOSE, *, permission: str = "w") -> ContainerUrl:
+    return parse_container_url(url, policy, now=NOW, permission=permission)
+
+
+def _refused(url: str, policy: DestinationPolicy = LOOSE) -> InvalidContainerError:
+    with pytest.raises(InvalidContainerError) as raised:
+        _parsed(url, policy)
+    assert "canary" not in f"{raised.value} {raised.value!r}"
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None
+    return raised.value
+
+
+def _sas(query: str) -> dict[str, str]:
+    return dict(_parsed(f"https://{HOST}/container?{query}").sas)
+
+
+def test_an_ampersand_inside_a_value_makes_no_parameter() -> None:
+    """Case 02: what looks like another parameter is a part of a value, and stays there."""
+    sas = _sas(f"{SAS}&rscc=a%26comp%3Dmetadata")
+
+    assert sas == {**_sas(SAS), "rscc": "a&comp=metadata"}
+
+
+def test_an_ampersand_inside_a_file_name_is_kept() -> None:
+    """Case 03."""
+    sas = _sas(f"{SAS}&rscd=attachment%3B%20filename%3Da%26b.txt")
+
+    assert sas["rscd"] == "attachment; filename=a&b.txt"
+
+
+def test_a_host_of_the_operator_needs_no_account_name() -> None:
+    """Case 12."""
+    policy = DestinationPolicy(container_hosts=("my-files.example.org",))
+
+    parsed = _parsed(f"https://my-files.example.org/cont/a?{SAS}", policy)
+
+    assert parsed.scheme is Scheme.AZURE
+    assert parsed.endpoint == "https://my-files.example.org"
+    assert (parsed.account, parsed.container, parsed.prefix) == ("", "cont", "a")
+
+
+def test_a_plus_in_an_s3_secret_is_a_plus() -> None:
+    """Case 13."""
+    parsed = _parsed("s3://my-bucket/p?access_key_id=AK&secret_access_key=a/b+c&region=us-east-1")
+
+    assert parsed.secrets["secret_access_key"] == "a/b+c"  # noqa: S105 - made up
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("comp=metadata", "comp"),
+        ("Comp=metadata", "Comp"),
+        ("%63omp=metadata", "comp"),
+        ("%63%6F%6d%70=metadata", "comp"),
+        ("restype=container", "restype"),
+        ("snapshot=2026-11-24T12:00:00Z", "snapshot"),
+        ("versionid=1", "versionid"),
+        ("timeout=1", "timeout"),
+        ("SIG=x", "SIG"),
+        ("Se=2099-01-01", "Se"),
+        ("srh=x-ms-a", "srh"),
+        ("x-ms-version=2012-02-12", "x-ms-version"),
+    ],
+)
+def test_an_unknown_parameter_is_refused_by_name(spelling: str, name: str) -> None:
+    for query in (f"{SAS}&{spelling}", f"{spelling}&{SAS}"):
+        error = _refused(f"https://{HOST}/container?{query}")
+        assert str(error).endswith(f"got {name}.")
+        assert error.code is ErrorCode.INVALID_CONTAINER
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "%2563omp=metadata", "%20sp=w", "sp%20=w", "sp+=w", "%EF%BB%BFsp=w", "?sp=w", "sp%00=w",
+        "sp%3Dw%26sig%3Dcanary=x", "=w", "%26comp=metadata", "c%C3%B6mp=metadata", "s%D1%80=w",
+        "canary-canary-canary-canary=", f"{'a' * 200}=w", "amp;sp=w",
+    ],
+)  # fmt: skip
+def test_a_name_that_is_no_plain_word_is_refused_without_repeating_it(spelling: str) -> None:
+    error = _refused(f"https://{HOST}/container?{SAS}&{spelling}")
+
+    assert str(error).endswith("got 1 other.")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "sig=again", "%73ig=again", "s%69g=canary", "sp=w", "s%70=w", "%73%70=r", "sv=2023-11-03",
+        "comp", "sig", "&rscc=%", "rscc=%2", "rscc=%zz", "rscc=a%2", "rscc=%u0041", "rscc=%FF",
+        "rscc=%C3", "rscc=%ED%A0%80", "rscc=%C0%AF", "%=a", "%ff=a",
+    ],
+)  # fmt: skip
+def test_a_parameter_given_twice_or_in_broken_spelling_is_refused(spelling: str) -> None:
+    _refused(f"https://{HOST}/container?{SAS}&{spelling}")
+
+
+def test_a_text_that_is_no_permission_is_not_repeated() -> None:
+    error = _refused(f"https://{HOST}/container?sp=r%26sig%3Dcanary&sig=x")
+
+    assert error.code is ErrorCode.SAS_PERMISSION_MISSING
+
+
+def test_a_bare_plus_is_a_space_as_azure_reads_it_except_where_none_can_be() -> None:
+    sas = _sas("sp=w&se=2099-01-01T00:00:00+02:00&sig=a+b/c==&rscd=a+b%2Bc&si=my+policy")
+
+    assert sas == {
+        "sp": "w",
+        "se": "2099-01-01T00:00:00+02:00",
+        "sig": "a+b/c==",
+        "rscd": "a b+c",
+        "si": "my policy",
+    }
+
+
+def test_a_value_is_decoded_once() -> None:
+    assert _sas(f"{SAS}&rscc=a%2526comp%253Dlist")["rscc"] == "a%26comp%3Dlist"
+
+
+_VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@given(st.dictionaries(st.sampled_from([name for name in SAS_NAMES if name[:3] == "rsc"]), _VALUES))
+def test_any_value_is_kept_as_it_was_signed(values: dict[str, str]) -> None:
+    for encode in (lambda text: quote(text, safe=""), quote_plus, quote):
+        query = "&".join([SAS, *(f"{name}={encode(value)}" for name, value in values.items())])
+        assert _sas(query) == {**_sas(SAS), **values}
+
+
+@given(st.text(st.sampled_from("sigcomp=&%235678abcdefSIG+;?.\\/é "), max_size=40))
+def test_whatever_is_accepted_is_what_a_plain_parser_reads(tail: str) -> None:
+    query = f"{SAS}&{tail}"
+    try:
+        sas = _parsed(f"https://{HOST}/container?{query}").sas
+    except InvalidContainerError:
+        return
+    assert list(sas) == parse_qsl(query, keep_blank_values=True, separator="&")
+    assert {name for name, _ in sas} <= SAS_NAMES
+
+
+FOLDER = "sv=2023-11-03&sr=d&sp=cw&sig=canary"
+
+
+@pytest.mark.parametrize(
+    ("path", "depth"),
+    [("a", 1), ("a/b", 1), ("a/b", 2), ("a/b/c/d", 3), ("a//b/", 2), ("a%20b/c", 2), ("", 0)],
+)
+def test_a_sas_for_a_folder_serves_that_folder_and_those_below(path: str, depth: int) -> None:
+    parsed = _parsed(f"https://{HOST}/container/{path}?{FOLDER}&sdd={depth}")
+
+    assert dict(parsed.sas)["sdd"] == str(depth)
+
+
+@pytest.mark.parametrize(
+    ("path", "depth", "code"),
+    [
+        ("", "1", ErrorCode.SAS_PERMISSION_MISSING),
+        ("a", "2", ErrorCode.SAS_PERMISSION_MISSING),
+        ("a//", "2", ErrorCode.SAS_PERMISSION_MISSING),
+        ("a/b/c", "4", ErrorCode.SAS_PERMISSION_MISSING),
+        ("a", "", ErrorCode.INVALID_CONTAINER),
+        ("a", "-1", ErrorCode.INVALID_CONTAINER),
+        ("a", "1.0", ErrorCode.INVALID_CONTAINER),
+        ("a", "01", ErrorCode.INVALID_CONTAINER),
+        ("a", "%D9%A1", ErrorCode.INVALID_CONTAINER),
+        ("a", "canary", ErrorCode.INVALID_CONTAINER),
+        ("a", "9" * 5_000, ErrorCode.INVALID_CONTAINER),
+    ],
+)
+def test_a_sas_for_a_folder_serves_nothing_above(path: str, depth: str, code: ErrorCode) -> None:
+    error = _refused(f"https://{HOST}/container/{path}?{FOLDER}&sdd={depth}")
+
+    assert error.code is code
+
+
+def test_a_sas_for_a_folder_needs_its_depth() -> None:
+    _refused(f"https://{HOST}/container/a?{FOLDER}")
+
+
+@pytest.mark.parametrize(
+    ("host", "endpoint"),
+    [
+        ("account.dfs.core.windows.net", "account.blob.core.windows.net"),
+        ("ACCOUNT.DFS.core.windows.net:443", "account.blob.core.windows.net:443"),
+        ("account.dfs.core.chinacloudapi.cn", "account.blob.core.chinacloudapi.cn"),
+        ("account.dfs.core.usgovcloudapi.net", "account.blob.core.usgovcloudapi.net"),
+        ("account.dfs.core.cloudapi.de", "account.blob.core.cloudapi.de"),
+        ("account.z01.dfs.storage.azure.net", "account.z01.blob.storage.azure.net"),
+    ],
+)
+def test_a_data_lake_host_is_the_blob_host_of_its_account(host: str, endpoint: str) -> None:
+    parsed = _parsed(f"https://{host}/files/a?{SAS}", DestinationPolicy())
+
+    assert parsed.endpoint == f"https://{endpoint}"
+    assert parsed.redacted == f"https://{endpoint}/files/a"
+    assert parsed.account == "account"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["dfs.core.windows.net", "evildfs.core.windows.net", "account.dfs.core.windows.net.evil.org"],
+)
+def test_a_host_that_looks_like_a_data_lake_is_denied(host: str) -> None:
+    assert _refused(f"https://{host}/files?{SAS}").code is ErrorCode.EGRESS_DENIED
+
+
+@pytest.mark.parametrize("path", ["%zz", "%", "a/%FF", "%ED%A0%80", "a%2", "%C0%AE%C0%AE"])
+def test_a_path_in_broken_spelling_is_refused(path: str) -> None:
+    _refused(f"https://{HOST}/container/{path}?{SAS}")
+    with pytest.raises(InvalidContainerError):
+        split_blob_url(f"https://{HOST}/container/{path}?{SAS}")
+
+
+def test_the_url_of_a_blob_is_split_at_its_last_name() -> None:
+    container, key = split_blob_url(f"https://{HOST}/container/a/b%20c.json?{FOLDER}&sdd=1")
+
+    assert key == "b c.json"
+    assert _parsed(container, permission="r" if "sp=r" in container else "w").prefix == "a"
+
+
+@pytest.mark.parametrize("name", ["", "..", "%2e%2e", ".", "a%2Fb", "a%00", "a\\b", "b#", "b#x"])
+def test_a_url_that_names_no_blob_is_refused(name: str) -> None:
+    before, _, fragment = name.partition("#")
+    url = f"https://{HOST}/container/{before}?{SAS}" + ("#" + fragment if "#" in name else "")
+
+    with pytest.raises(InvalidContainerError) as raised:
+        split_blob_url(url)
+    assert "canary" not in str(raised.value)
