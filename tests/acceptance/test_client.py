@@ -100,6 +100,7 @@ def test_every_format_reads_as_the_same_table(
                 container.write_url,
                 export_format=export_format,
                 compression=compression,
+                include_record_id=True,
                 **options_of(export_type),
             )
             for export_format, compression in zip(ExportFormat, compressions, strict=True)

@@ -49,8 +49,9 @@ def estimate_export(runtime: Runtime, request: ExportRequest) -> Estimate:
         part_rows_target=runtime.settings.part_rows_target,
         time_axis=selection.time_axis,
     )
-    # A part without rows is not written.
-    return Estimate(rows=rows, parts=min(len(parts), rows), bytes=_bytes(runtime, request, rows))
+    # A part without rows is not written, but for one where there are none at all.
+    count = max(min(len(parts), rows), int(request.empty_file))
+    return Estimate(rows=rows, parts=count, bytes=_bytes(runtime, request, rows))
 
 
 def _inside(request: ExportRequest, files: Sequence[DataFile]) -> Sequence[DataFile]:
