@@ -20,7 +20,8 @@ import httpx
 
 from benchmarks.data import OUTPUT, lake_of_apps
 from engagement import Client
-from engagement.model.exports import ExportState, ExportTask
+from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import ExportState
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from serving import RunningServer, running_server  # the same server as the tests use

@@ -29,12 +29,12 @@ from engagement.export.requests import selection_of
 from engagement.export.rows import part_rows
 from engagement.export.steps import encode_part, part_receipt
 from engagement.model.export_request import ExportRequest
+from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import (
     CampaignType,
     Compression,
     ExportFormat,
     ExportState,
-    ExportTask,
     ExportType,
     Progress,
     TimeRange,
@@ -350,14 +350,16 @@ def queued_task(task_id: str, *, created_at: timedelta = timedelta(0)) -> Export
     """A task as it is created."""
     return ExportTask(
         task_id=task_id,
-        app_id=APP_ID,
-        export_type=ExportType.EVENT,
-        export_format=ExportFormat.JSON,
-        compression=Compression.NONE,
+        request=ExportRequest(
+            app_id=APP_ID,
+            export_type=ExportType.EVENT,
+            export_format=ExportFormat.JSON,
+            time_range=TimeRange(start=NOW, end=NOW + timedelta(days=1)),
+            description="a description",
+        ),
         state=ExportState.QUEUED,
         container="https://account.example/container",
         folder="Event/1",
-        description="a description",
         created_at=NOW + created_at,
         started_at=None,
         completed_at=None,

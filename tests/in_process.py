@@ -22,8 +22,10 @@ PUBLIC_URL = "http://testserver"
 VERSIONS = ("2014-12-01", "2026-11-01")
 CREATES = {
     "activities", "crashes", "errors", "events", "jobs", "sessions", "devices", "tags", "tokens",
-    "feedbackByDate", "feedbackByCampaign",
+    "info", "locations", "feedbackByDate", "feedbackByCampaign",
 }  # fmt: skip
+LATER = ("/cancel", "/retry", "/manifest", "/info", "/locations")
+"""Ends of paths that version 2014-12-01 does not have."""
 BODIES: dict[str, dict[str, Any]] = {
     "ImportTasks_Create": {"storageUrl": "https://example.org/c/b?sig=x"},
     "Devices_TagByDeviceId": {"tags": {}},
@@ -51,6 +53,14 @@ NEEDS = {
     "ImportTasks_Get": Role.READER,
 }
 """The role that each operation needs; creating exports needs the exporter's."""
+
+
+def app_path(tenant: str) -> str:
+    """The resource path of a tenant's app."""
+    return (
+        f"/subscriptions/{tenant}/resourceGroups/group/providers/Microsoft.MobileEngagement"
+        "/appcollections/collection/apps/app"
+    )
 
 
 class InProcess:
@@ -102,6 +112,17 @@ class Service:
             json=route.body if route.method == "POST" else None,
         )
 
+    def create(self, tenant: str, version: str, word: str, body: dict[str, Any]) -> httpx.Response:
+        """A creation of a CsvBlob into a folder, by the tenant's owner."""
+        (folder,) = self.runtime.settings.local_roots
+        return self.http.request(
+            "POST",
+            f"{app_path(tenant)}/devices/exportTasks/{word}",
+            params={"api-version": version},
+            headers=self.headers(tenant, Role.OWNER),
+            json={"containerUrl": folder.as_uri(), "exportFormat": "CsvBlob", **body},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -136,7 +157,8 @@ class Route:
             return container | window
         if word == "feedbackByCampaign":
             return container | {"campaignType": "Poll", "campaignIds": [1]}
-        return container if word in {"devices", "tags", "tokens"} else container | days
+        snapshots = {"devices", "tags", "tokens", "info", "locations"}
+        return container if word in snapshots else container | days
 
     def address(self, tenant: str, **names: str) -> str:
         """The path with a tenant's names."""
@@ -153,9 +175,9 @@ class Route:
 
 
 @contextmanager
-def open_service(home: Path) -> Iterator[Service]:
-    """A service on a folder."""
-    settings = Settings(home=home, requests_per_minute=10**9)
+def open_service(home: Path, **more: Any) -> Iterator[Service]:
+    """A service on a folder, with further settings."""
+    settings = Settings(home=home, requests_per_minute=10**9, **more)
     with open_runtime(settings) as runtime:
         clients = {}
         for tenant in TENANTS:
@@ -192,5 +214,5 @@ def routes_of(service: Service) -> list[Route]:
         for path, verbs in document["paths"].items()
         for method, operation in verbs.items()
         if path.startswith("/subscriptions")
-        if version == VERSIONS[1] or not path.endswith(("/cancel", "/retry", "/manifest"))
+        if version == VERSIONS[1] or not path.endswith(LATER)
     ]

@@ -6,6 +6,9 @@ EngagementError
 │   ├── UnknownTaskError
 │   ├── UnknownClientError
 │   ├── UnknownDeviceError
+│   ├── UnknownRoleError       a client's role that there is not
+│   ├── UnknownProtocolError   a protocol that senders do not write in
+│   ├── UnknownRefusedRecordError
 │   ├── RequestTooLargeError   more at once than the service takes
 │   ├── UnsupportedEncodingError  a body is compressed in a way that the service does not know
 │   ├── IdempotencyKeyReusedError  the key came with another request before
@@ -22,6 +25,8 @@ EngagementError
 ├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
 ├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
 ├── LakeDamagedError           a table file is missing or altered; names the file
+├── SourceUnavailableError     table versions that an export needs were deleted
+├── RetriesExhaustedError      a task was taken up again after crashes too often
 ├── IncompleteExportError      the counts of an export disagree
 ├── VerificationError          a delivered export is not what its manifest says
 ├── CancelledError             the task was cancelled
@@ -31,6 +36,7 @@ EngagementError
     └── TransientDestinationError (also Retryable)
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 
@@ -42,6 +48,9 @@ class ErrorCode(StrEnum):
     UNKNOWN_TASK = "UnknownTask"
     UNKNOWN_CLIENT = "UnknownClient"
     UNKNOWN_DEVICE = "UnknownDevice"
+    UNKNOWN_ROLE = "UnknownRole"
+    UNKNOWN_PROTOCOL = "UnknownProtocol"
+    UNKNOWN_REFUSED_RECORD = "UnknownRefusedRecord"
     REQUEST_TOO_LARGE = "RequestTooLarge"
     UNSUPPORTED_ENCODING = "UnsupportedEncoding"
     IDEMPOTENCY_KEY_REUSED = "IdempotencyKeyReused"
@@ -130,6 +139,24 @@ class UnknownDeviceError(BadInputError):
     """The app has no device with this id, or none of this user."""
 
     code = ErrorCode.UNKNOWN_DEVICE
+
+
+class UnknownRoleError(BadInputError):
+    """No role of a client has this name."""
+
+    code = ErrorCode.UNKNOWN_ROLE
+
+
+class UnknownProtocolError(BadInputError):
+    """No protocol in which senders report has this name."""
+
+    code = ErrorCode.UNKNOWN_PROTOCOL
+
+
+class UnknownRefusedRecordError(BadInputError):
+    """No refused record has this id."""
+
+    code = ErrorCode.UNKNOWN_REFUSED_RECORD
 
 
 class RequestTooLargeError(BadInputError):
@@ -228,6 +255,18 @@ class LakeDamagedError(EngagementError):
     code = ErrorCode.LAKE_DAMAGED
 
 
+class SourceUnavailableError(EngagementError):
+    """Table versions that an export was planned on have been deleted meanwhile."""
+
+    code = ErrorCode.SOURCE_UNAVAILABLE
+
+
+class RetriesExhaustedError(EngagementError):
+    """A task was taken up again after crashes too often."""
+
+    code = ErrorCode.INTERNAL_RETRIES_EXHAUSTED
+
+
 class IncompleteExportError(EngagementError):
     """Rows planned, read and written disagree, so the export must not succeed."""
 
@@ -266,3 +305,43 @@ class DestinationError(EngagementError):
 
 class TransientDestinationError(DestinationError, Retryable):
     """The user's container refused this time."""
+
+
+_PASSING_CODES = frozenset(
+    {
+        ErrorCode.CONCURRENT_WRITER,
+        ErrorCode.DESTINATION_THROTTLED,
+        ErrorCode.DESTINATION_TIMEOUT,
+        ErrorCode.DESTINATION_UNAVAILABLE,
+        ErrorCode.DNS_ERROR,
+    }
+)
+"""Codes of a container's refusal that may pass."""
+
+
+def class_of_code(code: ErrorCode) -> type[EngagementError]:
+    """Return the class whose errors have this code; the codes of containers share two classes.
+
+    Every code has one, so that an error keeps its class over HTTP, a pipe and the database.
+    """
+    if code in _PASSING_CODES:
+        return TransientDestinationError
+    return _CLASSES.get(code, DestinationError)
+
+
+def error_of_code(code: ErrorCode, message: str) -> EngagementError:
+    """Return the error that the code and message of a failure describe, in its own class."""
+    return class_of_code(code)(message, code=code)
+
+
+def _subclasses(parent: type[EngagementError]) -> Iterator[type[EngagementError]]:
+    yield parent
+    for child in parent.__subclasses__():
+        yield from _subclasses(child)
+
+
+_CLASSES = {
+    kind.code: kind
+    for kind in _subclasses(EngagementError)
+    if not issubclass(kind, DestinationError)
+}

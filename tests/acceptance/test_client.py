@@ -32,13 +32,8 @@ from engagement.exceptions import (
     UnknownTaskError,
     VerificationError,
 )
-from engagement.model.exports import (
-    Compression,
-    ExportFormat,
-    ExportState,
-    ExportTask,
-    ExportType,
-)
+from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import Compression, ExportFormat, ExportState, ExportType
 from reading_back import read_part
 from servers import AzureContainer, Azurite
 from serving import FIRST_APP, Credentials, RunningServer, import_sample, running_server
@@ -105,6 +100,7 @@ def test_every_format_reads_as_the_same_table(
                 container.write_url,
                 export_format=export_format,
                 compression=compression,
+                include_record_id=True,
                 **options_of(export_type),
             )
             for export_format, compression in zip(ExportFormat, compressions, strict=True)

@@ -10,12 +10,12 @@ import pytest
 
 from engagement import operations
 from engagement.model.export_request import ExportRequest
+from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import (
     CampaignType,
     Compression,
     ExportFormat,
     ExportState,
-    ExportTask,
     ExportType,
     TimeRange,
 )

@@ -13,7 +13,8 @@ from victim import SECONDS_MAX, settings_of
 
 from engagement import operations
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import ExportFormat, ExportTask, ExportType, TimeRange
+from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import ExportFormat, ExportType, TimeRange
 from engagement.model.points import Point
 from engagement.runtime import open_runtime
 

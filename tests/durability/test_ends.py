@@ -16,7 +16,8 @@ from victim import settings_of
 from engagement import operations
 from engagement.exceptions import BadInputError, ErrorCode, HomeBusyError, IllegalStateError
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import ExportFormat, ExportState, ExportTask, ExportType
+from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import ExportFormat, ExportState, ExportType
 from engagement.model.points import Point
 from engagement.model.records import Kind
 from engagement.owner import EXPORTS_CONCURRENT_MAX

@@ -20,10 +20,12 @@ from engagement.exceptions import (
     EngagementError,
     ErrorCode,
     IllegalStateError,
+    InvalidExportError,
     NotAuthenticatedError,
     ServerError,
     ServerUnreachableError,
     TooManyRequestsError,
+    class_of_code,
 )
 from engagement.model.apps import App
 from engagement.model.exports import ExportState
@@ -243,6 +245,82 @@ def test_a_code_that_is_newer_than_the_client_keeps_its_message() -> None:
         Line(error(400, "FromTheFuture")).client.get_export(APP, "1" * 32)
     newer = Line(httpx.Response(200, json=task("Failed", errorCode="FromTheFuture")))
     assert newer.client.get_export(APP, "1" * 32).error_code is ErrorCode.INTERNAL
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_a_failed_task_raises_the_class_of_its_code(code: ErrorCode) -> None:
+    failed = httpx.Response(200, json=task("Failed", errorCode=code.value, errorDetails="Because."))
+    line = Line(failed, failed)
+    poller = line.client.follow_export(APP, "1" * 32)
+
+    for fail in (poller.result, lambda: line.client.read(poller.task, CONTAINER)):
+        with pytest.raises(EngagementError, match=r"^Because\.$") as found:
+            fail()
+        assert found.value.code is code
+        assert type(found.value) is class_of_code(code)
+    assert poller.wait() == poller.task
+    assert type(poller.task.error) is class_of_code(code)
+
+
+@pytest.mark.parametrize(
+    "options", [{"column": ["name"]}, {"columns": "name"}, {"as_of": "2026"}, {"empty_file": "no"}]
+)
+def test_an_option_that_cannot_be_is_refused_before_anything_is_sent(
+    options: dict[str, Any],
+) -> None:
+    line = Line()
+    for make in (
+        lambda: line.client.create_export(APP, "Tag", CONTAINER, **options),
+        lambda: line.client.estimate_export(APP, "Tag", **options),
+    ):
+        with pytest.raises(InvalidExportError):
+            make()
+
+    assert line.requests == []
+
+
+def test_what_is_asked_is_sent_whole() -> None:
+    line = Line(
+        httpx.Response(202, json=task(exportType="Push", campaignType="Poll", campaignIds=[1]))
+    )
+
+    line.client.create_export(
+        APP,
+        "Push",
+        CONTAINER,
+        export_format="NdjsonBlob",
+        campaign_type="poll",
+        campaign_ids=[1],
+        as_of="2026-01-01T01:00:00+01:00",
+        empty_file=False,
+        description="mine",
+    )
+
+    assert line.requests[0].url.path.endswith("/exportTasks/feedbackByCampaign")
+    assert json.loads(line.requests[0].content) == {
+        "containerUrl": CONTAINER,
+        "exportFormat": "NdjsonBlob",
+        "compression": "none",
+        "campaignType": "Poll",
+        "campaignIds": [1],
+        "asOf": "2026-01-01T00:00:00Z",
+        "description": "mine",
+        "exportOptions": {
+            "exportUserId": False,
+            "includeRecordId": True,
+            "includeInfo": False,
+            "includeDeviceTimestamp": False,
+            "csvFormulaGuard": False,
+            "emptyFile": False,
+        },
+    }
+
+
+def test_a_task_of_a_request_that_cannot_be_is_the_answers_fault() -> None:
+    line = Line(httpx.Response(200, json=task(exportType="Event")))  # without its range
+
+    with pytest.raises(ServerError, match="cannot be read"):
+        line.client.get_export(APP, "1" * 32)
 
 
 def test_no_secret_is_logged_or_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -54,7 +54,7 @@ def test_the_migrated_schema_is_the_one_that_the_code_uses(engine: sa.Engine) ->
 
 
 def test_opening_again_changes_nothing(engine: sa.Engine, url: str) -> None:
-    TaskQueries(engine).add(queued_task("1"), request="{}", sealed_container_url=b"sealed")
+    TaskQueries(engine).add(queued_task("1"), sealed_container_url=b"sealed")
 
     again = open_state(url)
 
@@ -78,7 +78,7 @@ def test_a_sqlite_commit_survives_power_loss(tmp_path: Path) -> None:
 def test_instants_come_back_to_the_microsecond(engine: sa.Engine) -> None:
     queries = TaskQueries(engine)
     precise = timedelta(microseconds=1)
-    queries.add(queued_task("1", created_at=precise), request="{}", sealed_container_url=b"")
+    queries.add(queued_task("1", created_at=precise), sealed_container_url=b"")
 
     assert queries.get("1", now=NOW).created_at == NOW + precise
     assert queries.oldest_unfinished_at() == NOW + precise

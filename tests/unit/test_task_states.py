@@ -31,7 +31,7 @@ def receipt(rows: int) -> Receipt:
 
 def test_a_plan_is_kept_once_and_receipts_add_up(engine: sa.Engine) -> None:
     queries = TaskQueries(engine)
-    queries.add(queued_task("1"), request="{}", sealed_container_url=b"sealed")
+    queries.add(queued_task("1"), sealed_container_url=b"sealed")
     queries.start("1", 1, now=NOW)
 
     assert queries.keep_plan("1", "first", parts=2, rows=30) == "first"
@@ -57,7 +57,6 @@ def test_tasks_are_listed_newest_first(engine: sa.Engine) -> None:
     for number in range(4):
         queries.add(
             queued_task(str(number), created_at=number * SECOND),
-            request="{}",
             sealed_container_url=b"",
         )
     queries.finish("1", 1, ExportState.FAILED, now=NOW)
@@ -81,7 +80,7 @@ def test_an_unknown_task_is_named(engine: sa.Engine) -> None:
 
 def test_long_error_details_are_cut(engine: sa.Engine) -> None:
     queries = TaskQueries(engine)
-    queries.add(queued_task("1"), request="{}", sealed_container_url=b"")
+    queries.add(queued_task("1"), sealed_container_url=b"")
     queries.finish("1", 1, ExportState.FAILED, now=NOW, error=(ErrorCode.INTERNAL, "é" * 9999))
 
     details = queries.get("1", now=NOW).error_details
@@ -103,7 +102,7 @@ class TaskStates(RuleBasedStateMachine):
     @initialize()
     def create(self) -> None:
         self.task_id = f"task-{next(self.numbers)}"
-        self.queries.add(queued_task(self.task_id), request="{}", sealed_container_url=b"sealed")
+        self.queries.add(queued_task(self.task_id), sealed_container_url=b"sealed")
         self.state = ExportState.QUEUED
         self.attempt = 1
         self.is_cancel_requested = False

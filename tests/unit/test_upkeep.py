@@ -238,8 +238,10 @@ def test_old_days_go_and_the_rest_stays(home: Home) -> None:
 
 def add_task(home: Home, created_at: datetime) -> str:
     task_id = f"task {created_at.timestamp()} {home.app_id}"
-    task = replace(queued_task(task_id), app_id=home.app_id, created_at=created_at)
-    home.tasks.add(task, request="{}", sealed_container_url=b"")
+    task = queued_task(task_id)
+    request = replace(task.request, app_id=home.app_id)
+    task = replace(task, request=request, created_at=created_at)
+    home.tasks.add(task, sealed_container_url=b"")
     return task_id
 
 

@@ -4,8 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,8 +18,9 @@ from engagement.api.context import (
     resource_address,
 )
 from engagement.api.paging import TOP_DEFAULT, Skip, Top
-from engagement.api.schemas import FAILURES, Answer, Instant, answered
+from engagement.api.schemas import FAILURES, Answer, AnyCaseBody, Instant, answered
 from engagement.model.apps import App
+from engagement.model.choices import ORDER_CHARACTERS_MAX
 from engagement.model.devices import DeviceState
 from engagement.model.imports import ImportTask
 
@@ -63,10 +63,8 @@ class Device(ListedDevice):
     location: dict[str, str]
 
 
-class TagsAsked(BaseModel):
+class TagsAsked(AnyCaseBody):
     """Tags to set, by device or user id."""
-
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
 
     delete_on_null: bool = Field(default=False, description="Whether null deletes a tag.")
     tags: dict[str, dict[str, str | None]]
@@ -78,10 +76,8 @@ class TagsAnswer(Answer):
     invalid_ids: list[str]
 
 
-class ImportAsked(BaseModel):
+class ImportAsked(AnyCaseBody):
     """Where the tags to import lie."""
-
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
 
     storage_url: str = Field(description="A blob with a SAS that may read; a secret.")
 
@@ -188,7 +184,7 @@ def list_imports(  # noqa: PLR0913, PLR0917 - FastAPI reads the query from param
         str | None,
         Query(
             alias="$orderby",
-            max_length=64,
+            max_length=ORDER_CHARACTERS_MAX,
             description="`{property} [asc|desc]`: jobId, errorDetails, dateCreated or jobStatus.",
         ),
     ] = None,

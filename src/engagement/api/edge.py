@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from limits import RateLimitItemPerMinute
@@ -80,9 +81,12 @@ class Edge:
             return
         headers = Headers(scope=scope)
         exchange = _Exchange(scope, send, self._common_headers(scope["path"], headers))
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # a copy, since the server looks at its own
         scope["path"] = canonical(scope["path"], scope["method"])
         scope.setdefault("state", {})
         try:
+            _check_characters(scope)
             await self._admit(scope, headers)
             body = LimitedBody(receive, headers, bytes_max=self._limits.request_bytes_max)
             await self._app(scope, body.receive, exchange.send)
@@ -150,11 +154,28 @@ class Edge:
         )
 
 
+def _check_characters(scope: Scope) -> None:
+    """What is escaped must be UTF-8; else it would be taken for another text.
+
+    Raises:
+        Problem: It is not.
+    """
+    for place, escaped in (("path", scope.get("raw_path")), ("query", scope["query_string"])):
+        if escaped and b"%" in escaped:
+            try:
+                unquote_to_bytes(escaped).decode()
+            except UnicodeDecodeError as error:
+                raise Problem(
+                    400, "BadRequest", f"The {place} must be UTF-8 behind its escapes, but is not."
+                ) from error
+
+
 class _Exchange:
     """One request and what was answered so far."""
 
     def __init__(self, scope: Scope, send: Send, headers: Mapping[str, str]) -> None:
         self._send = send
+        self._is_head = scope["method"] == "HEAD"
         self.headers = dict(headers)
         self.status: int | None = None
         self.started = time.perf_counter()
@@ -162,7 +183,12 @@ class _Exchange:
         self.known_method = scope["method"] if scope["method"] in known else "other"
 
     async def send(self, message: Message) -> None:
-        """Pass a part of the answer on, with the headers that all answers have."""
+        """Pass a part of the answer on, with the headers that all answers have.
+
+        A HEAD is answered as a GET, headers and all, without the body (RFC 9110, 9.3.2).
+        """
+        if self._is_head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
         if message["type"] == "http.response.start":
             self.status = message["status"]
             answer = MutableHeaders(scope=message)

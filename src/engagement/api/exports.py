@@ -1,7 +1,6 @@
 """This module answers the export operations of version 2026-11-01."""
 
 from collections.abc import Callable
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query
@@ -19,160 +18,35 @@ from engagement.api.context import (
     readable_app,
     resource_address,
 )
+from engagement.api.export_bodies import (
+    CampaignsBody,
+    CreateBody,
+    HistoryBody,
+    SelectionAnswer,
+    SnapshotBody,
+    WindowBody,
+)
+from engagement.api.export_routes import TASKS_PATH, task_of
 from engagement.api.paging import next_page, task_page
-from engagement.api.published_exports import HISTORIES, SNAPSHOTS, TASKS_PATH, task_of
-from engagement.api.schemas import (
-    DESCRIPTION_CHARACTERS_MAX,
-    FAILURES,
-    Answer,
-    Instant,
-    Question,
-    UtcInstant,
-    answered,
-)
-from engagement.exceptions import InvalidExportError
+from engagement.api.schemas import FAILURES, Answer, Instant, StrictBody, answered
 from engagement.model.apps import App
-from engagement.model.export_request import EVENT_NAMES_MAX, ExportRequest
-from engagement.model.exports import (
-    CampaignType,
-    Compression,
-    ExportFormat,
-    ExportState,
-    ExportTask,
-    ExportType,
-    TaskPage,
-    TimeAxis,
-    TimeRange,
+from engagement.model.export_options import (
+    FEEDBACK_BY_CAMPAIGN,
+    FEEDBACK_BY_DATE,
+    body_of,
+    create_word,
 )
+from engagement.model.export_tasks import ExportTask, TaskPage
+from engagement.model.exports import ExportState, ExportType
 
 VERSION = "2026-11-01"
 POLL_SECONDS = 1
-COLUMNS_MAX = 200
-CAMPAIGNS_MAX = 10_000
 
 router = APIRouter(tags=["ExportTasks"])
 TaskId = Annotated[str, Path(alias="id", description="Export task identifier.")]
 
 
-class ExportOptions(Question):
-    """Options of what is written."""
-
-    export_user_id: bool = Field(default=False, description="Adds userId where it is known.")
-    csv_formula_guard: bool = Field(
-        default=False, description="CsvBlob: defuses values that a spreadsheet would run."
-    )
-
-
-class Asked(Question):
-    """What every request for an export has."""
-
-    container_url: str = Field(
-        default="",
-        description="Container with a SAS that may write; a secret, never shown again. "
-        "Only a dry run goes without.",
-    )
-    columns: list[str] = Field(
-        default_factory=list,
-        max_length=COLUMNS_MAX,
-        description="Names of fields, for formats other than JsonBlob; all if empty.",
-    )
-    export_format: ExportFormat = ExportFormat.JSON
-    compression: Compression = Compression.NONE
-    description: str = Field(default="", max_length=DESCRIPTION_CHARACTERS_MAX)
-    export_options: ExportOptions = ExportOptions()
-
-    def request(self, app: App, kind: ExportType) -> ExportRequest:
-        """What is asked, in our own words."""
-        return ExportRequest(
-            app_id=app.app_id,
-            export_type=kind,
-            export_format=self.export_format,
-            compression=self.compression,
-            container_url=self.container_url,
-            description=self.description,
-            columns=tuple(self.columns),
-            include_user_id=self.export_options.export_user_id,
-            csv_formula_guard=self.export_options.csv_formula_guard,
-            **self.selection(),
-        )
-
-    def selection(self) -> dict[str, Any]:
-        """What only this type of export has."""
-        return {}
-
-
-class AskedHistory(Asked):
-    """Records of a range: date-times, half-open, or whole UTC days, both included."""
-
-    time_axis: TimeAxis = Field(
-        default=TimeAxis.EVENT,
-        description="Whether the range is of when things happened or of when we received them.",
-    )
-    event_names: list[str] = Field(
-        default_factory=list,
-        max_length=EVENT_NAMES_MAX,
-        description="Only records with one of these names, for kinds that have names.",
-    )
-    start_time: UtcInstant | None = Field(default=None, description="First instant inside.")
-    end_time: UtcInstant | None = Field(default=None, description="First instant outside.")
-    start_date: date | None = Field(default=None, description="First UTC day inside.")
-    end_date: date | None = Field(default=None, description="Last UTC day inside.")
-
-    def selection(self) -> dict[str, Any]:
-        """The range, from whichever pair was given, and what narrows it."""
-        return {
-            "time_range": self._range(),
-            "time_axis": self.time_axis,
-            "event_names": tuple(self.event_names),
-        }
-
-    def _range(self) -> TimeRange:
-        has_days = self.start_date is not None or self.end_date is not None
-        has_times = self.start_time is not None or self.end_time is not None
-        if self.start_date and self.end_date and not has_times:
-            return TimeRange.of_days(self.start_date, self.end_date)
-        if self.start_time and self.end_time and not has_days:
-            return TimeRange(start=self.start_time, end=self.end_time)
-        raise InvalidExportError(
-            "A history needs startTime and endTime, or startDate and endDate, and one pair only."
-        )
-
-
-class AskedSnapshot(Asked):
-    """The latest state, or the state as of an instant."""
-
-    as_of: UtcInstant | None = Field(default=None, description="The state as it was known then.")
-
-    def selection(self) -> dict[str, Any]:
-        """The instant."""
-        return {"as_of": self.as_of}
-
-
-class AskedWindow(Asked):
-    """The feedback of the campaigns of a window, half-open."""
-
-    campaign_type: CampaignType
-    campaign_window_start: UtcInstant
-    campaign_window_end: UtcInstant
-
-    def selection(self) -> dict[str, Any]:
-        """The window and the type of campaigns."""
-        window = TimeRange(start=self.campaign_window_start, end=self.campaign_window_end)
-        return {"time_range": window, "campaign_type": self.campaign_type}
-
-
-class AskedCampaigns(Asked):
-    """The feedback of campaigns by their ids."""
-
-    campaign_type: CampaignType
-    campaign_ids: list[int] = Field(min_length=1, max_length=CAMPAIGNS_MAX)
-
-    def selection(self) -> dict[str, Any]:
-        """The campaigns."""
-        return {"campaign_ids": tuple(self.campaign_ids), "campaign_type": self.campaign_type}
-
-
-class AskedAgain(Question):
+class RetryBody(StrictBody):
     """What a retry needs: the old SAS was erased when the task ended."""
 
     container_url: str = Field(description="The same container, with a SAS that may write.")
@@ -200,15 +74,15 @@ class ProgressAnswer(Answer):
     seconds_left: float | None = None
 
 
-class Task(Answer):
-    """An export task."""
+class Task(SelectionAnswer):  # type: ignore[valid-type,misc]
+    """An export task, with what was asked of it by the names of the request."""
 
     id: str
     state: ExportState
     export_type: ExportType
-    export_format: ExportFormat
-    compression: Compression
-    description: str
+    published_contract: bool | None = Field(
+        default=None, description="Whether it was asked through version 2014-12-01."
+    )
     container: str
     folder: str
     attempt: int
@@ -228,16 +102,15 @@ class Tasks(Answer):
     next_link: str | None = None
 
 
-def shown(task: ExportTask) -> Task:
+def task_body(task: ExportTask) -> Task:
     """A task with everything that may be shown of it."""
     has_manifest = task.state is ExportState.SUCCEEDED
     return Task(
+        **{"description": "", **body_of(task.request)},
         id=task.task_id,
         state=task.state,
         export_type=task.export_type,
-        export_format=task.export_format,
-        compression=task.compression,
-        description=task.description,
+        published_contract=task.request.published_contract or None,
         container=task.container,
         folder=task.folder,
         attempt=task.attempt,
@@ -261,13 +134,13 @@ def list_tasks(
     if len(found) > page.top:
         query = {"api-version": VERSION, **next_page(page)}
         link = resource_address(context, app, "devices/exportTasks", query)
-    return answered(Tasks(value=[shown(one) for one in found[: page.top]], next_link=link))
+    return answered(Tasks(value=[task_body(task) for task in found[: page.top]], next_link=link))
 
 
 async def get_task(request: Request) -> Response:
     """An export task, with its progress."""
     app = await readable_app(request)
-    return answered(shown(task_of(request.app.state.context, app, request.path_params["id"])))
+    return answered(task_body(task_of(request.app.state.context, app, request.path_params["id"])))
 
 
 router.add_api_route(
@@ -303,7 +176,7 @@ def get_manifest(context: InContext, app: AppToRead, task_id: TaskId) -> Respons
 def cancel_task(context: InContext, app: AppToExport, task_id: TaskId) -> Response:
     """Cancel a task: at once if it waits, else soon."""
     task = task_of(context, app, task_id)
-    return answered(shown(operations.cancel_export(context.runtime, task.task_id)))
+    return answered(task_body(operations.cancel_export(context.runtime, task.task_id)))
 
 
 @router.post(
@@ -313,7 +186,7 @@ def cancel_task(context: InContext, app: AppToExport, task_id: TaskId) -> Respon
     responses=FAILURES,
     status_code=202,
 )
-def retry_task(context: InContext, app: AppToExport, task_id: TaskId, body: AskedAgain) -> Response:
+def retry_task(context: InContext, app: AppToExport, task_id: TaskId, body: RetryBody) -> Response:
     """Run a failed or cancelled task again; parts that were delivered stay delivered."""
     task = task_of(context, app, task_id)
     again = operations.retry_export(context.runtime, task.task_id, container_url=body.container_url)
@@ -324,10 +197,10 @@ def _accepted(context: Context, app: App, task: ExportTask) -> Response:
     rest = f"devices/exportTasks/{task.task_id}"
     place = resource_address(context, app, rest, {"api-version": VERSION})
     headers = {"Location": place, "Retry-After": str(POLL_SECONDS)}
-    return answered(shown(task), 202, headers)
+    return answered(task_body(task), 202, headers)
 
 
-def _create(kind: ExportType, model: type[Asked]) -> Callable[..., Response]:
+def _create(kind: ExportType, model: type[CreateBody]) -> Callable[..., Response]:
     def create(
         context: InContext,
         app: AppToExport,
@@ -357,7 +230,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def _add(word: str, operation: str, kind: ExportType, model: type[Asked]) -> None:
+def _add(word: str, operation: str, kind: ExportType, model: type[CreateBody]) -> None:
     router.add_api_route(
         f"{TASKS_PATH}/{word}",
         _create(kind, model),
@@ -370,9 +243,10 @@ def _add(word: str, operation: str, kind: ExportType, model: type[Asked]) -> Non
     )
 
 
-for _word, _kind in HISTORIES.items():
-    _add(_word, f"Create{_word.capitalize()}Task", _kind, AskedHistory)
-for _word, _kind in SNAPSHOTS.items():
-    _add(_word, f"Create{_word.capitalize()}Task", _kind, AskedSnapshot)
-_add("feedbackByDate", "CreateFeedbackTaskByDateRange", ExportType.PUSH, AskedWindow)
-_add("feedbackByCampaign", "CreateFeedbackTaskByCampaign", ExportType.PUSH, AskedCampaigns)
+for _kind in ExportType:
+    if _kind is not ExportType.PUSH:
+        _word = create_word(_kind, by_campaign=False)
+        _body = HistoryBody if _kind.is_historical else SnapshotBody
+        _add(_word, f"Create{_word.capitalize()}Task", _kind, _body)
+_add(FEEDBACK_BY_DATE, "CreateFeedbackTaskByDateRange", ExportType.PUSH, WindowBody)
+_add(FEEDBACK_BY_CAMPAIGN, "CreateFeedbackTaskByCampaign", ExportType.PUSH, CampaignsBody)

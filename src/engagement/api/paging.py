@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import Query
 
-from engagement.api.problems import Problem
-from engagement.model.exports import TaskOrder, TaskPage
+from engagement.model.choices import ORDER_CHARACTERS_MAX, parse_order
+from engagement.model.export_tasks import TaskOrder, TaskPage
 
 TOP_MAX = 40
 TOP_DEFAULT = 20
@@ -19,7 +19,7 @@ OrderBy = Annotated[
     str | None,
     Query(
         alias="$orderby",
-        max_length=64,
+        max_length=ORDER_CHARACTERS_MAX,
         description="`{property} [asc|desc]`: taskId, errorDetails, dateCreated or taskStatus.",
     ),
 ]
@@ -29,23 +29,10 @@ async def task_page(skip: Skip = 0, top: Top = TOP_DEFAULT, orderby: OrderBy = N
     """The page that the options ask for.
 
     Raises:
-        Problem: `$orderby` names something else than it may.
+        BadInputError: `$orderby` names something else than it may.
     """
-    words = (orderby or TaskOrder.ID.value).split()
-    names = {one.value.lower(): one for one in TaskOrder}
-    direction = words[1].lower() if len(words) > 1 else "asc"
-    if not 1 <= len(words) <= 2 or words[0].lower() not in names or direction not in _DIRECTIONS:  # noqa: PLR2004
-        raise Problem(
-            400,
-            "BadRequest",
-            f"$orderby must be one of {', '.join(TaskOrder)}, then asc or desc.",
-        )
-    return TaskPage(
-        skip=skip, top=top, order_by=names[words[0].lower()], descending=direction == "desc"
-    )
-
-
-_DIRECTIONS = {"asc", "desc"}
+    order_by, descending = parse_order(TaskOrder, orderby)
+    return TaskPage(skip=skip, top=top, order_by=order_by, descending=descending)
 
 
 def next_page(page: TaskPage) -> dict[str, str]:

@@ -6,8 +6,8 @@ _LITERALS = {
         "subscriptions", "resourceGroups", "providers", "Microsoft.MobileEngagement",
         "checkAppCollectionNameAvailability", "supportedPlatforms", "apps", "devices", "users",
         "exportTasks", "importTasks", "tag", "activities", "crashes", "errors", "events", "jobs",
-        "sessions", "tags", "tokens", "feedbackByDate", "feedbackByCampaign", "cancel", "retry",
-        "manifest",
+        "sessions", "tags", "tokens", "info", "locations", "feedbackByDate", "feedbackByCampaign",
+        "cancel", "retry", "manifest",
     )
 }  # fmt: skip
 _SUBSCRIPTION_COLLECTIONS = 4

@@ -1,19 +1,17 @@
 """This module answers the export operations exactly as version 2014-12-01 publishes them."""
 
 from collections.abc import Callable
-from datetime import date
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from engagement import operations
 from engagement.api.context import (
-    APP_PATH,
     AppToExport,
     AppToRead,
     Context,
@@ -22,23 +20,31 @@ from engagement.api.context import (
     readable_app,
     resource_address,
 )
+from engagement.api.export_routes import TASKS_PATH, task_of
 from engagement.api.paging import next_page, task_page
-from engagement.api.schemas import FAILURES, Answer, Instant, UtcInstant, answered
+from engagement.api.schemas import (
+    FAILURES,
+    Answer,
+    AnyCaseBody,
+    Instant,
+    UtcDay,
+    UtcInstant,
+    answered,
+)
 from engagement.exceptions import UnknownTaskError
 from engagement.model.apps import App
+from engagement.model.export_options import ExportOptions, request_of
 from engagement.model.export_request import ExportRequest
+from engagement.model.export_tasks import ExportTask, TaskPage
 from engagement.model.exports import (
+    PUBLISHED_TYPES,
     CampaignType,
     ExportFormat,
     ExportState,
-    ExportTask,
     ExportType,
-    TaskPage,
-    TimeRange,
 )
 
 VERSION = "2014-12-01"
-TASKS_PATH = f"{APP_PATH}/devices/exportTasks"
 HISTORIES = {
     "activities": ExportType.ACTIVITY,
     "crashes": ExportType.CRASH,
@@ -63,82 +69,81 @@ class PublishedFormat(StrEnum):
     CSV = ExportFormat.CSV.value
 
 
-class Asked(BaseModel):
-    """What every published request has; fields that are not published are left aside."""
+class PublishedOptions(AnyCaseBody):
+    """Options to control export generation."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
+    export_user_id: bool = False
+
+
+class CreateBody(AnyCaseBody):
+    """What every published request has; fields that are not published are left aside."""
 
     container_url: str = Field(description="Container with a SAS that may write.")
     description: str | None = Field(default=None, description="The client's own words.")
     export_format: PublishedFormat = Field(description="The format of exported data.")
+    export_options: PublishedOptions | None = None
 
     def request(self, app: App, kind: ExportType) -> ExportRequest:
-        """What is asked, in our own words."""
-        return self.completed(app, kind)
+        """What is asked, in our own words.
 
-    def completed(
-        self,
-        app: App,
-        kind: ExportType,
-        *,
-        time_range: TimeRange | None = None,
-        campaign_type: CampaignType | None = None,
-        campaign_ids: tuple[int, ...] = (),
-    ) -> ExportRequest:
-        """The request with what only some of them have."""
-        return ExportRequest(
-            app_id=app.app_id,
-            export_type=kind,
-            export_format=ExportFormat(self.export_format.value),
-            container_url=self.container_url,
-            description=self.description or "",
-            time_range=time_range,
-            campaign_type=campaign_type,
-            campaign_ids=campaign_ids,
+        Raises:
+            InvalidExportError: There is no such export.
+        """
+        return request_of(
+            app.app_id, kind, self.container_url, self.options(), published_contract=True
         )
 
+    def options(self) -> ExportOptions:
+        """What is asked by the keywords of the options."""
+        has_user = self.export_options is not None and self.export_options.export_user_id
+        return {
+            "export_format": self.export_format.value,
+            "description": self.description or "",
+            "include_user_id": has_user,
+        }
 
-class AskedDays(Asked):
+
+class DaysBody(CreateBody):
     """A history of whole UTC days, both included."""
 
-    start_date: date
-    end_date: date
+    start_date: UtcDay
+    end_date: UtcDay
 
-    def request(self, app: App, kind: ExportType) -> ExportRequest:
-        """What is asked, in our own words."""
-        return self.completed(
-            app, kind, time_range=TimeRange.of_days(self.start_date, self.end_date)
-        )
+    def options(self) -> ExportOptions:
+        """What is asked by the keywords of the options."""
+        return {**super().options(), "start": self.start_date, "end": self.end_date}
 
 
-class AskedWindow(Asked):
+class WindowBody(CreateBody):
     """The feedback of the campaigns of a window."""
 
     campaign_type: CampaignType
     campaign_window_start: UtcInstant
     campaign_window_end: UtcInstant
 
-    def request(self, app: App, kind: ExportType) -> ExportRequest:
-        """What is asked, in our own words."""
-        return self.completed(
-            app,
-            kind,
-            time_range=TimeRange(start=self.campaign_window_start, end=self.campaign_window_end),
-            campaign_type=self.campaign_type,
-        )
+    def options(self) -> ExportOptions:
+        """What is asked by the keywords of the options."""
+        return {
+            **super().options(),
+            "start": self.campaign_window_start,
+            "end": self.campaign_window_end,
+            "campaign_type": self.campaign_type,
+        }
 
 
-class AskedCampaigns(Asked):
+class CampaignsBody(CreateBody):
     """The feedback of campaigns by their ids."""
 
     campaign_type: CampaignType
     campaign_ids: list[int]
 
-    def request(self, app: App, kind: ExportType) -> ExportRequest:
-        """What is asked, in our own words."""
-        return self.completed(
-            app, kind, campaign_type=self.campaign_type, campaign_ids=tuple(self.campaign_ids)
-        )
+    def options(self) -> ExportOptions:
+        """What is asked by the keywords of the options."""
+        return {
+            **super().options(),
+            "campaign_type": self.campaign_type,
+            "campaign_ids": self.campaign_ids,
+        }
 
 
 class PublishedTask(Answer):
@@ -182,17 +187,14 @@ def _error_details(task: ExportTask) -> str | None:
     return f"{task.error_code}: {task.error_details}" if task.error_details else task.error_code
 
 
-def task_of(context: Context, app: App, task_id: str) -> ExportTask:
-    """The task, if it belongs to the app.
+def _published_task(context: Context, app: App, task_id: str) -> ExportTask:
+    """The app's task, if this contract can show it.
 
     Raises:
-        UnknownTaskError: It does not, or there is none.
+        UnknownTaskError: The app has none with this id, or none whose type is published.
     """
-    try:
-        task = operations.get_export(context.runtime, task_id)
-    except UnknownTaskError:
-        task = None
-    if task is None or task.app_id != app.app_id:
+    task = task_of(context, app, task_id)
+    if not task.request.published_contract and task.export_type not in PUBLISHED_TYPES:
         raise UnknownTaskError("The app has no export task with this id.")
     return task
 
@@ -207,20 +209,22 @@ def list_tasks(
     context: InContext, app: AppToRead, page: Annotated[TaskPage, Depends(task_page)]
 ) -> Response:
     """A page of the app's export tasks."""
+    page = replace(page, published_contract=True)
     found = operations.list_exports_page(context.runtime, app.app_id, page)
     link = None
     if len(found) > page.top:
         query = {"api-version": VERSION, **next_page(page)}
         link = resource_address(context, app, "devices/exportTasks", query)
     return answered(
-        PublishedTasks(value=[published(one) for one in found[: page.top]], next_link=link)
+        PublishedTasks(value=[published(task) for task in found[: page.top]], next_link=link)
     )
 
 
 async def get_task(request: Request) -> Response:
     """An export task."""
     app = await readable_app(request)
-    return answered(published(task_of(request.app.state.context, app, request.path_params["id"])))
+    task = _published_task(request.app.state.context, app, request.path_params["id"])
+    return answered(published(task))
 
 
 router.add_api_route(
@@ -241,14 +245,14 @@ def _created(context: InContext, app: App, request: ExportRequest) -> Response:
     return answered(published(task), 202, {"Location": place})
 
 
-def _create(kind: ExportType, model: type[Asked]) -> Callable[..., Response]:
+def _create(kind: ExportType, model: type[CreateBody]) -> Callable[..., Response]:
     def create(context: InContext, app: AppToExport, body: model) -> Response:  # type: ignore[valid-type]
         return _created(context, app, body.request(app, kind))  # type: ignore[attr-defined]
 
     return create
 
 
-def _add(word: str, operation: str, kind: ExportType, model: type[Asked]) -> None:
+def _add(word: str, operation: str, kind: ExportType, model: type[CreateBody]) -> None:
     router.add_api_route(
         f"{TASKS_PATH}/{word}",
         _create(kind, model),
@@ -262,8 +266,8 @@ def _add(word: str, operation: str, kind: ExportType, model: type[Asked]) -> Non
 
 
 for _word, _kind in HISTORIES.items():
-    _add(_word, f"Create{_word.capitalize()}Task", _kind, AskedDays)
+    _add(_word, f"Create{_word.capitalize()}Task", _kind, DaysBody)
 for _word, _kind in SNAPSHOTS.items():
-    _add(_word, f"Create{_word.capitalize()}Task", _kind, Asked)
-_add("feedbackByDate", "CreateFeedbackTaskByDateRange", ExportType.PUSH, AskedWindow)
-_add("feedbackByCampaign", "CreateFeedbackTaskByCampaign", ExportType.PUSH, AskedCampaigns)
+    _add(_word, f"Create{_word.capitalize()}Task", _kind, CreateBody)
+_add("feedbackByDate", "CreateFeedbackTaskByDateRange", ExportType.PUSH, WindowBody)
+_add("feedbackByCampaign", "CreateFeedbackTaskByCampaign", ExportType.PUSH, CampaignsBody)

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +14,7 @@ from engagement.api.context import (
     ByCaller,
     InContext,
 )
-from engagement.api.schemas import FAILURES, Answer, answered
+from engagement.api.schemas import FAILURES, Answer, AnyCaseBody, answered
 from engagement.exceptions import UnknownAppError
 from engagement.model.access import Caller
 from engagement.model.apps import PROVIDER, App
@@ -83,10 +83,8 @@ class Platforms(Answer):
     platforms: list[str]
 
 
-class NameAsked(BaseModel):
+class NameAsked(AnyCaseBody):
     """The name that a new collection would have."""
-
-    model_config = ConfigDict(extra="ignore")
 
     name: Annotated[str, Field(description="Name.")] = ""
 

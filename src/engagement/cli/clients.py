@@ -6,8 +6,9 @@ import typer
 
 from engagement.cli.opening import opened
 from engagement.cli.output import AsJson, instant, plain, print_json, print_note, print_table
+from engagement.exceptions import UnknownRoleError
 from engagement.model.access import Client, NewClient, Role, Scope
-from engagement.model.asking import choice
+from engagement.model.choices import parse_choice
 
 app = typer.Typer(help="Register the programs that may use the API.", no_args_is_help=True)
 
@@ -39,7 +40,7 @@ def create(
         made = operations.create_client(
             runtime,
             name=name,
-            role=choice(Role, role, what="role"),
+            role=parse_choice(Role, role, what="role", error=UnknownRoleError),
             scope=Scope.parse(scope),
             secret_days=secret_days,
         )

@@ -16,12 +16,12 @@ from engagement.cli.opening import opened
 from engagement.cli.output import AsJson, byte_count, print_json, print_note, print_table
 from engagement.exceptions import BadInputError, VerificationError
 from engagement.model.export_request import ExportRequest
+from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import (
     CampaignType,
     Compression,
     ExportFormat,
     ExportState,
-    ExportTask,
     ExportType,
     TimeRange,
 )

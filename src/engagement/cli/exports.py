@@ -7,25 +7,9 @@ from typing import Annotated
 import typer
 
 from engagement.cli.arguments import AppId, TaskId, container_url
-from engagement.cli.asking import (
-    AsOf,
-    AxisName,
-    CampaignIds,
-    CampaignTypeName,
-    Columns,
-    CompressionName,
-    EventNames,
-    First,
-    FormatName,
-    IncludeUserId,
-    Last,
-    TypeName,
-    WindowEnd,
-    WindowStart,
-    asked,
-)
 from engagement.cli.estimates import estimate
-from engagement.cli.following import conclude, print_task
+from engagement.cli.export_options import TypeName, with_export_options
+from engagement.cli.following import conclude, print_task, task_fields
 from engagement.cli.output import (
     AsJson,
     byte_count,
@@ -36,7 +20,8 @@ from engagement.cli.output import (
 )
 from engagement.cli.places import Place, place_of
 from engagement.cli.profiles import ProfileName, ServerAddress
-from engagement.model.exports import Compression, ExportFormat, ExportTask, TimeAxis
+from engagement.model.export_options import ExportOptions, request_of
+from engagement.model.export_tasks import ExportTask
 
 EXIT_NOT_ENDED = 4
 TASKS_LISTED = 50
@@ -58,30 +43,12 @@ ContainerFile = Annotated[
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Only create the task; do not run it.")]
 
 
-@app.command("create")
 def create(
     export_type: TypeName,
     app_id: AppId,
+    options: ExportOptions,
     container: Container = None,
     container_file: ContainerFile = None,
-    export_format: FormatName = ExportFormat.JSON.value,
-    compression: CompressionName = Compression.NONE.value,
-    first: First = None,
-    last: Last = None,
-    time_axis: AxisName = TimeAxis.EVENT.value,
-    event_name: EventNames = None,
-    column: Columns = None,
-    as_of: AsOf = None,
-    campaign_type: CampaignTypeName = None,
-    campaign: CampaignIds = None,
-    window_start: WindowStart = None,
-    window_end: WindowEnd = None,
-    include_user_id: IncludeUserId = False,
-    formula_guard: Annotated[
-        bool,
-        typer.Option("--formula-guard", help="CsvBlob: defuse values that look like formulas."),
-    ] = False,
-    description: Annotated[str, typer.Option(help="Your own words about the task.")] = "",
     no_wait: NoWait = False,
     server: ServerAddress = None,
     profile: ProfileName = None,
@@ -92,33 +59,16 @@ def create(
     Days mean whole UTC days, both included; date-times are half-open. Interrupted, the task
     remains, and `engagement export wait` goes on with it.
     """
-    request = asked(
-        app_id=app_id,
-        export_type=export_type,
-        export_format=export_format,
-        compression=compression,
-        days=(first, last),
-        time_axis=time_axis,
-        event_names=event_name,
-        columns=column,
-        as_of=as_of,
-        campaign_type=campaign_type,
-        campaign_ids=campaign,
-        window=(window_start, window_end),
-        include_user_id=include_user_id,
-    )
-    request = replace(
-        request,
-        container_url=container_url(container, container_file),
-        csv_formula_guard=formula_guard,
-        description=description,
-    )
+    # What was asked is checked first: that takes no look at a file or a terminal.
+    request = request_of(app_id, export_type, "", options)
+    request = replace(request, container_url=container_url(container, container_file))
     place = place_of(server, profile)
     task = place.create(request, follow=not no_wait, as_json=as_json)
     _conclude(place, task, no_wait=no_wait, as_json=as_json)
 
 
-app.command("estimate")(estimate)
+app.command("create")(with_export_options(create))
+app.command("estimate")(with_export_options(estimate, without={"description"}))
 
 
 @app.command("list")
@@ -134,7 +84,7 @@ def list_newest(
     """List the newest export tasks, newest first."""
     found = place_of(server, profile).newest(app_id, limit)
     if as_json:
-        print_json(found)
+        print_json([task_fields(task) for task in found])
         return
     rows = [
         (

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from engagement.cli.opening import opened
 from engagement.cli.output import (
     byte_count,
+    camel,
     failure,
     instant,
     print_fields,
@@ -18,7 +20,9 @@ from engagement.cli.output import (
     progress_console,
 )
 from engagement.exceptions import ErrorCode, HomeBusyError
-from engagement.model.exports import ExportState, ExportTask
+from engagement.model.export_options import body_of
+from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import ExportState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,12 +104,13 @@ def shown(task_id: str, *, again: str, as_json: bool) -> "Iterator[Callable[[Exp
 def print_task(task: ExportTask, *, as_json: bool) -> None:
     """Print all that is known of a task."""
     if as_json:
-        print_json(task)
+        print_json(task_fields(task))
         return
     done = task.progress
     values = [
         ("task id", task.task_id),
         ("export", f"{task.export_type} as {task.export_format}, compression {task.compression}"),
+        *_selection(task),
         ("state", task.state.value),
         ("container", task.container),
         ("folder", task.folder),
@@ -119,6 +124,36 @@ def print_task(task: ExportTask, *, as_json: bool) -> None:
     if task.error_code is not None:
         values.append(("error", f"[{task.error_code}] {task.error_details}"))
     print_fields(values)
+
+
+def task_fields(task: ExportTask) -> dict[str, object]:
+    """All that is known of a task; what was asked has the names that it has over HTTP."""
+    kept = {field.name: getattr(task, field.name) for field in fields(task)}
+    del kept["request"]
+    return {
+        "taskId": task.task_id,
+        "appId": task.app_id,
+        "exportType": task.export_type,
+        "description": task.description,
+        **body_of(task.request),
+        "publishedContract": task.request.published_contract,
+        **{camel(name): value for name, value in kept.items()},
+    }
+
+
+def _selection(task: ExportTask) -> list[tuple[str, str]]:
+    """What was asked beside the type and the format, as a person reads it."""
+    selected = body_of(task.request)
+    switches = [name for name, is_on in selected.pop("exportOptions").items() if is_on]
+    values = [
+        (name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for name, value in selected.items()
+        if name not in {"exportFormat", "compression"}
+    ]
+    values.append(("options", ", ".join(switches) or "none"))
+    if task.request.published_contract:
+        values.append(("contract", "2014-12-01"))
+    return values
 
 
 def conclude(task: ExportTask, *, as_json: bool) -> None:

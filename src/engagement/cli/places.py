@@ -10,7 +10,8 @@ from engagement.cli.opening import opened
 from engagement.cli.profiles import server_settings
 from engagement.exceptions import UnknownTaskError
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import Estimate, ExportTask
+from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import Estimate
 from engagement.settings import ServerSettings
 
 if TYPE_CHECKING:

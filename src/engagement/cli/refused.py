@@ -18,8 +18,8 @@ from engagement.cli.output import (
     print_table,
     progress_console,
 )
-from engagement.exceptions import BadInputError
-from engagement.model.asking import choice
+from engagement.exceptions import BadInputError, UnknownProtocolError
+from engagement.model.choices import parse_choice
 from engagement.model.refused import Protocol, RefusedFilter
 
 if TYPE_CHECKING:
@@ -162,7 +162,9 @@ def _chosen(
     return RefusedFilter(
         app_id=app_id,
         code=code,
-        protocol=None if protocol is None else choice(Protocol, protocol, what="protocol"),
+        protocol=None
+        if protocol is None
+        else parse_choice(Protocol, protocol, what="protocol", error=UnknownProtocolError),
         refused_ids=tuple(ids or ()),
     )
 

@@ -19,9 +19,10 @@ from engagement.client.connection import (
 from engagement.client.conversation import Progressed, succeeded
 from engagement.client.steps import Answer, FrameKind, Lost, Pause, Send, Step, Steps, Work
 from engagement.model.apps import App
-from engagement.model.asking import ExportOptions
+from engagement.model.export_options import ExportOptions
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import Estimate, ExportTask, ExportType, TaskOrder, TaskPage
+from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
+from engagement.model.exports import Estimate, ExportType
 from engagement.model.manifests import Manifest
 
 Result = TypeVar("Result")
@@ -209,6 +210,7 @@ class AsyncClient:
             as_: polars, pandas or arrow.
 
         Raises:
+            EngagementError: The task failed or was cancelled; of the class of its code.
             VerificationError: A part is not what the manifest says.
             DestinationError: The container does not give a part.
         """
@@ -292,6 +294,8 @@ class AsyncExportPoller:
     ) -> ExportTask:
         """The task when it has ended, well or badly, or as it is when the time is over.
 
+        What it failed with is its `error`, which `result` raises.
+
         Args:
             timeout_seconds: How long to wait at most.
             on_progress: Is given the task at each look.
@@ -307,7 +311,7 @@ class AsyncExportPoller:
         """The task when it has succeeded.
 
         Raises:
-            EngagementError: It failed or was cancelled, with its code and reason.
+            EngagementError: It failed or was cancelled; of the class of its code.
             TimeoutError: The time was over before.
         """
         return succeeded(await self.wait(timeout_seconds, on_progress))

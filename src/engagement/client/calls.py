@@ -10,35 +10,13 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from engagement.exceptions import BadInputError, ErrorCode
 from engagement.model.apps import PROVIDER, App
+from engagement.model.export_options import body_of, create_word, request_of_body
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import (
-    Compression,
-    Estimate,
-    ExportFormat,
-    ExportState,
-    ExportTask,
-    ExportType,
-    Progress,
-    TaskPage,
-    TimeAxis,
-    TimeRange,
-)
+from engagement.model.export_tasks import ExportTask, TaskPage
+from engagement.model.exports import Estimate, ExportState, ExportType, Progress
 from engagement.model.manifests import Manifest, parse_manifest
 
 API_VERSION = "2026-11-01"
-CREATE_WORDS = {
-    ExportType.ACTIVITY: "activities",
-    ExportType.CRASH: "crashes",
-    ExportType.ERROR: "errors",
-    ExportType.EVENT: "events",
-    ExportType.JOB: "jobs",
-    ExportType.SESSION: "sessions",
-    ExportType.DEVICE: "devices",
-    ExportType.TAG: "tags",
-    ExportType.TOKEN: "tokens",
-}
-"""Push has two words of its own, by date and by campaign."""
-
 _APP_PATH = re.compile(
     rf"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/{re.escape(PROVIDER)}"
     r"/appcollections/([^/]+)/apps/([^/]+)/?",
@@ -107,8 +85,8 @@ def create_export(app: App, request: ExportRequest, *, idempotency_key: str) -> 
     """Create a task; a repeat of the same call gives the same task."""
     return Call(
         method="POST",
-        path=f"{_tasks(app)}/{_create_word(request)}",
-        json=create_body(request),
+        path=_create_path(app, request),
+        json=_create_body(request),
         headers={"Idempotency-Key": idempotency_key},
         parse=_task_of(app),
     )
@@ -118,9 +96,9 @@ def estimate_export(app: App, request: ExportRequest) -> Call[Estimate]:
     """Say how large an export would be; creates nothing."""
     return Call(
         method="POST",
-        path=f"{_tasks(app)}/{_create_word(request)}",
+        path=_create_path(app, request),
         query=(("dryRun", "true"),),
-        json=create_body(request),
+        json=_create_body(request),
         parse=_estimate,
     )
 
@@ -196,48 +174,14 @@ def app_names(resource_path: str) -> tuple[str, str, str, str]:
     return subscription, resource_group, collection, name
 
 
-def create_body(request: ExportRequest) -> dict[str, Any]:
-    """What is asked, as the body of a create or an estimate; defaults are left out."""
-    options = {
-        name: True
-        for name, is_chosen in (
-            ("exportUserId", request.include_user_id),
-            ("csvFormulaGuard", request.csv_formula_guard),
-        )
-        if is_chosen
-    }
-    chosen: dict[str, Any] = {
-        "containerUrl": request.container_url,
-        "description": request.description,
-        "exportOptions": options,
-        "columns": list(request.columns),
-        "eventNames": list(request.event_names),
-        "campaignType": request.campaign_type and request.campaign_type.value,
-        "campaignIds": list(request.campaign_ids),
-        "asOf": request.as_of and _rfc3339(request.as_of),
-        "timeAxis": None if request.time_axis is TimeAxis.EVENT else request.time_axis.value,
-        **_range(request.export_type, request.time_range),
-    }
-    return {
-        "exportFormat": request.export_format.value,
-        "compression": request.compression.value,
-        **{name: value for name, value in chosen.items() if value},
-    }
+def _create_path(app: App, request: ExportRequest) -> str:
+    word = create_word(request.export_type, by_campaign=bool(request.campaign_ids))
+    return f"{_tasks(app)}/{word}"
 
 
-def _range(export_type: ExportType, span: TimeRange | None) -> dict[str, str]:
-    if span is None:
-        return {}
-    names = ("startTime", "endTime")
-    if export_type is ExportType.PUSH:
-        names = ("campaignWindowStart", "campaignWindowEnd")
-    return dict(zip(names, (_rfc3339(span.start), _rfc3339(span.end)), strict=True))
-
-
-def _create_word(request: ExportRequest) -> str:
-    if request.export_type is ExportType.PUSH:
-        return "feedbackByCampaign" if request.campaign_ids else "feedbackByDate"
-    return CREATE_WORDS[request.export_type]
+def _create_body(request: ExportRequest) -> dict[str, Any]:
+    """What is asked, as the body of a create or an estimate."""
+    return {"containerUrl": request.container_url, **body_of(request)}
 
 
 def _tasks(app: App) -> str:
@@ -253,10 +197,6 @@ def _name(text: str) -> str:
     if text in {"", ".", ".."}:
         raise BadInputError(f"An id or name must be more than dots, got {text!r}.")
     return quote(text, safe="")
-
-
-def _rfc3339(instant: datetime) -> str:
-    return instant.isoformat().replace("+00:00", "Z")
 
 
 def _values(body: bytes) -> list[dict[str, Any]]:
@@ -303,14 +243,10 @@ def _task(app: App, content: dict[str, Any]) -> ExportTask:
     code = content.get("errorCode")
     return ExportTask(
         task_id=_text(content["id"]),
-        app_id=app.app_id,
-        export_type=ExportType(content["exportType"]),
-        export_format=ExportFormat(content["exportFormat"]),
-        compression=Compression(content["compression"]),
+        request=_request(app, content),
         state=ExportState(content["state"]),
         container=_text(content["container"]),
         folder=_text(content["folder"]),
-        description=_text(content.get("description", "")),
         created_at=datetime.fromisoformat(content["dateCreated"]),
         started_at=_instant(content.get("dateStarted")),
         completed_at=_instant(content.get("dateCompleted")),
@@ -319,6 +255,20 @@ def _task(app: App, content: dict[str, Any]) -> ExportTask:
         progress=_progress(content["progress"]),
         attempt=int(content["attempt"]),
     )
+
+
+def _request(app: App, content: dict[str, Any]) -> ExportRequest:
+    """What was asked; that it cannot be is the answer's fault, not the caller's."""
+    named = {name: content[name] for name in ("exportType", "exportFormat", "compression")}
+    try:
+        return request_of_body(
+            app.app_id,
+            ExportType(named["exportType"]),
+            content | named,
+            published_contract=content.get("publishedContract", False),
+        )
+    except BadInputError as error:
+        raise ValueError(f"a task of a request that cannot be: {error}") from error
 
 
 def error_code(text: object) -> ErrorCode | None:

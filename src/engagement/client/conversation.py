@@ -13,14 +13,13 @@ from engagement.client.fetching import fetch_part
 from engagement.client.steps import FrameKind, Pause, Steps, Work
 from engagement.exceptions import (
     BadInputError,
-    CancelledError,
-    EngagementError,
     UnknownAppError,
 )
 from engagement.model.apps import App
-from engagement.model.asking import ExportOptions, request_of
+from engagement.model.export_options import ExportOptions, request_of
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import Estimate, ExportState, ExportTask, ExportType, TaskPage
+from engagement.model.export_tasks import ExportTask, TaskPage
+from engagement.model.exports import Estimate, ExportType
 from engagement.model.manifests import Manifest
 
 POLL_SECONDS_FIRST = 0.05
@@ -163,6 +162,8 @@ class Conversation:
         # Arrow takes a while to load and most uses of the client do without.
         from engagement.client import reading  # noqa: PLC0415
 
+        if isinstance(delivered, ExportTask) and delivered.error is not None:
+            raise delivered.error
         manifest = delivered
         if isinstance(manifest, ExportTask):
             manifest = yield from self.manifest(manifest)
@@ -183,14 +184,11 @@ def succeeded(task: ExportTask) -> ExportTask:
     """The task, if it has succeeded.
 
     Raises:
-        EngagementError: It failed or was cancelled, with its code and reason.
+        EngagementError: It failed or was cancelled; of the class of its code.
         TimeoutError: It has not ended.
     """
     if not task.state.is_final:
         raise TimeoutError(f"The task {task.task_id} must have ended by now, but is {task.state}.")
-    if task.state is ExportState.SUCCEEDED:
-        return task
-    if task.state is ExportState.CANCELLED:
-        raise CancelledError(task.error_details or f"The task {task.task_id} was cancelled.")
-    reason = task.error_details or f"The task {task.task_id} failed."
-    raise EngagementError(reason, code=task.error_code)
+    if task.error is not None:
+        raise task.error
+    return task

@@ -30,6 +30,8 @@ _GATHERED = {
 """Where a JsonBlob holds the records of a device or session."""
 _PARENTS = ("info", "location", "meta")
 """The objects in which JSON nests a device's fields."""
+_EPOCH_TIMES = frozenset({"firstSeen", "lastSeen", "lastInfo", "lastLocation"})
+"""A device's times, which a JsonBlob and the contract of 2014 have in milliseconds since 1970."""
 _TEXT, _TIME = pa.large_string(), pa.timestamp("ms", tz="UTC")
 _TYPES = {
     "guid": _TEXT,
@@ -60,7 +62,17 @@ def schema_of(manifest: Manifest) -> pa.Schema:
         raise VerificationError(
             f"Fields must be of the types {', '.join(_TYPES)}, got {min(unknown)!r:.100}."
         )
-    return pa.schema([(name, _TYPES[kind]) for name, kind in manifest.fields])
+    return pa.schema(
+        [
+            (name, _TIME if _is_epoch_time(manifest, name) else _TYPES[kind])
+            for name, kind in manifest.fields
+        ]
+    )
+
+
+def _is_epoch_time(manifest: Manifest, name: str) -> bool:
+    kind = dict(manifest.fields)[name]
+    return kind == "integer" and name in _EPOCH_TIMES and manifest.export_type is ExportType.DEVICE
 
 
 def part_table(manifest: Manifest, part: Receipt, data: bytes) -> pa.Table:
@@ -130,7 +142,6 @@ def _read_parquet(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Tabl
 
 
 def _read_csv(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Table:
-    del manifest
     header = next(csv.reader(io.StringIO(data[: data.index(b"\n") + 1].decode())))
     if header != schema.names:
         raise ValueError(f"wanted the header {schema.names}, got {header}")
@@ -140,7 +151,14 @@ def _read_csv(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Table:
         read_options=pa_csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True),
         convert_options=pa_csv.ConvertOptions(
-            column_types={one.name: _TEXT if is_list[one.name] else one.type for one in schema},
+            column_types={
+                field.name: _TEXT
+                if is_list[field.name]
+                else _TYPES["integer"]
+                if _is_epoch_time(manifest, field.name)
+                else field.type
+                for field in schema
+            },
             null_values=[""],
             true_values=["true"],
             false_values=["false"],
@@ -153,7 +171,7 @@ def _read_csv(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Table:
             texts = table.column(place).to_pylist()
             lists = [None if text is None else json.loads(text) for text in texts]
             table = table.set_column(place, one, pa.array(lists, one.type))
-    return table
+    return table.cast(schema)
 
 
 def _read_ndjson(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Table:
@@ -178,8 +196,10 @@ def _ungathered(one: dict[str, Any], name: str | None) -> Iterator[dict[str, Any
         return
     shared = {key: value for key, value in one.items() if key != name}
     if name == "tags":
-        for key, value in one[name].items():
-            yield {**shared, "key": key, "value": value, "type": _tag_type(value)}
+        for key, content in one[name].items():
+            # With its id, a tag's value is a member of an object.
+            tag = content if isinstance(content, dict) else {"value": content}
+            yield {**shared, **tag, "key": key, "type": _tag_type(tag["value"])}
     else:
         for record in one[name]:
             yield {**shared, **record}
@@ -209,7 +229,9 @@ def _table(records: Iterable[dict[str, Any]], manifest: Manifest, schema: pa.Sch
         value = _VALUES[kind]
         found = (row.get(name) for row in rows)
         values = [None if one_value is None else value(one_value) for one_value in found]
-        if one.type == _TIME:
+        if one.type == _TIME and kind == "integer":
+            arrays.append(pa.array(values, pa.int64()).cast(_TIME))
+        elif one.type == _TIME:
             arrays.append(pa.array(values, _TEXT).cast(_TIME))
         else:
             arrays.append(pa.array(values, one.type))

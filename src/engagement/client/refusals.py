@@ -1,7 +1,6 @@
 """This module turns an answer that is not a success into the error that it names."""
 
 import json
-from collections.abc import Iterator
 
 from engagement.client.calls import error_code
 from engagement.client.steps import Answer
@@ -17,6 +16,7 @@ from engagement.exceptions import (
     ServerUnreachableError,
     TooManyRequestsError,
     TransientDestinationError,
+    class_of_code,
 )
 
 MESSAGE_CHARACTERS_MAX = 1_024
@@ -37,8 +37,8 @@ def refusal(answer: Answer) -> EngagementError:
     code = error_code(name)
     if code is None or code is ErrorCode.INTERNAL:
         return _of_status(answer, name, message)
-    kind = _CLASSES.get(code)
-    if kind is None:  # a code of a container's refusal, which share a class
+    kind = class_of_code(code)
+    if issubclass(kind, DestinationError):  # the server knows whether it may pass
         is_passing = answer.status in UNAVAILABLE_STATUSES
         kind = TransientDestinationError if is_passing else DestinationError
     return kind(message, code=code)
@@ -81,15 +81,3 @@ def _content(answer: Answer) -> dict[str, object]:
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _classes(of: type[EngagementError]) -> Iterator[type[EngagementError]]:
-    yield of
-    for one in of.__subclasses__():
-        yield from _classes(one)
-
-
-_CLASSES = {
-    one.code: one for one in _classes(EngagementError) if not issubclass(one, DestinationError)
-}
-"""Which class has which code by itself."""

@@ -7,7 +7,8 @@ from engagement.deliver.manifest import render_manifest
 from engagement.export.plan import Plan
 from engagement.export.requests import chosen_options, shape_of_request
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import ExportTask, Receipt
+from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import Receipt
 from engagement.model.manifests import Manifest
 
 

@@ -1,5 +1,6 @@
 """This module holds what a client asks of an export; an impossible request cannot be built."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +14,8 @@ from engagement.model.exports import (
     TimeRange,
 )
 
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Half of a character, which is none by itself; no encoding of Unicode has it."""
 EVENT_NAMES_MAX = 100
 EVENT_NAME_CHARACTERS_MAX = 64
 
@@ -63,10 +66,26 @@ class ExportRequest:
     """Asked through the contract of 2014: values are written as that contract says."""
 
     def __post_init__(self) -> None:
+        _check_texts(self)
         _check_range(self)
         _check_campaigns(self)
         _check_names(self)
         _check_options(self)
+
+
+def _check_texts(request: ExportRequest) -> None:
+    """Half of a character, as a JSON escape may name one, can be neither kept nor written."""
+    for name, value in (
+        ("app id", request.app_id),
+        ("container URL", request.container_url),
+        ("description", request.description),
+        *(("event name", text) for text in request.event_names),
+        *(("column", text) for text in request.columns),
+    ):
+        if not value.isascii() and SURROGATE.search(value):
+            raise InvalidExportError(
+                f"The {name} must have whole characters, got one with an unpaired surrogate."
+            )
 
 
 def _check_range(request: ExportRequest) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
-from engagement.exceptions import ErrorCode, InvalidExportError
+from engagement.exceptions import InvalidExportError
 from engagement.model.records import LOG_COLUMNS, Kind, own_columns
 
 
@@ -43,6 +43,20 @@ class ExportType(StrEnum):
     def has_device_time(self) -> bool:
         """Whether its records are told by devices, whose clocks may be wrong."""
         return self.is_historical and self.kind in LOG_COLUMNS
+
+
+PUBLISHED_TYPES = (
+    ExportType.ACTIVITY,
+    ExportType.TAG,
+    ExportType.CRASH,
+    ExportType.ERROR,
+    ExportType.EVENT,
+    ExportType.JOB,
+    ExportType.SESSION,
+    ExportType.TOKEN,
+    ExportType.PUSH,
+)
+"""The types that the contract of 2014 names, in its order; it names no later ones."""
 
 
 class ExportFormat(StrEnum):
@@ -219,64 +233,3 @@ class Progress:
     """Rows delivered a second since the start."""
     seconds_left: float | None = None
     """Expected time to the end at that rate."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportTask:
-    """An export that was asked for and what became of it."""
-
-    task_id: str
-    """32 hexadecimal digits; also the id of the workflow and a part of every object key."""
-    app_id: str
-    """The app whose records are exported."""
-    export_type: ExportType
-    """What it delivers."""
-    export_format: ExportFormat
-    """How rows are written."""
-    compression: Compression
-    """How parts are compressed."""
-    state: ExportState
-    """Where it stands."""
-    container: str
-    """Where it delivers, without the credential."""
-    folder: str
-    """Object key prefix of the parts and the manifest."""
-    description: str
-    """The client's own words."""
-    created_at: datetime
-    """When it was accepted."""
-    started_at: datetime | None
-    """When a worker took it."""
-    completed_at: datetime | None
-    """When its state became final."""
-    error_code: ErrorCode | None
-    """Why it failed."""
-    error_details: str | None
-    """The reason in words, without secrets."""
-    progress: Progress
-    """How far it is."""
-    attempt: int
-    """1 at first, one more with each retry."""
-
-
-class TaskOrder(StrEnum):
-    """What a list of tasks may be sorted by, with the names of the published contract."""
-
-    ID = "taskId"
-    ERROR_DETAILS = "errorDetails"
-    CREATED = "dateCreated"
-    STATE = "taskStatus"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPage:
-    """Which tasks of a list to show."""
-
-    skip: int = 0
-    """How many to leave out."""
-    top: int = 20
-    """How many to show at most."""
-    order_by: TaskOrder = TaskOrder.ID
-    """What they are sorted by."""
-    descending: bool = False
-    """Whether the largest comes first."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from engagement.exceptions import BadInputError, ErrorCode
+from engagement.exceptions import ErrorCode
 
 
 class ImportState(StrEnum):
@@ -72,20 +72,3 @@ class ImportPage:
     """The tasks."""
     has_more: bool
     """Whether more come behind them."""
-
-
-def parse_order(text: str | None) -> ImportOrder:
-    """The order that an `$orderby` names; `jobId asc` if there is none.
-
-    Raises:
-        BadInputError: It names something else.
-    """
-    words = (text or ImportProperty.ID.value).split()
-    direction = words[1] if len(words) > 1 else "asc"
-    has_form = 1 <= len(words) <= 2  # noqa: PLR2004 - a property and a direction
-    if not has_form or words[0] not in set(ImportProperty) or direction not in {"asc", "desc"}:
-        raise BadInputError(
-            f"An $orderby must be one of {', '.join(ImportProperty)}, then asc, desc or nothing, "
-            f"got {(text or '')[:60]!r}."
-        )
-    return ImportOrder(by=ImportProperty(words[0]), descending=direction == "desc")

@@ -5,7 +5,7 @@ from itertools import islice
 
 from engagement.export.freeze import tables_read
 from engagement.export.plan import may_be_received_in, may_have_happened_in, plan_parts
-from engagement.export.requests import decode_request, selection_of, shape_of_request
+from engagement.export.requests import selection_of, shape_of_request
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Estimate, ExportState, TimeAxis
 from engagement.runtime import Runtime
@@ -49,8 +49,9 @@ def estimate_export(runtime: Runtime, request: ExportRequest) -> Estimate:
         part_rows_target=runtime.settings.part_rows_target,
         time_axis=selection.time_axis,
     )
-    # A part without rows is not written.
-    return Estimate(rows=rows, parts=min(len(parts), rows), bytes=_bytes(runtime, request, rows))
+    # A part without rows is not written, but for one where there are none at all.
+    count = max(min(len(parts), rows), int(request.empty_file))
+    return Estimate(rows=rows, parts=count, bytes=_bytes(runtime, request, rows))
 
 
 def _inside(request: ExportRequest, files: Sequence[DataFile]) -> Sequence[DataFile]:
@@ -70,6 +71,7 @@ def _bytes(runtime: Runtime, request: ExportRequest, rows: int) -> int | None:
     tasks = runtime.tasks.list_newest(
         app_id=request.app_id, limit=TASKS_LOOKED_THROUGH_MAX, now=runtime.clock()
     )
+    fields = shape_of_request(request).fields
     alike = (
         task.progress
         for task in tasks
@@ -77,16 +79,10 @@ def _bytes(runtime: Runtime, request: ExportRequest, rows: int) -> int | None:
         and task.progress.rows_done
         and (task.export_type, task.export_format, task.compression)
         == (request.export_type, request.export_format, request.compression)
-        and _has_fields_of(runtime, task.task_id, request)
+        and shape_of_request(task.request).fields == fields
     )
     last = list(islice(alike, EXPORTS_COMPARED_MAX))
     if not last:
         return None
     mean = sum(one.bytes_done for one in last) / sum(one.rows_done for one in last)
     return round(rows * mean)
-
-
-def _has_fields_of(runtime: Runtime, task_id: str, request: ExportRequest) -> bool:
-    """Whether rows of the task hold the same fields as those of the request."""
-    done = decode_request(runtime.tasks.request(task_id), container_url="")
-    return shape_of_request(done).fields == shape_of_request(request).fields

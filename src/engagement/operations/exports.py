@@ -15,11 +15,13 @@ from engagement.exceptions import (
 )
 from engagement.export.plan import decode_plan
 from engagement.export.report import manifest_of
-from engagement.export.requests import decode_request, encode_request, shape_of_request
+from engagement.export.requests import shape_of_request
 from engagement.export.verify import Verification, verify_delivered, verify_with_lake
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import ExportState, ExportTask, Progress, TaskPage
+from engagement.model.export_tasks import ExportTask, TaskPage
+from engagement.model.exports import ExportState, Progress
 from engagement.model.records import new_guid
+from engagement.model.request_json import encode_request
 from engagement.runtime import Runtime
 from engagement.store.queries.tasks import Idempotency
 
@@ -54,7 +56,6 @@ def create_export(
     task = _queued_task(runtime, request, container=url.redacted)
     is_new = runtime.tasks.add(
         task,
-        request=encode_request(request),
         sealed_container_url=runtime.vault.seal(request.container_url, context=task.task_id),
         idempotency=idempotency or None,
     )
@@ -69,14 +70,10 @@ def _queued_task(runtime: Runtime, request: ExportRequest, *, container: str) ->
     task_id = new_guid()
     return ExportTask(
         task_id=task_id,
-        app_id=request.app_id,
-        export_type=request.export_type,
-        export_format=request.export_format,
-        compression=request.compression,
+        request=replace(request, container_url=""),
         state=ExportState.QUEUED,
         container=container,
         folder=manifest.folder(request.export_type, task_id),
-        description=request.description,
         created_at=runtime.clock(),
         started_at=None,
         completed_at=None,
@@ -148,8 +145,7 @@ def export_manifest(runtime: Runtime, task_id: str) -> bytes:
     plan = runtime.tasks.plan(task_id)
     if task.state is not ExportState.SUCCEEDED or plan is None:
         raise IllegalStateError(f"Only a task that succeeded has a manifest, got {task.state}.")
-    request = decode_request(runtime.tasks.request(task_id), container_url="")
-    return manifest_of(task, request, decode_plan(plan), runtime.tasks.receipts(task_id))
+    return manifest_of(task, task.request, decode_plan(plan), runtime.tasks.receipts(task_id))
 
 
 def cancel_export(runtime: Runtime, task_id: str) -> ExportTask:
@@ -235,6 +231,6 @@ def verify_export(runtime: Runtime, *, container_url: str, folder: str) -> Verif
         return verification
     if kept is None:
         return verification
-    request = decode_request(runtime.tasks.request(delivered.task_id), container_url=container_url)
+    request = get_export(runtime, delivered.task_id).request
     verify_with_lake(runtime.lake, request, decode_plan(kept), delivered)
     return replace(verification, compared_with_lake=True)

@@ -5,7 +5,14 @@ import re
 from engagement.deliver.blob_urls import split_blob_url
 from engagement.deliver.urls import parse_container_url
 from engagement.exceptions import BadInputError, UnknownTaskError
-from engagement.model.imports import ImportPage, ImportState, ImportTask, parse_order
+from engagement.model.choices import parse_order
+from engagement.model.imports import (
+    ImportOrder,
+    ImportPage,
+    ImportProperty,
+    ImportState,
+    ImportTask,
+)
 from engagement.model.records import new_guid
 from engagement.runtime import Runtime
 
@@ -90,4 +97,6 @@ def list_import_tasks(
         raise BadInputError(f"$skip must be 0 to {SKIP_MAX}, got {skip}.")
     if not 1 <= top <= IMPORT_TASKS_PER_PAGE_MAX:
         raise BadInputError(f"$top must be 1 to {IMPORT_TASKS_PER_PAGE_MAX}, got {top}.")
-    return runtime.imports.list_page(app_id, skip=skip, top=top, order=parse_order(order_by))
+    by, descending = parse_order(ImportProperty, order_by)
+    order = ImportOrder(by=by, descending=descending)
+    return runtime.imports.list_page(app_id, skip=skip, top=top, order=order)

@@ -53,7 +53,7 @@ def get_refused(runtime: Runtime, refused_id: int) -> RefusedRecord:
     """The refused record with this id.
 
     Raises:
-        BadInputError: There is none.
+        UnknownRefusedRecordError: There is none.
     """
     return runtime.refused.get(refused_id)
 

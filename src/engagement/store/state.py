@@ -14,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import Dialect
 
-from engagement.exceptions import StorageFullError, StorageUnavailableError
+from engagement.exceptions import BadInputError, StorageFullError, StorageUnavailableError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MILLISECONDS = 30_000
@@ -144,6 +144,7 @@ export_tasks = sa.Table(
     sa.Column("folder", sa.Text, nullable=False),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("request", sa.Text, nullable=False),
+    sa.Column("published_contract", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("sealed_container_url", sa.LargeBinary),
     sa.Column("plan", sa.Text),
     sa.Column("parts_total", sa.Integer, nullable=False, default=0),
@@ -245,6 +246,7 @@ def open_state(url: str) -> sa.Engine:
     Raises:
         StorageFullError: By everything that is done with the engine: no space is left.
         StorageUnavailableError: Likewise: the database is busy, or its disk fails.
+        BadInputError: Likewise: a text has half of a character, which no database keeps.
     """
     engine = sa.create_engine(url)
     sa.event.listen(engine, "handle_error", _name_failure)
@@ -308,6 +310,8 @@ def _name_failure(context: sa.engine.ExceptionContext) -> None:
     not on the disk, and a later sync would not say so.
     """
     error = context.original_exception
+    if isinstance(error, UnicodeEncodeError):
+        raise BadInputError("A text must have whole characters, got an unpaired surrogate.")
     if isinstance(error, sqlite3.Error):
         code = _primary_code(error)
         if code == sqlite3.SQLITE_FULL:

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from engagement.exceptions import EngagementError, ErrorCode, WorkerLostError
+from engagement.exceptions import EngagementError, ErrorCode, WorkerLostError, error_of_code
 from engagement.home import locked
 from engagement.model.imports import ImportTask
 from engagement.settings import Settings
@@ -127,7 +127,7 @@ class WorkerProcess:
             said = {"code": ErrorCode.INTERNAL, "message": "The worker could not start."}
         if "ready" not in said:
             ours.close()
-            raise EngagementError(said["message"], code=ErrorCode(said["code"]))
+            raise error_of_code(ErrorCode(said["code"]), said["message"])
         return ours
 
     def _ask(self, do: str, **what: str) -> Future[int]:
@@ -179,7 +179,7 @@ class WorkerProcess:
         if "result" in said:
             answer.set_result(said["result"])
         else:
-            answer.set_exception(EngagementError(said["message"], code=ErrorCode(said["code"])))
+            answer.set_exception(error_of_code(ErrorCode(said["code"]), said["message"]))
 
     def _lose(self) -> None:
         """Nothing that was asked will be answered."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engagement.exceptions import BadInputError
+from engagement.exceptions import UnknownRefusedRecordError
 from engagement.model.refused import (
     Protocol,
     RefusedCount,
@@ -75,11 +75,11 @@ class RefusedQueries:
         """The record with this id.
 
         Raises:
-            BadInputError: There is none.
+            UnknownRefusedRecordError: There is none.
         """
         found = self.take_page(RefusedFilter(refused_ids=(refused_id,)), limit=1, after=0)
         if not found:
-            raise BadInputError(
+            raise UnknownRefusedRecordError(
                 f"No refused record has the id {refused_id}; `engagement refused list` shows all."
             )
         return found[0]

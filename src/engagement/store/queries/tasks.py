@@ -8,17 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from engagement.exceptions import ErrorCode, UnknownTaskError
-from engagement.model.exports import (
-    Compression,
-    ExportFormat,
-    ExportState,
-    ExportTask,
-    ExportType,
-    Progress,
-    Receipt,
-    TaskOrder,
-    TaskPage,
-)
+from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
+from engagement.model.exports import PUBLISHED_TYPES, ExportState, Progress, Receipt
+from engagement.model.request_json import decode_request, encode_request
 from engagement.store.changes import Changes
 from engagement.store.state import export_parts, export_tasks
 
@@ -26,6 +18,10 @@ READ_LAST_MAX = 10_000
 ERROR_DETAILS_CHARACTERS_MAX = 1024
 _RECEIPT_COLUMNS = tuple(Receipt.__dataclass_fields__)
 _NEWEST_FIRST = (export_tasks.c.created_at.desc(), export_tasks.c.task_id.asc())
+_PUBLISHED = export_tasks.c.published_contract | export_tasks.c.export_type.in_(
+    [export_type.value for export_type in PUBLISHED_TYPES]
+)
+"""What the contract of 2014 can show: types that it names, and what was asked through it."""
 _ORDER_COLUMNS = {
     TaskOrder.ID: "task_id",
     TaskOrder.ERROR_DETAILS: "error_details",
@@ -74,7 +70,6 @@ class TaskQueries:
         self,
         task: ExportTask,
         *,
-        request: str,
         sealed_container_url: bytes,
         idempotency: Idempotency | None = None,
     ) -> bool:
@@ -93,7 +88,8 @@ class TaskQueries:
                         container=task.container,
                         folder=task.folder,
                         description=task.description,
-                        request=request,
+                        request=encode_request(task.request),
+                        published_contract=task.request.published_contract,
                         sealed_container_url=sealed_container_url,
                         created_at=task.created_at,
                         idempotency_key=idempotency and idempotency.key,
@@ -141,11 +137,14 @@ class TaskQueries:
 
     def list_page(self, app_id: str, page: TaskPage, *, now: datetime) -> list[ExportTask]:
         """A page of an app's tasks, in the order that was asked."""
+        condition = export_tasks.c.app_id == app_id
+        if page.published_contract:
+            condition &= _PUBLISHED
         column = export_tasks.c[_ORDER_COLUMNS[page.order_by]]
         # The id decides between equals, so that pages neither overlap nor leave a task out.
         order = (column.desc() if page.descending else column.asc(), export_tasks.c.task_id)
         return self._select(
-            export_tasks.c.app_id == app_id,
+            condition,
             now=now,
             limit=page.top,
             order=order,
@@ -177,7 +176,7 @@ class TaskQueries:
         return found
 
     def request(self, task_id: str) -> str:
-        """What was asked, as `export.requests` wrote it."""
+        """What was asked, as `model.request_json` wrote it."""
         return str(self._value(task_id, export_tasks.c.request))
 
     def attempt(self, task_id: str) -> int:
@@ -352,14 +351,10 @@ def _ending(
 def _task(row: sa.Row[tuple[object, ...]], now: datetime) -> ExportTask:
     return ExportTask(
         task_id=row.task_id,
-        app_id=row.app_id,
-        export_type=ExportType(row.export_type),
-        export_format=ExportFormat(row.export_format),
-        compression=Compression(row.compression),
+        request=decode_request(row.request),
         state=ExportState(row.state),
         container=row.container,
         folder=row.folder,
-        description=row.description,
         created_at=row.created_at,
         started_at=row.started_at,
         completed_at=row.completed_at,
