@@ -38,7 +38,7 @@ def span(key: SightingKey, *, days: int = 0, device_start: datetime | None = Non
 
 
 def keys_of(kind: Kind, *ids: tuple[str, str]) -> list[SightingKey]:
-    return sighting_keys(APP_ID, kind, ids)
+    return sighting_keys(APP_ID, kind, [(device, f"{int(thing):032x}") for device, thing in ids])
 
 
 def test_what_was_seen_last_is_known(engine: sa.Engine) -> None:
@@ -53,7 +53,7 @@ def test_what_was_seen_last_is_known(engine: sa.Engine) -> None:
 
 
 def test_keys_tell_apps_devices_kinds_and_ids_apart() -> None:
-    things = [("d", "1"), ("d", "2"), ("e", "1")]
+    things = [("d", "1" * 32), ("d", "2" * 32), ("e", "1" * 32)]
     keys = [
         key
         for app_id in ("a", "b")

@@ -161,7 +161,7 @@ class Flush:
             before = known.get(key)
             if before is None:
                 unknown.append(place)
-            if before is None or before.last_day < day:
+            if before is None or before < day:
                 changed.append(Content(key=key, last_day=day))
         return unknown, changed
 

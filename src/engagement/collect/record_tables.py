@@ -67,11 +67,12 @@ def gather_batches(rows: Sequence[InboxRow]) -> Round:
         for kind in LOG_COLUMNS:
             records = batch.rows.pop(kind.value, ())
             counts[kind].append(len(records))
-            if records:
-                # A batch that was accepted before a column existed lacks its values.
-                values = chain(zip(*records, strict=True), repeat((None,) * len(records)))
-                for column, of_batch in zip(columns[kind], values, strict=False):
-                    column.extend(of_batch)
+            for column, values in zip(columns[kind], zip(*records, strict=True), strict=False):
+                column.extend(values)
+            if records and len(records[0]) < len(columns[kind]):
+                # It was accepted before there were more columns.
+                for column in columns[kind][len(records[0]) :]:
+                    column.extend(repeat(None, len(records)))
         batches.append(batch)
     return Round(batches=batches, senders=_senders(rows, batches), columns=columns, counts=counts)
 
@@ -153,16 +154,11 @@ def content_rows(kind: Kind, gathered: Round, places: Sequence[int]) -> pl.DataF
 
 def with_record_ids(kind: Kind, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of a folded kind, each with the record id of the row that it is a change of."""
-    keys = [rows[name].to_list() for name in _KEY_COLUMNS[kind]]
-    known: dict[tuple[object, ...], str] = {}
-    ids = []
-    for key in zip(*keys, strict=True):
-        record_id = known.get(key)
-        if record_id is None:
-            record_id = known[key] = derived_guid("record", kind.value, *map(str, key))
-        ids.append(record_id)
-    with_ids = rows.with_columns(pl.Series("record_id", ids, dtype=pl.String()))
-    return with_ids.select(file_schema(kind).keys())
+    head = f"record\0{kind.value}"
+    keys = rows.select(pl.concat_str(pl.lit(head), *_KEY_COLUMNS[kind], separator="\0"))
+    ids = {key: derived_guid(key) for key in keys.to_series().unique()}
+    record_ids = keys.to_series().replace_strict(ids, return_dtype=pl.String())
+    return rows.with_columns(record_ids.alias("record_id")).select(file_schema(kind).keys())
 
 
 def _senders(rows: Sequence[InboxRow], batches: Sequence[StoredBatch]) -> pl.DataFrame:

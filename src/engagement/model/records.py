@@ -3,7 +3,6 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -269,18 +268,8 @@ def record_id_prefix(kind: Kind, device_id: str, batch_or_message_id: str) -> st
         device_id: Their device, 32 hexadecimal digits.
         batch_or_message_id: What their sender calls the batch, or the tracking message.
     """
-    return record_id_prefixes(kind, device_id, (batch_or_message_id,))[0]
-
-
-def record_id_prefixes(
-    kind: Kind, device_id: str, batch_or_message_ids: Iterable[str]
-) -> list[str]:
-    """Return the `record_id_prefix` for each of many batches or messages of a device."""
-    head = f"record\0{kind.value}\0{device_id}\0".encode()
-    return [
-        hashlib.sha256(head + sender_id.encode()).hexdigest()[:24]
-        for sender_id in batch_or_message_ids
-    ]
+    content = f"record\0{kind.value}\0{device_id}\0{batch_or_message_id}"
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 def text_tag_type(value: str) -> str:

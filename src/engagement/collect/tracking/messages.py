@@ -15,7 +15,7 @@ from engagement.collect.tracking.outcomes import (
     Sender,
 )
 from engagement.collect.tracking.wire import read_message, text_of
-from engagement.model.records import UNFOLDED_KINDS, Kind, derived_guid, record_id_prefixes
+from engagement.model.records import UNFOLDED_KINDS, Kind, derived_guid, record_id_prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +132,12 @@ def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
 def _record_ids(kind: Kind, device_id: str, message_ids: Sequence[str]) -> list[str]:
     """The ids of rows, given the message of each; those of one message are one after another."""
     ids: list[str] = []
-    before, place = None, 0
-    for message_id, prefix in zip(
-        message_ids, record_id_prefixes(kind, device_id, message_ids), strict=True
-    ):
-        place = place + 1 if message_id == before else 0
-        before = message_id
+    before, place, prefix = None, 0, ""
+    for message_id in message_ids:
+        if message_id == before:
+            place += 1
+        else:
+            before, place = message_id, 0
+            prefix = record_id_prefix(kind, device_id, message_id)
         ids.append(f"{prefix}{place:08}" if place else f"{prefix}00000000")
     return ids

@@ -24,18 +24,23 @@ FORGET_AT_ONCE = 100_000
 """Rows that one transaction forgets, so that others need not wait long for it."""
 
 
+_KIND_CODES = {Kind.SESSION: 0, Kind.JOB: 1, Kind.INFO: 2, Kind.LOCATION: 3}
+_KIND_BITS = 2
+_THINGS_MAX = 2**61 - 1
+"""A prime, so that all 128 bits of an id decide about its key, whatever ids a sender makes."""
+_EPOCH_DAY = EPOCH.toordinal()
 _MICROSECOND = timedelta(microseconds=1)
 
 T = TypeVar("T")
 
 
 class SightingKey(NamedTuple):
-    """What a thing of a device is known by: two hashes of 64 bits."""
+    """What a thing of a device is known by: two numbers of 64 bits."""
 
     device: int
-    """Of the app and the device; all things of a device lie together."""
+    """A hash of the app and the device; all things of a device lie together."""
     thing: int
-    """Of what it is and its id."""
+    """What of its id and its kind is left in 63 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +101,16 @@ def sighting_keys(app_id: str, kind: Kind, ids: Iterable[tuple[str, str]]) -> li
     Args:
         app_id: The app.
         kind: What the things are.
-        ids: The device and the own id of each.
+        ids: The device and the own id of each, both 32 hexadecimal digits.
     """
+    kind_code = _KIND_CODES[kind]
     devices: dict[str, int] = {}
     keys = []
     for device_id, thing_id in ids:
         device = devices.get(device_id)
         if device is None:
             device = devices[device_id] = _device_hash(app_id, device_id)
-        keys.append(SightingKey(device, _hash(f"{kind.value} {thing_id}")))
+        keys.append(SightingKey(device, int(thing_id, 16) % _THINGS_MAX << _KIND_BITS | kind_code))
     return keys
 
 
@@ -146,15 +152,12 @@ class SightingQueries:
                 for row in _find(connection, spans, keys)
             }
 
-    def contents(self, keys: Iterable[SightingKey]) -> dict[SightingKey, Content]:
-        """The information and locations of these keys that are known."""
+    def contents(self, keys: Iterable[SightingKey]) -> dict[SightingKey, date]:
+        """The last day of each information and location of these keys that is known."""
         with self._reading.begin() as connection:
-            return {
-                SightingKey(row.device, row.thing): Content(
-                    key=SightingKey(row.device, row.thing), last_day=_date(row.last_day)
-                )
-                for row in _find(connection, contents, keys)
-            }
+            found = _find(connection, contents, keys)
+        days = {day: _date(day) for day in {day for _, _, day in found}}
+        return {SightingKey(device, thing): days[day] for device, thing, day in found}
 
     def forget_spans(self, before: date) -> None:
         """Drop what nothing was received of since before a day; more of it would start anew."""
@@ -326,8 +329,8 @@ def _moment(instant: datetime | None) -> int | None:
 
 
 def _day(day: date) -> int:
-    return day.toordinal() - EPOCH.toordinal()
+    return day.toordinal() - _EPOCH_DAY
 
 
 def _date(day: int) -> date:
-    return date.fromordinal(day + EPOCH.toordinal())
+    return date.fromordinal(day + _EPOCH_DAY)
