@@ -277,7 +277,7 @@ def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def _find(
     connection: sa.Connection, table: sa.Table, keys: Iterable[SightingKey]
-) -> Sequence[sa.Row[Any]]:
+) -> Sequence[Any]:
     wanted = sorted(set(keys))
     if not wanted:
         return []
