@@ -12,10 +12,10 @@ import jsonschema
 import pyarrow.parquet as pq
 import pytest
 
-from engagement.export.requests import decode_request, encode_request
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import CampaignType, Compression, ExportFormat, ExportType, TimeRange
 from engagement.model.records import CONTENT_KINDS, NIL_GUID
+from engagement.model.request_json import decode_request, encode_request
 from harness import (
     CONTAINER,
     DAY,

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from engagement.exceptions import InvalidExportError
 from engagement.export.fields import Additions, shape_of
-from engagement.export.requests import decode_request, encode_request, shape_of_request
+from engagement.export.requests import shape_of_request
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Compression, ExportFormat, ExportType, TimeAxis
+from engagement.model.request_json import decode_request, encode_request
 from harness import DEVICES, Home, batch, everything, exported_files, log, open_home
 from reading_back import csv_rows, read_part
 

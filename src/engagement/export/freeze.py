@@ -6,10 +6,9 @@ from dataclasses import replace
 import polars as pl
 
 from engagement.exceptions import (
-    EngagementError,
-    ErrorCode,
     IncompleteExportError,
     LakeDamagedError,
+    SourceUnavailableError,
 )
 from engagement.export.plan import Part, Plan, empty_part, plan_parts
 from engagement.export.requests import selection_of
@@ -73,15 +72,14 @@ def check_source(lake: Lake, request: ExportRequest, plan: Plan) -> None:
     """Return only if what the plan pinned is still there; a retry may come after a vacuum.
 
     Raises:
-        EngagementError: It is not, with the code SourceUnavailable.
+        SourceUnavailableError: It is not.
     """
     try:
         for kind, version in plan.versions.items():
             lake.check_files(request.app_id, kind, lake.files(request.app_id, kind, version))
     except LakeDamagedError as error:
-        raise EngagementError(
-            f"The table versions that the plan pinned are gone; create the export anew. {error}",
-            code=ErrorCode.SOURCE_UNAVAILABLE,
+        raise SourceUnavailableError(
+            f"The table versions that the plan pinned are gone; create the export anew. {error}"
         ) from error
 
 

@@ -5,11 +5,12 @@ from pathlib import PurePosixPath
 
 from engagement.deliver.manifest import render_manifest
 from engagement.export.plan import Plan
-from engagement.export.requests import chosen_options, shape_of_request
+from engagement.export.requests import shape_of_request
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import Receipt
 from engagement.model.manifests import Manifest
+from engagement.model.request_json import chosen_options
 
 
 def manifest_of(

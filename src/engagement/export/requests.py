@@ -4,15 +4,6 @@ from engagement.export.fields import Additions, Shape, check_no_empty_line, narr
 from engagement.export.rows import Selection
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportFormat, ExportType
-from engagement.model.request_json import chosen_options, decode_request, encode_request
-
-__all__ = [
-    "chosen_options",
-    "decode_request",
-    "encode_request",
-    "selection_of",
-    "shape_of_request",
-]
 
 
 def selection_of(request: ExportRequest, campaign_ids: tuple[int, ...]) -> Selection:

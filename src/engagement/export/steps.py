@@ -17,11 +17,12 @@ from engagement.export.formats import Chunk, Encoding, encode, gathered, is_gath
 from engagement.export.freeze import check_source, make_plan
 from engagement.export.plan import Part, Plan, decode_plan, encode_plan
 from engagement.export.report import manifest_of
-from engagement.export.requests import decode_request, selection_of, shape_of_request
+from engagement.export.requests import selection_of, shape_of_request
 from engagement.export.rows import part_rows, part_slices
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Compression, ExportFormat, ExportState, Receipt
 from engagement.model.points import Point, Reach, pass_by
+from engagement.model.request_json import decode_request
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.tasks import TaskQueries

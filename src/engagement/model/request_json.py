@@ -18,6 +18,8 @@ from engagement.model.exports import (
 def encode_request(request: ExportRequest) -> str:
     """The request as JSON; `decode_request` gives back an equal one with the container URL."""
     span = request.time_range
+    # What was kept before this was asked has no such member, and meant the published contract.
+    contract = {} if request.published_contract else {"publishedContract": False}
     return json.dumps(
         {
             "appId": request.app_id,
@@ -32,6 +34,7 @@ def encode_request(request: ExportRequest) -> str:
             "csvFormulaGuard": request.csv_formula_guard,
             "description": request.description,
             **chosen_options(request),
+            **contract,
         }
     )
 
@@ -57,8 +60,6 @@ def chosen_options(request: ExportRequest) -> dict[str, Any]:
         options["includeDeviceTimestamp"] = True
     if not request.empty_file:
         options["emptyFile"] = False
-    if not request.published_contract:
-        options["publishedContract"] = False
     return options
 
 
@@ -87,6 +88,5 @@ def decode_request(text: str, *, container_url: str = "") -> ExportRequest:
         csv_formula_guard=content["csvFormulaGuard"],
         empty_file=content.get("emptyFile", True),
         description=content["description"],
-        # What was kept before this was asked wrote values as that contract does.
         published_contract=content.get("publishedContract", True),
     )

@@ -275,9 +275,7 @@ def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield some
 
 
-def _find(
-    connection: sa.Connection, table: sa.Table, keys: Iterable[SightingKey]
-) -> Sequence[Any]:
+def _find(connection: sa.Connection, table: sa.Table, keys: Iterable[SightingKey]) -> Sequence[Any]:
     wanted = sorted(set(keys))
     if not wanted:
         return []
