@@ -140,6 +140,8 @@ def _checked_tag(value: object, field: str) -> object:
     if isinstance(value, str):
         check_text(value, field, TAG_CHARACTERS_MAX, shortest=0, may_have_control=True)
     elif value is not None and not isinstance(value, bool):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         if not isinstance(value, int):
             raise BadInputError(
                 f"{field} must be a string, an integer, a date, a boolean or None, "
