@@ -53,7 +53,7 @@ def test_garbage_is_answered_and_what_is_good_among_it_is_kept(
 @pytest.mark.parametrize(
     ("bug", "found"),
     [
-        ("not_a_number_unforeseen", "not a number at .*: 500"),
+        ("not_a_number_unforeseen", "not a number in extras at .*: 500"),
         ("surrogates_without_end", ": TimeoutError of"),
         ("neighbours_refused", "at /collect/v1/batch: 202"),
     ],
