@@ -148,16 +148,16 @@ class Flush:
         return place_spans(folded, keys, self._seen.spans(keys))
 
     def _unknown(
-        self, app_id: str, kind: Kind, told: pl.DataFrame
+        self, app_id: str, kind: Kind, contents: pl.DataFrame
     ) -> tuple[list[int], list[Content]]:
         """Which batches tell information or locations that the lake lacks; what is new of all."""
-        ids = told.select("device_id", CONTENT_KINDS[kind]).iter_rows()
+        ids = contents.select("device_id", CONTENT_KINDS[kind]).iter_rows()
         keys = sighting_keys(app_id, kind, ids)
         known = self._seen.contents(keys)
-        days = told.select(pl.col("last_at").dt.date())["last_at"]
+        days = contents.select(pl.col("last_at").dt.date())["last_at"]
         unknown: list[int] = []
         changed: list[Content] = []
-        for key, place, day in zip(keys, told["place"], days, strict=True):
+        for key, place, day in zip(keys, contents["place"], days, strict=True):
             before = known.get(key)
             if before is None:
                 unknown.append(place)

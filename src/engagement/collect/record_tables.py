@@ -252,7 +252,9 @@ def _told_columns(kind: Kind, batches: Sequence[StoredBatch]) -> list[pl.Series]
         columns, contents = LOCATION_COLUMNS, [batch.location or {} for batch in batches]
     return [
         pl.Series(
-            column.name, [told.get(column.name) for told in contents], dtype=schema[column.name]
+            column.name,
+            [content.get(column.name) for content in contents],
+            dtype=schema[column.name],
         )
         for column in columns
     ]

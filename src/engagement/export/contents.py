@@ -23,13 +23,13 @@ def with_contents(lake: Lake, app_id: str, part: Part, rows: pl.LazyFrame) -> pl
         devices = frame.filter(pl.col(content_id).is_not_null())["device_id"].unique().sort()
         paths = part.files.get(kind, ())
         if devices.is_empty() or not paths:
-            told = pl.LazyFrame(schema=file_schema(kind))
+            kept = pl.LazyFrame(schema=file_schema(kind))
         else:
             # The bounds let the reader skip row groups, which a set of ids does not.
-            told = lake.scan(app_id, kind, paths).filter(
+            kept = lake.scan(app_id, kind, paths).filter(
                 pl.col("device_id").is_between(pl.lit(devices[0]), pl.lit(devices[-1])),
                 pl.col("device_id").is_in(devices.implode()),
             )
-        contents = told.select(content_id, *columns).unique(content_id).collect(engine="streaming")
+        contents = kept.select(content_id, *columns).unique(content_id).collect(engine="streaming")
         frame = frame.join(contents, on=content_id, how="left", maintain_order="left")
     return frame.lazy()

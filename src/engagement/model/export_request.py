@@ -115,14 +115,14 @@ def _check_campaigns(request: ExportRequest) -> None:
         raise InvalidExportError(
             f"A Push export needs either campaign ids or a feedback window, got {got}."
         )
-    if any(not 0 <= one < 2**63 for one in request.campaign_ids):
+    if any(not 0 <= campaign_id < 2**63 for campaign_id in request.campaign_ids):
         raise InvalidExportError("Campaign ids must be whole numbers from 0 to 2^63-1.")
 
 
 def _check_names(request: ExportRequest) -> None:
     names, kind = request.event_names, request.export_type
     if names and not kind.is_named:
-        named = ", ".join(one for one in ExportType if one.is_named)
+        named = ", ".join(export_type for export_type in ExportType if export_type.is_named)
         raise InvalidExportError(f"Only {named} records have a name, got event names for {kind}.")
     if len(names) > EVENT_NAMES_MAX:
         raise InvalidExportError(

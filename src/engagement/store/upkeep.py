@@ -170,8 +170,8 @@ class Upkeep:
             return [[file for file, rows in scans if is_old(rows.collect()).any()]]
 
         def kept(_: Kind, rows: pl.LazyFrame) -> pl.DataFrame:
-            told = rows.collect()
-            return told.filter(~is_old(told))
+            contents = rows.collect()
+            return contents.filter(~is_old(contents))
 
         with self._lake.rewriting(app_id, kind), self._alone(app_id, kind):
             return self._rewrite(app_id, [kind], wanted=with_old, change=kept)

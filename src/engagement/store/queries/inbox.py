@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,8 +16,6 @@ from engagement.store.queries.refused import insert_refused
 from engagement.store.queries.sightings import Sightings, keep_sightings
 from engagement.store.state import EPOCH, accepted, commits, inbox
 
-VARIABLES_MAX = 10_000
-"""Values in one statement; SQLite takes 32,766."""
 ROWS_AT_ONCE = 100
 """Batches that are fetched at once; PostgreSQL's clients read ahead by so many."""
 
@@ -27,8 +25,6 @@ KEYS_AT_ONCE = 100_000
 """Keys that one transaction looks at to forget what is old."""
 
 NOTHING_SEEN = Sightings()
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

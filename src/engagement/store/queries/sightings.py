@@ -134,8 +134,8 @@ class SightingQueries:
         found: list[OpenSession] = []
         with self._reading.begin() as connection:
             for some in _batched(sorted(device_ids), VARIABLES_MAX):
-                question = touching.where(open_sessions.c.device_id.in_(some))
-                found += [OpenSession(**row) for row in connection.execute(question).mappings()]
+                query = touching.where(open_sessions.c.device_id.in_(some))
+                found += [OpenSession(**row) for row in connection.execute(query).mappings()]
         return found
 
     def spans(self, keys: Iterable[SightingKey]) -> dict[SightingKey, Span]:
