@@ -76,8 +76,8 @@ def _send(sdk: str, address: str, key: str, messages: list[Json]) -> list[str | 
 
 TIMES = ("timestamp", "start", "end", "firstSeen", "lastSeen", "lastInfo", "lastLocation")
 """Fields that hold times."""
-UNTOLD = ("infoId", "locationId", "jobId")
-"""Ids that the service makes, which the SDKs know nothing of."""
+UNTOLD = ("infoId", "locationId", "jobId", "recordId", "receivedAt")
+"""What the service adds, which the SDKs know nothing of."""
 
 
 def _check(records: list[Json], expected: list[Json], *, late_max: timedelta) -> None:

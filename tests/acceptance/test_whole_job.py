@@ -137,7 +137,7 @@ def test_every_export_reaches_a_container_through_a_write_only_sas(
         assert len(delivered) == task.progress.parts_total + 1
 
 
-def test_an_export_of_nothing_succeeds_with_a_manifest_alone(
+def test_an_export_of_nothing_succeeds_with_one_empty_file(
     runtime: Runtime, azurite: Azurite
 ) -> None:
     container = azurite.container("nothing")
@@ -145,9 +145,11 @@ def test_an_export_of_nothing_succeeds_with_a_manifest_alone(
     task = finished(runtime, request(new_app(runtime), ExportType.EVENT, container.write_url))
 
     assert task.state is ExportState.SUCCEEDED
-    assert [name for name in container.admin.list() if name.startswith(task.folder)] == [
-        f"{task.folder}/manifest.json"
-    ]
+    assert {
+        name: container.admin.read(name)
+        for name in container.admin.list()
+        if name.startswith(task.folder) and not name.endswith("/manifest.json")
+    } == {f"{task.folder}/part-00000.ndjson": b""}
 
 
 def test_what_was_accepted_before_the_task_is_in_the_export(
