@@ -1,7 +1,7 @@
 """This module plants bugs in what exports mean, to show that the oracle finds them."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -165,13 +165,7 @@ def messages_have_the_record_ids_of_their_batch(patch: pytest.MonkeyPatch) -> No
 
     def of_batches(kind: Kind, gathered: Any, owners: pl.Series, places: pl.Series) -> pl.Series:
         changed = [_WithoutIds(batch.device_id) for batch in gathered.batches]
-        copied = type(gathered)(
-            batches=changed,
-            senders=gathered.senders,
-            columns=gathered.columns,
-            counts=gathered.counts,
-        )
-        return record_ids(kind, copied, owners, places)
+        return record_ids(kind, replace(gathered, batches=changed), owners, places)
 
     patch.setattr(record_tables, "_record_ids", of_batches)
 

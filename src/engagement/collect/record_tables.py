@@ -14,6 +14,7 @@ from engagement.model.records import (
     LOCATION_COLUMNS,
     LOG_COLUMNS,
     SPAN_KINDS,
+    Column,
     Kind,
     derived_guid,
     record_id_prefix,
@@ -46,6 +47,8 @@ class Round:
     """The batches, without their records."""
     senders: pl.DataFrame
     """What all records of a batch share, one row a batch."""
+    contents: Mapping[Kind, pl.DataFrame]
+    """The information and the location that each batch tells, one row a batch, null if none."""
     columns: dict[Kind, list[list[object]]]
     """For each kind, the values of each of its `LOG_COLUMNS`, over all batches."""
     counts: dict[Kind, list[int]]
@@ -64,17 +67,31 @@ def gather_batches(rows: Sequence[InboxRow]) -> Round:
     batches = []
     for row in rows:
         batch = stored_batch(row)
-        for kind in LOG_COLUMNS:
-            records = batch.rows.pop(kind.value, ())
-            counts[kind].append(len(records))
+        for kind, of_batches in counts.items():
+            records = batch.rows.pop(kind, None)
+            if not records:
+                of_batches.append(0)
+                continue
+            of_batches.append(len(records))
             for column, values in zip(columns[kind], zip(*records, strict=True), strict=False):
                 column.extend(values)
-            if records and len(records[0]) < len(columns[kind]):
+            if len(records[0]) < len(columns[kind]):
                 # It was accepted before there were more columns.
                 for column in columns[kind][len(records[0]) :]:
                     column.extend(repeat(None, len(records)))
         batches.append(batch)
-    return Round(batches=batches, senders=_senders(rows, batches), columns=columns, counts=counts)
+    return Round(
+        batches=batches,
+        senders=_senders(rows, batches),
+        contents={
+            Kind.INFO: _told_content(Kind.INFO, INFO_COLUMNS, [each.info for each in batches]),
+            Kind.LOCATION: _told_content(
+                Kind.LOCATION, LOCATION_COLUMNS, [each.location for each in batches]
+            ),
+        },
+        columns=columns,
+        counts=counts,
+    )
 
 
 def record_tables(gathered: Round) -> Iterator[tuple[Kind, pl.DataFrame]]:
@@ -91,15 +108,9 @@ def device_rows(gathered: Round) -> pl.DataFrame:
         "first_seen_at": [batch.first_at for batch in gathered.batches],
         "seen_at": [batch.last_at for batch in gathered.batches],
     }
-    frame = pl.DataFrame(
-        [
-            *(_column(name, values, schema[name]) for name, values in seen.items()),
-            *_told_columns(Kind.INFO, gathered.batches),
-            *_told_columns(Kind.LOCATION, gathered.batches),
-        ]
-    )
+    times = pl.DataFrame([_column(name, values, schema[name]) for name, values in seen.items()])
     rows = (
-        pl.concat([frame, gathered.senders], how="horizontal")
+        pl.concat([times, *gathered.contents.values(), gathered.senders], how="horizontal")
         .with_columns(
             pl.when(pl.col(f"{known}_id").is_not_null()).then("seen_at").alias(f"{known}_at")
             for known in ("user", "info", "location")
@@ -140,13 +151,14 @@ def content_rows(kind: Kind, gathered: Round, places: Sequence[int]) -> pl.DataF
         gathered: The round.
         places: The places of the batches.
     """
-    batches = [gathered.batches[place] for place in places]
-    told_at = _column("told_at", [batch.last_at for batch in batches], pl.Datetime("us", "UTC"))
-    rows = pl.concat(
-        [gathered.senders[places], pl.DataFrame([told_at, *_told_columns(kind, batches)])],
-        how="horizontal",
-    ).with_columns(
-        pl.col("told_at").fill_null(pl.col("received_at")),
+    told_at = _column(
+        "told_at",
+        [gathered.batches[place].last_at for place in places],
+        pl.Datetime("us", "UTC"),
+    )
+    senders = gathered.senders[places]
+    rows = pl.concat([senders, gathered.contents[kind][places]], how="horizontal").with_columns(
+        told_at.zip_with(told_at.is_not_null(), senders["received_at"]),
         pl.lit(None, pl.String()).alias("user_id"),
     )
     return with_record_ids(kind, rows)
@@ -242,22 +254,23 @@ def _record_ids(kind: Kind, gathered: Round, owners: pl.Series, places: pl.Serie
     return sent.zip_with(sent.is_not_null(), derived)
 
 
-def _told_columns(kind: Kind, batches: Sequence[StoredBatch]) -> list[pl.Series]:
-    """What the batches tell of their devices, a column a property."""
+def _told_content(
+    kind: Kind, columns: Sequence[Column], contents: Sequence[Mapping[str, object] | None]
+) -> pl.DataFrame:
+    """What the batches tell of their devices, a column a property and a row a batch."""
     schema = file_schema(kind)
-    contents: list[Mapping[str, object]]
-    if kind is Kind.INFO:
-        columns, contents = INFO_COLUMNS, [batch.info or {} for batch in batches]
-    else:
-        columns, contents = LOCATION_COLUMNS, [batch.location or {} for batch in batches]
-    return [
+    told = [content or {} for content in contents]
+    names = set().union(*told)
+    return pl.DataFrame(
         pl.Series(
             column.name,
-            [content.get(column.name) for content in contents],
+            [content.get(column.name) for content in told]
+            if column.name in names
+            else repeat(None, len(told)),
             dtype=schema[column.name],
         )
         for column in columns
-    ]
+    )
 
 
 def _column(name: str, values: Sequence[object], dtype: pl.DataType) -> pl.Series:

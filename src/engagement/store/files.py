@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import WriterProperties
+from deltalake import ColumnProperties, WriterProperties
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import PyFileSystem
@@ -54,7 +54,12 @@ def write_file(
     told: list[pl.DataFrame] = []
     with PyFileSystem(DeltaStorageHandler(table)).open_output_stream(path) as stream:
         with pq.ParquetWriter(
-            stream, _to_arrow(kind, first.clear()).schema, compression="zstd", store_schema=False
+            stream,
+            _to_arrow(kind, first.clear()).schema,
+            compression="zstd",
+            store_schema=False,
+            use_dictionary=dictionary_columns(kind),
+            write_statistics=statistics_columns(kind),
         ) as writer:
             for rows in chain([first], filled):
                 # A few rows more are not worth a group of their own.
@@ -89,12 +94,30 @@ def row_group_rows(kind: Kind) -> int:
 
 def writer_properties(kind: Kind) -> WriterProperties:
     """How delta-rs writes a file of a kind."""
-    return WriterProperties(compression="ZSTD", max_row_group_size=row_group_rows(kind))
+    dictionary = dictionary_columns(kind)
+    with_statistics = statistics_columns(kind)
+    return WriterProperties(
+        compression="ZSTD",
+        max_row_group_size=row_group_rows(kind),
+        column_properties={
+            column: ColumnProperties(
+                dictionary_enabled=column in dictionary,
+                statistics_enabled="CHUNK" if column in with_statistics else "NONE",
+            )
+            for column in file_schema(kind)
+        },
+    )
 
 
-def statistics_columns(kind: Kind) -> tuple[str, ...]:
+def statistics_columns(kind: Kind) -> list[str]:
     """Only what the planner needs: other statistics would copy users' data into the log."""
-    return ("device_id", TIME_COLUMN[kind], "received_at")
+    return ["device_id", TIME_COLUMN[kind], "received_at"]
+
+
+def dictionary_columns(kind: Kind) -> list[str]:
+    """Columns whose values repeat. A dictionary of the others costs time and makes files larger."""
+    unique = {TIME_COLUMN[kind], "device_timestamp", "sequence", "record_id"}
+    return [column for column in file_schema(kind) if column not in unique]
 
 
 def _partition(day: date | None) -> dict[str, str | None]:
