@@ -1,1 +1,1 @@
-"""This package measures the service beside its peers, in one run, on the same files."""
+"""Measures the service beside its peers, in one run, on the same files."""

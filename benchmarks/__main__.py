@@ -1,4 +1,4 @@
-"""This module runs every contender and says which targets are reached.
+"""Runs every contender and says which targets are reached.
 
 python -m benchmarks [--events N] [--memory-events N] [--repeats N]
     [--collect-seconds N] [--only TEXT] [--record]

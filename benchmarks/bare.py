@@ -1,4 +1,4 @@
-"""This module is the web framework that the service stands on, bare: fixed bytes for everything.
+"""The web framework that the service stands on, bare: fixed bytes for everything.
 
 python -m benchmarks.bare < body
 """

@@ -1,4 +1,4 @@
-"""This module measures how the server takes in what devices post, as fast as it can and beyond.
+"""Measures how the server takes in what devices post, as fast as it can and beyond.
 
     python -m benchmarks.collecting sustained|segment|overload|exportable SECONDS
 

@@ -1,4 +1,4 @@
-"""This module runs one contender in a process of its own and prints what it measured.
+"""Runs one contender in a process of its own and prints what it measured.
 
     python -m benchmarks.contenders NAME HOME OUT
 
@@ -22,7 +22,7 @@ from engagement import operations
 from engagement.exceptions import EngagementError
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Compression, ExportFormat, ExportState, ExportType, TimeRange
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 
 THREADS = 2

@@ -1,4 +1,4 @@
-"""This module builds the lakes that every contender reads, the same on every machine."""
+"""Builds the lakes that every contender reads, the same on every machine."""
 
 import hashlib
 import shutil
@@ -11,7 +11,7 @@ import polars as pl
 
 from engagement import operations
 from engagement.model.records import Kind
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 from engagement.store.lake import in_order
 from engagement.store.schemas import file_schema

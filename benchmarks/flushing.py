@@ -1,4 +1,4 @@
-"""This module measures how fast one core takes logs from bodies into the lake.
+"""Measures how fast one core takes logs from bodies into the lake.
 
 python -m benchmarks.flushing BATCHES
 """

@@ -1,4 +1,4 @@
-"""This module asks an HTTP server for the same thing over and over and says how fast it answers.
+"""Asks an HTTP server for the same thing over and over and says how fast it answers.
 
     python -m benchmarks.polling ADDRESS PATH SECONDS CONNECTIONS < headers
 

@@ -1,4 +1,4 @@
-"""This module posts batches to a server as many devices do, and says what was acknowledged.
+"""Posts batches to a server as many devices do, and says what was acknowledged.
 
     python -m benchmarks.posting KIND ADDRESS KEY SECONDS CONNECTIONS [PER_SECOND]
 

@@ -1,4 +1,4 @@
-"""This module judges what was measured, prints it, and draws it for the documentation."""
+"""Judges what was measured, prints it, and draws it for the documentation."""
 
 import json
 import platform

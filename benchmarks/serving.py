@@ -1,4 +1,4 @@
-"""This module measures the server: its answers to those who poll, and fairness among tasks.
+"""Measures the server: its answers to those who poll, and fairness among tasks.
 
     python -m benchmarks.serving polling|fairness
 

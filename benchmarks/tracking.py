@@ -1,4 +1,4 @@
-"""This module measures how fast one core makes batches of the bodies of tracking messages.
+"""Measures how fast one core makes batches of the bodies of tracking messages.
 
 python -m benchmarks.tracking BODIES
 """
@@ -10,7 +10,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
-from engagement.collect.tracking.messages import read_messages
+from engagement.collect.protocols.segment.messages import read_messages
 
 MESSAGES_PER_BODY = 100
 RECEIVED_AT = datetime(2026, 2, 1, tzinfo=UTC)

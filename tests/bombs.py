@@ -1,4 +1,4 @@
-"""This module makes bodies that are small to send and meant to be dear to read."""
+"""Makes bodies that are small to send and meant to be dear to read."""
 
 import gzip
 import struct

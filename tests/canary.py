@@ -1,4 +1,4 @@
-"""This module is a secret that must be nowhere, and the look for it in all its forms."""
+"""A secret that must be nowhere, and the look for it in all its forms."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""This module reads requests that real tracking SDKs made; they are not part of the repository."""
+"""Reads requests that real tracking SDKs made; they are not part of the repository."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""This module shares the storage servers among all tests of a process."""
+"""Shares the storage servers among all tests of a process."""
 
 import random
 import sys

@@ -1,4 +1,4 @@
-"""This module is a server that devices report to, as a test scripts it, and a clock for devices.
+"""A server that devices report to, as a test scripts it, and a clock for devices.
 
 Batches are decoded by the real decoder and told apart by their ids, so the protocol is the real
 one; what is scripted is how the server answers, or fails to.

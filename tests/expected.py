@@ -1,4 +1,4 @@
-"""This module says in plain Python what exports of given batches must deliver.
+"""Says in plain Python what exports of given batches must deliver.
 
 It shares nothing with the code under test but names of types: no engine, no folds, no SQL.
 """

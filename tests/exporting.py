@@ -1,4 +1,4 @@
-"""This module exports what an app has collected, of all types, into plain records."""
+"""Exports what an app has collected, of all types, into plain records."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""This module gives Schemathesis an access token that has not ended, however long a run takes.
+"""Gives Schemathesis an access token that has not ended, however long a run takes.
 
 Schemathesis loads it by itself and tells it nothing: whose tokens to get is in a file beside it.
 """

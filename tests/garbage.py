@@ -1,4 +1,4 @@
-"""This module makes bodies that no device should post, and says what the answer must be."""
+"""Makes bodies that no device should post, and says what the answer must be."""
 
 import gzip
 import json

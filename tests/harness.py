@@ -1,4 +1,4 @@
-"""This module opens a state database, a lake and a flush in a folder, for tests to work with."""
+"""Opens a state database, a lake and a flush in a folder, for tests to work with."""
 
 import contextlib
 import hashlib
@@ -22,12 +22,12 @@ import pytest
 from engagement.collect.flush import Flush, FlushLimits
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
-from engagement.export.compress import compress
 from engagement.export.freeze import make_plan
+from engagement.export.part_writer import compress, encode_part, part_receipt
 from engagement.export.plan import Plan, decode_plan, encode_plan
 from engagement.export.requests import selection_of
 from engagement.export.rows import part_rows
-from engagement.export.steps import encode_part, part_receipt
+from engagement.failpoints import Point, Reach, pass_by
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import (
@@ -39,7 +39,6 @@ from engagement.model.exports import (
     Progress,
     TimeRange,
 )
-from engagement.model.points import Point, Reach, pass_by
 from engagement.model.records import Kind
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries

@@ -1,4 +1,4 @@
-"""This module opens a service with imports in a folder, for tests to import tags with."""
+"""Opens a service with imports in a folder, for tests to import tags with."""
 
 import json
 import uuid
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engagement.collect.importing import ImportRunner, ImportTools
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
-from engagement.model.imports import ImportTask
+from engagement.collect.tag_imports import ImportRunner, ImportTools
 from engagement.model.records import new_guid
+from engagement.model.tag_imports import ImportTask
 from engagement.operations.apps import create_app
 from engagement.operations.devices import list_devices
-from engagement.operations.import_tasks import create_import_task, get_import_task
-from engagement.runtime import Runtime, open_runtime
+from engagement.operations.tag_imports import create_import_task, get_import_task
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 from harness import DEVICES, batch, log
 from waiting import wait_for

@@ -1,4 +1,4 @@
-"""This module serves three tenants in this process, for tests of who gets in."""
+"""Serves three tenants in this process, for tests of who gets in."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ import httpx
 from starlette.types import ASGIApp
 
 from engagement import operations
-from engagement.api.auth import Authentication
 from engagement.model.access import NewClient, Role, Scope
-from engagement.runtime import Runtime, open_runtime
-from engagement.server import build_server
+from engagement.runtime.opening import Runtime, open_runtime
+from engagement.server.app import build_server
+from engagement.server.auth.authentication import Authentication
 from engagement.settings import Settings
 
 TENANTS = ("alpha", "beta", "gamma")

@@ -1,4 +1,4 @@
-"""This module checks SAS that Azurite does not know, by having Azure's own SDK sign them anew.
+"""Checks SAS that Azurite does not know, by having Azure's own SDK sign them anew.
 
 What arrives must be exactly what the SDK signs for it, parameter by parameter; then it is kept in
 Azurite. A folder is taken from the path as Azure does, by the depth that the SAS names.

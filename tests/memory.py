@@ -1,4 +1,4 @@
-"""This module measures how much memory a process took at its highest."""
+"""Measures how much memory a process took at its highest."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""This module reads exported files with parsers that are not ours, into one shape for all formats.
+"""Reads exported files with parsers that are not ours, into one shape for all formats.
 
 Every record becomes a flat dict of its exported fields, without those that it lacks. Times are
 text, extras and app info are objects, whatever the format.

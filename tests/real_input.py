@@ -1,4 +1,4 @@
-"""This module turns logs of real phones and requests of real SDKs into native batches.
+"""Turns logs of real phones and requests of real SDKs into native batches.
 
 The input is not part of the repository; tests that need it skip without it. Every record carries
 a marker of its own in its extras, so that a test finds each one again in an export. Extras that

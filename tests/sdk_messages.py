@@ -1,4 +1,4 @@
-"""This module holds one of everything that a tracking SDK can say, and what exports hold of it."""
+"""One of everything that a tracking SDK can say, and what exports hold of it."""
 
 import hashlib
 from typing import Any

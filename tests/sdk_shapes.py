@@ -1,4 +1,4 @@
-"""This module holds requests of SDKs that cannot run here, as their sources make them."""
+"""Requests of SDKs that cannot run here, as their sources make them."""
 
 import gzip
 import json

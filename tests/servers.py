@@ -1,4 +1,4 @@
-"""This module starts the real storage servers that tests deliver to, and looks into them."""
+"""Starts the real storage servers that tests deliver to, and looks into them."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""This module starts the real server, `engagement serve`, and gets tokens for it."""
+"""Starts the real server, `engagement serve`, and gets tokens for it."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""This module runs the command line in processes of its own, as a script would."""
+"""Runs the command line in processes of its own, as a script would."""
 
 import fcntl
 import json

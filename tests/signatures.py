@@ -1,4 +1,4 @@
-"""This module generates container URLs whose SAS Azure's own SDK signed, right and wrong ones.
+"""Generates container URLs whose SAS Azure's own SDK signed, right and wrong ones.
 
 Whether one is right is decided by how it was made and by the service that answers, not by the
 code under test.

@@ -1,4 +1,4 @@
-"""This module fails when something that users meet is missing from its page."""
+"""Fails when something that users meet is missing from its page."""
 
 import re
 from collections.abc import Iterator
@@ -12,9 +12,6 @@ import typer
 
 from engagement import DeviceAgent
 from engagement.agent import AgentOptions
-from engagement.api import metrics
-from engagement.api.collect import PATH as NATIVE_PATH
-from engagement.api.tracking import TYPE_OF_PATH
 from engagement.cli.entry import app
 from engagement.exceptions import ErrorCode
 from engagement.model.exports import (
@@ -26,6 +23,9 @@ from engagement.model.exports import (
     TimeAxis,
 )
 from engagement.model.records import Kind
+from engagement.server import metrics
+from engagement.server.collection.native import PATH as NATIVE_PATH
+from engagement.server.collection.segment import TYPE_OF_PATH
 from engagement.settings import ServerSettings, Settings
 
 ROOT = Path(__file__).resolve().parent.parent

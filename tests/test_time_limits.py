@@ -1,4 +1,4 @@
-"""This module tries that no test goes on for ever, and that each says what it waited for."""
+"""Tries that no test goes on for ever, and that each says what it waited for."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""This module ends every test that goes on for ever, and says what it waited for.
+"""Ends every test that goes on for ever, and says what it waited for.
 
 `timeout` of pytest-timeout, in pyproject.toml, is what a test may take with its set-up and its
 end. A test that does more when an option says so may take as much longer.

@@ -1,11 +1,11 @@
-"""This module makes bodies of tracking messages for tests, and reads what becomes of them."""
+"""Makes bodies of tracking messages for tests, and reads what becomes of them."""
 
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 from engagement.collect.payload import Batch
-from engagement.collect.tracking.messages import read_messages
+from engagement.collect.protocols.segment.messages import read_messages
 from engagement.model.records import LOG_COLUMNS, Kind, derived_guid
 
 RECEIVED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

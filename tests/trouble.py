@@ -1,4 +1,4 @@
-"""This module stands between an SDK and a server, and makes trouble once."""
+"""Stands between an SDK and a server, and makes trouble once."""
 
 import threading
 from collections.abc import Iterator

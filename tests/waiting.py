@@ -1,4 +1,4 @@
-"""This module waits for things in tests, never for ever, and says what it waited for."""
+"""Waits for things in tests, never for ever, and says what it waited for."""
 
 import threading
 import time

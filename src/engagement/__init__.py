@@ -1,4 +1,4 @@
-"""This package collects raw mobile engagement data and exports it whole into your storage."""
+"""Collects raw mobile engagement data and exports it whole into your storage."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

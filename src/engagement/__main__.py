@@ -1,4 +1,4 @@
-"""This module runs the command line: `engagement …` or `python -m engagement …`."""
+"""Runs the command line: `engagement …` or `python -m engagement …`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""This module draws the tree of everything that can go wrong, with the code that users see.
+"""Draws the tree of everything that can go wrong, with the code that users see.
 
 EngagementError
 ├── BadInputError              the caller must change what was asked

@@ -1,4 +1,4 @@
-"""This module holds every setting: its name, its default and what it is for, read once."""
+"""Every setting: its name, its default and what it is for, read once."""
 
 import os
 from collections.abc import Mapping

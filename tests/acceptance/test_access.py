@@ -1,4 +1,4 @@
-"""This module tests who gets in: tenants see their own alone, and roles do what they may.
+"""Tests who gets in: tenants see their own alone, and roles do what they may.
 
 The table of routes comes from the server itself, so a route that nobody thought of fails the test.
 """
@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from engagement import operations
-from engagement.api.logs import start_logging
 from engagement.model.access import Role
+from engagement.runtime.logging import start_logging
 from in_process import TENANTS, VERSIONS, Route, Service, open_service, routes_of
 
 

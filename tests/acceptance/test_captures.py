@@ -1,4 +1,4 @@
-"""This module sends a server, twice, what real tracking SDKs once sent, and exports it once."""
+"""Sends a server, twice, what real tracking SDKs once sent, and exports it once."""
 
 import base64
 import gzip

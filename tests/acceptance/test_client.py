@@ -1,4 +1,4 @@
-"""This module uses the Python client as its users do: against a server, into Azurite, and back."""
+"""Uses the Python client as its users do: against a server, into Azurite, and back."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""This module posts native batches to a server as devices do, and exports what they held."""
+"""Posts native batches to a server as devices do, and exports what they held."""
 
 import gzip
 import json

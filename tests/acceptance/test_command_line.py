@@ -1,4 +1,4 @@
-"""This module runs the real command line as scripts do: processes, files, exit statuses."""
+"""Runs the real command line as scripts do: processes, files, exit statuses."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""This module types the export commands at a server, by its address and by a profile."""
+"""Types the export commands at a server, by its address and by a profile."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""This module holds the server to its documents: the published one and the one it generates.
+"""Holds the server to its documents: the published one and the one it generates.
 
 Schemathesis makes requests from a document, good and bad ones, one after another and in chains,
 with and without authentication, and compares each answer with what the document says.

@@ -1,10 +1,9 @@
-"""This module runs the demonstration."""
+"""Runs the demonstration."""
 
 from pathlib import Path
 
-from shell import Shell
-
 from engagement.model.exports import ExportType
+from shell import Shell
 
 
 def test_the_demonstration_verifies_an_export_of_each_type(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""This module tests what every request passes: limits, headers, the log, a gentle stop."""
+"""Tests what every request passes: limits, headers, the log, a gentle stop."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary import CANARY, SAS, has_canary
-from engagement.api.logs import redacted
+from engagement.runtime.logging import redacted
 from serving import FIRST_APP, RunningServer, running_server
 from shell import Shell
 from waiting import WAIT_SECONDS_MAX, wait_for

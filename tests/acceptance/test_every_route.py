@@ -1,4 +1,4 @@
-"""This module tests what holds on every route, whatever it is for: HEAD, characters, names, dates.
+"""Tests what holds on every route, whatever it is for: HEAD, characters, names, dates.
 
 The routes come from the server itself, so one that nobody thought of is tested too.
 """

@@ -1,4 +1,4 @@
-"""This module types the options of an export and words that name nothing, as a person would."""
+"""Types the options of an export and words that name nothing, as a person would."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""This module tests what each version of the API takes of an export and what it says of one."""
+"""Tests what each version of the API takes of an export and what it says of one."""
 
 import json
 import re

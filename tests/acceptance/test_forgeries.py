@@ -1,4 +1,4 @@
-"""This module tests that forged, changed, expired and revoked credentials open nothing."""
+"""Tests that forged, changed, expired and revoked credentials open nothing."""
 
 import base64
 import json
@@ -155,7 +155,9 @@ def test_a_planted_flaw_lets_a_forgery_in(
     forged = _signed(service, None, {"typ": "JWT"})
     assert not _accepted(service, forged)
 
-    monkeypatch.setattr("engagement.api.tokens.TOKEN_TYPES", frozenset({"at+jwt", "jwt"}))
+    monkeypatch.setattr(
+        "engagement.server.auth.access_tokens.TOKEN_TYPES", frozenset({"at+jwt", "jwt"})
+    )
 
     assert _accepted(service, forged)
 

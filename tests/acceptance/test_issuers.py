@@ -1,4 +1,4 @@
-"""This module tests tokens of another issuer, a real one that publishes its keys over HTTP."""
+"""Tests tokens of another issuer, a real one that publishes its keys over HTTP."""
 
 import json
 import threading
@@ -13,9 +13,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from engagement.api.issuers import ForeignTokens
 from engagement.exceptions import BadInputError, NotAuthenticatedError
 from engagement.model.access import Role
+from engagement.server.auth.openid_issuers import ForeignTokens
 
 AUDIENCE = "api://exports"
 
@@ -169,7 +169,7 @@ def test_a_new_key_is_found_when_it_is_time(
     tokens.caller(issuer.token("rsa"))
     issuer.add("new", ec.generate_private_key(ec.SECP256R1()), "ES256")
 
-    monkeypatch.setattr("engagement.api.issuers.KEYS_SECONDS_MIN", 0)
+    monkeypatch.setattr("engagement.server.auth.openid_issuers.KEYS_SECONDS_MIN", 0)
 
     assert tokens.caller(issuer.token("new"))
 

@@ -1,4 +1,4 @@
-"""This module narrows exports by receipt, name and column through the whole job, and by words."""
+"""Narrows exports by receipt, name and column through the whole job, and by words."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from engagement.model.exports import (
     TimeRange,
 )
 from engagement.operations.estimates import estimate_export
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 from harness import batch, log
 from shell import Shell

@@ -1,4 +1,4 @@
-"""This module runs the published Node SDK of the API of 2014-12-01, unmodified, against a server.
+"""Runs the published Node SDK of the API of 2014-12-01, unmodified, against a server.
 
 It is what users of Azure Mobile Engagement have in their own programs today: `npm install
 azure-arm-mobileengagement@1.0.0-preview`, a bearer token and our address.

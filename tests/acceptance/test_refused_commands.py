@@ -1,4 +1,4 @@
-"""This module runs the commands about refused records as scripts do."""
+"""Runs the commands about refused records as scripts do."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from engagement.exceptions import CorruptInputError
 from engagement.model.records import new_guid
 from engagement.model.refused import Protocol, RefusedFilter, RefusedRecord
 from engagement.operations import create_app, list_refused
-from engagement.runtime import open_runtime
+from engagement.runtime.opening import open_runtime
 from engagement.settings import Settings
 from harness import NOW, batch, log
 from shell import Shell

@@ -1,4 +1,4 @@
-"""This module makes the requests of SDKs that cannot run here, as their sources make them."""
+"""Makes the requests of SDKs that cannot run here, as their sources make them."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""This module runs the same job on every pair of state database and lake that the design names."""
+"""Runs the same job on every pair of state database and lake that the design names."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ import pytest
 from engagement import operations
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportFormat, ExportState, ExportType, TimeRange
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 from harness import open_postgres
 from servers import S3, S3_REGION

@@ -1,4 +1,4 @@
-"""This module knocks at the door for tracking messages with whatever somebody might send."""
+"""Knocks at the door for tracking messages with whatever somebody might send."""
 
 import gzip
 import json

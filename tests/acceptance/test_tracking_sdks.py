@@ -1,4 +1,4 @@
-"""This module runs the published tracking SDKs, unmodified, against a server, and exports all.
+"""Runs the published tracking SDKs, unmodified, against a server, and exports all.
 
 Each runs in a process of its own that knows our address and a key of ours, and nothing else. What
 the exports must hold is written down by hand.

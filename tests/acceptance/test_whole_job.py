@@ -1,4 +1,4 @@
-"""This module takes data through the whole job: in, into the lake, out into real containers."""
+"""Takes data through the whole job: in, into the lake, out into real containers."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ from engagement.model.exports import (
     TimeRange,
 )
 from engagement.model.records import Kind
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 from real_input import ExpectedRecord, real_batches
 from servers import Azurite

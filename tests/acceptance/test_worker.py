@@ -1,4 +1,4 @@
-"""This module ends the two processes of a server in every order while exports run."""
+"""Ends the two processes of a server in every order while exports run."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""This module is a program for a network namespace of its own: hostile URLs among canaries.
+"""A program for a network namespace of its own: hostile URLs among canaries.
 
 It listens on the addresses that no export may ever reach, on many ports, has every name resolve
 to one of them, and offers generated container URLs to the service. It prints as JSON how many

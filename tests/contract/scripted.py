@@ -1,4 +1,4 @@
-"""This module answers storage requests over loopback as a test scripts it, and records them."""
+"""Answers storage requests over loopback as a test scripts it, and records them."""
 
 import ssl
 import struct

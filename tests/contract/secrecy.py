@@ -1,4 +1,4 @@
-"""This module looks for a secret in everything that an exception may show to someone."""
+"""Looks for a secret in everything that an exception may show to someone."""
 
 import traceback
 from collections.abc import Iterator

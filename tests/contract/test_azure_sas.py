@@ -1,4 +1,4 @@
-"""This module tests what an Azure SAS that does not fit is answered with, and that it stays hidden.
+"""Tests what an Azure SAS that does not fit is answered with, and that it stays hidden.
 
 Azurite answers `AuthorizationFailure` for a wrong signature and a wrong time alike, so these are
 told apart by the times in the SAS; Azure's own words are tested in `test_failures.py`.

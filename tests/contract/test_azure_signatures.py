@@ -1,4 +1,4 @@
-"""This module tests that a SAS signed by Azure's own SDK is taken if it is right, and only then.
+"""Tests that a SAS signed by Azure's own SDK is taken if it is right, and only then.
 
 Each URL is generated, so what must become of it is known from how it was made; that Azurite takes
 it, as it is spelled, from a plain HTTP client is checked beside.

@@ -1,4 +1,4 @@
-"""This module drives a SAS through every way in which a container can fail a running task.
+"""Drives a SAS through every way in which a container can fail a running task.
 
 The service's answers repeat the SAS, as a real one's do when they quote the string to sign, and
 afterwards it must be nowhere: not in a log, a database file, an answer or the process.

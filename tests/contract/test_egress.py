@@ -1,4 +1,4 @@
-"""This module tests that a delivery reaches its host at a public address, and nothing else."""
+"""Tests that a delivery reaches its host at a public address, and nothing else."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.deliver.containers import open_destination
-from engagement.deliver.egress import Passage, is_public
+from engagement.deliver.egress_proxy import Passage, is_public
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.exceptions import DestinationError, ErrorCode, Retryable
 

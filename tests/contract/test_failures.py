@@ -1,4 +1,4 @@
-"""This module tests that every way a container can refuse is named, kept short and free of secrets.
+"""Tests that every way a container can refuse is named, kept short and free of secrets.
 
 The answers are worded as Azure's and S3's documentation and services word them.
 """

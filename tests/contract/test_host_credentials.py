@@ -1,4 +1,4 @@
-"""This module tests that nothing of the host's own, set for its clouds, reaches a delivery.
+"""Tests that nothing of the host's own, set for its clouds, reaches a delivery.
 
 An operator's key in the environment must never sign for a user: a user who names the operator's
 account with a worthless SAS would write with the operator's rights.

@@ -1,4 +1,4 @@
-"""This module tests that tags are imported from real blobs, and that their URLs do not stay."""
+"""Tests that tags are imported from real blobs, and that their URLs do not stay."""
 
 import json
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from azure.storage.blob import generate_blob_sas
 from secrecy import assert_hidden
 
 from engagement.exceptions import ErrorCode, InvalidContainerError
-from engagement.model.imports import ImportState
 from engagement.model.records import new_guid
-from engagement.operations.import_tasks import list_import_tasks
+from engagement.model.tag_imports import ImportState
+from engagement.operations.tag_imports import list_import_tasks
 from import_scene import IMPORTED, LINES, TAGS, ImportScene, open_import_scene
 from servers import AZURE_ACCOUNT, Azurite
 

@@ -1,4 +1,4 @@
-"""This module tests that a local folder is never left, and never holds half an object."""
+"""Tests that a local folder is never left, and never holds half an object."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""This module tests that what was checked in a container URL is what is sent, and nothing else."""
+"""Tests that what was checked in a container URL is what is sent, and nothing else."""
 
 import hmac
 from collections.abc import Iterator

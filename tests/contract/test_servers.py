@@ -1,4 +1,4 @@
-"""This module tests that the storage servers of the tests are what the tests take them for."""
+"""Tests that the storage servers of the tests are what the tests take them for."""
 
 import pytest
 from azure.core.exceptions import HttpResponseError

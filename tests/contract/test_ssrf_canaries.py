@@ -1,4 +1,4 @@
-"""This module tests in a network namespace that no container URL leads to an inner address."""
+"""Tests in a network namespace that no container URL leads to an inner address."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""This module asks the owner for its work, in this process and in one of its own."""
+"""Asks the owner for its work, in this process and in one of its own."""
 
 import json
 import threading
@@ -15,10 +15,10 @@ from engagement.collect.payload import decode_batch
 from engagement.exceptions import WorkerLostError
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportFormat, ExportState, ExportType, TimeRange
-from engagement.model.imports import ImportState, ImportTask
-from engagement.runtime import Runtime, open_runtime
+from engagement.model.tag_imports import ImportState, ImportTask
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
-from engagement.worker.process import WorkerProcess, running_worker
+from engagement.worker.client import WorkerProcess, running_worker
 from waiting import WAIT_SECONDS_MAX, join_threads, wait_for
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""This module compares what was acknowledged with what an export holds, and trusts neither side.
+"""Compares what was acknowledged with what an export holds, and trusts neither side.
 
     python tests/durability/checker.py LOG FOLDER…
 

@@ -1,4 +1,4 @@
-"""This module runs a server under load, and judges what it kept."""
+"""Runs a server under load, and judges what it kept."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ from checker import ACKNOWLEDGED, Verdict, judge
 from engagement import Client, operations
 from engagement.model.access import NewClient, Role, Scope
 from engagement.model.exports import ExportState
-from engagement.runtime import open_runtime
+from engagement.runtime.opening import open_runtime
 from engagement.settings import Settings
 from serving import RunningServer, running_server
 from waiting import WAIT_SECONDS_MAX, wait_for, waiting_for

@@ -1,4 +1,4 @@
-"""This module lets the tests of this folder import their own modules."""
+"""Lets the tests of this folder import their own modules."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""This module makes small disks to be filled, and disks as a power loss leaves them."""
+"""Makes small disks to be filled, and disks as a power loss leaves them."""
 
 import contextlib
 import filecmp

@@ -1,4 +1,4 @@
-"""This module ends the processes of a server under load, and judges what is left."""
+"""Ends the processes of a server under load, and judges what is left."""
 
 import os
 import random

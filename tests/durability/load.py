@@ -1,4 +1,4 @@
-"""This module is a process that posts logs as devices do, and writes down what became of them.
+"""A process that posts logs as devices do, and writes down what became of them.
 
     python tests/durability/load.py LOG PORT --app KEY… [--drop SHARE] [--seed N]
 

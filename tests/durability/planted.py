@@ -1,4 +1,4 @@
-"""This module plants bugs, one a promise, to show that the tests of the promises can fail."""
+"""Plants bugs, one a promise, to show that the tests of the promises can fail."""
 
 import contextlib
 import os

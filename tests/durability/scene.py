@@ -1,4 +1,4 @@
-"""This module sets scenes for the killed process, and looks at what it leaves."""
+"""Sets scenes for the killed process, and looks at what it leaves."""
 
 import json
 import shutil
@@ -12,11 +12,11 @@ from pathlib import Path
 from victim import SECONDS_MAX, settings_of
 
 from engagement import operations
+from engagement.failpoints import Point
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportFormat, ExportType, TimeRange
-from engagement.model.points import Point
-from engagement.runtime import open_runtime
+from engagement.runtime.opening import open_runtime
 
 VICTIM = Path(__file__).with_name("victim.py")
 SPAN = TimeRange.of_days(date(2026, 1, 1), date(2026, 1, 31))

@@ -1,4 +1,4 @@
-"""This module posts bodies to a server over connections that stay open, and judges the answers."""
+"""Posts bodies to a server over connections that stay open, and judges the answers."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""This module posts bombs to a server, and bodies of another length than they say."""
+"""Posts bombs to a server, and bodies of another length than they say."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""This module ends a server's processes under load; what it acknowledged must be there, once."""
+"""Ends a server's processes under load; what it acknowledged must be there, once."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""This module plants a bug a promise of the collector and demands that the checker finds it."""
+"""Plants a bug a promise of the collector and demands that the checker finds it."""
 
 import random
 from pathlib import Path

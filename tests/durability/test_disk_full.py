@@ -1,4 +1,4 @@
-"""This module fills the disk under a server; it must say so, lose nothing, and go on by itself."""
+"""Fills the disk under a server; it must say so, lose nothing, and go on by itself."""
 
 import random
 import time

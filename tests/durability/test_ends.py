@@ -1,4 +1,4 @@
-"""This module has a test for each end of a task, and for who may work on a home folder."""
+"""Has a test for each end of a task, and for who may work on a home folder."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from victim import settings_of
 
 from engagement import operations
 from engagement.exceptions import BadInputError, ErrorCode, HomeBusyError, IllegalStateError
+from engagement.failpoints import Point
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportFormat, ExportState, ExportType
-from engagement.model.points import Point
 from engagement.model.records import Kind
-from engagement.owner import EXPORTS_CONCURRENT_MAX
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime.engine import EXPORTS_CONCURRENT_MAX
+from engagement.runtime.opening import Runtime, open_runtime
 from servers import Azurite
 from waiting import WAIT_SECONDS_MAX, wait_for, wait_for_event
 

@@ -1,4 +1,4 @@
-"""This module lets system calls fail under load: nothing is acknowledged that is not kept."""
+"""Lets system calls fail under load: nothing is acknowledged that is not kept."""
 
 import random
 import time

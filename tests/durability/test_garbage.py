@@ -1,4 +1,4 @@
-"""This module posts garbage to a server, which must answer all of it and keep what is good."""
+"""Posts garbage to a server, which must answer all of it and keep what is good."""
 
 import random
 import re

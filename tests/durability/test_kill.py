@@ -1,11 +1,11 @@
-"""This module kills the process at every named point and demands the undisturbed result."""
+"""Kills the process at every named point and demands the undisturbed result."""
 
 from pathlib import Path
 
 import pytest
 from scene import Scene, Tree, exported_rows, new_scene, queue_export, visible, was_killed
 
-from engagement.model.points import Point
+from engagement.failpoints import Point
 
 FLUSH_POINTS = [point for point in Point if point.value.startswith("flush_")]
 EXPORT_POINTS = [point for point in Point if point not in FLUSH_POINTS]

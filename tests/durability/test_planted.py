@@ -1,4 +1,4 @@
-"""This module plants a bug a promise and demands that the promise's check notices."""
+"""Plants a bug a promise and demands that the promise's check notices."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pytest
 from scene import Scene, exported_rows, new_scene, queue_export, visible, was_killed
 
 from engagement.exceptions import ErrorCode
+from engagement.failpoints import Point
 from engagement.model.exports import ExportState
-from engagement.model.points import Point
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""This module cuts the power under load: the disk is copied as it is at that moment."""
+"""Cuts the power under load: the disk is copied as it is at that moment."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""This module watches a server's system calls: each record is synced before it is acknowledged."""
+"""Watches a server's system calls: each record is synced before it is acknowledged."""
 
 import re
 from collections.abc import Iterable, Iterator

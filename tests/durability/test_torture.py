@@ -1,4 +1,4 @@
-"""This module kills the process at random moments, over and over, delivering into Azurite."""
+"""Kills the process at random moments, over and over, delivering into Azurite."""
 
 import random
 import signal

@@ -1,4 +1,4 @@
-"""This module watches the system calls of a server's processes, and lets some of them fail."""
+"""Watches the system calls of a server's processes, and lets some of them fail."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""This module is a process to be killed: it works on a home folder and dies where it is told.
+"""A process to be killed: it works on a home folder and dies where it is told.
 
     python tests/durability/victim.py HOME OUT import FILE APP_ID [--kill-at POINT --nth N]
     python tests/durability/victim.py HOME OUT wait TASK_ID [--kill-at POINT --nth N] [--plant BUG]
@@ -15,8 +15,8 @@ from pathlib import Path
 import planted
 
 from engagement import operations
-from engagement.model.points import Point, Reach, pass_by
-from engagement.runtime import open_runtime
+from engagement.failpoints import Point, Reach, pass_by
+from engagement.runtime.opening import open_runtime
 from engagement.settings import Settings
 
 PART_ROWS = 400

@@ -1,4 +1,4 @@
-"""This module makes histories at random: what devices send, upkeep, and exports in between.
+"""Makes histories at random: what devices send, upkeep, and exports in between.
 
 A history is a list of plain operations, which can be printed, cut and replayed. Few ids make
 collisions frequent.

@@ -1,4 +1,4 @@
-"""This module says in plain Python lists what every export of an app must hold.
+"""Says in plain Python lists what every export of an app must hold.
 
 It is slow on purpose: no engine, no tables, no change of what was kept. It shares with the product
 nothing but names of kinds and the functions that make ids.

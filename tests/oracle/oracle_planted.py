@@ -1,4 +1,4 @@
-"""This module plants bugs in what exports mean, to show that the oracle finds them."""
+"""Plants bugs in what exports mean, to show that the oracle finds them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from engagement.collect import flush, logs, payload, record_tables
+from engagement.collect import flush, payload, record_tables, records
 from engagement.collect.limits import RefusedLogError, instant
-from engagement.export import freeze, plan, requests, rows, steps
+from engagement.export import freeze, part_writer, plan, requests, rows, steps
 from engagement.model.exports import ExportType
 from engagement.model.records import Kind, derived_guid
 from engagement.store import folds
@@ -107,7 +107,7 @@ def folding_deletes_information(patch: pytest.MonkeyPatch) -> None:
 @shown_by(_HISTORY)
 def records_get_the_information_of_their_device(patch: pytest.MonkeyPatch) -> None:
     """A record is joined with some information of its device, not with its own."""
-    with_contents = steps.with_contents
+    with_contents = part_writer.with_contents
 
     def of_the_device(*given: Any) -> pl.LazyFrame:
         *others, of_part = given
@@ -116,7 +116,7 @@ def records_get_the_information_of_their_device(patch: pytest.MonkeyPatch) -> No
         joined = with_contents(*others, same.lazy()).collect()
         return joined.with_columns(frame["info_id"]).lazy()
 
-    patch.setattr(steps, "with_contents", of_the_device)
+    patch.setattr(part_writer, "with_contents", of_the_device)
 
 
 @shown_by({ExportType.DEVICE})
@@ -209,7 +209,7 @@ def small_skews_are_corrected(patch: pytest.MonkeyPatch) -> None:
 @shown_by({*_PLAIN, ExportType.JOB})
 def the_time_of_the_device_is_lost(patch: pytest.MonkeyPatch) -> None:
     """What a device's clock said is known only where it was right."""
-    patch.setattr(logs, "_other_time", lambda *_: None)
+    patch.setattr(records, "_other_time", lambda *_: None)
 
 
 @shown_by(_ALL)
@@ -224,7 +224,7 @@ def an_end_in_the_future_hides_a_later_start(patch: pytest.MonkeyPatch) -> None:
             raise RefusedLogError("end_before_start", "end must not be before timestamp.")
         return int(kept)
 
-    patch.setattr(logs.LogReader, "_end", end)
+    patch.setattr(records.LogReader, "_end", end)
 
 
 @shown_by(ExportType)

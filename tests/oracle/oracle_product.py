@@ -1,4 +1,4 @@
-"""This module drives the product in this process: real operations, lake, delivery and manifests.
+"""Drives the product in this process: real operations, lake, delivery and manifests.
 
 Exports run at once where they are created, without the durable queue, so that thousands of
 histories can be tried; with workers they run as they do in a service.
@@ -17,13 +17,14 @@ from oracle_reading import read_records
 from oracle_records import Record, Request
 from oracle_shapes import fields_of
 
-from engagement import operations, runtime
+from engagement import operations
 from engagement.exceptions import EngagementError
 from engagement.export import freeze
-from engagement.export.compress import compress
+from engagement.export.part_writer import compress, encode_part
 from engagement.export.plan import decode_plan, encode_plan
 from engagement.export.requests import shape_of_request
-from engagement.export.steps import ExportSteps, ExportTools, encode_part
+from engagement.export.steps import ExportSteps, ExportTools
+from engagement.failpoints import pass_by
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
@@ -34,9 +35,9 @@ from engagement.model.exports import (
     TimeAxis,
     TimeRange,
 )
-from engagement.model.imports import ImportTask
-from engagement.model.points import pass_by
-from engagement.runtime import Runtime, open_runtime
+from engagement.model.tag_imports import ImportTask
+from engagement.runtime import opening
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 
 PART_ROWS = 2
@@ -265,7 +266,7 @@ def open_product(home: Path, *, workers: bool = False) -> Iterator[Product]:
         if workers:
             yield Product(opened, clock, folder, None)
         else:
-            tools, _ = runtime._tools(opened, pass_by)  # noqa: SLF001 - what an owner works with
+            tools, _ = opening._tools(opened, pass_by)  # noqa: SLF001 - what an owner works with
             yield Product(replace(opened, work=AtOnce(tools)), clock, folder, tools)
 
 

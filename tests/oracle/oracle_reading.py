@@ -1,4 +1,4 @@
-"""This module reads delivered parts with parsers that are not ours, into records as written."""
+"""Reads delivered parts with parsers that are not ours, into records as written."""
 
 import io
 import json

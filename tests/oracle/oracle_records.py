@@ -1,4 +1,4 @@
-"""This module makes, of what a model was told, the whole records of each export type.
+"""Makes, of what a model was told, the whole records of each export type.
 
 A record has every field that there may be, `None` where it is not known; times are instants.
 """

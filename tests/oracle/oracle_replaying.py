@@ -1,4 +1,4 @@
-"""This module replays a history on the product and on the model, and compares every export."""
+"""Replays a history on the product and on the model, and compares every export."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""This module makes requests at random: every type, with formats, options and odd instants."""
+"""Makes requests at random: every type, with formats, options and odd instants."""
 
 from datetime import datetime, time, timedelta
 from random import Random

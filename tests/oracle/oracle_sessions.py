@@ -1,4 +1,4 @@
-"""This module finds, for the oracle, the session of each activity that names none."""
+"""Finds, for the oracle, the session of each activity that names none."""
 
 from collections import defaultdict
 from dataclasses import dataclass

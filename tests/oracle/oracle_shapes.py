@@ -1,4 +1,4 @@
-"""This module writes the oracle's records as each format must hold them."""
+"""Writes the oracle's records as each format must hold them."""
 
 import json
 from datetime import UTC, datetime, timedelta

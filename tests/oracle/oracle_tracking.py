@@ -1,4 +1,4 @@
-"""This module reads tracking messages for the oracle, as far as histories make them."""
+"""Reads tracking messages for the oracle, as far as histories make them."""
 
 from datetime import date, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""This module tries the product against the oracle: what it exports is what a plain model says."""
+"""Tries the product against the oracle: what it exports is what a plain model says."""
 
 import json
 from pathlib import Path

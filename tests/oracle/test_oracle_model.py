@@ -1,4 +1,4 @@
-"""This module holds the model itself to values that were computed by hand."""
+"""Holds the model itself to values that were computed by hand."""
 
 import json
 from datetime import UTC, datetime, timedelta

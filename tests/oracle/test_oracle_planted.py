@@ -1,4 +1,4 @@
-"""This module shows that the oracle can fail: it finds a bug of each kind that it is there for."""
+"""Shows that the oracle can fail: it finds a bug of each kind that it is there for."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""This module sends messages with a published tracking SDK, unmodified, and prints what it said.
+"""Sends messages with a published tracking SDK, unmodified, and prints what it said.
 
 Standard input and output are those of `track.js`. These SDKs have no word of success: a message
 was delivered if a flush is over and no error was told of it.

@@ -1,11 +1,11 @@
-"""This module gives tests of the state both databases, and tests of the lake a home folder."""
+"""Gives tests of the state both databases, and tests of the lake a home folder."""
 
 from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 
-from engagement.model.points import pass_by
+from engagement.failpoints import pass_by
 from engagement.store.state import metadata, open_state
 from harness import Home, open_home, open_postgres
 

@@ -1,4 +1,4 @@
-"""This module tries the crash hook in programs that really die."""
+"""Tries the crash hook in programs that really die."""
 
 import subprocess
 import sys

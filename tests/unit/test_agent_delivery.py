@@ -1,4 +1,4 @@
-"""This module tries how the agent delivers to servers that answer, fail, lie and hang."""
+"""Tries how the agent delivers to servers that answer, fail, lie and hang."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""This module runs the program of the page on reporting from Python, as a reader would."""
+"""Runs the program of the page on reporting from Python, as a reader would."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""This module tries the agent's folder: kills, forks, two users, a full queue and a full disk."""
+"""Tries the agent's folder: kills, forks, two users, a full queue and a full disk."""
 
 import json
 import os

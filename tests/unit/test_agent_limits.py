@@ -1,4 +1,4 @@
-"""This module holds what the agent accepts to what a server accepts: the same, log by log."""
+"""Holds what the agent accepts to what a server accepts: the same, log by log."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""This module compares what arrives with a model, for any calls, restarts and failing answers."""
+"""Compares what arrives with a model, for any calls, restarts and failing answers."""
 
 import tempfile
 from dataclasses import dataclass, field, replace

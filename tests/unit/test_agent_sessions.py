@@ -1,4 +1,4 @@
-"""This module holds the agent to the rules of sessions, activities and jobs, one table row each."""
+"""Holds the agent to the rules of sessions, activities and jobs, one table row each."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""This module tests that bodies are expanded as they were, and that bombs stop early."""
+"""Tests that bodies are expanded as they were, and that bombs stop early."""
 
 import contextlib
 import gzip

@@ -1,4 +1,4 @@
-"""This module tests what can be kept of JSON that is not well formed."""
+"""Tests what can be kept of JSON that is not well formed."""
 
 import json
 import math

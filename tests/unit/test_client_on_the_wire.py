@@ -1,4 +1,4 @@
-"""This module puts the client on lines that break, servers that lie and answers that get lost.
+"""Puts the client on lines that break, servers that lie and answers that get lost.
 
 A server of ours does none of this, so answers are scripted; how the client gets on with a real
 one is for the acceptance tests.

@@ -1,4 +1,4 @@
-"""This module tests which container URLs may be used, and that their secrets stay hidden."""
+"""Tests which container URLs may be used, and that their secrets stay hidden."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, quote

@@ -1,4 +1,4 @@
-"""This module tests which buckets and local folders may be named, and how they are taken apart."""
+"""Tests which buckets and local folders may be named, and how they are taken apart."""
 
 from datetime import UTC, datetime
 from pathlib import Path

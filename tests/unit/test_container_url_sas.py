@@ -1,4 +1,4 @@
-"""This module tests that a SAS is decoded once, into parameters that are all known."""
+"""Tests that a SAS is decoded once, into parameters that are all known."""
 
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, quote_plus

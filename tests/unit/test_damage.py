@@ -1,4 +1,4 @@
-"""This module tests that damage to the lake's newest files is repaired or refused, never silent."""
+"""Tests that damage to the lake's newest files is repaired or refused, never silent."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,8 +8,8 @@ import pytest
 from deltalake import DeltaTable
 
 from engagement.exceptions import LakeDamagedError
+from engagement.failpoints import Point, pass_by
 from engagement.model.exports import ExportType
-from engagement.model.points import Point, pass_by
 from engagement.model.records import Kind
 from harness import DEVICES, Home, StoppedError, everything, open_home, stop_at
 

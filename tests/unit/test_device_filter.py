@@ -1,4 +1,4 @@
-"""This module tests what `$filter` and `$select` of a list of devices mean, and refuse."""
+"""Tests what `$filter` and `$select` of a list of devices mean, and refuse."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""This module tests that devices are read as acknowledged, and tagged durably or not at all."""
+"""Tests that devices are read as acknowledged, and tagged durably or not at all."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -24,7 +24,7 @@ from engagement.operations.devices import (
     list_devices,
     tag_devices,
 )
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 from harness import DEVICES, NOW, batch, log
 

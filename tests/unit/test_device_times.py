@@ -1,4 +1,4 @@
-"""This module tests what is kept of the times by a device's own clock, and the ids of messages."""
+"""Tests what is kept of the times by a device's own clock, and the ids of messages."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from tests.tracking import DEVICE, body, message, records
 from engagement.collect.inbox import StoredBatch, inbox_row, stored_batch
 from engagement.collect.limits import CLOCK_SKEW_KEPT_SECONDS_MAX
 from engagement.collect.payload import Batch, decode_batch
-from engagement.collect.tracking.messages import read_messages
+from engagement.collect.protocols.segment.messages import read_messages
 from engagement.model.records import LOG_COLUMNS, UNFOLDED_KINDS, Kind, record_id_prefix
 
 SECOND = 1_000_000

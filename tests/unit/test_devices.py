@@ -1,4 +1,4 @@
-"""This module tests that readers see each device as its batches told it last, a page at a time."""
+"""Tests that readers see each device as its batches told it last, a page at a time."""
 
 from collections.abc import Iterator
 from dataclasses import replace

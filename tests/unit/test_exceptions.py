@@ -1,4 +1,4 @@
-"""This module tests that every code of a failure has one class, and every class its code."""
+"""Tests that every code of a failure has one class, and every class its code."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""This module tests the one list of the options of an export and what each door makes of it."""
+"""Tests the one list of the options of an export and what each door makes of it."""
 
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -28,8 +28,8 @@ from engagement.model.exports import (
     ExportType,
     TimeAxis,
 )
-from engagement.model.imports import ImportProperty
 from engagement.model.request_json import decode_request, encode_request
+from engagement.model.tag_imports import ImportProperty
 
 DAYS = {"start": date(2026, 1, 1), "end": date(2026, 1, 2)}
 NOT_OPTIONS = {"app_id", "export_type", "container_url", "published_contract", "time_range"}

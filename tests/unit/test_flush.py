@@ -1,4 +1,4 @@
-"""This module tests that a flush brings each accepted record into the lake exactly once."""
+"""Tests that a flush brings each accepted record into the lake exactly once."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
-from engagement.model.points import Point, pass_by
+from engagement.failpoints import Point, pass_by
 from engagement.model.records import Kind
 from engagement.store.folds import fold
 from harness import (

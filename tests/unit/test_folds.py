@@ -1,4 +1,4 @@
-"""This module tests that changes amount to the same however they are folded, and as of when."""
+"""Tests that changes amount to the same however they are folded, and as of when."""
 
 import itertools
 from collections.abc import Iterator

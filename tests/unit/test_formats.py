@@ -1,4 +1,4 @@
-"""This module tests what the files of an export look like, byte by byte where it matters."""
+"""Tests what the files of an export look like, byte by byte where it matters."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""This module tests that imports of tags end well, go on after any end, and count once."""
+"""Tests that imports of tags end well, go on after any end, and count once."""
 
 import json
 import threading
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from engagement.collect.importing import IMPORT_BYTES_MAX
+from engagement.collect.tag_imports import IMPORT_BYTES_MAX
 from engagement.exceptions import BadInputError, ErrorCode, UnknownAppError, UnknownTaskError
-from engagement.model.imports import ImportState, ImportTask
 from engagement.model.records import Kind
-from engagement.operations.import_tasks import (
+from engagement.model.tag_imports import ImportState, ImportTask
+from engagement.operations.tag_imports import (
     create_import_task,
     get_import_task,
     list_import_tasks,

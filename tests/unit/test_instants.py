@@ -1,4 +1,4 @@
-"""This module tests the reader of times: strictly RFC 3339, and as senders really write them."""
+"""Tests the reader of times: strictly RFC 3339, and as senders really write them."""
 
 import calendar
 import re

@@ -1,4 +1,4 @@
-"""This module tests that the lake's tables hold what was appended, once, and that it is on disk."""
+"""Tests that the lake's tables hold what was appended, once, and that it is on disk."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.exceptions import LakeDamagedError
-from engagement.model.points import Point
+from engagement.failpoints import Point
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store.data_files import DataFile
 from engagement.store.lake import CHECKPOINT_VERSIONS, LOG_DAYS, Lake, in_order

@@ -1,4 +1,4 @@
-"""This module tests that a log which cannot be written is not missed by those who write it."""
+"""Tests that a log which cannot be written is not missed by those who write it."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ FULL = Path("/dev/full")
 LOGS = """
 import logging
 import structlog
-from engagement.api.logs import start_logging
+from engagement.runtime.logging import start_logging
 start_logging()
 for _ in range(1_000):
     structlog.get_logger().error("lost", text="x" * 1_000)

@@ -1,4 +1,4 @@
-"""This module tests that a manifest is read back as it was, and nothing else passes for one."""
+"""Tests that a manifest is read back as it was, and nothing else passes for one."""
 
 import json
 from datetime import UTC, datetime
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.deliver.manifest import folder, manifest_name, part_name, render_manifest
+from engagement.deliver.object_names import folder, manifest_name, part_name
 from engagement.exceptions import VerificationError
 from engagement.model.exports import Compression, ExportFormat, ExportType, Receipt
-from engagement.model.manifests import Manifest, parse_manifest
+from engagement.model.manifest import Manifest, parse_manifest, render_manifest
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 _COUNT = st.integers(min_value=0, max_value=2**63)

@@ -1,4 +1,4 @@
-"""This module tests that the nouns cannot be built wrong."""
+"""Tests that the nouns cannot be built wrong."""
 
 import json
 from dataclasses import FrozenInstanceError, replace

@@ -1,4 +1,4 @@
-"""This module tests that the JSON Schema of native batches and the decoder agree."""
+"""Tests that the JSON Schema of native batches and the decoder agree."""
 
 import json
 import re
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.collect.logs import LOG_TYPES
 from engagement.collect.payload import decode_batch
+from engagement.collect.records import LOG_TYPES
 from engagement.exceptions import CorruptInputError
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
 

@@ -1,4 +1,4 @@
-"""This module tests the options that narrow an export: names, columns, and how they are kept."""
+"""Tests the options that narrow an export: names, columns, and how they are kept."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""This module tests that batches are decoded: good logs kept as sent, bad ones refused."""
+"""Tests that batches are decoded: good logs kept as sent, bad ones refused."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""This module tests native batches that hold what JSON lacks, or write it in another way."""
+"""Tests native batches that hold what JSON lacks, or write it in another way."""
 
 import json
 import math

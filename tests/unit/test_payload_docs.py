@@ -1,11 +1,11 @@
-"""This module tests that the reference of native batches tells what the decoder does."""
+"""Tests that the reference of native batches tells what the decoder does."""
 
 import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engagement.collect.logs import LOG_TYPES
 from engagement.collect.payload import Batch, decode_batch
+from engagement.collect.records import LOG_TYPES
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
 from engagement.model.records import INFO_COLUMNS, Kind
 

@@ -1,4 +1,4 @@
-"""This module tests that extras and tags come out as they went in, or are refused."""
+"""Tests that extras and tags come out as they went in, or are refused."""
 
 import json
 from datetime import UTC, datetime

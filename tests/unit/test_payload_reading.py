@@ -1,4 +1,4 @@
-"""This module tests that lines are read from plain, gzip and zstd input, and damage is told."""
+"""Tests that lines are read from plain, gzip and zstd input, and damage is told."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""This module checks that any plan covers every row exactly once."""
+"""Checks that any plan covers every row exactly once."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta

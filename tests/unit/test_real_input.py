@@ -1,4 +1,4 @@
-"""This module tests that the real input becomes batches that are accepted, nothing left out."""
+"""Tests that the real input becomes batches that are accepted, nothing left out."""
 
 import json
 from collections import Counter

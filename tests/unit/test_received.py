@@ -1,4 +1,4 @@
-"""This module tests exports whose range is about when records were received."""
+"""Tests exports whose range is about when records were received."""
 
 from collections import Counter
 from collections.abc import Sequence

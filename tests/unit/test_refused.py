@@ -1,4 +1,4 @@
-"""This module tests that refused records are kept, and that a replay loses and doubles nothing."""
+"""Tests that refused records are kept, and that a replay loses and doubles nothing."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from engagement.model.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.model.records import Kind, new_guid
 from engagement.model.refused import Protocol, RefusedEntry, RefusedFilter, RefusedRecord
 from engagement.operations import list_refused, replay_refused
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 from engagement.store.queries.refused import RefusedQueries, Replay
 from engagement.store.state import open_state

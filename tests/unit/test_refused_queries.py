@@ -1,4 +1,4 @@
-"""This module tests that refused records come back from the state database as they were put in."""
+"""Tests that refused records come back from the state database as they were put in."""
 
 from dataclasses import replace
 from datetime import timedelta

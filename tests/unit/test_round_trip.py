@@ -1,4 +1,4 @@
-"""This module tests that any valid records come out of every export as they were put in."""
+"""Tests that any valid records come out of every export as they were put in."""
 
 import json
 from collections import Counter

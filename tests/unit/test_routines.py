@@ -1,4 +1,4 @@
-"""This module tests what a server does by itself: when it flushes, and how it tidies."""
+"""Tests what a server does by itself: when it flushes, and how it tidies."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from engagement import operations
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
 from engagement.model.records import Kind
-from engagement.runtime import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 
 FLUSH_SECONDS = 20

@@ -1,4 +1,4 @@
-"""This module tests that the sample is lifelike, acceptable and the same for a seed."""
+"""Tests that the sample is lifelike, acceptable and the same for a seed."""
 
 import hashlib
 import itertools
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.collect.logs import LOG_TYPES
 from engagement.collect.payload import Batch, decode_batch
+from engagement.collect.records import LOG_TYPES
 from engagement.model.records import Kind
 from engagement.sample import generate
 

@@ -1,4 +1,4 @@
-"""This module tests which session an activity belongs to, and which sessions an export delivers."""
+"""Tests which session an activity belongs to, and which sessions an export delivers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

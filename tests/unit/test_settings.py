@@ -1,4 +1,4 @@
-"""This module tests that settings come from the environment once, whole or not at all."""
+"""Tests that settings come from the environment once, whole or not at all."""
 
 from dataclasses import fields
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""This module tests what flushes remember of sessions, jobs and contents, in both databases."""
+"""Tests what flushes remember of sessions, jobs and contents, in both databases."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""This module tests that the state database keeps its schema, its order and its promises."""
+"""Tests that the state database keeps its schema, its order and its promises."""
 
 import itertools
 import threading
@@ -20,9 +20,10 @@ from engagement.exceptions import (
 )
 from engagement.model.apps import App
 from engagement.model.records import Kind
+from engagement.store.commits import Commit
 from engagement.store.queries import inbox
 from engagement.store.queries.apps import AppQueries
-from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow, Kept, Offer
+from engagement.store.queries.inbox import InboxQueries, InboxRow, Kept, Offer
 from engagement.store.queries.sightings import OpenSession, SightingQueries, Sightings
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import MIGRATIONS, metadata, open_state

@@ -1,4 +1,4 @@
-"""This module tests that files of tags are read as JSON says, or refused with a place."""
+"""Tests that files of tags are read as JSON says, or refused with a place."""
 
 import json
 

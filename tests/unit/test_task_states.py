@@ -1,4 +1,4 @@
-"""This module tests what the state database keeps of a task, and every way to its end."""
+"""Tests what the state database keeps of a task, and every way to its end."""
 
 import itertools
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""This module tests that bodies of tracking messages are read whole: each kept once or refused."""
+"""Tests that bodies of tracking messages are read whole: each kept once or refused."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from engagement.collect.inbox import accept
 from engagement.collect.limits import check_name
 from engagement.collect.payload import Batch
-from engagement.collect.tracking.bodies import MESSAGES_PER_BODY_MAX
-from engagement.collect.tracking.messages import (
+from engagement.collect.protocols.segment.bodies import MESSAGES_PER_BODY_MAX
+from engagement.collect.protocols.segment.messages import (
     Messages,
     read_messages,
 )

@@ -1,4 +1,4 @@
-"""This module tests that all that is good of a broken body of tracking messages is kept."""
+"""Tests that all that is good of a broken body of tracking messages is kept."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_broken_json import count_non_finite, finite, values
 
-from engagement.collect.tracking.messages import Messages, read_messages
+from engagement.collect.protocols.segment.messages import Messages, read_messages
 from engagement.model.records import Kind
 from tracking import RECEIVED_AT, SENT_AT, body, message, records
 

@@ -1,4 +1,4 @@
-"""This module tests that requests of real SDKs become records, none of their messages refused."""
+"""Tests that requests of real SDKs become records, none of their messages refused."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from typing import Any
 from captures import CLIENTS, needs_captures, requests
 from engagement.collect.limits import guid
 from engagement.collect.payload import Batch
-from engagement.collect.tracking.messages import read_messages
+from engagement.collect.protocols.segment.messages import read_messages
 from engagement.model.records import Kind
 from tracking import records
 

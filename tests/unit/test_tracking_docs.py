@@ -1,12 +1,12 @@
-"""This module tests that the reference of tracking messages tells what becomes of them."""
+"""Tests that the reference of tracking messages tells what becomes of them."""
 
 import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engagement.collect.tracking.bodies import MESSAGES_PER_BODY_MAX
-from engagement.collect.tracking.mapping import CRASH_NAME, ERROR_NAMES, PUSH_STATUSES
-from engagement.collect.tracking.messages import read_messages
+from engagement.collect.protocols.segment.bodies import MESSAGES_PER_BODY_MAX
+from engagement.collect.protocols.segment.mapping import CRASH_NAME, ERROR_NAMES, PUSH_STATUSES
+from engagement.collect.protocols.segment.messages import read_messages
 from engagement.model.records import Kind
 from tracking import records
 

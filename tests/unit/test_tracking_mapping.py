@@ -1,4 +1,4 @@
-"""This module tests which records each tracking message becomes, and of which device."""
+"""Tests which records each tracking message becomes, and of which device."""
 
 from typing import Any
 

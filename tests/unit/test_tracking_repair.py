@@ -1,4 +1,4 @@
-"""This module tests that what tracking messages say is made to fit, and that little is lost."""
+"""Tests that what tracking messages say is made to fit, and that little is lost."""
 
 import json
 from decimal import Decimal
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.collect.extras import compact_extras
-from engagement.collect.tracking.repair import Sanitiser
+from engagement.collect.protocols.segment.repair import Sanitiser
 from engagement.model.limits import (
     EXTRAS_CHARACTERS_MAX,
     EXTRAS_KEYS_MAX,

@@ -1,4 +1,4 @@
-"""This module tests that upkeep changes files, and rows only where it was asked to."""
+"""Tests that upkeep changes files, and rows only where it was asked to."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

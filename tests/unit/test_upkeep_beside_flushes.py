@@ -1,4 +1,4 @@
-"""This module tests that upkeep and flushes of the same tables do not disturb each other."""
+"""Tests that upkeep and flushes of the same tables do not disturb each other."""
 
 import threading
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from deltalake.transaction import AddAction
 
-from engagement.model.points import Point, pass_by
+from engagement.failpoints import Point, pass_by
 from engagement.model.records import Kind
 from engagement.store import upkeep as upkeep_module
+from engagement.store.commits import Commit
 from engagement.store.lake import Lake
-from engagement.store.queries.inbox import Commit
 from engagement.store.upkeep import SMALL_SHARE
 from harness import (
     DEVICES,

@@ -1,4 +1,4 @@
-"""This module tests that a sealed text opens only with its key, in its context, unaltered."""
+"""Tests that a sealed text opens only with its key, in its context, unaltered."""
 
 import base64
 import os

@@ -1,4 +1,4 @@
-"""This module reads what a server's answer means for the batch that it got."""
+"""Reads what a server's answer means for the batch that it got."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""This module checks values against the limits of a native batch, as a server will."""
+"""Checks values against the limits of a native batch, as a server will."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""This module is where the agent meets time: what it is, and waiting for it to pass."""
+"""The agent's clock: what time it is, and waiting for it to pass."""
 
 import threading
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""This module sees the exceptions that nobody catches, before the process dies of them."""
+"""Sees the exceptions that nobody catches, before the process dies of them."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""This module says which device reports, who uses it and what it is like."""
+"""Says which device reports, who uses it and what it is like."""
 
 import locale
 import platform

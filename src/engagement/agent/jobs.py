@@ -1,4 +1,4 @@
-"""This module is a job that an app reports: a timed piece of work, with what happens in it."""
+"""A job that an app reports: a timed piece of work, with what happens in it."""
 
 from types import TracebackType
 from typing import Self

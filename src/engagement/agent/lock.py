@@ -1,4 +1,4 @@
-"""This module makes one process the only user of a folder."""
+"""Makes one process the only user of a folder."""
 
 import fcntl
 import os

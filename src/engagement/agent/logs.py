@@ -1,4 +1,4 @@
-"""This module makes the logs that an agent reports, and refuses at once what a server would."""
+"""Makes the logs that an agent reports, and refuses at once what a server would."""
 
 from collections.abc import Mapping
 from datetime import datetime

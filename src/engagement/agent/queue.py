@@ -1,4 +1,4 @@
-"""This module keeps what was reported and not yet delivered: in a folder, through every crash.
+"""Keeps what was reported and not yet delivered: in a folder, through every crash.
 
 Everything is in one SQLite database with `synchronous=FULL`: what a call returned from is on disk
 and outlives the process, the system and the power. A log lies in `logs` until it is cut into a

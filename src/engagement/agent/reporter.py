@@ -1,4 +1,4 @@
-"""This module is what all reports go through: one thread at a time, in the name of one device."""
+"""What all reports go through: one thread at a time, in the name of one device."""
 
 import threading
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""This module is the device agent: what an app calls to say what its users do."""
+"""The device agent: what an app calls to say what its users do."""
 
 import logging
 import sqlite3

@@ -1,4 +1,4 @@
-"""This module delivers what waits in the queue, in a thread of its own, until the server has it.
+"""Delivers what waits in the queue, in a thread of its own, until the server has it.
 
 `sentAt` is written anew at every attempt and everything else of a batch never changes. The server
 corrects the device's clock by the difference between `sentAt` and its own time, so the time of an

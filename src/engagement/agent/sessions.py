@@ -1,4 +1,4 @@
-"""This module decides which session an activity, an event or a crash belongs to."""
+"""Decides which session an activity, an event or a crash belongs to."""
 
 from datetime import datetime, timedelta
 

@@ -1,1 +1,1 @@
-"""This package holds the command line: the door for people and scripts on this machine."""
+"""The command line: the door for people and scripts on this machine."""

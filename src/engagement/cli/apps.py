@@ -1,4 +1,4 @@
-"""This module holds the commands about apps."""
+"""The commands about apps."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""This module turns words of the command line into values of the model."""
+"""Turns words of the command line into values of the model."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""This module holds the commands about the programs that may use the API."""
+"""The commands about the programs that may use the API."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""This module holds the demonstration: sample data in, every export out, each verified."""
+"""The demonstration: sample data in, every export out, each verified."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ from engagement.model.exports import (
 from engagement.settings import Settings
 
 if TYPE_CHECKING:
-    from engagement.runtime import Runtime
+    from engagement.runtime.opening import Runtime
 
 MARKER = ".engagement-demo"
 """Says that a folder is a demonstration's own and may be emptied by the next one."""

@@ -1,4 +1,4 @@
-"""This module runs one command and turns whatever happens into one line and an exit status."""
+"""Runs one command and turns whatever happens into one line and an exit status."""
 
 import os
 import signal

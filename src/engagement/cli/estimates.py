@@ -1,9 +1,9 @@
-"""This module holds the command that says how large an export would be."""
+"""The command that says how large an export would be."""
 
 from engagement.cli.arguments import AppId
+from engagement.cli.backends import place_of
 from engagement.cli.export_options import TypeName
 from engagement.cli.output import AsJson, byte_count, print_fields, print_json
-from engagement.cli.places import place_of
 from engagement.cli.profiles import ProfileName, ServerAddress
 from engagement.model.export_options import ExportOptions, request_of
 

@@ -1,4 +1,4 @@
-"""This module gives commands the options of an export, from the list that every door has."""
+"""Gives commands the options of an export, from the list that every door has."""
 
 import functools
 import inspect

@@ -1,4 +1,4 @@
-"""This module holds the commands about export tasks."""
+"""The commands about export tasks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from engagement.cli.arguments import AppId, TaskId, container_url
+from engagement.cli.backends import Place, place_of
 from engagement.cli.estimates import estimate
 from engagement.cli.export_options import TypeName, with_export_options
-from engagement.cli.following import conclude, print_task, task_fields
 from engagement.cli.output import (
     AsJson,
     byte_count,
@@ -18,8 +18,8 @@ from engagement.cli.output import (
     print_note,
     print_table,
 )
-from engagement.cli.places import Place, place_of
 from engagement.cli.profiles import ProfileName, ServerAddress
+from engagement.cli.progress import conclude, print_task, task_fields
 from engagement.model.export_options import ExportOptions, request_of
 from engagement.model.export_tasks import ExportTask
 

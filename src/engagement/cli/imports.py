@@ -1,4 +1,4 @@
-"""This module holds the command that imports batches from files."""
+"""The command that imports batches from files."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from engagement.exceptions import BadInputError, CorruptInputError
 
 if TYPE_CHECKING:
     from engagement.operations import ImportSummary, RefusedLog
-    from engagement.runtime import Runtime
+    from engagement.runtime.opening import Runtime
 
 STANDARD_INPUT = "-"
 

@@ -1,4 +1,4 @@
-"""This module opens the service for a command; the heavy libraries load only then."""
+"""Opens the service for a command; the heavy libraries load only then."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from engagement.settings import Settings
 
 if TYPE_CHECKING:
-    from engagement.home import Work
-    from engagement.runtime import Runtime
+    from engagement.runtime.home import Work
+    from engagement.runtime.opening import Runtime
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def opened(
     Raises:
         HomeBusyError: Another process runs on the home folder.
     """
-    from engagement.runtime import open_runtime
+    from engagement.runtime.opening import open_runtime
 
     given = settings or Settings.from_environment()
     with open_runtime(given, workers=workers, elsewhere=elsewhere) as runtime:

@@ -1,4 +1,4 @@
-"""This module writes results to standard output and everything else to standard error."""
+"""Writes results to standard output and everything else to standard error."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""This module finds out which server a command is for, and with which credentials."""
+"""Finds out which server a command is for, and with which credentials."""
 
 import stat
 import tomllib

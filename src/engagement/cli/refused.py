@@ -1,4 +1,4 @@
-"""This module holds the commands about refused records: look, count, replay, drop."""
+"""The commands about refused records: look, count, replay, drop."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +24,7 @@ from engagement.model.refused import Protocol, RefusedFilter
 
 if TYPE_CHECKING:
     from engagement.operations import ReplaySummary
-    from engagement.runtime import Runtime
+    from engagement.runtime.opening import Runtime
 
 ID_MAX = 2**63 - 1
 

@@ -1,4 +1,4 @@
-"""This module holds the command that generates sample data."""
+"""The command that generates sample data."""
 
 import sys
 from typing import Annotated

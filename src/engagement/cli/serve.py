@@ -1,4 +1,4 @@
-"""This module holds the command that serves the API until it is asked to stop."""
+"""The command that serves the API until it is asked to stop."""
 
 import ipaddress
 import socket
@@ -13,7 +13,7 @@ from engagement.exceptions import BadInputError
 from engagement.settings import Settings
 
 if TYPE_CHECKING:
-    from engagement.runtime import Runtime
+    from engagement.runtime.opening import Runtime
 
 KEEP_ALIVE_SECONDS = 60
 STOP_SECONDS_MAX = 10
@@ -33,11 +33,11 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve the API and run exports until interrupted; a fresh folder gets a first app."""
-    from engagement.api.logs import start_logging
-    from engagement.cli.memory import keep_little
-    from engagement.worker.process import running_worker
+    from engagement.runtime.logging import start_logging
+    from engagement.runtime.tuning import limit_malloc_arenas
+    from engagement.worker.client import running_worker
 
-    keep_little()
+    limit_malloc_arenas()
     settings = Settings.from_environment()
     proxies = [_network(one) for one in settings.trusted_proxies]
     start_logging()
@@ -111,9 +111,9 @@ def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bo
 def _run(runtime: "Runtime", listener: socket.socket, public_url: str, proxies: list[str]) -> None:
     import uvicorn
 
-    from engagement.cli.heads import LimitedHeads
-    from engagement.runtime import settle
-    from engagement.server import build_server
+    from engagement.runtime.tuning import tune_garbage_collector
+    from engagement.server.app import build_server
+    from engagement.server.uvicorn_protocol import LimitedHeads
 
     settings = runtime.settings
     server = build_server(runtime, public_url=public_url)
@@ -130,7 +130,7 @@ def _run(runtime: "Runtime", listener: socket.socket, public_url: str, proxies: 
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS_MAX,
     )
-    settle()
+    tune_garbage_collector()
     try:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn repeats the signal once it has stopped: all is well

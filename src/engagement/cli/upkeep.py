@@ -1,4 +1,4 @@
-"""This module holds the commands that keep the lake small, quick and within its promises."""
+"""The commands that keep the lake small, quick and within its promises."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +10,7 @@ from engagement.cli.opening import opened
 from engagement.cli.output import AsJson, camel, plain, print_fields, print_json
 
 if TYPE_CHECKING:
-    from engagement.runtime import Runtime
+    from engagement.runtime.opening import Runtime
 
 app = typer.Typer(help="Compact, fold, vacuum, retain and erase.", no_args_is_help=True)
 

@@ -1,4 +1,4 @@
-"""This module holds the command that verifies a delivered export."""
+"""The command that verifies a delivered export."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""This package is the Python client of a server: what it says to it and how it reads exports."""
+"""The Python client of a server: what it says to it and how it reads exports."""
 
 from engagement.client.asynchronous import AsyncClient, AsyncExportPoller
 from engagement.client.sync import Client, ExportPoller

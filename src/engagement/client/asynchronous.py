@@ -1,4 +1,4 @@
-"""This module is the client for programs that run on an event loop."""
+"""The client for programs that run on an event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,7 +23,7 @@ from engagement.model.export_options import ExportOptions
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
 from engagement.model.exports import Estimate, ExportType
-from engagement.model.manifests import Manifest
+from engagement.model.manifest import Manifest
 
 Result = TypeVar("Result")
 

@@ -1,4 +1,4 @@
-"""This module describes every request of the client and reads its answer, without sending any."""
+"""Describes every request of the client and reads its answer, without sending any."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from engagement.model.export_options import body_of, create_word, request_of_bod
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskPage
 from engagement.model.exports import Estimate, ExportState, ExportType, Progress
-from engagement.model.manifests import Manifest, parse_manifest
+from engagement.model.manifest import Manifest, parse_manifest
 
 API_VERSION = "2026-11-01"
 _APP_PATH = re.compile(

@@ -1,4 +1,4 @@
-"""This module is what both clients know of the wire: addresses, limits, and what is not logged."""
+"""What both clients know of the wire: addresses, limits, and what is not logged."""
 
 import logging
 from collections.abc import Mapping

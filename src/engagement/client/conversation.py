@@ -1,4 +1,4 @@
-"""This module is what the client can do, written once for both the blocking and the other one."""
+"""What the client can do, written once for both the blocking and the other one."""
 
 import time
 import uuid
@@ -20,7 +20,7 @@ from engagement.model.export_options import ExportOptions, request_of
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskPage
 from engagement.model.exports import Estimate, ExportType
-from engagement.model.manifests import Manifest
+from engagement.model.manifest import Manifest
 
 POLL_SECONDS_FIRST = 0.05
 POLL_SECONDS_MAX = 5.0

@@ -1,4 +1,4 @@
-"""This module gets access tokens: from a client's secret, or from whatever the user brings."""
+"""Gets access tokens: from a client's secret, or from whatever the user brings."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from typing import Protocol
 from urllib.parse import quote, urlencode
 
 from engagement.client.refusals import token_refusal
-from engagement.client.repeating import send_repeatedly
+from engagement.client.retrying import send_repeatedly
 from engagement.client.steps import AskToken, Lost, Send, Steps
 from engagement.exceptions import BadInputError, ServerError, ServerUnreachableError
 

@@ -1,4 +1,4 @@
-"""This module asks the server one thing: with a token, again where that helps, its error raised."""
+"""Asks the server one thing: with a token, again where that helps, its error raised."""
 
 import json
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from engagement.client.calls import API_VERSION, Call
 from engagement.client.credentials import Credentials
 from engagement.client.refusals import refusal
-from engagement.client.repeating import send_repeatedly
+from engagement.client.retrying import send_repeatedly
 from engagement.client.steps import ANSWER_BYTES_MAX, Answer, Lost, Send, Steps
 from engagement.exceptions import (
     EngagementError,

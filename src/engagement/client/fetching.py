@@ -1,10 +1,10 @@
-"""This module fetches delivered parts from a container and proves each against its manifest."""
+"""Fetches delivered parts from a container and proves each against its manifest."""
 
 import hashlib
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from engagement.client.repeating import send_repeatedly
+from engagement.client.retrying import send_repeatedly
 from engagement.client.steps import Answer, Lost, Send, Steps, Work
 from engagement.exceptions import (
     BadInputError,
@@ -14,7 +14,7 @@ from engagement.exceptions import (
     VerificationError,
 )
 from engagement.model.exports import Receipt
-from engagement.model.manifests import Manifest
+from engagement.model.manifest import Manifest
 
 _REFUSALS = {403: ErrorCode.SAS_PERMISSION_MISSING, 404: ErrorCode.CONTAINER_NOT_FOUND}
 

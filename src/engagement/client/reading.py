@@ -1,4 +1,4 @@
-"""This module turns the bytes of delivered parts into one table, the same from every format."""
+"""Turns the bytes of delivered parts into one table, the same from every format."""
 
 import csv
 import gzip
@@ -15,7 +15,7 @@ import zstandard
 from engagement.client.steps import FrameKind
 from engagement.exceptions import BadInputError, VerificationError
 from engagement.model.exports import Compression, ExportFormat, ExportType, Receipt
-from engagement.model.manifests import Manifest
+from engagement.model.manifest import Manifest
 from engagement.model.records import NIL_GUID, text_tag_type
 
 CSV_BLOCK_BYTES = 16 * 1024 * 1024

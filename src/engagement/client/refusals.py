@@ -1,4 +1,4 @@
-"""This module turns an answer that is not a success into the error that it names."""
+"""Turns an answer that is not a success into the error that it names."""
 
 import json
 

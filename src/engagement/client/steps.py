@@ -1,4 +1,4 @@
-"""This module names what the client's logic asks of whoever runs it: send, wait, compute.
+"""Names what the client's logic asks of whoever runs it: send, wait, compute.
 
 The logic is written once, as generators that yield steps and get what came of them. The two
 clients only differ in how they take a step, blocking or not.

@@ -1,4 +1,4 @@
-"""This module is the client for programs that wait for each answer."""
+"""The client for programs that wait for each answer."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from engagement.model.export_options import ExportOptions
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
 from engagement.model.exports import Estimate, ExportType
-from engagement.model.manifests import Manifest
+from engagement.model.manifest import Manifest
 
 Result = TypeVar("Result")
 

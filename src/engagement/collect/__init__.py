@@ -1,1 +1,1 @@
-"""This package holds from devices to the inbox, and from the inbox to the lake."""
+"""The way in: from devices to the inbox, and from the inbox to the lake."""

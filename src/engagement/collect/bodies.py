@@ -1,4 +1,4 @@
-"""This module takes the compression off an HTTP body, within limits that no sender can pass."""
+"""Takes the compression off an HTTP body, within limits that no sender can pass."""
 
 from collections.abc import Callable
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""This module finds its way through JSON that is not well formed, as far as some of it can be kept.
+"""Finds its way through JSON that is not well formed, as far as some of it can be kept.
 
 Only texts that a JSON reader refused come here, so nobody waits for it who sends what is right.
 """

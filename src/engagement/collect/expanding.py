@@ -1,4 +1,4 @@
-"""This module expands gzip and zstd data piece by piece, so that no piece becomes much."""
+"""Expands gzip and zstd data piece by piece, so that no piece becomes much."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""This module turns the extras and tags of a log into what is kept, numbers as they were written.
+"""Turns the extras and tags of a log into what is kept, numbers as they were written.
 
 Keys and strings may change their spelling (escapes, spaces between), never their meaning. A
 number keeps its very digits, so neither a large integer nor a decimal fraction loses any.

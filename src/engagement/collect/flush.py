@@ -1,4 +1,4 @@
-"""This module moves accepted batches from the inbox to the lake: each record exactly once."""
+"""Moves accepted batches from the inbox to the lake: each record exactly once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from engagement.collect.record_tables import (
 )
 from engagement.collect.sessions import assign_sessions, session_changes
 from engagement.collect.spans import place_spans
-from engagement.model.points import Point, Reach, pass_by
+from engagement.failpoints import Point, Reach, pass_by
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
+from engagement.store.commits import Commit
 from engagement.store.folds import fold
 from engagement.store.lake import Lake, in_order
-from engagement.store.queries.inbox import Commit, InboxQueries, InboxRow
+from engagement.store.queries.inbox import InboxQueries, InboxRow
 from engagement.store.queries.sightings import (
     Content,
     OpenSession,

@@ -1,4 +1,4 @@
-"""This module makes what several requests hand in durable in one transaction."""
+"""Makes what several requests hand in durable in one transaction."""
 
 import logging
 import threading

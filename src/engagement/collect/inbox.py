@@ -1,4 +1,4 @@
-"""This module accepts batches durably and once, and encodes what the inbox keeps of each."""
+"""Accepts batches durably and once, and encodes what the inbox keeps of each."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""This module checks the values of a batch against its limits."""
+"""Checks the values of a batch against its limits."""
 
 import re
 from collections.abc import Sized

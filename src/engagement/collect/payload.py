@@ -1,4 +1,4 @@
-"""This module decodes a batch: bytes to records, each checked, a bad one refused with a reason."""
+"""Decodes a batch: bytes to records, each checked, a bad one refused with a reason."""
 
 import re
 import secrets
@@ -24,7 +24,7 @@ from engagement.collect.limits import (
     to_microseconds,
     whole_number,
 )
-from engagement.collect.logs import LogReader, Row
+from engagement.collect.records import LogReader, Row
 from engagement.collect.wellformed import check_body, replace_halves
 from engagement.exceptions import CorruptInputError
 from engagement.model.limits import (

@@ -1,4 +1,4 @@
-"""This module reads a file of batches line by line, whatever it is compressed with."""
+"""Reads a file of batches line by line, whatever it is compressed with."""
 
 from collections.abc import Callable, Iterator
 from typing import BinaryIO

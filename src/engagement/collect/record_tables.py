@@ -1,4 +1,4 @@
-"""This module turns the batches of a round into rows of the lake's tables."""
+"""Turns the batches of a round into rows of the lake's tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
-"""This module makes refused records of what could not be accepted, each to be replayed alone."""
+"""Makes refused records of what could not be accepted, each to be replayed alone."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from engagement.collect.payload import Batch, batches_of_logs
-from engagement.collect.tracking.outcomes import RefusedMessage
+from engagement.collect.protocols.segment.outcomes import RefusedMessage
 from engagement.exceptions import EngagementError
 from engagement.model.limits import BATCH_ID_CHARACTERS_MAX, BODY_BYTES_MAX
 from engagement.model.records import derived_guid

@@ -1,4 +1,4 @@
-"""This module finds the session of every activity, and the sessions that activities make."""
+"""Finds the session of every activity, and the sessions that activities make."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""This module puts each session and job whole into one partition, however many days it lasts."""
+"""Puts each session and job whole into one partition, however many days it lasts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""This module reads the tags of many devices from one JSON text, an entry at a time."""
+"""Reads the tags of many devices from one JSON text, an entry at a time."""
 
 import json
 import re

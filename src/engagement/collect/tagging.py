@@ -1,4 +1,4 @@
-"""This module makes batches of tags that come from outside the app, under the rules of its own."""
+"""Makes batches of tags that come from outside the app, under the rules of its own."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""This module checks that a body is well formed before anything is made of it."""
+"""Checks that a body is well formed before anything is made of it."""
 
 import itertools
 import re

@@ -1,1 +1,1 @@
-"""This package holds files in the user's container."""
+"""Files in the user's container."""

@@ -1,4 +1,4 @@
-"""This module takes the URL of one blob apart: the container URL it lies below, and its key."""
+"""Takes the URL of one blob apart: the container URL it lies below, and its key."""
 
 from urllib.parse import urlunsplit
 

@@ -1,4 +1,4 @@
-"""This module opens destinations over obstore, which hears of nothing but the container URL."""
+"""Opens destinations over obstore, which hears of nothing but the container URL."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 
 from engagement.deliver.destination import Destination, WatchedChunks, key_names
-from engagement.deliver.egress import Passage, Resolve, resolved
+from engagement.deliver.egress_proxy import Passage, Resolve, resolved
 from engagement.deliver.local import LocalDestination
 from engagement.deliver.refusals import refusal
 from engagement.deliver.urls import ContainerUrl, Scheme

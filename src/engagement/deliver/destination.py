@@ -1,4 +1,4 @@
-"""This module is the seam to the user's container: put an object whole, or not at all."""
+"""The seam to the user's container: put an object whole, or not at all."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol

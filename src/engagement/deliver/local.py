@@ -1,4 +1,4 @@
-"""This module delivers into a local folder: whole, durable, and never outside of it."""
+"""Delivers into a local folder: whole, durable, and never outside of it."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""This module decodes the names, paths and parameters of a container URL, each exactly once.
+"""Decodes the names, paths and parameters of a container URL, each exactly once.
 
 What is decoded here is what is checked and what is sent: a text that two readers could decode in
 two ways, such as `%zz` or a part of a character, is refused instead of repaired.

@@ -1,4 +1,4 @@
-"""This module tells why a container refused, from what its service or the network said."""
+"""Tells why a container refused, from what its service or the network said."""
 
 import re
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from xml.sax.saxutils import escape
 
-from engagement.deliver.egress import MARK, Failure
+from engagement.deliver.egress_proxy import MARK, Failure
 from engagement.deliver.urls import ContainerUrl
 from engagement.exceptions import DestinationError, ErrorCode, TransientDestinationError
 

@@ -1,4 +1,4 @@
-"""This module parses a SAS, Azure's signed parameters, once: into what is checked and sent."""
+"""Parses a SAS, Azure's signed parameters, once: into what is checked and sent."""
 
 import re
 from dataclasses import dataclass, field

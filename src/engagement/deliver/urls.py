@@ -1,4 +1,4 @@
-"""This module parses container URLs, which are hostile input, and hides the secrets in them."""
+"""Parses container URLs, which are hostile input, and hides the secrets in them."""
 
 import re
 from collections.abc import Callable

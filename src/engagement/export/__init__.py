@@ -1,1 +1,1 @@
-"""This package holds from the lake to the files of an export."""
+"""The way out: from the lake to the files of an export."""

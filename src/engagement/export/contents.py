@@ -1,4 +1,4 @@
-"""This module joins records with the information and the location that they name by id."""
+"""Joins records with the information and the location that they name by id."""
 
 import polars as pl
 

@@ -1,4 +1,4 @@
-"""This module says what each export type delivers: fields, their order, how JSON nests them."""
+"""Says what each export type delivers: fields, their order, how JSON nests them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

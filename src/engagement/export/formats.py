@@ -1,4 +1,4 @@
-"""This module turns a part's rows into bytes: one encoder a format, rows never touched by Python.
+"""Turns a part's rows into bytes: one encoder a format, rows never touched by Python.
 
 The engine computes one string column, and the value buffer of that Arrow column is the file.
 """

@@ -1,4 +1,4 @@
-"""This module freezes an export: it pins table versions, cuts parts and counts their rows."""
+"""Freezes an export: it pins table versions, cuts parts and counts their rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,9 +16,9 @@ from engagement.export.rows import Selection, campaigns_in_window, part_rows
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportType, TimeAxis
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
+from engagement.store.commits import Commit
 from engagement.store.data_files import DataFile
 from engagement.store.lake import Lake
-from engagement.store.queries.inbox import Commit
 
 
 def make_plan(

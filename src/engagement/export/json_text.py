@@ -1,4 +1,4 @@
-"""This module builds JSON text as Polars expressions: a record becomes one string, no Python a row.
+"""Builds JSON text as Polars expressions: a record becomes one string, no Python a row.
 
 Strings are escaped by the engine's own JSON encoder; ids, times and numbers need no escaping, and
 extras are canonical JSON already, so they are joined as they are.

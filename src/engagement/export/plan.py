@@ -1,4 +1,4 @@
-"""This module cuts an export into parts, from nothing but Delta's statistics of its files."""
+"""Cuts an export into parts, from nothing but Delta's statistics of its files."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,15 +1,14 @@
-"""This module says in a manifest what an export delivered."""
+"""Says in a manifest what an export delivered."""
 
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from engagement.deliver.manifest import render_manifest
 from engagement.export.plan import Plan
 from engagement.export.requests import shape_of_request
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import Receipt
-from engagement.model.manifests import Manifest
+from engagement.model.manifest import Manifest, render_manifest
 from engagement.model.request_json import chosen_options
 
 

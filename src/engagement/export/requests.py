@@ -1,4 +1,4 @@
-"""This module says which rows and which fields a request delivers."""
+"""Says which rows and which fields a request delivers."""
 
 from engagement.export.fields import Additions, Shape, check_no_empty_line, narrowed, shape_of
 from engagement.export.rows import Selection

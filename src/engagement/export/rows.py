@@ -1,4 +1,4 @@
-"""This module reads the rows of a part: one lazy query for counting and for writing."""
+"""Reads the rows of a part: one lazy query for counting and for writing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

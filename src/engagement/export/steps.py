@@ -1,6 +1,5 @@
-"""This module holds the effects of an export; each is safe to repeat after a crash anywhere."""
+"""The effects of an export; each is safe to repeat after a crash anywhere."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -8,20 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from engagement.deliver.destination import Destination
-from engagement.deliver.manifest import manifest_name, part_name
+from engagement.deliver.object_names import manifest_name, part_name
 from engagement.exceptions import CancelledError, ErrorCode, IncompleteExportError
-from engagement.export.ahead import ahead
-from engagement.export.compress import compress
-from engagement.export.contents import with_contents
-from engagement.export.formats import Chunk, Encoding, encode, gathered, is_gathered
 from engagement.export.freeze import check_source, make_plan
-from engagement.export.plan import Part, Plan, decode_plan, encode_plan
+from engagement.export.part_writer import PartWriter
+from engagement.export.plan import Plan, decode_plan, encode_plan
 from engagement.export.report import manifest_of
-from engagement.export.requests import selection_of, shape_of_request
-from engagement.export.rows import part_rows, part_slices
+from engagement.failpoints import Point, Reach, pass_by
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import Compression, ExportFormat, ExportState, Receipt
-from engagement.model.points import Point, Reach, pass_by
+from engagement.model.exports import ExportState, Receipt
 from engagement.model.request_json import decode_request
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
@@ -119,13 +113,11 @@ class ExportSteps:
         request, plan = self._request(task_id), self._plan(task_id)
         folder = self._tasks.get(task_id, now=self._tools.clock()).folder
         name = part_name(folder, index, request.export_format, request.compression)
-        meter = _Meter()
-        chunks = ahead(encode_part(self._tools.lake, request, plan, plan.parts[index]))
-        data = compress(meter.count_rows(chunks), _outer_compression(request))
+        writer = PartWriter(self._tools.lake, request, plan, plan.parts[index])
         destination = self._tools.open_destination(request.container_url)
-        destination.put(name, self._watched(task_id, meter.count_bytes(data)))
+        destination.put(name, self._watched(task_id, writer.data()))
         self._tools.reach(Point.PART_DELIVERED)
-        self._tasks.keep_receipt(task_id, index, meter.receipt(name))
+        self._tasks.keep_receipt(task_id, index, writer.receipt(name))
         self._tools.reach(Point.PART_RECORDED)
 
     def finish(self, task_id: str, attempt: int) -> None:
@@ -186,38 +178,6 @@ class ExportSteps:
         return decode_plan(kept)
 
 
-def encode_part(lake: Lake, request: ExportRequest, plan: Plan, part: Part) -> Iterator[Chunk]:
-    """A part's rows as bytes before outer compression, the same whenever it is called."""
-    encoding = Encoding(
-        kind=request.export_type.kind,
-        shape=shape_of_request(request),
-        export_format=request.export_format,
-        compression=request.compression,
-        csv_formula_guard=request.csv_formula_guard,
-    )
-    selection = selection_of(request, plan.campaign_ids)
-    is_sorted = part.in_order and len(encoding.shape.group) == 1
-    if is_gathered(encoding) and not is_sorted:
-        slices = iter([gathered(part_rows(lake, selection, part), encoding)])
-    else:
-        slices = part_slices(lake, selection, part)
-    if request.include_info:
-        slices = (with_contents(lake, request.app_id, part, rows) for rows in slices)
-    return encode(slices, encoding)
-
-
-def part_receipt(
-    lake: Lake, request: ExportRequest, plan: Plan, part: Part, *, name: str
-) -> Receipt:
-    """What a part must prove to be, computed from the lake without delivering anything."""
-    meter = _Meter()
-    chunks = encode_part(lake, request, plan, part)
-    data = compress(meter.count_rows(chunks), _outer_compression(request))
-    for _ in meter.count_bytes(data):
-        pass
-    return meter.receipt(name)
-
-
 def check_counts(plan: Plan, receipts: dict[int, Receipt]) -> None:
     """Return only if every part is there with exactly the rows that were planned and read.
 
@@ -236,46 +196,3 @@ def check_counts(plan: Plan, receipts: dict[int, Receipt]) -> None:
                 f"Part {part.index} must have {part.rows} rows as planned, "
                 f"got {receipt.rows_read} read and {receipt.rows} written."
             )
-
-
-def _outer_compression(request: ExportRequest) -> Compression:
-    """Parquet is compressed inside, so that its readers can read it."""
-    if request.export_format is ExportFormat.PARQUET:
-        return Compression.NONE
-    return request.compression
-
-
-class _Meter:
-    """Counts rows and bytes as they pass, and takes the digest."""
-
-    def __init__(self) -> None:
-        self._rows = 0
-        self._rows_read = 0
-        self._bytes = 0
-        self._digest = hashlib.sha256()
-        self._times: list[datetime] = []
-
-    def count_rows(self, chunks: Iterable[Chunk]) -> Iterator[bytes | memoryview]:
-        for chunk in chunks:
-            self._rows += chunk.rows
-            self._rows_read += chunk.rows_read
-            times = [*self._times, *(at for at in (chunk.first_at, chunk.last_at) if at)]
-            self._times = [min(times), max(times)] if times else []
-            yield chunk.data
-
-    def count_bytes(self, data: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-        for one in data:
-            self._bytes += len(one)
-            self._digest.update(one)
-            yield one
-
-    def receipt(self, name: str) -> Receipt:
-        return Receipt(
-            name=name,
-            rows=self._rows,
-            rows_read=self._rows_read,
-            bytes=self._bytes,
-            sha256=self._digest.hexdigest(),
-            first_at=self._times[0] if self._times else None,
-            last_at=self._times[1] if self._times else None,
-        )

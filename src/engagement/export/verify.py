@@ -1,4 +1,4 @@
-"""This module proves a delivered export: against its manifest, and against the lake."""
+"""Proves a delivered export: against its manifest, and against the lake."""
 
 import hashlib
 import io
@@ -11,15 +11,15 @@ import zstandard
 from isal import isal_zlib
 
 from engagement.deliver.destination import Destination
-from engagement.deliver.manifest import manifest_name
+from engagement.deliver.object_names import manifest_name
 from engagement.exceptions import VerificationError
 from engagement.export.fields import shape_of
 from engagement.export.freeze import check_source
+from engagement.export.part_writer import part_receipt
 from engagement.export.plan import Plan
-from engagement.export.steps import part_receipt
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Compression, ExportFormat, Receipt
-from engagement.model.manifests import Manifest, parse_manifest
+from engagement.model.manifest import Manifest, parse_manifest
 from engagement.store.lake import Lake
 
 

@@ -1,4 +1,4 @@
-"""This module tells the durable story of an export in order; only it says `@DBOS.workflow`.
+"""Tells the durable story of an export in order; only it says `@DBOS.workflow`.
 
 Arguments and results are task ids, part numbers and error codes: nothing secret reaches DBOS's
 own database. Bodies are deterministic; all effects are in the steps.

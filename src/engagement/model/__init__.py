@@ -1,1 +1,1 @@
-"""This package holds the nouns: pure values that do no I/O."""
+"""The nouns: pure values that do no I/O."""

@@ -1,4 +1,4 @@
-"""This module holds who may do what: clients, roles and the resources a role reaches."""
+"""Who may do what: clients, roles and the resources a role reaches."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

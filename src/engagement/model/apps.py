@@ -1,4 +1,4 @@
-"""This module holds an app: the owner of records and of the key its devices write with."""
+"""An app: the owner of records and of the key its devices write with."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""This module reads the member of an enumeration, and the order of a list, that words name."""
+"""Reads the member of an enumeration, and the order of a list, that words name."""
 
 from enum import StrEnum
 from typing import TypeVar

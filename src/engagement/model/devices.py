@@ -1,4 +1,4 @@
-"""This module holds a device as readers see it, and parses what a list of devices asks for."""
+"""A device as readers see it, and parses what a list of devices asks for."""
 
 import re
 from collections.abc import Mapping

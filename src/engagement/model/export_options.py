@@ -1,4 +1,4 @@
-"""This module lists the options of an export: the one list that every door derives from.
+"""Lists the options of an export: the one list that every door derives from.
 
 The Python client takes them as keywords, the command line as flags, HTTP as properties of a body;
 each is checked here, and here alone it is decided what holds where nothing is said.

@@ -1,4 +1,4 @@
-"""This module holds what a client asks of an export; an impossible request cannot be built."""
+"""What a client asks of an export; an impossible request cannot be built."""
 
 import re
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""This module holds an export task: what was asked, and what became of it."""
+"""An export task: what was asked, and what became of it."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""This module holds what an export is: what was asked, how it is cut into parts, what came out."""
+"""What an export is: what was asked, how it is cut into parts, what came out."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""This module reads and writes times: strictly as RFC 3339 has them, or as senders really do.
+"""Reads and writes times: strictly as RFC 3339 has them, or as senders really do.
 
 Every time that comes from outside is read here, so that no place takes what another refuses.
 """

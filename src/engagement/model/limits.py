@@ -1,4 +1,4 @@
-"""This module holds the limits of a batch, for those who take it in and those who send it."""
+"""The limits of a batch, for those who take it in and those who send it."""
 
 import re
 

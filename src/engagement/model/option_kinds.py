@@ -1,4 +1,4 @@
-"""This module holds the kinds of value that an option of an export takes, and checks them.
+"""The kinds of value that an option of an export takes, and checks them.
 
 Each kind reads what a person or a program gives, text or value, and writes it as JSON has it.
 """

@@ -1,4 +1,4 @@
-"""This module names the kinds of record and what a record of each kind holds."""
+"""Names the kinds of record and what a record of each kind holds."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""This module holds refused records, and chooses among them."""
+"""Refused records, and chooses among them."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

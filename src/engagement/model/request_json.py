@@ -1,4 +1,4 @@
-"""This module keeps what was asked as JSON, without the container URL, which is a secret."""
+"""Keeps what was asked as JSON, without the container URL, which is a secret."""
 
 import json
 from datetime import datetime

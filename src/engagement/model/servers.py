@@ -1,4 +1,4 @@
-"""This module says what a server's address may be and how long its answer asks to wait."""
+"""Says what a server's address may be and how long its answer asks to wait."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime

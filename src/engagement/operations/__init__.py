@@ -1,4 +1,4 @@
-"""This module is the one door: every operation of the service, as a function of a Runtime."""
+"""The one door: every operation of the service, as a function of a Runtime."""
 
 from engagement.operations.apps import create_app, find_app, get_app, list_apps
 from engagement.operations.clients import (
@@ -35,12 +35,7 @@ from engagement.operations.exports import (
     verify_export,
     wait_export,
 )
-from engagement.operations.import_tasks import (
-    create_import_task,
-    get_import_task,
-    list_import_tasks,
-)
-from engagement.operations.imports import (
+from engagement.operations.file_imports import (
     ImportSummary,
     RefusedLog,
     generate_sample,
@@ -54,6 +49,11 @@ from engagement.operations.refused import (
     get_refused,
     list_refused,
     replay_refused,
+)
+from engagement.operations.tag_imports import (
+    create_import_task,
+    get_import_task,
+    list_import_tasks,
 )
 from engagement.operations.upkeep import (
     compact,

@@ -1,4 +1,4 @@
-"""This module holds the operations on apps."""
+"""The operations on apps."""
 
 import hashlib
 import secrets
@@ -6,7 +6,7 @@ import secrets
 from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import App, NewApp
 from engagement.model.records import new_guid
-from engagement.runtime import Runtime
+from engagement.runtime.opening import Runtime
 
 NAME_CHARACTERS_MAX = 64
 

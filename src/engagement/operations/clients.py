@@ -1,4 +1,4 @@
-"""This module holds the operations on the API's clients: who may ask for tokens."""
+"""The operations on the API's clients: who may ask for tokens."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from engagement.exceptions import BadInputError, IllegalStateError, UnknownClientError
 from engagement.model.access import Client, NewClient, Role, Scope
-from engagement.runtime import Runtime
+from engagement.runtime.opening import Runtime
 
 CLIENT_NAME_CHARACTERS_MAX = 64
 SIGNING_KEY = "signing_key"

@@ -1,4 +1,4 @@
-"""This module holds the operations that take in what devices post."""
+"""The operations that take in what devices post."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from engagement.collect.bodies import plain_body
 from engagement.collect.inbox import inbox_row, offer_of
 from engagement.collect.payload import Refusal, decode_batch
+from engagement.collect.protocols.segment.messages import Messages, read_messages
+from engagement.collect.protocols.segment.outcomes import RefusedMessage
 from engagement.collect.refused import refused_messages, refused_of, unreadable
-from engagement.collect.tracking.messages import Messages, read_messages
-from engagement.collect.tracking.outcomes import RefusedMessage
 from engagement.exceptions import BadInputError, NotAuthenticatedError, StorageFullError
 from engagement.model.apps import App
 from engagement.model.refused import Protocol, RefusedRecord
-from engagement.runtime import Runtime
+from engagement.runtime.opening import Runtime
 from engagement.store.queries.inbox import Kept, Offer
 
 _DONE: Future[int] = Future()

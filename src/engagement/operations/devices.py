@@ -1,4 +1,4 @@
-"""This module holds the operations on devices: list them, get one, tag some."""
+"""The operations on devices: list them, get one, tag some."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ from engagement.exceptions import (
 from engagement.model.devices import AFTER, DevicePage, DeviceState, parse_filter, parse_select
 from engagement.model.limits import ID_CHARACTERS_MAX
 from engagement.model.records import new_guid
-from engagement.runtime import Runtime
+from engagement.runtime.opening import Runtime
 from engagement.store.devices import DeviceReader
 
 DEVICES_PER_PAGE_MAX = 100

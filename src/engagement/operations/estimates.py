@@ -1,4 +1,4 @@
-"""This module holds the operation that says how large an export would be."""
+"""The operation that says how large an export would be."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -8,7 +8,7 @@ from engagement.export.plan import may_be_received_in, may_have_happened_in, pla
 from engagement.export.requests import selection_of, shape_of_request
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Estimate, ExportState, TimeAxis
-from engagement.runtime import Runtime
+from engagement.runtime.opening import Runtime
 from engagement.store.data_files import DataFile
 
 EXPORTS_COMPARED_MAX = 20

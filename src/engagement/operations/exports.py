@@ -1,11 +1,11 @@
-"""This module holds the operations on export tasks."""
+"""The operations on export tasks."""
 
 import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from engagement.deliver import manifest
+from engagement.deliver import object_names
 from engagement.deliver.urls import parse_container_url
 from engagement.exceptions import (
     BadInputError,
@@ -22,7 +22,7 @@ from engagement.model.export_tasks import ExportTask, TaskPage
 from engagement.model.exports import ExportState, Progress
 from engagement.model.records import new_guid
 from engagement.model.request_json import encode_request
-from engagement.runtime import Runtime
+from engagement.runtime.opening import Runtime
 from engagement.store.queries.tasks import Idempotency
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
@@ -73,7 +73,7 @@ def _queued_task(runtime: Runtime, request: ExportRequest, *, container: str) ->
         request=replace(request, container_url=""),
         state=ExportState.QUEUED,
         container=container,
-        folder=manifest.folder(request.export_type, task_id),
+        folder=object_names.folder(request.export_type, task_id),
         created_at=runtime.clock(),
         started_at=None,
         completed_at=None,

@@ -1,12 +1,12 @@
-"""This module holds the operations on refused records: look, count, replay, drop."""
+"""The operations on refused records: look, count, replay, drop."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from engagement.collect.inbox import accept
 from engagement.collect.payload import Batch, decode_batch
+from engagement.collect.protocols.segment.messages import read_messages
 from engagement.collect.refused import refused_messages, refused_of
-from engagement.collect.tracking.messages import read_messages
 from engagement.exceptions import CorruptInputError
 from engagement.model.refused import (
     Protocol,
@@ -15,7 +15,7 @@ from engagement.model.refused import (
     RefusedFilter,
     RefusedRecord,
 )
-from engagement.runtime import Runtime
+from engagement.runtime.opening import Runtime
 from engagement.store.queries.refused import Replay
 
 REPLAYED_PER_TRANSACTION = 8

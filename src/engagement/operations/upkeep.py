@@ -1,9 +1,9 @@
-"""This module holds the operations that keep an app's tables in shape."""
+"""The operations that keep an app's tables in shape."""
 
 from datetime import timedelta
 
 from engagement.collect.limits import guid
-from engagement.runtime import Runtime
+from engagement.runtime.opening import Runtime
 from engagement.store.upkeep import Upkeep, UpkeepReport
 
 SPAN_DAYS_MIN = 90

@@ -1,4 +1,4 @@
-"""This module generates realistic batches: the same for a seed on every machine."""
+"""Generates realistic batches: the same for a seed on every machine."""
 
 from engagement.sample.population import generate
 

@@ -1,4 +1,4 @@
-"""This module writes instants as the devices of the sample do."""
+"""Writes instants as the devices of the sample do."""
 
 from datetime import date, timedelta
 from functools import lru_cache

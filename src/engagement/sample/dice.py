@@ -1,4 +1,4 @@
-"""This module throws dice whose outcome depends on what they are named, on every machine."""
+"""Throws dice whose outcome depends on what they are named, on every machine."""
 
 import bisect
 import hashlib

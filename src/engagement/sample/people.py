@@ -1,4 +1,4 @@
-"""This module makes up devices and what lasts of them from session to session."""
+"""Makes up devices and what lasts of them from session to session."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""This module tells the days of all devices of a sample as native batches."""
+"""Tells the days of all devices of a sample as native batches."""
 
 import json
 from collections.abc import Iterator

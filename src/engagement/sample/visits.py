@@ -1,4 +1,4 @@
-"""This module makes up what happens in one session: the logs that a device would send."""
+"""Makes up what happens in one session: the logs that a device would send."""
 
 from engagement.sample.clock import rfc_3339
 from engagement.sample.dice import Dice

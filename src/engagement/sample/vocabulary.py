@@ -1,4 +1,4 @@
-"""This module holds the words of the sample: one shop app, its phones, places and people."""
+"""The words of the sample: one shop app, its phones, places and people."""
 
 from engagement.sample.dice import Weights
 

@@ -1,1 +1,1 @@
-"""This package holds what the service keeps: the lake and the state database."""
+"""What the service keeps: the lake and the state database."""

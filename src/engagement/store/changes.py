@@ -1,4 +1,4 @@
-"""This module notices whether anybody has changed the state database, without reading it."""
+"""Notices whether anybody has changed the state database, without reading it."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""This module reads what a table's log says of its data files."""
+"""Reads what a table's log says of its data files."""
 
 from dataclasses import dataclass
 from datetime import date, datetime

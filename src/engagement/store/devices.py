@@ -1,4 +1,4 @@
-"""This module reads devices as they are known last: a page in order of their ids, one, a user's."""
+"""Reads devices as they are known last: a page in order of their ids, one, a user's."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -14,10 +14,10 @@ from engagement.model.devices import (
     contract_name,
 )
 from engagement.model.records import INFO_COLUMNS, LOCATION_COLUMNS, Kind
+from engagement.store.commits import Commit
 from engagement.store.data_files import DataFile
 from engagement.store.folds import fold
 from engagement.store.lake import Lake
-from engagement.store.queries.inbox import Commit
 from engagement.store.ranges import device_boundaries, in_devices
 from engagement.store.schemas import file_schema
 from engagement.store.snapshots import valid_tokens

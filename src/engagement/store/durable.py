@@ -1,4 +1,4 @@
-"""This module makes files of a local lake survive power loss, which delta-rs leaves to us."""
+"""Makes files of a local lake survive power loss, which delta-rs leaves to us."""
 
 import json
 import os

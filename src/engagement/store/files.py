@@ -1,4 +1,4 @@
-"""This module writes a table's data files in the order that they are given, for Delta's log to add.
+"""Writes a table's data files in the order that they are given, for Delta's log to add.
 
 delta-rs writes a stream of batches from several threads and mixes them, so what is rewritten would
 not be sorted. A file written here holds frame after frame, row after row.

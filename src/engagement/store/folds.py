@@ -1,4 +1,4 @@
-"""This module folds changes into the rows they amount to: one fold a kind, the same everywhere.
+"""Folds changes into the rows they amount to: one fold a kind, the same everywhere.
 
 Devices, tags, tokens, feedback, sessions and jobs are appended as changes. A flush folds its own
 changes before it writes, upkeep folds old ones, and an export folds what it reads; folding twice

@@ -1,4 +1,4 @@
-"""This module keeps the Delta tables: append exactly once, pin a version, list and scan files."""
+"""Keeps the Delta tables: append exactly once, pin a version, list and scan files."""
 
 import contextlib
 import hashlib
@@ -21,10 +21,10 @@ from deltalake.transaction import AddAction
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.records import TIME_COLUMN, Kind
+from engagement.store.commits import Commit
 from engagement.store.data_files import DataFile, count_rows, files_of
 from engagement.store.durable import parquet_bytes, sync_commit, sync_tree_root
 from engagement.store.files import remove_file, statistics_columns, write_file, writer_properties
-from engagement.store.queries.inbox import Commit
 from engagement.store.ranges import in_devices
 from engagement.store.schemas import file_schema, sort_columns, table_schema
 

@@ -1,4 +1,4 @@
-"""This module cuts a table's rows into ranges of device ids, from statistics alone."""
+"""Cuts a table's rows into ranges of device ids, from statistics alone."""
 
 from bisect import bisect_right
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""This module derives the columns of each kind's table from the model."""
+"""Derives the columns of each kind's table from the model."""
 
 import polars as pl
 

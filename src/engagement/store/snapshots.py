@@ -1,4 +1,4 @@
-"""This module derives snapshots from changes: who uses a device, and which token reaches it."""
+"""Derives snapshots from changes: who uses a device, and which token reaches it."""
 
 import polars as pl
 

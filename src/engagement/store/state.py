@@ -1,4 +1,4 @@
-"""This module opens the state database: apps, inbox, refused records, commits and tasks.
+"""Opens the state database: apps, inbox, refused records, commits and tasks.
 
 SQLite in WAL mode with full synchronisation is the embedded default, PostgreSQL serves several
 processes. The tables here and the migrations must agree; a test compares them.

@@ -1,4 +1,4 @@
-"""This module keeps the lake in shape: compact, fold, vacuum, retain, erase a device."""
+"""Keeps the lake in shape: compact, fold, vacuum, retain, erase a device."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

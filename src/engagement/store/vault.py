@@ -1,4 +1,4 @@
-"""This module seals container URLs at rest: what the database keeps is useless without the key."""
+"""Seals container URLs at rest: what the database keeps is useless without the key."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""This package lets a process of its own do the owner's work beside the one that answers requests.
+"""Lets a process of its own do the owner's work beside the one that answers requests.
 
 Exports and flushes hold the interpreter lock in many short pieces, and in the same process every
 answer would wait for some of them. The two talk over a pair of sockets, one JSON object a message.

@@ -1,4 +1,4 @@
-"""This module is the worker: it owns the home folder together with the process that started it.
+"""The worker: it owns the home folder together with the process that started it.
 
 python -m engagement.worker DESCRIPTOR
 """
@@ -17,10 +17,11 @@ from typing import Any
 import structlog
 
 from engagement import operations
-from engagement.api.logs import start_logging
 from engagement.exceptions import EngagementError, ErrorCode
-from engagement.owner import Owner
-from engagement.runtime import Runtime, open_runtime, settle
+from engagement.runtime.engine import Owner
+from engagement.runtime.logging import start_logging
+from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.tuning import tune_garbage_collector
 from engagement.settings import Settings
 
 REQUESTS_CONCURRENT_MAX = 16
@@ -47,7 +48,7 @@ def main() -> None:
             with ExitStack() as routines:
                 for name, seconds, effect in _routines(runtime, owner):
                     routines.enter_context(_repeated(name, seconds, effect))
-                settle()
+                tune_garbage_collector()
                 server.say(ready=True)
                 server.listen(runtime, owner)
     except EngagementError as error:

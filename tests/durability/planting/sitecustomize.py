@@ -1,4 +1,4 @@
-"""This module is run by every Python process that starts beside it, and plants the bug it is told.
+"""Run by every Python process that starts beside it, and plants the bug it is told.
 
 A server and its worker are processes of their own; both find it by their PYTHONPATH.
 """

@@ -1,1 +1,1 @@
-"""This package holds the numbered, forward-only migrations of the state database."""
+"""The numbered, forward-only migrations of the state database."""

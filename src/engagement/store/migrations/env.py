@@ -1,4 +1,4 @@
-"""This module runs the numbered migrations on the connection that `store.state` gives it."""
+"""Runs the numbered migrations on the connection that `store.state` gives it."""
 
 from alembic import context
 

@@ -1,1 +1,1 @@
-"""This package holds every question asked of the state database, by name."""
+"""Every question asked of the state database, by name."""

@@ -1,4 +1,4 @@
-"""This module asks the state database about apps."""
+"""Asks the state database about apps."""
 
 from dataclasses import asdict
 from datetime import datetime

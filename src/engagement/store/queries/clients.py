@@ -1,4 +1,4 @@
-"""This module asks the state database about the API's clients and their secrets."""
+"""Asks the state database about the API's clients and their secrets."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""This module asks the state database about accepted batches and the lake commits they became."""
+"""Asks the state database about accepted batches and the lake commits they became."""
 
 import base64
 import hashlib
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
+from engagement.store.commits import Commit
 from engagement.store.queries.refused import insert_refused
 from engagement.store.queries.sightings import Sightings, keep_sightings
 from engagement.store.state import EPOCH, accepted, commits, inbox
@@ -67,20 +68,6 @@ class Offer:
     """Ids, each of which is accepted once: of the batch, or of every message in it."""
     kept: Callable[[frozenset[str]], Kept]
     """What to keep, given the keys that are known and whose content must be left out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commit:
-    """A Delta commit that is on disk for good."""
-
-    kind: Kind
-    """The table's kind of record."""
-    version: int
-    """The table's version after it."""
-    rows_total: int
-    """Rows of the whole table at that version."""
-    sha256: str
-    """Of the commit's file in the Delta log."""
 
 
 class InboxQueries:

@@ -1,4 +1,4 @@
-"""This module asks the state database about refused records, and keeps and drops them."""
+"""Asks the state database about refused records, and keeps and drops them."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""This module asks the state database what flushes have seen before, so that it is kept once.
+"""Asks the state database what flushes have seen before, so that it is kept once.
 
 A session or a job may be reported again on a later day. All that is reported of it goes to the day
 that it was first reported on, so that an export finds it whole without looking at other days.

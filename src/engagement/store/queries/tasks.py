@@ -1,4 +1,4 @@
-"""This module asks the state database about export tasks and moves them from state to state."""
+"""Asks the state database about export tasks and moves them from state to state."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

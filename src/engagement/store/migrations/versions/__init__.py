@@ -1,1 +1,1 @@
-"""This package holds one module a migration."""
+"""One module a migration."""

@@ -1,4 +1,4 @@
-"""This module creates the first schema of the state database."""
+"""Creates the first schema of the state database."""
 
 import sqlalchemy as sa
 from alembic import op

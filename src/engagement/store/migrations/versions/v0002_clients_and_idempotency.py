@@ -1,4 +1,4 @@
-"""This module adds the API's clients, the installation's own values and idempotency keys."""
+"""Adds the API's clients, the installation's own values and idempotency keys."""
 
 import sqlalchemy as sa
 from alembic import op

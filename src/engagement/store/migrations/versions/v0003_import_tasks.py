@@ -1,4 +1,4 @@
-"""This module adds the tasks that import tags from blobs."""
+"""Adds the tasks that import tags from blobs."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""This module adds the refused records that can be replayed."""
+"""Adds the refused records that can be replayed."""
 
 import sqlalchemy as sa
 from alembic import op

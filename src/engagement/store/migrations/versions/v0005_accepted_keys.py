@@ -1,4 +1,4 @@
-"""This module keeps what was accepted once as short keys, in the place of whole batch ids."""
+"""Keeps what was accepted once as short keys, in the place of whole batch ids."""
 
 import base64
 import hashlib

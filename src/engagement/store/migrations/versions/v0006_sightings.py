@@ -1,4 +1,4 @@
-"""This module keeps which sessions, jobs, information and locations were seen before."""
+"""Keeps which sessions, jobs, information and locations were seen before."""
 
 import sqlalchemy as sa
 from alembic import op

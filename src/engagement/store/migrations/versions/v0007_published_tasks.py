@@ -1,4 +1,4 @@
-"""This module marks the export tasks that were asked through the contract of 2014."""
+"""Marks the export tasks that were asked through the contract of 2014."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,0 +1,199 @@
+"""Carries export commands out: here, on a home folder, or at a server."""
+
+import heapq
+from contextlib import closing
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+from engagement.cli.opening import opened
+from engagement.cli.profiles import server_settings
+from engagement.cli.progress import follow_anywhere, follow_here, shown
+from engagement.exceptions import UnknownTaskError
+from engagement.model.export_request import ExportRequest
+from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import Estimate
+from engagement.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from engagement.client import Client, ExportPoller
+    from engagement.model.apps import App
+
+
+class Place(Protocol):
+    """Where export tasks are; the same commands work at each."""
+
+    def create(self, request: ExportRequest, *, follow: bool, as_json: bool) -> ExportTask:
+        """A new task, followed to its end if asked for."""
+
+    def estimate(self, request: ExportRequest) -> Estimate:
+        """How large an export would be."""
+
+    def newest(self, app_id: str | None, limit: int) -> list[ExportTask]:
+        """The newest tasks, of one app or of all, newest first."""
+
+    def get(self, task_id: str) -> ExportTask:
+        """A task."""
+
+    def wait(self, task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
+        """A task when it has ended or the time is over."""
+
+    def cancel(self, task_id: str) -> ExportTask:
+        """A task after it was asked to stop."""
+
+    def retry(self, task_id: str, container_url: str, *, follow: bool, as_json: bool) -> ExportTask:
+        """A task that was queued again, followed to its end if asked for."""
+
+    def command(self, words: str) -> str:
+        """A command line for the same place."""
+
+
+def place_of(server: str | None, profile: str | None) -> Place:
+    """The place that the options or the environment name.
+
+    Raises:
+        BadInputError: They name a server or profile that cannot be.
+    """
+    settings = server_settings(server, profile)
+    return Here() if settings is None else AtServer(settings)
+
+
+class Here:
+    """The home folder that the environment names."""
+
+    def create(self, request: ExportRequest, *, follow: bool, as_json: bool) -> ExportTask:
+        """A new task; without following nobody runs it yet."""
+        from engagement import operations
+
+        with opened(workers=follow) as runtime:
+            task = operations.create_export(runtime, request)
+            return follow_here(runtime, task.task_id, as_json=as_json) if follow else task
+
+    def estimate(self, request: ExportRequest) -> Estimate:
+        """How large an export would be."""
+        from engagement.operations.estimates import estimate_export
+
+        with opened(workers=False) as runtime:
+            return estimate_export(runtime, request)
+
+    def newest(self, app_id: str | None, limit: int) -> list[ExportTask]:
+        """The newest tasks, of one app or of all, newest first."""
+        from engagement import operations
+
+        with opened(workers=False) as runtime:
+            return operations.list_exports(runtime, app_id=app_id, limit=limit)
+
+    def get(self, task_id: str) -> ExportTask:
+        """A task."""
+        from engagement import operations
+
+        with opened(workers=False) as runtime:
+            return operations.get_export(runtime, task_id)
+
+    def wait(self, task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
+        """A task when it has ended or the time is over, run here if nobody else does."""
+        return follow_anywhere(task_id, timeout_seconds=timeout_seconds, as_json=as_json)
+
+    def cancel(self, task_id: str) -> ExportTask:
+        """A task after it was asked to stop."""
+        from engagement import operations
+
+        with opened(workers=False) as runtime:
+            return operations.cancel_export(runtime, task_id)
+
+    def retry(self, task_id: str, container_url: str, *, follow: bool, as_json: bool) -> ExportTask:
+        """A task that was queued again; without following nobody runs it yet."""
+        from engagement import operations
+
+        with opened(workers=follow) as runtime:
+            task = operations.retry_export(runtime, task_id, container_url=container_url)
+            return follow_here(runtime, task_id, as_json=as_json) if follow else task
+
+    def command(self, words: str) -> str:
+        """A command line for the same place."""
+        return f"engagement {words}"
+
+
+class AtServer:
+    """A server, which runs the tasks itself."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+
+    def create(self, request: ExportRequest, *, follow: bool, as_json: bool) -> ExportTask:
+        """A new task, which the server runs."""
+        with closing(self._client()) as client:
+            poller = client.start_export(request.app_id, request)
+            return self._followed(poller, as_json=as_json) if follow else poller.task
+
+    def estimate(self, request: ExportRequest) -> Estimate:
+        """How large an export would be."""
+        with closing(self._client()) as client:
+            return client.estimate_request(request.app_id, request)
+
+    def newest(self, app_id: str | None, limit: int) -> list[ExportTask]:
+        """The newest tasks, of one app or of all that the client may see, newest first."""
+        with closing(self._client()) as client:
+            apps: list[App] | list[str] = client.apps() if app_id is None else [app_id]
+            each = [client.list_exports(one) for one in apps]
+            merged = heapq.merge(*each, key=lambda task: task.created_at, reverse=True)
+            return list(islice(merged, limit))
+
+    def get(self, task_id: str) -> ExportTask:
+        """A task."""
+        with closing(self._client()) as client:
+            return _found(client, task_id).task
+
+    def wait(self, task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
+        """A task when it has ended or the time is over."""
+        with closing(self._client()) as client:
+            return self._followed(
+                _found(client, task_id), timeout_seconds=timeout_seconds, as_json=as_json
+            )
+
+    def cancel(self, task_id: str) -> ExportTask:
+        """A task after it was asked to stop."""
+        with closing(self._client()) as client:
+            return _found(client, task_id).cancel()
+
+    def retry(self, task_id: str, container_url: str, *, follow: bool, as_json: bool) -> ExportTask:
+        """A task that was queued again, which the server runs."""
+        with closing(self._client()) as client:
+            task = _found(client, task_id).task
+            poller = client.retry_export(task.app_id, task_id, container_url)
+            return self._followed(poller, as_json=as_json) if follow else poller.task
+
+    def command(self, words: str) -> str:
+        """A command line for the same place."""
+        given = self._settings
+        way = f"--profile {given.profile}" if given.profile else f"--server {given.server}"
+        return f"engagement {words} {way}"
+
+    def _client(self) -> "Client":
+        from engagement.client import Client
+
+        given = self._settings
+        return Client(
+            given.server,
+            tenant_id=given.tenant_id,
+            client_id=given.client_id,
+            client_secret=given.client_secret,
+            subscription=given.subscription,
+        )
+
+    def _followed(
+        self, poller: "ExportPoller", *, timeout_seconds: float | None = None, as_json: bool
+    ) -> ExportTask:
+        task_id = poller.task.task_id
+        again = self.command(f"export wait {task_id}")
+        with shown(task_id, again=again, as_json=as_json) as show:
+            return poller.wait(timeout_seconds, show)
+
+
+def _found(client: "Client", task_id: str) -> "ExportPoller":
+    """The task of whichever app; the API asks for an app, a person knows the task's id."""
+    for one in client.apps():
+        try:
+            return client.follow_export(one, task_id)
+        except UnknownTaskError:
+            continue
+    raise UnknownTaskError(f"There is no export task {task_id[:64]!r} that the client may see.")

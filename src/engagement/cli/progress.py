@@ -1,0 +1,190 @@
+"""Follows an export task to its end, whoever runs it, and shows how far it is."""
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from engagement.cli.opening import opened
+from engagement.cli.output import (
+    byte_count,
+    camel,
+    failure,
+    instant,
+    print_fields,
+    print_interruption,
+    print_json,
+    progress_console,
+)
+from engagement.exceptions import ErrorCode, HomeBusyError
+from engagement.model.export_options import body_of
+from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import ExportState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engagement.runtime.opening import Runtime
+
+WAIT_COMMAND = "engagement export wait"
+BESIDE_SECONDS_MAX = 1.0
+"""How long a task is watched beside another process before this one offers to run it."""
+
+
+def follow_here(runtime: "Runtime", task_id: str, *, as_json: bool) -> ExportTask:
+    """The task when it has ended, in a process whose workers run it."""
+    from engagement import operations
+
+    with shown(task_id, again=f"{WAIT_COMMAND} {task_id}", as_json=as_json) as show:
+        return operations.wait_export(runtime, task_id, on_progress=show)
+
+
+def follow_anywhere(task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
+    """The task when it has ended or the time is over.
+
+    If no other process runs on the home folder this one does, so a task that a crash or a Ctrl-C
+    left goes on; else the task is watched.
+    """
+    from engagement import operations
+
+    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    with shown(task_id, again=f"{WAIT_COMMAND} {task_id}", as_json=as_json) as show:
+        while True:
+            seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                with opened(workers=True) as runtime:
+                    return operations.wait_export(
+                        runtime, task_id, on_progress=show, timeout_seconds=seconds
+                    )
+            except HomeBusyError:
+                beside = min(BESIDE_SECONDS_MAX, BESIDE_SECONDS_MAX if seconds is None else seconds)
+                with opened(workers=False) as runtime:
+                    task = operations.wait_export(
+                        runtime, task_id, on_progress=show, timeout_seconds=beside
+                    )
+                if task.state.is_final or (deadline is not None and time.monotonic() >= deadline):
+                    return task
+
+
+@contextmanager
+def shown(task_id: str, *, again: str, as_json: bool) -> "Iterator[Callable[[ExportTask], None]]":
+    """Show how far a task is while it is waited for; takes the task at each look.
+
+    Args:
+        task_id: The task.
+        again: The command that goes on after an interruption.
+        as_json: Whether standard output is for a program, so that nothing is drawn.
+    """
+    console = progress_console(as_json=as_json)
+    try:
+        if console is None:
+            yield lambda _: None
+            return
+        with _bar(console) as bar:
+            line = bar.add_task("export", total=None, state="", counts="")
+            yield lambda task: bar.update(
+                line,
+                total=task.progress.parts_total or None,
+                completed=task.progress.parts_done,
+                state=task.state.value,
+                counts=_counts(task),
+            )
+    except KeyboardInterrupt:
+        print_interruption(
+            f"the task {task_id} remains; go on with: {again}",
+            as_json=as_json,
+            task_id=task_id,
+        )
+        raise
+
+
+def print_task(task: ExportTask, *, as_json: bool) -> None:
+    """Print all that is known of a task."""
+    if as_json:
+        print_json(task_fields(task))
+        return
+    done = task.progress
+    values = [
+        ("task id", task.task_id),
+        ("export", f"{task.export_type} as {task.export_format}, compression {task.compression}"),
+        *_selection(task),
+        ("state", task.state.value),
+        ("container", task.container),
+        ("folder", task.folder),
+        ("parts", f"{done.parts_done:,} of {done.parts_total:,}"),
+        ("rows", f"{done.rows_done:,} of {done.rows_total:,}"),
+        ("size", byte_count(done.bytes_done)),
+        ("created", instant(task.created_at)),
+    ]
+    if task.completed_at is not None:
+        values.append(("completed", instant(task.completed_at)))
+    if task.error_code is not None:
+        values.append(("error", f"[{task.error_code}] {task.error_details}"))
+    print_fields(values)
+
+
+def task_fields(task: ExportTask) -> dict[str, object]:
+    """All that is known of a task; what was asked has the names that it has over HTTP."""
+    kept = {field.name: getattr(task, field.name) for field in fields(task)}
+    del kept["request"]
+    return {
+        "taskId": task.task_id,
+        "appId": task.app_id,
+        "exportType": task.export_type,
+        "description": task.description,
+        **body_of(task.request),
+        "publishedContract": task.request.published_contract,
+        **{camel(name): value for name, value in kept.items()},
+    }
+
+
+def _selection(task: ExportTask) -> list[tuple[str, str]]:
+    """What was asked beside the type and the format, as a person reads it."""
+    selected = body_of(task.request)
+    switches = [name for name, is_on in selected.pop("exportOptions").items() if is_on]
+    values = [
+        (name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for name, value in selected.items()
+        if name not in {"exportFormat", "compression"}
+    ]
+    values.append(("options", ", ".join(switches) or "none"))
+    if task.request.published_contract:
+        values.append(("contract", "2014-12-01"))
+    return values
+
+
+def conclude(task: ExportTask, *, as_json: bool) -> None:
+    """Print a task that was waited for.
+
+    Raises:
+        EngagementError: It failed or was cancelled, with its own code and reason.
+    """
+    print_task(task, as_json=as_json)
+    if task.state in {ExportState.FAILED, ExportState.CANCELLED}:
+        fallback = f"The export ended as {task.state}."
+        raise failure(task.error_details or fallback, task.error_code or ErrorCode.CANCELLED)
+
+
+def _bar(console: object) -> Progress:
+    return Progress(
+        TextColumn("{task.fields[state]:>9}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} parts"),
+        TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(),
+        console=console,  # type: ignore[arg-type]
+        transient=True,
+    )
+
+
+def _counts(task: ExportTask) -> str:
+    done = task.progress
+    words = [f"{done.rows_done:,} rows", byte_count(done.bytes_done)]
+    if done.rows_per_second is not None:
+        words.append(f"{done.rows_per_second:,.0f} rows/s")
+    if done.seconds_left is not None:
+        words.append(f"{done.seconds_left:,.0f} s left")
+    return " · ".join(words)

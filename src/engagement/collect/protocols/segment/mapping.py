@@ -1,0 +1,230 @@
+"""Decides which logs a tracking message becomes."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from engagement.collect.limits import RefusedLogError, shown
+from engagement.collect.protocols.segment.context import Context
+from engagement.collect.protocols.segment.repair import Sanitiser
+from engagement.collect.protocols.segment.wire import (
+    NUMBER_STARTS,
+    Message,
+    integer_of,
+    members,
+    text_of,
+)
+from engagement.collect.records import (
+    ActivityLog,
+    CrashLog,
+    ErrorLog,
+    EventLog,
+    FeedbackLog,
+    JobLog,
+    Log,
+    TagsLog,
+    TokenLog,
+)
+from engagement.model.exports import CampaignType
+from engagement.model.limits import INTEGER_MAX, STACK_CHARACTERS_MAX
+
+CRASH_NAME = "Application Crashed"
+ERROR_NAMES = frozenset({"Error", "Error Occurred"})
+PUSH_STATUSES = {
+    "Push Notification Received": "SystemNotificationDisplayed",
+    "Push Notification Tapped": "SystemNotificationActioned",
+    "Push Notification Bounced": "Dropped",
+}
+"""What became of a campaign, by the name of the event that tells it."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NOTHING = msgspec.Raw()
+_ELSEWHERE = ""
+"""Stands for the time of a log whose time is told beside it."""
+_FALSE = (b"null", b"false", b"0", b'""')
+
+
+TimedLog = tuple[int, Log]
+"""When a log happened by our clock, in microseconds since 1970, and the log without its time."""
+
+
+class Happening(msgspec.Struct, kw_only=True, gc=False, frozen=True):
+    """What a message tells, and when that was; a struct, since one is made for every message."""
+
+    message: Message
+    """The message."""
+    type: str
+    """What it calls itself, in lower case."""
+    context: Context
+    """What it says of its device."""
+    at: int
+    """When it happened by our clock, in microseconds since 1970."""
+    device_at: int
+    """When it happened by the device's clock, likewise."""
+
+
+class _Properties(msgspec.Struct, gc=False, frozen=True):
+    """The properties that decide what a message becomes."""
+
+    name: msgspec.Raw = _NOTHING
+    title: msgspec.Raw = _NOTHING
+    path: msgspec.Raw = _NOTHING
+    error: msgspec.Raw = _NOTHING
+    dollar_error: msgspec.Raw = msgspec.field(name="$error", default=_NOTHING)
+    exception: msgspec.Raw = _NOTHING
+    stack: msgspec.Raw = _NOTHING
+    stack_trace: msgspec.Raw = _NOTHING
+    camel_stack_trace: msgspec.Raw = msgspec.field(name="stackTrace", default=_NOTHING)
+    duration: msgspec.Raw = _NOTHING
+    duration_ms: msgspec.Raw = _NOTHING
+    campaign: msgspec.Raw = _NOTHING
+    azme_campaign_id: msgspec.Raw = _NOTHING
+
+
+_PROPERTIES = msgspec.json.Decoder(_Properties)
+_NO_PROPERTIES = _Properties()
+
+
+def log_of(happening: Happening, sanitiser: Sanitiser) -> TimedLog | None:
+    """The log that a message becomes, besides its device's token; None if it only names a user.
+
+    Raises:
+        RefusedLogError: It cannot become one.
+    """
+    make = _MAKERS.get(happening.type)
+    if make is None:
+        raise RefusedLogError(
+            "unknown_type",
+            f"type must be one of {', '.join(_MAKERS)}, got {shown(happening.message.type)}.",
+        )
+    return make(happening, sanitiser)
+
+
+def token_log(token: tuple[str, str]) -> Log:
+    """The log that tells a device's token."""
+    text, token_type = token
+    return TokenLog(timestamp=_ELSEWHERE, token=text, token_type=token_type)
+
+
+def _track(happening: Happening, sanitiser: Sanitiser) -> TimedLog:
+    at, message = happening.at, happening.message
+    name = sanitiser.name(message.event or "")
+    told = _properties(message)
+    if name == CRASH_NAME:
+        return at, _crash(happening, told, sanitiser)
+    if name in PUSH_STATUSES:
+        campaign_id = _campaign_id(told)
+        if campaign_id is not None:
+            return at, _feedback(PUSH_STATUSES[name], campaign_id)
+    extras = sanitiser.extras(bytes(message.properties))
+    session_id = happening.context.session_id
+    if name in ERROR_NAMES or _is_told(told.error, told.dollar_error, told.exception):
+        return at, ErrorLog(_ELSEWHERE, name, session_id, extras=extras)
+    if told.duration or told.duration_ms:
+        start = _start(at, told)
+        if start is not None:
+            return start, JobLog(
+                _ELSEWHERE, name, end=_timestamp(happening.device_at), extras=extras
+            )
+    return at, EventLog(_ELSEWHERE, name, session_id, extras=extras)
+
+
+def _screen(happening: Happening, sanitiser: Sanitiser) -> TimedLog:
+    """An activity, named by the first of the message's own name and what stands for it."""
+    message = happening.message
+    name = sanitiser.name(message.name or "")
+    if not name:
+        told = _properties(message)
+        substitutes = [text_of(told.name), message.category]
+        if happening.type == "page":
+            substitutes[1:1] = [text_of(told.title), text_of(told.path)]
+        name = next(filter(None, (sanitiser.name(one) for one in substitutes if one)), "")
+    extras = sanitiser.extras(bytes(message.properties))
+    session_id = happening.context.session_id
+    return happening.at, ActivityLog(_ELSEWHERE, name, session_id=session_id, extras=extras)
+
+
+def _identify(happening: Happening, sanitiser: Sanitiser) -> TimedLog | None:
+    tags = sanitiser.tags(
+        sanitiser.members(happening.context.traits),
+        sanitiser.members(bytes(happening.message.traits)),
+    )
+    return None if tags is None else (happening.at, TagsLog(_ELSEWHERE, tags))
+
+
+def _group(happening: Happening, sanitiser: Sanitiser) -> TimedLog | None:
+    message = happening.message
+    if not message.group_id:
+        raise RefusedLogError("bad_field", "groupId must be a text or a number, got none.")
+    traits = sanitiser.members(bytes(message.traits))
+    named = {f"group_{key}": value for key, value in traits.items() if key != "id"}
+    tags = sanitiser.tags({"group_id": message.group_id} | named)
+    return None if tags is None else (happening.at, TagsLog(_ELSEWHERE, tags))
+
+
+def _alias(happening: Happening, _: Sanitiser) -> None:
+    if not happening.message.user_id:
+        raise RefusedLogError(
+            "bad_field", "userId of an alias must be a text or a number, got none."
+        )
+
+
+_MAKERS: dict[str, Callable[[Happening, Sanitiser], TimedLog | None]] = {
+    "track": _track,
+    "screen": _screen,
+    "page": _screen,
+    "identify": _identify,
+    "group": _group,
+    "alias": _alias,
+}
+
+
+def _crash(happening: Happening, told: _Properties, sanitiser: Sanitiser) -> Log:
+    reasons = (text_of(one) for one in (told.exception, told.error, told.name))
+    stacks = (text_of(one) for one in (told.stack, told.stack_trace, told.camel_stack_trace))
+    return CrashLog(
+        _ELSEWHERE,
+        sanitiser.name(next(filter(None, reasons), "")) or CRASH_NAME,
+        sanitiser.cut(next(filter(None, stacks), ""), STACK_CHARACTERS_MAX),
+        happening.context.session_id,
+    )
+
+
+def _feedback(status: str, campaign_id: int) -> Log:
+    digits = msgspec.Raw(str(campaign_id).encode())
+    return FeedbackLog(_ELSEWHERE, CampaignType.NATIVE_PUSH.value, digits, status)
+
+
+def _properties(message: Message) -> _Properties:
+    raw = message.properties
+    return _PROPERTIES.decode(raw) if bytes(raw).startswith(b"{") else _NO_PROPERTIES
+
+
+def _is_told(*values: msgspec.Raw) -> bool:
+    """Whether one of the values is there, and is not what JavaScript takes for false."""
+    return any(value and bytes(value) not in _FALSE for value in values)
+
+
+def _start(at: int, told: _Properties) -> int | None:
+    """When something started that ended at an instant, if its duration is told and can be true."""
+    for raw, milliseconds in ((told.duration_ms, 1), (told.duration, 1000)):
+        text = bytes(raw)
+        if text.startswith(NUMBER_STARTS):
+            duration = float(text) * milliseconds
+            if 0 <= duration <= at // 1000:
+                return at - round(duration) * 1000
+    return None
+
+
+def _campaign_id(told: _Properties) -> int | None:
+    campaign = members(told.campaign)
+    for raw in (told.azme_campaign_id, *map(campaign.get, ("id", "name", "content"))):
+        campaign_id = integer_of(raw)
+        if campaign_id is not None and 0 <= campaign_id <= INTEGER_MAX:
+            return campaign_id
+    return None
+
+
+def _timestamp(at: int) -> str:
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="milliseconds")

@@ -1,0 +1,143 @@
+"""Reads bodies of tracking messages, and makes batches of those that are new."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from engagement.collect.payload import Batch
+from engagement.collect.protocols.segment.bodies import BrokenMessage, find_messages
+from engagement.collect.protocols.segment.outcomes import (
+    KeptMessage,
+    Outcome,
+    OutcomeReader,
+    RefusedMessage,
+    Sender,
+)
+from engagement.collect.protocols.segment.wire import read_message, text_of
+from engagement.collect.records import Row
+from engagement.model.records import UNFOLDED_KINDS, Kind, derived_guid, record_id_prefix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """The messages of a body, each either to be kept or refused."""
+
+    write_key: str | None
+    """The app's key, if the body holds it."""
+    ids: tuple[str, ...]
+    """For each message in its order, the id by which it is told from others."""
+    repaired: int
+    """Values that were altered, or left out, so that the rest could be kept."""
+    outcomes: tuple[Outcome, ...]
+    """What becomes of each message, in their order; of those with one id, only of the first."""
+
+    def batches(self, known: Collection[str] = ()) -> list[Batch]:
+        """One batch for each device and what its messages say of it alike.
+
+        Every message that is not refused and not known is in one of them. The id of a batch
+        depends on the ids of its messages alone.
+
+        Args:
+            known: Ids of messages that were accepted before and are left out.
+        """
+        before = frozenset(known)
+        groups: dict[Sender, list[KeptMessage]] = {}
+        for one in self.outcomes:
+            if isinstance(one, KeptMessage) and one.message_id not in before:
+                groups.setdefault(one.sender, []).append(one)
+        return [_batch(sender, group) for sender, group in groups.items()]
+
+    def refused(self, known: Collection[str] = ()) -> list[RefusedMessage]:
+        """The messages that cannot be kept, in their order.
+
+        Args:
+            known: Ids of messages to leave out, as for `batches`.
+        """
+        before = frozenset(known)
+        return [
+            one
+            for one in self.outcomes
+            if isinstance(one, RefusedMessage) and one.message_id not in before
+        ]
+
+
+def read_messages(
+    body: bytes, *, received_at: datetime, message_type: str | None = None
+) -> Messages:
+    """Read a body so that each of its messages is either kept or refused with a reason.
+
+    A message is refused only if nothing of it can be kept; else what does not fit is repaired.
+    The same body, received at the same time, is read the same way.
+
+    Args:
+        body: JSON, not compressed: `{"batch": […]}`, or one message alone.
+        received_at: When it came, aware; no time is kept later.
+        message_type: What a message alone is if it does not say so, from a path that tells.
+
+    Raises:
+        CorruptInputError: It holds no messages, or too many or too much; none can be accepted.
+    """
+    found = find_messages(body, message_type)
+    reader = OutcomeReader(received_at, found.sent_at)
+    reader.sanitiser.repaired += found.repaired
+    ids: list[str] = []
+    outcomes: dict[str, Outcome] = {}
+    for index, raw in enumerate(found.messages):
+        if isinstance(raw, BrokenMessage):
+            refused = reader.refused_broken(index, raw)
+            ids.append(refused.message_id)
+            outcomes.setdefault(refused.message_id, refused)
+            continue
+        message = read_message(raw)
+        message_id = reader.message_id(raw, message)
+        ids.append(message_id)
+        if message_id not in outcomes:
+            outcomes[message_id] = reader.outcome(index, message_id, raw, message)
+    return Messages(
+        write_key=text_of(found.write_key),
+        ids=tuple(ids),
+        repaired=reader.sanitiser.repaired,
+        outcomes=tuple(outcomes.values()),
+    )
+
+
+def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
+    rows: dict[Kind, list[Row]] = {}
+    owners: dict[Kind, list[str]] = {}
+    for message in messages:
+        for kind, kept in message.rows.items():
+            rows.setdefault(kind, []).extend(kept)
+            owners.setdefault(kind, []).extend([message.message_id] * len(kept))
+    return Batch(
+        batch_id=derived_guid("tracking", *(one.message_id for one in messages)),
+        device_id=sender.device_id,
+        user_id=sender.user_id,
+        info=messages[0].info,
+        info_id=sender.info_id,
+        location=messages[0].location,
+        location_id=sender.location_id,
+        rows=rows,
+        first_at=min(one.first_at for one in messages),
+        last_at=max(one.last_at for one in messages),
+        accepted=len(messages),
+        refused=(),
+        record_ids={
+            kind: _record_ids(kind, sender.device_id, message_ids)
+            for kind, message_ids in owners.items()
+            if kind in UNFOLDED_KINDS
+        },
+    )
+
+
+def _record_ids(kind: Kind, device_id: str, message_ids: Sequence[str]) -> list[str]:
+    """The ids of rows, given the message of each; those of one message are one after another."""
+    ids: list[str] = []
+    before, place, prefix = None, 0, ""
+    for message_id in message_ids:
+        if message_id == before:
+            place += 1
+        else:
+            before, place = message_id, 0
+            prefix = record_id_prefix(kind, device_id, message_id)
+        ids.append(f"{prefix}{place:08}" if place else f"{prefix}00000000")
+    return ids

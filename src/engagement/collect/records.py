@@ -1,0 +1,325 @@
+"""Turns one log of a batch into the rows that are kept of it."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import ClassVar
+
+import msgspec
+
+from engagement.collect.extras import compact_extras, tag_rows
+from engagement.collect.limits import (
+    RefusedLogError,
+    check_length,
+    check_name,
+    checked_range,
+    guid,
+    has_control,
+    instant,
+    shown,
+    to_microseconds,
+    whole_number,
+)
+from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
+from engagement.model.limits import (
+    ID_CHARACTERS_MAX,
+    INTEGER_MAX,
+    STACK_CHARACTERS_MAX,
+    TOKEN_CHARACTERS_MAX,
+    TOKEN_TYPE_CHARACTERS_MAX,
+)
+from engagement.model.records import Kind, derived_guid
+
+LOG_TYPES = ("activity", "event", "error", "crash", "job", "tags", "token", "feedback")
+"""The values of a log's `type`."""
+
+_NOTHING = msgspec.Raw()
+_EARLIEST = to_microseconds(datetime(1, 1, 1, tzinfo=UTC))
+_CAMPAIGN_TYPES = tuple(kind.value for kind in CampaignType)
+_FIELD_PATH = re.compile(r" - at `\$\.(\w+)")
+
+Row = tuple[object, ...]
+"""Values in the order of `LOG_COLUMNS` of the row's kind."""
+Kept = tuple[Kind, int, int, list[Row]]
+"""What is kept of a log: the kind of its rows, its first and its last time, the rows."""
+
+
+class _Timed(msgspec.Struct, tag_field="type", rename="camel", gc=False, frozen=True):
+    """What every log has."""
+
+    timestamp: str
+
+
+class ActivityLog(_Timed, tag="activity", gc=False, frozen=True):
+    """The user saw a screen."""
+
+    name: str
+    end: str | None = None
+    session_id: str | None = None
+    extras: msgspec.Raw = _NOTHING
+
+
+class EventLog(_Timed, tag="event", gc=False, frozen=True):
+    """Something happened."""
+
+    name: str
+    session_id: str | None = None
+    job_id: str | None = None
+    extras: msgspec.Raw = _NOTHING
+
+
+class ErrorLog(EventLog, tag="error", gc=False, frozen=True):
+    """Something went wrong that the app survived."""
+
+
+class CrashLog(_Timed, tag="crash", gc=False, frozen=True):
+    """Something went wrong that the app did not survive."""
+
+    name: str
+    stack: str
+    session_id: str | None = None
+
+
+class JobLog(_Timed, tag="job", gc=False, frozen=True):
+    """A timed piece of work; `timestamp` is its start."""
+
+    name: str
+    job_id: str | None = None
+    end: str | None = None
+    extras: msgspec.Raw = _NOTHING
+
+
+class TagsLog(_Timed, tag="tags", gc=False, frozen=True):
+    """Keys and values to attach to the device."""
+
+    tags: msgspec.Raw
+
+
+class TokenLog(_Timed, tag="token", gc=False, frozen=True):
+    """The address that a push service gave the device."""
+
+    token: str
+    token_type: str
+    valid: bool = True
+
+
+class FeedbackLog(_Timed, tag="feedback", gc=False, frozen=True):
+    """What became of a push campaign."""
+
+    campaign_type: str
+    campaign_id: msgspec.Raw
+    status: str
+
+
+Log = ActivityLog | EventLog | ErrorLog | CrashLog | JobLog | TagsLog | TokenLog | FeedbackLog
+"""One log; its fields are checked when it is kept."""
+
+_DECODER = msgspec.json.Decoder(Log)
+
+
+class LogReader:
+    """Reads the logs of one batch, all of one device."""
+
+    def __init__(
+        self,
+        batch_id: str,
+        device_id: str,
+        *,
+        clock_shift: int,
+        latest: datetime | None,
+        extras_of: Callable[[bytes], str | None] = compact_extras,
+    ) -> None:
+        """Read for a device.
+
+        Args:
+            batch_id: The sender's id of the batch.
+            device_id: The device, 32 hexadecimal digits.
+            clock_shift: Microseconds to add to the device's times.
+            latest: No time is kept later than this, if given.
+            extras_of: What is kept of a log's extras, if they are not to be checked here.
+        """
+        self.rows: dict[Kind, list[Row]] = {}
+        """What was kept so far."""
+        self.first_at: int | None = None
+        """The earliest time kept, in microseconds."""
+        self.last_at: int | None = None
+        """The latest time kept, ends included, in microseconds."""
+        self._batch_id = batch_id
+        self._device_id = device_id
+        self._clock_shift = clock_shift
+        self._latest = None if latest is None else to_microseconds(latest)
+        self._extras_of = extras_of
+        self._ids: dict[tuple[str, str], str] = {}
+
+    def read(self, index: int, raw: msgspec.Raw) -> None:
+        """Keep the rows of a log, all of them or none.
+
+        Args:
+            index: The log's place in the batch.
+            raw: Its well-formed JSON text.
+
+        Raises:
+            RefusedLogError: It cannot be accepted.
+        """
+        try:
+            log = _DECODER.decode(raw)
+        except msgspec.DecodeError as error:
+            raise _refusal(error, raw) from error
+        device_at = instant(log.timestamp, "timestamp")
+        self.keep(index, log, self._kept_time(device_at, "timestamp"), device_at=device_at)
+
+    def keep(self, index: int, log: Log, at: int, *, device_at: int) -> None:
+        """Keep the rows of a log, all of them or none, under the same rules as one that is read.
+
+        Args:
+            index: The log's place in the batch.
+            log: The log; its `timestamp` is not looked at.
+            at: When it happened by our clock, in microseconds since 1970.
+            device_at: When it happened by the device's clock, likewise.
+
+        Raises:
+            RefusedLogError: It cannot be accepted.
+        """
+        kind, first, last, rows = self._KEEPERS[type(log)](self, index, log, at, device_at)
+        self.rows.setdefault(kind, []).extend(rows)
+        if self.first_at is None or first < self.first_at:
+            self.first_at = first
+        if self.last_at is None or last > self.last_at:
+            self.last_at = last
+
+    def _activity(self, _: int, log: ActivityLog, start: int, device_start: int) -> Kept:
+        check_name(log.name)
+        end = self._end(log.end, device_start)
+        row = (
+            self._id("session", log.session_id),
+            log.name,
+            start,
+            end,
+            self._extras_of(bytes(log.extras)),
+            _other_time(device_start, start),
+        )
+        return Kind.ACTIVITY, start, end or start, [row]
+
+    def _event(self, _: int, log: EventLog, at: int, device_at: int) -> Kept:
+        check_name(log.name)
+        kind = Kind.ERROR if isinstance(log, ErrorLog) else Kind.EVENT
+        row = (
+            self._id("session", log.session_id),
+            self._id("job", log.job_id),
+            log.name,
+            at,
+            self._extras_of(bytes(log.extras)),
+            _other_time(device_at, at),
+        )
+        return kind, at, at, [row]
+
+    def _crash(self, _: int, log: CrashLog, at: int, device_at: int) -> Kept:
+        check_name(log.name)
+        check_length(log.stack, "stack", "bad_stack", STACK_CHARACTERS_MAX, 0)
+        session_id = self._id("session", log.session_id)
+        return (
+            Kind.CRASH,
+            at,
+            at,
+            [(session_id, log.name, at, log.stack, _other_time(device_at, at))],
+        )
+
+    def _job(self, index: int, log: JobLog, start: int, device_start: int) -> Kept:
+        check_name(log.name)
+        end = self._end(log.end, device_start)
+        job_id = self._id("job", log.job_id) or derived_guid(
+            self._batch_id, self._device_id, str(index)
+        )
+        extras = self._extras_of(bytes(log.extras))
+        row = (job_id, log.name, start, end, extras, _other_time(device_start, start))
+        return Kind.JOB, start, end or start, [row]
+
+    def _tags(self, _: int, log: TagsLog, at: int, __: int) -> Kept:
+        return Kind.TAG, at, at, tag_rows(bytes(log.tags), at)
+
+    def _token(self, _: int, log: TokenLog, at: int, __: int) -> Kept:
+        check_length(log.token, "token", "bad_token", TOKEN_CHARACTERS_MAX)
+        check_length(log.token_type, "tokenType", "bad_token", TOKEN_TYPE_CHARACTERS_MAX)
+        if has_control(log.token) or has_control(log.token_type):
+            raise RefusedLogError(
+                "bad_token", "token and tokenType must have no control characters, got some."
+            )
+        return Kind.TOKEN, at, at, [(log.token, log.token_type, at, log.valid)]
+
+    def _feedback(self, _: int, log: FeedbackLog, at: int, __: int) -> Kept:
+        _check_choice("campaignType", log.campaign_type, _CAMPAIGN_TYPES)
+        _check_choice("status", log.status, FEEDBACK_STATUSES)
+        digits = bytes(log.campaign_id).decode()
+        campaign_id = whole_number(digits)
+        if campaign_id is None and not digits.lstrip("-").isdigit():
+            raise RefusedLogError(
+                "bad_field", f"campaignId must be an integer, got {shown(digits)}."
+            )
+        if campaign_id is None or not 0 <= campaign_id <= INTEGER_MAX:
+            raise RefusedLogError(
+                "bad_feedback", f"campaignId must be from 0 to {INTEGER_MAX}, got {shown(digits)}."
+            )
+        return Kind.FEEDBACK, at, at, [(log.campaign_type, campaign_id, log.status, at)]
+
+    def _kept_time(self, device_at: int, field: str) -> int:
+        """The time by our clock that is kept of a device's time."""
+        at = device_at + self._clock_shift
+        if self._latest is not None and at > self._latest:
+            at = self._latest
+        return checked_range(at, field)
+
+    def _end(self, text: str | None, device_start: int) -> int | None:
+        if text is None:
+            return None
+        device_end = instant(text, "end")
+        # Both by the device's clock: once times in the future are capped, they no longer differ.
+        if device_end < device_start:
+            raise RefusedLogError(
+                "end_before_start", f"end must not be before timestamp, got {shown(text)}."
+            )
+        return self._kept_time(device_end, "end")
+
+    def _id(self, noun: str, text: str | None) -> str | None:
+        """The id that a text stands for; of one device only, since counters are common ids."""
+        if text is None:
+            return None
+        known = self._ids.get((noun, text))
+        if known is None:
+            check_length(text, f"{noun}Id", "bad_id", ID_CHARACTERS_MAX)
+            known = self._ids[noun, text] = guid(text, noun, self._device_id)
+        return known
+
+    _KEEPERS: ClassVar[dict[type, Callable[..., Kept]]] = {
+        ActivityLog: _activity,
+        EventLog: _event,
+        ErrorLog: _event,
+        CrashLog: _crash,
+        JobLog: _job,
+        TagsLog: _tags,
+        TokenLog: _token,
+        FeedbackLog: _feedback,
+    }
+
+
+def _other_time(device_at: int, at: int) -> int | None:
+    """The device's time where it is another than the one that is kept."""
+    return device_at if device_at != at and device_at >= _EARLIEST else None
+
+
+def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise RefusedLogError(
+            "bad_feedback", f"{field} must be one of {', '.join(choices)}, got {shown(value)}."
+        )
+
+
+def _refusal(error: msgspec.DecodeError, raw: msgspec.Raw) -> RefusedLogError:
+    """The refusal that tells what msgspec found wrong, in our words where these are clearer."""
+    path = _FIELD_PATH.search(str(error))
+    if path is not None and path[1] == "type":
+        got = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])["type"]
+        return RefusedLogError(
+            "unknown_type",
+            f"type must be one of {', '.join(LOG_TYPES)}, got {shown(bytes(got).decode())}.",
+        )
+    return RefusedLogError("bad_field", f"The log cannot be read: {error}.")

@@ -1,1 +1,0 @@
-"""This package turns tracking messages of Segment and RudderStack SDKs into records."""

@@ -1,0 +1,1 @@
+"""What puts the service together: home folder, engine, logging and the tuning of a process."""

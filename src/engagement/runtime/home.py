@@ -1,0 +1,67 @@
+"""Lets one process own a home folder, and says what others may ask of it."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from engagement.exceptions import HomeBusyError
+from engagement.model.tag_imports import ImportTask
+
+LOCK_SECONDS_MAX = 0.5
+"""How long a home folder may stay locked after its owner was killed: its worker must notice."""
+LOCK_POLL_SECONDS = 0.01
+
+
+class Work(Protocol):
+    """What is asked of the owner, be it this process or one that this process started."""
+
+    def flush(self, app_id: str) -> int:
+        """Return only when what was accepted before is in the lake; how many logs were moved."""
+
+    def submit(self, task_id: str) -> None:
+        """See to it that a queued export runs; a repeat changes nothing."""
+
+    def start_import(self, task: ImportTask) -> None:
+        """See to it that a queued import of tags runs."""
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[int]:
+    """Own a home folder: two owners would flush the same batches and run the same steps.
+
+    Returns:
+        The descriptor that holds the lock; a process that inherits it is an owner too.
+
+    Raises:
+        HomeBusyError: Another process owns the folder.
+    """
+    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS_MAX
+        while not _lock(descriptor):
+            if time.monotonic() > deadline:
+                raise HomeBusyError(
+                    f"The home folder must be free, but another process runs on {home}."
+                )
+            time.sleep(LOCK_POLL_SECONDS)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def private_file(path: Path) -> Path:
+    """The file, readable by its owner alone from its first byte on."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    return path
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,191 @@
+"""Opens the whole service on one home folder, and closes it: the composition root."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from engagement.collect.flush import Flush, FlushLimits
+from engagement.collect.group_commit import GroupCommit
+from engagement.collect.tag_imports import ImportRunner, ImportTools
+from engagement.deliver.blob_urls import split_blob_url
+from engagement.deliver.containers import open_destination
+from engagement.deliver.destination import Destination
+from engagement.deliver.urls import DestinationPolicy, parse_container_url
+from engagement.export.steps import ExportTools
+from engagement.failpoints import Reach, pass_by
+from engagement.runtime.home import Work, locked, private_file
+from engagement.settings import Settings
+from engagement.store.lake import Lake
+from engagement.store.queries.apps import AppQueries
+from engagement.store.queries.clients import ClientQueries
+from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.refused import RefusedQueries
+from engagement.store.queries.sightings import SightingQueries
+from engagement.store.queries.tag_imports import ImportTaskQueries
+from engagement.store.queries.tasks import TaskQueries
+from engagement.store.state import open_state
+from engagement.store.vault import Vault, load_or_create_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """The opened service."""
+
+    settings: Settings
+    """What it was opened with."""
+    apps: AppQueries
+    """Registered apps."""
+    clients: ClientQueries
+    """Clients of the API."""
+    inbox: InboxQueries
+    """Accepted batches and recorded commits."""
+    seen: SightingQueries
+    """What flushes have seen before."""
+    refused: RefusedQueries
+    """Records that were not accepted."""
+    group_commit: GroupCommit
+    """Makes what requests hand in durable."""
+    tasks: TaskQueries
+    """Export tasks."""
+    lake: Lake
+    """The tables."""
+    vault: Vault
+    """Seals container URLs."""
+    imports: ImportTaskQueries
+    """Imports of tags from blobs."""
+    policy: DestinationPolicy
+    """Which containers may be named."""
+    work: Work | None
+    """The owner's work; None beside an owner, who looks around for tasks by itself."""
+    clock: Callable[[], datetime]
+    """Now, in UTC."""
+
+    def destination(self, container_url: str, *, permission: str = "w") -> Destination:
+        """The destination of a container URL whose credential has a permission.
+
+        Raises:
+            InvalidContainerError: The URL cannot work or may not be used.
+        """
+        url = parse_container_url(
+            container_url, self.policy, now=self.clock(), permission=permission
+        )
+        return open_destination(url)
+
+    def flush(self, app_id: str) -> int:
+        """Bring accepted batches into the lake, if this is the owner; how many logs were moved."""
+        return 0 if self.work is None else self.work.flush(app_id)
+
+
+@contextmanager
+def open_runtime(  # noqa: PLR0913 - the composition root takes what tests exchange
+    settings: Settings,
+    *,
+    workers: bool = True,
+    is_locked: bool = False,
+    elsewhere: Work | None = None,
+    allow_memory: bool = False,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    reach: Reach = pass_by,
+) -> Iterator[Runtime]:
+    """The service on the settings' home folder; unfinished exports go on by themselves.
+
+    Args:
+        settings: Where and how.
+        workers: Whether to run exports and flushes here. Only one process may: the home folder
+            is locked. Without, the process may look and ask beside the one that runs.
+        is_locked: Whether the process has inherited the lock of the one that started it.
+        elsewhere: Who does the owner's work for a process without workers, if any.
+        allow_memory: Whether containers may be `memory://`, for tests.
+        clock: Now, in UTC.
+        reach: Told each point of flushes and exports, for tests.
+
+    Raises:
+        HomeBusyError: Another process runs on this home folder.
+        LakeDamagedError: A table's newest commit is not what was recorded; names the file.
+    """
+    home = settings.home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with ExitStack() as closing:
+        if workers and not is_locked:
+            closing.enter_context(locked(home))
+        engine = open_state(settings.state_url or f"sqlite:///{private_file(home / 'state.db')}")
+        closing.callback(engine.dispose)
+        inbox = InboxQueries(engine)
+        group_commit = GroupCommit(inbox)
+        closing.callback(group_commit.close)
+        runtime = Runtime(
+            settings=settings,
+            apps=AppQueries(engine),
+            clients=ClientQueries(engine),
+            inbox=inbox,
+            seen=SightingQueries(engine),
+            group_commit=group_commit,
+            refused=RefusedQueries(engine),
+            tasks=TaskQueries(engine),
+            imports=ImportTaskQueries(engine),
+            lake=Lake(settings.lake_url or str(home / "lake")),
+            vault=Vault(load_or_create_key(home / "keys" / "vault.key")),
+            policy=DestinationPolicy.from_settings(settings, allow_memory=allow_memory),
+            work=elsewhere,
+            clock=clock,
+        )
+        if workers:
+            # It brings DBOS with it, which a process without workers can spare.
+            from engagement.runtime.engine import owning  # noqa: PLC0415
+
+            _recover_lake(runtime)
+            tools, imports = _tools(runtime, reach)
+            owner = closing.enter_context(owning(settings, tools, imports))
+            runtime = replace(runtime, work=owner)
+        yield runtime
+
+
+def _tools(runtime: Runtime, reach: Reach) -> tuple[ExportTools, ImportRunner]:
+    """What an owner works with."""
+    limits = FlushLimits(
+        logs_max=runtime.settings.flush_logs_max,
+        session_timeout=timedelta(seconds=runtime.settings.session_timeout_seconds),
+    )
+    flush = Flush(
+        runtime.inbox,
+        runtime.seen,
+        runtime.lake,
+        limits=limits,
+        clock=runtime.clock,
+        reach=reach,
+    )
+    exports = ExportTools(
+        tasks=runtime.tasks,
+        inbox=runtime.inbox,
+        lake=runtime.lake,
+        vault=runtime.vault,
+        flush=flush.flush,
+        open_destination=runtime.destination,
+        part_rows_target=runtime.settings.part_rows_target,
+        clock=runtime.clock,
+        reach=reach,
+    )
+    imports = ImportTools(
+        tasks=runtime.imports,
+        inbox=runtime.inbox,
+        lake=runtime.lake,
+        vault=runtime.vault,
+        flush=flush.flush,
+        read_blob=lambda url: _read_blob(runtime, url),
+        clock=runtime.clock,
+    )
+    return exports, ImportRunner(imports)
+
+
+def _read_blob(runtime: Runtime, storage_url: str) -> Iterable[bytes]:
+    container_url, key = split_blob_url(storage_url)
+    return runtime.destination(container_url, permission="r").get(key)
+
+
+def _recover_lake(runtime: Runtime) -> None:
+    """Bring every table back to its recorded commit; what was not recorded is in the inbox."""
+    apps = {*runtime.inbox.apps_with_tables(), *runtime.inbox.waiting()}
+    for app_id in sorted(apps):
+        recorded = runtime.inbox.last_commits(app_id)
+        runtime.lake.recover_app(app_id, recorded)

@@ -1,0 +1,186 @@
+"""The ASGI server: both versions of the API behind one edge."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engagement import operations
+from engagement.exceptions import EngagementError
+from engagement.runtime.opening import Runtime
+from engagement.server import health, token_endpoint
+from engagement.server.auth.authentication import Authentication
+from engagement.server.collection.admission import Intake
+from engagement.server.collection.native import NativeDoor
+from engagement.server.collection.router import Door, Doors
+from engagement.server.collection.segment import SettingsDoor, TrackingDoor
+from engagement.server.dependencies import AppsByPath, Context
+from engagement.server.errors import Problem, answer_to, invalid_fields
+from engagement.server.management import (
+    devices,
+    exports_2014_12_01,
+    exports_2026_11_01,
+    resources,
+)
+from engagement.server.metrics import Metrics
+from engagement.server.middleware import Edge, EdgeLimits
+
+TITLE = "Engagement Export"
+API_VERSION = {
+    "name": "api-version",
+    "in": "query",
+    "required": True,
+    "description": "The version of the API.",
+    "schema": {"type": "string", "enum": [exports_2026_11_01.VERSION]},
+}
+VERSIONS = (exports_2014_12_01.VERSION, exports_2026_11_01.VERSION)
+
+
+def build_server(runtime: Runtime, *, public_url: str) -> Doors:
+    """The server of an opened service.
+
+    Args:
+        runtime: The service; it must outlive the server.
+        public_url: Address by which clients reach the server, without a slash at its end.
+    """
+    authentication = Authentication(runtime, public_url=public_url)
+    metrics = Metrics(
+        lambda: {state.value: count for state, count in operations.count_exports(runtime).items()},
+        lambda: operations.inbox_state(runtime),
+    )
+    context = Context(
+        runtime=runtime,
+        apps=AppsByPath(runtime),
+        authentication=authentication,
+        metrics=metrics,
+        public_url=public_url,
+    )
+    settings = runtime.settings
+    intake = Intake(runtime, metrics)
+    edge = Edge(
+        Versions(published=published_server(context), current=current_server(context)),
+        authentication=authentication,
+        metrics=metrics,
+        limits=EdgeLimits(
+            request_bytes_max=settings.request_bytes_max,
+            requests_per_minute=settings.requests_per_minute,
+        ),
+        public_url=public_url,
+    )
+    doors: list[Door] = [NativeDoor(intake), TrackingDoor(intake), SettingsDoor(public_url)]
+    return Doors(doors, others=edge, metrics=metrics)
+
+
+class Versions:
+    """Sends a request to the version that it names; what is no resource has no version."""
+
+    def __init__(self, *, published: ASGIApp, current: ASGIApp) -> None:
+        self._current = current
+        self._by_version = {
+            exports_2014_12_01.VERSION: published,
+            exports_2026_11_01.VERSION: current,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or not scope["path"].startswith("/subscriptions"):
+            await self._current(scope, receive, send)
+            return
+        await self._by_version[_version(scope)](scope, receive, send)
+
+
+def _version(scope: Scope) -> str:
+    given: list[str] = parse_qs(scope["query_string"].decode("latin-1")).get("api-version", [])
+    known = ", ".join(VERSIONS)
+    if not given:
+        raise Problem(
+            400, "MissingApiVersionParameter", f"The query needs api-version, one of {known}."
+        )
+    if len(given) > 1 or given[0] not in VERSIONS:
+        raise Problem(
+            400, "InvalidApiVersionParameter", f"The api-version must be given once: {known}."
+        )
+    return given[0]
+
+
+def published_server(context: Context) -> FastAPI:
+    """Version 2014-12-01, whose document was published elsewhere."""
+    app = FastAPI(title=TITLE, version=exports_2014_12_01.VERSION, openapi_url=None)
+    _equip(app, context, [exports_2014_12_01.router, resources.router, devices.router])
+    return app
+
+
+def current_server(context: Context) -> FastAPI:
+    """Version 2026-11-01 with its document, and everything that has no version."""
+    app = FastAPIOffline(
+        title=TITLE,
+        version=exports_2026_11_01.VERSION,
+        summary="Raw mobile-engagement data, exported into your own storage, proven complete.",
+        servers=[{"url": context.public_url}],
+    )
+    _equip(app, context, [exports_2026_11_01.router, resources.router, devices.router])
+    app.include_router(token_endpoint.router)
+    app.include_router(health.router)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's own way
+    return app
+
+
+def _equip(app: FastAPI, context: Context, routers: Sequence[APIRouter]) -> None:
+    app.state.context = context
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    for kind in (EngagementError, HTTPException, Exception):
+        app.add_exception_handler(kind, _failed)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """The answer; a fault of ours is raised again behind it, so that the edge logs it."""
+    del request
+    return answer_to(error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    del request
+    errors = error.errors() if isinstance(error, RequestValidationError) else []
+    return answer_to(invalid_fields(errors))
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The generated document, with the ways to authenticate and without FastAPI's own errors."""
+    if app.openapi_schema is not None:
+        return app.openapi_schema
+    document = FastAPI.openapi(app)
+    schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes["bearer"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    for path, operations_of_path in document["paths"].items():
+        for operation in operations_of_path.values():
+            operation["responses"].pop("422", None)
+            if path.startswith("/subscriptions"):
+                operation["security"] = [{"bearer": []}]
+                operation["parameters"] = [*_path_parameters(path, operation), API_VERSION]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"].get("schemas", {}).pop(name, None)
+    return document
+
+
+def _path_parameters(path: str, operation: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parameters of an operation with those of its path, which routes read by themselves."""
+    declared = operation.get("parameters", [])
+    known = {one["name"] for one in declared}
+    return [
+        *(
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in re.findall(r"{(\w+)}", path)
+            if name not in known
+        ),
+        *declared,
+    ]

@@ -1,0 +1,198 @@
+"""Issues our access tokens and judges those that requests bring (RFC 9068, 8725)."""
+
+import base64
+import binascii
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from engagement.exceptions import NotAuthenticatedError
+from engagement.model.access import Client
+
+AUDIENCE = "urn:engagement-export"
+OWN_ALGORITHM = "ES256"
+TOKEN_CHARACTERS_MAX = 8_192
+TOKEN_SECONDS_MAX = 3_600
+LEEWAY_SECONDS = 60
+TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+KEY_HEADERS = frozenset({"b64", "crit", "jku", "jwk", "x5c", "x5u", "zip"})
+_REFUSED = "The access token is not accepted; ask for a new one."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedToken:
+    """An access token and how long it lasts."""
+
+    text: str = field(repr=False)
+    """What the client sends as its bearer token."""
+    issued_at: int
+    """Seconds since 1970."""
+    expires_at: int
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnClaims:
+    """What a token of ours proves."""
+
+    client_id: str
+    """Whom it was issued to."""
+    issued_at: int
+    """When, in seconds since 1970."""
+
+
+class OwnTokens:
+    """The tokens of this installation: signed with one key, of one type, for one audience."""
+
+    def __init__(self, private_key_pem: str, *, issuer: str, seconds: int) -> None:
+        key = load_pem_private_key(private_key_pem.encode(), password=None)
+        if not isinstance(key, EllipticCurvePrivateKey):
+            raise TypeError("The signing key must be one of an elliptic curve.")
+        self._key = key
+        self._seconds = min(seconds, TOKEN_SECONDS_MAX)
+        self.issuer = issuer
+
+    @cached_property
+    def key_id(self) -> str:
+        """The public key's thumbprint."""
+        content = json.dumps(self._public_jwk, sort_keys=True).encode()
+        return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+
+    @cached_property
+    def _public_jwk(self) -> dict[str, Any]:
+        made: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(
+            self._key.public_key(), as_dict=True
+        )
+        return made
+
+    @property
+    def public_keys(self) -> dict[str, Any]:
+        """The JSON Web Key Set with which anybody can check our tokens."""
+        return {
+            "keys": [self._public_jwk | {"kid": self.key_id, "alg": OWN_ALGORITHM, "use": "sig"}]
+        }
+
+    def issue(self, client: Client) -> IssuedToken:
+        """A token for a client that proved its secret."""
+        now = int(time.time())
+        claims = {
+            "iss": self.issuer,
+            "aud": AUDIENCE,
+            "sub": client.client_id,
+            "client_id": client.client_id,
+            "roles": [client.role.value],
+            "iat": now,
+            "nbf": now,
+            "exp": now + self._seconds,
+            "jti": secrets.token_urlsafe(16),
+        }
+        text = jwt.encode(
+            claims,
+            self._key,
+            algorithm=OWN_ALGORITHM,
+            headers={"typ": "at+jwt", "kid": self.key_id},
+        )
+        return IssuedToken(text=text, issued_at=now, expires_at=now + self._seconds)
+
+    def claims(self, token: str) -> OwnClaims:
+        """What a token of ours proves.
+
+        Raises:
+            NotAuthenticatedError: It is not ours, not an access token, or not valid now.
+        """
+        header, _ = unverified(token)
+        if (
+            header.get("alg") != OWN_ALGORITHM
+            or header.get("kid") != self.key_id
+            or str(header.get("typ")).lower() not in TOKEN_TYPES
+        ):
+            raise NotAuthenticatedError(_REFUSED)
+        claims = verified(token, self._key.public_key(), [OWN_ALGORITHM], AUDIENCE, self.issuer)
+        client_id, issued_at = claims.get("client_id"), claims["iat"]
+        if not isinstance(client_id, str) or client_id != claims["sub"]:
+            raise NotAuthenticatedError(_REFUSED)
+        if claims["exp"] - issued_at > TOKEN_SECONDS_MAX:
+            raise NotAuthenticatedError(_REFUSED)
+        return OwnClaims(client_id=client_id, issued_at=issued_at)
+
+
+def unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header and claims of a well-formed token, which prove nothing by themselves.
+
+    Raises:
+        NotAuthenticatedError: It is too long, not three segments of base64url, or its JSON is not
+            an object, names something twice or points to a key of its own.
+    """
+    segments = token.split(".")
+    if len(token) > TOKEN_CHARACTERS_MAX or len(segments) != 3 or not all(segments):  # noqa: PLR2004 - JWS has three
+        raise NotAuthenticatedError(_REFUSED)
+    header, claims = (_json_object(one) for one in segments[:2])
+    if KEY_HEADERS & header.keys():
+        raise NotAuthenticatedError(_REFUSED)
+    return header, claims
+
+
+def verified(
+    token: str, key: Any, algorithms: list[str], audience: str, issuer: str
+) -> dict[str, Any]:
+    """The claims of a token that this key signed, for this audience, valid now.
+
+    Raises:
+        NotAuthenticatedError: Not so.
+    """
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=algorithms,
+            audience=audience,
+            issuer=issuer,
+            leeway=LEEWAY_SECONDS,
+            options={
+                "require": ["exp", "iat", "iss", "aud", "sub"],
+                "strict_aud": isinstance(unverified(token)[1].get("aud"), str),
+            },
+        )
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
+        raise NotAuthenticatedError(_REFUSED) from error
+    times = [claims[name] for name in ("exp", "iat", "nbf") if name in claims]
+    if not all(type(one) is int for one in times) or not isinstance(claims["sub"], str):
+        raise NotAuthenticatedError(_REFUSED)
+    return claims
+
+
+def instant_seconds(instant: datetime) -> int:
+    """Whole seconds since 1970, as tokens count time."""
+    return int(instant.timestamp())
+
+
+def _json_object(segment: str) -> dict[str, Any]:
+    try:
+        padded = segment + "=" * (-len(segment) % 4)
+        decoded = base64.b64decode(padded, altchars=b"-_", validate=True)
+        content = json.loads(decoded, object_pairs_hook=_without_repeats, parse_constant=_refuse)
+    except (ValueError, binascii.Error, RecursionError) as error:
+        raise NotAuthenticatedError(_REFUSED) from error
+    if not isinstance(content, dict):
+        raise NotAuthenticatedError(_REFUSED)
+    return content
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("A name must come once.")
+    return content
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON.")

@@ -1,0 +1,1 @@
+"""The endpoints that devices report to: native batches and the messages of Segment SDKs."""

@@ -1,0 +1,95 @@
+"""Sends what devices ask to their doors, beside the edge of the API and not behind it.
+
+Devices come by the thousand, know one key each and are answered in a few shapes, so a request
+passes nothing that it does not need: no log line each, no routes to try.
+"""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engagement.exceptions import EngagementError, NotAuthenticatedError
+from engagement.server.errors import Problem, answer_to, problem
+from engagement.server.metrics import Metrics
+
+_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_SLASHES = re.compile("/{2,}")
+_log = structlog.get_logger()
+
+
+class Door(Protocol):
+    """Answers the requests to some paths."""
+
+    headers: Mapping[str, str]
+    """What every answer says, also one that refuses."""
+
+    def route(self, path: str) -> str | None:
+        """The template of a `plain_path`, without keys in it, if the door answers there."""
+
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """The answer to one request."""
+
+
+class Doors:
+    """The devices' doors, and one way in for everybody else."""
+
+    def __init__(self, doors: Sequence[Door], *, others: ASGIApp, metrics: Metrics) -> None:
+        self._doors = doors
+        self._others = others
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http":
+            path = plain_path(scope["path"])
+            for door in self._doors:
+                if (route := door.route(path)) is not None:
+                    await self._answer(door, route, {**scope, "path": path}, receive, send)
+                    return
+        await self._others(scope, receive, send)
+
+    def count_refused(self) -> None:
+        """Count a request that was refused before it came here."""
+        self._metrics.count(route="none", method="POST", status=503, seconds=0)
+
+    async def _answer(
+        self, door: Door, route: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        started = time.perf_counter()
+        try:
+            answer = await door.answer(scope, receive)
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it gets an answer
+            answer = _refusal(error)
+        answer.headers.update({**_HEADERS, **door.headers})
+        self._metrics.count(
+            route=route,
+            method=scope["method"] if scope["method"] in {"POST", "GET"} else "other",
+            status=answer.status_code,
+            seconds=time.perf_counter() - started,
+        )
+        await answer(scope, receive, send)
+
+
+def plain_path(path: str) -> str:
+    """The path with each run of slashes as one, and none at the end.
+
+    SDKs put their paths behind an address that somebody typed, with a slash at its end or not.
+    """
+    return _SLASHES.sub("/", path).rstrip("/") if "//" in path or path.endswith("/") else path
+
+
+def _refusal(error: Exception) -> Response:
+    if isinstance(error, NotAuthenticatedError):
+        return problem(401, "AuthenticationFailed", str(error), _CHALLENGE)
+    if not isinstance(error, (EngagementError, Problem)):
+        _log.error("collect_failed", error=type(error).__name__, exc_info=True)
+    return answer_to(error)

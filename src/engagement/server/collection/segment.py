@@ -1,0 +1,149 @@
+"""The door for tracking messages, as SDKs of Segment and RudderStack send them."""
+
+import json
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from engagement import operations
+from engagement.exceptions import NotAuthenticatedError
+from engagement.model.refused import Protocol
+from engagement.server.collection.admission import Intake, beside, key_of
+from engagement.server.errors import Problem
+
+MESSAGE_TYPES = ("track", "screen", "page", "identify", "alias", "group")
+_BATCH_PATHS = ("/v1/batch", "/v1/b", "/v1/import")
+TYPE_OF_PATH: dict[str, str | None] = {
+    **dict.fromkeys(_BATCH_PATHS),
+    **{f"/v1/{one}": one for one in MESSAGE_TYPES},
+    **{f"/v1/{one[0]}": one for one in MESSAGE_TYPES},
+}
+"""For each path the type of its message; None where each message says its own."""
+_ANY_ORIGIN: Mapping[str, str] = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After",
+}
+"""Web pages of anybody report here, and read when to come again; no cookie is looked at."""
+_SENT_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Content-Encoding",
+    "AnonymousId",
+    "X-Retry-Count",
+)
+"""What SDKs on web pages say; a header that is missing here would stop them."""
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": ", ".join(_SENT_HEADERS),
+    "Access-Control-Max-Age": "86400",
+}
+_SUCCESS = b'{"success":true}'
+
+
+class TrackingDoor:
+    """Takes in tracking messages: 200 for every body of a known key, once it is durable.
+
+    SDKs throw away what is answered with another 4xx, or send it for ever; so what cannot be read
+    is kept aside and counts as delivered.
+    """
+
+    headers = _ANY_ORIGIN
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    def route(self, path: str) -> str | None:
+        """The paths of all SDKs."""
+        return path if path in TYPE_OF_PATH else None
+
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """200 after the messages are on disk."""
+        if scope["method"] == "OPTIONS":
+            return Response(status_code=204, headers=_PREFLIGHT)
+        if scope["method"] != "POST":
+            raise Problem(405, "MethodNotAllowed", "Messages are posted.", {"Allow": "POST"})
+        headers = Headers(scope=scope)
+        try:
+            await self._take_in(scope, receive, headers)
+        except NotAuthenticatedError:
+            # The words by which the SDKs of RudderStack know that it is of no use to try again.
+            return Response("invalid write key", 401, media_type="text/plain")
+        return Response(_SUCCESS, 200, media_type="application/json")
+
+    async def _take_in(self, scope: Scope, receive: Receive, headers: Headers) -> None:
+        intake = self._intake
+        key = key_of(headers)
+        app = await intake.app(key, scope) if key else None
+        body = await intake.body(receive, headers)
+        posted = await beside(
+            body,
+            lambda: operations.read_posted(
+                intake.runtime,
+                body,
+                content_encoding=headers.get("content-encoding"),
+                message_type=TYPE_OF_PATH[scope["path"]],
+            ),
+        )
+        known = app or await intake.app(posted.write_key, scope)
+        await intake.taken_in(
+            Protocol.TRACKING,
+            body,
+            lambda: operations.collect_messages(intake.runtime, known.app_id, posted),
+        )
+
+
+class SettingsDoor:
+    """Tells SDKs that ask before they send anything to send it here.
+
+    The same for every key: an SDK that got no answer would send to where it was made for.
+    """
+
+    headers = _ANY_ORIGIN
+
+    def __init__(self, public_url: str) -> None:
+        self._host = urlsplit(public_url).netloc
+
+    def route(self, path: str) -> str | None:
+        """Where the SDKs of Segment, and those of RudderStack, look for settings."""
+        if path == "/sourceConfig":
+            return path
+        return "/projects/{key}/settings" if _SETTINGS.fullmatch(path) else None
+
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """The least settings with which an SDK sends everything, and to this server."""
+        del receive
+        if scope["method"] == "OPTIONS":
+            return Response(status_code=204, headers=_PREFLIGHT)
+        if scope["method"] != "GET":
+            raise Problem(405, "MethodNotAllowed", "Settings are read.", {"Allow": "GET"})
+        found = _SETTINGS.fullmatch(scope["path"])
+        content = self._segment(found["key"]) if found else _RUDDERSTACK
+        return Response(json.dumps(content), 200, media_type="application/json")
+
+    def _segment(self, key: str) -> dict[str, object]:
+        destination = {"apiKey": key, "apiHost": f"{self._host}/v1"}
+        return {
+            "integrations": {"Segment.io": destination},
+            "plan": {},
+            "edgeFunction": {},
+            "middlewareSettings": {},
+            # Or the SDK tells Segment how it fares.
+            "metrics": {"sampleRate": 0},
+        }
+
+
+_SETTINGS = re.compile(r"(?:/v1)?/projects/(?P<key>[^/]{1,256})/settings")
+_RUDDERSTACK = {
+    "source": {
+        "id": "engagement",
+        "name": "engagement",
+        "enabled": True,
+        "config": {},
+        "updatedAt": "2026-01-01T00:00:00.000Z",
+        "destinations": [],
+    }
+}

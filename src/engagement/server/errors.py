@@ -1,0 +1,117 @@
+"""Turns what went wrong into an HTTP answer: one table, one shape."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from engagement.exceptions import (
+    BadInputError,
+    DestinationError,
+    EngagementError,
+    ForbiddenError,
+    HomeBusyError,
+    IdempotencyKeyReusedError,
+    IllegalStateError,
+    NotAuthenticatedError,
+    OverloadedError,
+    RequestTooLargeError,
+    StorageFullError,
+    StorageUnavailableError,
+    TooManyRequestsError,
+    TransientDestinationError,
+    UnknownAppError,
+    UnknownClientError,
+    UnknownDeviceError,
+    UnknownRefusedRecordError,
+    UnknownTaskError,
+    UnsupportedEncodingError,
+    WorkerLostError,
+)
+
+STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
+    (NotAuthenticatedError, 401),
+    (ForbiddenError, 403),
+    (UnknownAppError, 404),
+    (UnknownTaskError, 404),
+    (UnknownClientError, 404),
+    (UnknownDeviceError, 404),
+    (UnknownRefusedRecordError, 404),
+    (RequestTooLargeError, 413),
+    (UnsupportedEncodingError, 415),
+    (IllegalStateError, 409),
+    (IdempotencyKeyReusedError, 409),
+    (TooManyRequestsError, 429),
+    (BadInputError, 400),
+    (TransientDestinationError, 503),
+    (DestinationError, 400),
+    (OverloadedError, 503),
+    (StorageUnavailableError, 503),
+    (StorageFullError, 507),
+    (HomeBusyError, 503),
+    (WorkerLostError, 503),
+)
+"""The first that fits holds; what fits none is our fault, 500."""
+RETRY_SECONDS = 5
+OVERLOAD_SECONDS = 1
+"""A queue that is full now is empty soon; a disk that is full is not."""
+_COME_AGAIN = {429, 503, 507}
+_NAME = re.compile(r"\$?\w[\w-]{0,39}", re.ASCII)
+MESSAGE_CHARACTERS_MAX = 1_024
+
+
+class Problem(HTTPException):
+    """An answer that is not a success, raised where HTTP itself is what is wrong."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, message, headers)
+        self.code = code
+
+
+def answer_to(error: Exception) -> Response:
+    """The answer to a request that ended with this exception; faults of ours say nothing more."""
+    if isinstance(error, Problem):
+        return problem(error.status_code, error.code, error.detail, error.headers)
+    if isinstance(error, HTTPException):
+        code = HTTPStatus(error.status_code).phrase.replace(" ", "").replace("-", "")
+        return problem(error.status_code, code, error.detail, error.headers)
+    status = next(
+        (status for kind, status in STATUSES if isinstance(error, kind)),
+        500,
+    )
+    if status == 500 or not isinstance(error, EngagementError):  # noqa: PLR2004 - HTTP's own number
+        return problem(500, "InternalServerError", "The server failed; its log says why.")
+    seconds = OVERLOAD_SECONDS if isinstance(error, OverloadedError) else RETRY_SECONDS
+    headers = {"Retry-After": str(seconds)} if status in _COME_AGAIN else None
+    return problem(status, error.code.value, str(error), headers)
+
+
+def problem(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer of the published error shape, `{error: {code, message}}`."""
+    body = {"error": {"code": code, "message": message[:MESSAGE_CHARACTERS_MAX]}}
+    return Response(
+        json.dumps(body).encode(),
+        status_code=status,
+        media_type="application/json",
+        headers=dict(headers or {}),
+    )
+
+
+def invalid_fields(errors: Sequence[Any]) -> Problem:
+    """The answer to a request with fields that cannot be; never repeats a value."""
+    said = []
+    for one in errors[:5]:
+        steps = [str(step) for step in one["loc"] if step not in {"body", "query", "path"}]
+        # A name that is none may be a value in the wrong place, and a secret.
+        place = ".".join(step if _NAME.fullmatch(step) else "a field" for step in steps)
+        where = one["loc"][0] if one["loc"] else "request"
+        said.append(f"{place or 'the body'} ({where}): {one['msg']}")
+    return Problem(400, "BadRequest", "The request is not valid: " + "; ".join(said) + ".")

@@ -1,0 +1,1 @@
+"""The endpoints that clients manage with: exports in both API versions, devices and apps."""

@@ -1,0 +1,141 @@
+"""Asks the state database about import tasks and moves them from state to state."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from engagement.exceptions import ErrorCode, UnknownTaskError
+from engagement.model.tag_imports import (
+    ImportOrder,
+    ImportPage,
+    ImportProperty,
+    ImportState,
+    ImportTask,
+)
+from engagement.store.state import import_tasks
+
+ERROR_DETAILS_CHARACTERS_MAX = 1024
+_UNFINISHED = [state for state in ImportState if not state.is_final]
+_COLUMNS = {
+    ImportProperty.ID: import_tasks.c.task_id,
+    ImportProperty.STATE: import_tasks.c.state,
+    ImportProperty.ERROR_DETAILS: import_tasks.c.error_details,
+    ImportProperty.CREATED: import_tasks.c.created_at,
+}
+
+
+class ImportTaskQueries:
+    """Import tasks: what was asked and the state."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(read_only=True)
+
+    def add(self, task: ImportTask, *, sealed_storage_url: bytes) -> None:
+        """Keep a new task."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                import_tasks.insert().values(
+                    task_id=task.task_id,
+                    app_id=task.app_id,
+                    state=task.state,
+                    storage=task.storage,
+                    sealed_storage_url=sealed_storage_url,
+                    created_at=task.created_at,
+                )
+            )
+
+    def get(self, app_id: str, task_id: str) -> ImportTask:
+        """The app's task with this id.
+
+        Raises:
+            UnknownTaskError: There is none.
+        """
+        question = sa.select(import_tasks).filter_by(app_id=app_id, task_id=task_id)
+        with self._reading.begin() as connection:
+            row = connection.execute(question).one_or_none()
+        if row is None:
+            raise UnknownTaskError(f"The app has no import task with the id {task_id[:60]!r}.")
+        return _task(row)
+
+    def list_page(self, app_id: str, *, skip: int, top: int, order: ImportOrder) -> ImportPage:
+        """Some of the app's tasks."""
+        column = _COLUMNS[order.by]
+        # Databases differ in where they put what is absent, so that is asked for by itself.
+        question = (
+            sa.select(import_tasks)
+            .filter_by(app_id=app_id)
+            .order_by(
+                column.is_not(None) if not order.descending else column.is_(None),
+                column.desc() if order.descending else column.asc(),
+                import_tasks.c.task_id,
+            )
+            .offset(skip)
+            .limit(top + 1)
+        )
+        with self._reading.begin() as connection:
+            found = [_task(row) for row in connection.execute(question)]
+        return ImportPage(tasks=tuple(found[:top]), has_more=len(found) > top)
+
+    def unfinished(self) -> list[ImportTask]:
+        """The tasks of all apps whose state is not final, oldest first."""
+        question = (
+            sa.select(import_tasks)
+            .where(import_tasks.c.state.in_(_UNFINISHED))
+            .order_by(import_tasks.c.created_at, import_tasks.c.task_id)
+        )
+        with self._reading.begin() as connection:
+            return [_task(row) for row in connection.execute(question)]
+
+    def sealed_storage_url(self, task_id: str) -> bytes | None:
+        """The encrypted URL of the blob; None once the task has ended."""
+        question = sa.select(import_tasks.c.sealed_storage_url).filter_by(task_id=task_id)
+        with self._reading.begin() as connection:
+            sealed: bytes | None = connection.scalar(question)
+        return sealed
+
+    def start(self, task_id: str, *, now: datetime) -> None:
+        """Move a queued task to Started; a task that has started stays as it is."""
+        self._move(task_id, [ImportState.QUEUED], state=ImportState.STARTED, started_at=now)
+
+    def finish(
+        self,
+        task_id: str,
+        state: ImportState,
+        *,
+        now: datetime,
+        code: ErrorCode | None = None,
+        details: str | None = None,
+    ) -> None:
+        """Move a task to a final state, once, and erase its credential in the same transaction."""
+        self._move(
+            task_id,
+            _UNFINISHED,
+            state=state,
+            completed_at=now,
+            error_code=code,
+            error_details=None if details is None else details[:ERROR_DETAILS_CHARACTERS_MAX],
+            sealed_storage_url=None,
+        )
+
+    def _move(self, task_id: str, allowed: list[ImportState], **values: object) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                import_tasks.update()
+                .where(import_tasks.c.task_id == task_id, import_tasks.c.state.in_(allowed))
+                .values(**values)
+            )
+
+
+def _task(row: sa.Row[tuple[object, ...]]) -> ImportTask:
+    return ImportTask(
+        task_id=row.task_id,
+        app_id=row.app_id,
+        state=ImportState(row.state),
+        storage=row.storage,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        error_code=None if row.error_code is None else ErrorCode(row.error_code),
+        error_details=row.error_details,
+    )
