@@ -46,7 +46,7 @@ class ExpectedRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class TrackingEvent:
     """What a line or a message tells, before it is cut to the limits."""
 
     device: str
@@ -73,7 +73,7 @@ def real_batches(shared: Path) -> Iterator[tuple[bytes, list[ExpectedRecord]]]:
             yield from _batches(source, numbered[start : start + LOGS_PER_BATCH])
 
 
-def real_happenings(shared: Path) -> Iterator[tuple[str, list[Happening]]]:
+def real_happenings(shared: Path) -> Iterator[tuple[str, list[TrackingEvent]]]:
     """Yield what each file and each request tells, with its name."""
     yield "android", list(map(android_line, _lines(shared / "data" / "android-2k.log")))
     yield "healthapp", list(map(health_line, _lines(shared / "data" / "healthapp-2k.log")))
@@ -83,17 +83,17 @@ def real_happenings(shared: Path) -> Iterator[tuple[str, list[Happening]]]:
             yield f"capture-{number}", told
 
 
-def android_line(line: str) -> Happening:
+def android_line(line: str) -> TrackingEvent:
     """What a line of an Android system log tells."""
     match = _ANDROID_LINE.fullmatch(line)
     assert match is not None, line
     month, day, clock, pid, tid, level, component, content = match.groups()
     at = datetime.fromisoformat(f"{ANDROID_YEAR}-{month}-{day}T{clock}+00:00")
     extras = {"content": content, "pid": int(pid), "tid": int(tid), "level": level}
-    return Happening(device="android", kind=Kind.EVENT, name=component, at=at, extras=extras)
+    return TrackingEvent(device="android", kind=Kind.EVENT, name=component, at=at, extras=extras)
 
 
-def health_line(line: str) -> Happening:
+def health_line(line: str) -> TrackingEvent:
     """What a line of the health app's log tells."""
     clock, component, pid, content = line.split("|", 3)
     day, hour, minute, second, millisecond = re.split("[-:]", clock)
@@ -101,10 +101,10 @@ def health_line(line: str) -> Happening:
         hours=int(hour), minutes=int(minute), seconds=int(second), milliseconds=int(millisecond)
     )
     extras = {"content": content, "pid": int(pid)}
-    return Happening(device="health app", kind=Kind.EVENT, name=component, at=at, extras=extras)
+    return TrackingEvent(device="health app", kind=Kind.EVENT, name=component, at=at, extras=extras)
 
 
-def captured(request: dict[str, Any]) -> list[Happening]:
+def captured(request: dict[str, Any]) -> list[TrackingEvent]:
     """What a captured request tells; nothing if it carries no events or is not JSON."""
     if "mark" in request:
         return []
@@ -120,7 +120,7 @@ def captured(request: dict[str, Any]) -> list[Happening]:
     return [tell(message) for message in body["batch"]]
 
 
-def spread(happening: Happening, marker: str) -> list[ExpectedRecord]:
+def spread(happening: TrackingEvent, marker: str) -> list[ExpectedRecord]:
     """The records that hold all of a happening within the limits, nothing left out."""
     name = "".join(one for one in happening.name if one.isprintable())[:NAME_CHARACTERS_MAX]
     whole = {"full_name": happening.name} if name != happening.name else {}
@@ -147,7 +147,7 @@ def spread(happening: Happening, marker: str) -> list[ExpectedRecord]:
 
 
 def _batches(
-    source: str, happenings: list[tuple[int, Happening]]
+    source: str, happenings: list[tuple[int, TrackingEvent]]
 ) -> Iterator[tuple[bytes, list[ExpectedRecord]]]:
     """One batch for each device that the happenings are of."""
     of_device: dict[str, list[ExpectedRecord]] = {}
@@ -200,12 +200,12 @@ def _fields(extras: Extras) -> Iterator[tuple[str, Any]]:
             yield f"{clean}_{start // PIECE_CHARACTERS_MAX}", piece
 
 
-def _segment(message: dict[str, Any]) -> Happening:
+def _segment(message: dict[str, Any]) -> TrackingEvent:
     """A message of Segment or RudderStack."""
     context = message.get("context") or {}
     device = (context.get("device") or {}).get("id")
     kind = Kind.ACTIVITY if message["type"] in {"screen", "page"} else Kind.EVENT
-    return Happening(
+    return TrackingEvent(
         device=device or message.get("anonymousId") or message["userId"],
         kind=kind,
         name=message.get("event") or message.get("name") or message["type"],
@@ -220,10 +220,10 @@ def _segment(message: dict[str, Any]) -> Happening:
     )
 
 
-def _posthog(message: dict[str, Any]) -> Happening:
+def _posthog(message: dict[str, Any]) -> TrackingEvent:
     kinds = {"$screen": Kind.ACTIVITY, "$exception": Kind.ERROR}
     properties = message["properties"]
-    return Happening(
+    return TrackingEvent(
         device=message["distinct_id"],
         kind=kinds.get(message["event"], Kind.EVENT),
         name=properties.get("$screen_name") or message["event"],
@@ -232,7 +232,7 @@ def _posthog(message: dict[str, Any]) -> Happening:
     )
 
 
-def _countly(query: dict[str, Any]) -> Iterator[Happening]:
+def _countly(query: dict[str, Any]) -> Iterator[TrackingEvent]:
     """The events and crashes of one request, or of the requests that a bulk request holds."""
     for inner in json.loads(query.get("requests", "[]")):
         yield from _countly(inner)
@@ -241,7 +241,7 @@ def _countly(query: dict[str, Any]) -> Iterator[Happening]:
         segmentation = event.get("segmentation", {})
         is_view = event["key"] == "[CLY]_view"
         rest = {key: value for key, value in event.items() if key != "segmentation"}
-        yield Happening(
+        yield TrackingEvent(
             device=query["device_id"],
             kind=Kind.ACTIVITY if is_view else Kind.EVENT,
             name=segmentation["name"] if is_view else event["key"],
@@ -250,7 +250,7 @@ def _countly(query: dict[str, Any]) -> Iterator[Happening]:
         )
     if "crash" in query:
         crash = json.loads(query["crash"])
-        yield Happening(
+        yield TrackingEvent(
             device=query["device_id"],
             kind=Kind.ERROR,
             name=crash["_error"].splitlines()[0],
@@ -259,13 +259,13 @@ def _countly(query: dict[str, Any]) -> Iterator[Happening]:
         )
 
 
-def _otlp(body: dict[str, Any]) -> Iterator[Happening]:
+def _otlp(body: dict[str, Any]) -> Iterator[TrackingEvent]:
     for resource_logs in body["resourceLogs"]:
         resource = _attributes(resource_logs["resource"]["attributes"])
         for scope_logs in resource_logs["scopeLogs"]:
             for record in scope_logs["logRecords"]:
                 nanoseconds = int(record["timeUnixNano"])
-                yield Happening(
+                yield TrackingEvent(
                     device=resource["device.id"],
                     kind=Kind.EVENT,
                     name=record["eventName"],

@@ -6,14 +6,14 @@ from typing import Any
 
 from engagement.collect.payload import Batch
 from engagement.collect.protocols.segment.messages import read_messages
-from engagement.model.records import LOG_COLUMNS, Kind, derived_guid
+from engagement.model.records import RECORD_COLUMNS, Kind, derive_guid
 
 RECEIVED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RECEIVED = 1_772_366_400_000_000
 AT = "2026-03-01T11:59:58.000Z"
 SENT_AT = "2026-03-01T12:00:00.000Z"
 HAPPENED = RECEIVED - 2_000_000
-DEVICE = derived_guid("device", "a1")
+DEVICE = derive_guid("device", "a1")
 
 Json = dict[str, Any]
 
@@ -48,7 +48,7 @@ def records(batch: Batch) -> dict[Kind, list[Json]]:
     """The records of a batch by the names of their columns."""
     return {
         kind: [
-            dict(zip((column.name for column in LOG_COLUMNS[kind]), row, strict=True))
+            dict(zip((column.name for column in RECORD_COLUMNS[kind]), row, strict=True))
             for row in rows
         ]
         for kind, rows in batch.rows.items()

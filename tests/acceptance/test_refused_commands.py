@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 
 from engagement.collect.payload import decode_batch
-from engagement.collect.refused import refused_of, unreadable
+from engagement.collect.refused import make_refused_records, make_unreadable_record
 from engagement.exceptions import CorruptInputError
 from engagement.model.records import new_guid
-from engagement.model.refused import Protocol, RefusedFilter, RefusedRecord
+from engagement.model.refused import RefusedFilter, RefusedRecord, SenderProtocol
 from engagement.operations import create_app, list_refused
 from engagement.runtime.opening import open_runtime
 from engagement.settings import Settings
@@ -69,12 +69,14 @@ def refusing(shell: Shell) -> Refusing:
 
 def _logs(app_id: str) -> list[RefusedRecord]:
     decoded = decode_batch(BATCH, received_at=NOW, live=True)
-    return refused_of(BATCH, decoded, app_id=app_id, received_at=NOW)
+    return make_refused_records(BATCH, decoded, app_id=app_id, received_at=NOW)
 
 
 def _whole(app_id: str, body: bytes) -> RefusedRecord:
     error = CorruptInputError("It is no batch.")
-    return unreadable(body, error, app_id=app_id, protocol=Protocol.NATIVE, received_at=NOW)
+    return make_unreadable_record(
+        body, error, app_id=app_id, protocol=SenderProtocol.NATIVE, received_at=NOW
+    )
 
 
 def test_list_shows_the_newest_first_for_people_and_scripts(refusing: Refusing) -> None:

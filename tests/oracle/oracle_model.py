@@ -13,7 +13,7 @@ from typing import Any
 
 from oracle_sessions import OpenSession, join_sessions
 
-from engagement.model.records import derived_guid
+from engagement.model.records import derive_guid
 
 Row = dict[str, Any]
 Record = dict[str, Any]
@@ -84,7 +84,7 @@ def read_batch(body: Record, *, received: datetime, live: bool) -> Batch:
         times = {"at": kept(at), "own": at, "end": None if end is None else kept(end)}
         job = log.get("jobId")
         if log["type"] == "job" and job is None:
-            job = derived_guid(body["batchId"], body["deviceId"], str(index))
+            job = derive_guid(body["batchId"], body["deviceId"], str(index))
         told = {name: log.get(name) for name in _TOLD} | {"job": job, "extras": _extras(log)}
         source = {"kind": log["type"], "source": body["batchId"]}
         if log["type"] == "tags":

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from engagement.collect import flush, payload, record_tables, records
-from engagement.collect.limits import RefusedLogError, instant
+from engagement.collect.limits import RefusedRecordError, parse_instant
 from engagement.export import freeze, part_writer, plan, requests, rows, steps
 from engagement.model.exports import ExportType
-from engagement.model.records import Kind, derived_guid
+from engagement.model.records import Kind, derive_guid
 from engagement.store import folds
 from engagement.store.upkeep import Upkeep
 
@@ -183,7 +183,7 @@ def what_grows_gets_another_record_id(patch: pytest.MonkeyPatch) -> None:
 
     def of_the_flush(kind: Kind, told: pl.DataFrame, **named: Any) -> pl.DataFrame:
         made = with_record_ids(kind, told, **named)
-        ids = [derived_guid(*row) for row in made.select("record_id", "batch_id").iter_rows()]
+        ids = [derive_guid(*row) for row in made.select("record_id", "batch_id").iter_rows()]
         return made.with_columns(pl.Series("record_id", ids))
 
     patch.setattr(flush, "with_record_ids", of_the_flush)
@@ -219,12 +219,12 @@ def an_end_in_the_future_hides_a_later_start(patch: pytest.MonkeyPatch) -> None:
     def end(self: Any, text: str | None, device_start: int) -> int | None:
         if text is None:
             return None
-        kept = self._kept_time(instant(text, "end"), "end")
+        kept = self._kept_time(parse_instant(text, "end"), "end")
         if kept < self._kept_time(device_start, "timestamp"):
-            raise RefusedLogError("end_before_start", "end must not be before timestamp.")
+            raise RefusedRecordError("end_before_start", "end must not be before timestamp.")
         return int(kept)
 
-    patch.setattr(records.LogReader, "_end", end)
+    patch.setattr(records.RecordReader, "_end", end)
 
 
 @shown_by(ExportType)

@@ -12,7 +12,7 @@ from typing import Any
 from oracle_model import Batch, Model, Record, Row, content_id
 
 from engagement.model.exports import FEEDBACK_STATUSES, ExportType
-from engagement.model.records import Kind, derived_guid, record_id_prefix, text_tag_type
+from engagement.model.records import Kind, derive_guid, record_id_prefix, text_tag_type
 
 Request = dict[str, Any]
 """An export as histories ask for it; instants are texts."""
@@ -89,7 +89,7 @@ def _contents(model: Model, export_type: ExportType, as_of: datetime | None) -> 
         first = min(there, default=min(may_be))
         record = content | {own_id: name, "receivedAt": first, "maybe": not there}
         record["receipts"] = may_be if model.reduced else {first}
-        records.append(record | {"recordId": derived_guid("record", kind, str(name))})
+        records.append(record | {"recordId": derive_guid("record", kind, str(name))})
     return records
 
 
@@ -148,7 +148,7 @@ def _sessions(model: Model) -> list[Record]:
             "infoId": _last_by_time(rows, "infoId"),
             "locationId": _last_by_time(rows, "locationId"),
             "receivedAt": max(row["received"] for row in rows),
-            "recordId": derived_guid("record", "session", device, session),
+            "recordId": derive_guid("record", "session", device, session),
         }
         for (device, session), rows in groups.items()
         if session is not None
@@ -169,7 +169,7 @@ def _jobs(model: Model) -> list[Record]:
             "infoId": _last_by_arrival(rows, "infoId"),
             "deviceTimestamp": min((row["at"], row["own"]) for row in rows)[1],
             "receivedAt": max(row["received"] for row in rows),
-            "recordId": derived_guid("record", "job", device, job),
+            "recordId": derive_guid("record", "job", device, job),
         }
         for (device, job), rows in _grouped(model.history("job"), "device", "job").items()
     ]
@@ -190,7 +190,7 @@ def _devices(model: Model, as_of: datetime | None) -> list[Record]:
             "lastSeen": max(batch.last for batch in batches if batch.last),
             "nativePushEnabled": device in pushable,
             "receivedAt": max(batch.received for batch in batches),
-            "recordId": derived_guid("record", "device", device),
+            "recordId": derive_guid("record", "device", device),
         }
         for name, when in (("info", "lastInfo"), ("location", "lastLocation")):
             told = [
@@ -239,7 +239,7 @@ def _tags(model: Model, as_of: datetime | None) -> list[Record]:
                     "value": last["value"],
                     "type": _tag_type(last["value"]),
                     "receivedAt": last["received"],
-                    "recordId": derived_guid("record", "tag", device, key),
+                    "recordId": derive_guid("record", "tag", device, key),
                 }
             )
     return records
@@ -282,7 +282,7 @@ def _tokens(model: Model, as_of: datetime | None) -> list[Record]:
                     "token": row["token"],
                     "type": kind,
                     "receivedAt": row["received"],
-                    "recordId": derived_guid("record", "token", device, kind, row["token"]),
+                    "recordId": derive_guid("record", "token", device, kind, row["token"]),
                 }
             )
     return records
@@ -316,7 +316,7 @@ def _pushes(model: Model, request: Request, as_of: datetime | None) -> list[Reco
                 flag for flag in FEEDBACK_STATUSES if flag in {row["status"] for row in rows}
             ],
             "receivedAt": max(row["received"] for row in rows),
-            "recordId": derived_guid("record", "feedback", device, campaign_type, str(campaign)),
+            "recordId": derive_guid("record", "feedback", device, campaign_type, str(campaign)),
         }
         for (device, campaign), rows in _grouped(kept, "device", "campaignId").items()
     ]

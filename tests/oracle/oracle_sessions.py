@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from engagement.model.records import derived_guid
+from engagement.model.records import derive_guid
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ def join_sessions(
                 session.start, session.end = min(session.start, start), max(session.end, end)
                 break
         else:
-            name = derived_guid("session", row["device"], start.isoformat())
+            name = derive_guid("session", row["device"], start.isoformat())
             session = OpenSession(name, row["device"], start, end)
             by_device[row["device"]].append(session)
         row["sessionId"] = session.session

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tracking import DEVICE, body, message, records
 
-from engagement.collect.inbox import StoredBatch, inbox_row, stored_batch
+from engagement.collect.inbox import StoredBatch, decode_stored_batch, inbox_row
 from engagement.collect.limits import CLOCK_SKEW_KEPT_SECONDS_MAX
 from engagement.collect.payload import Batch, decode_batch
 from engagement.collect.protocols.segment.messages import read_messages
-from engagement.model.records import LOG_COLUMNS, UNFOLDED_KINDS, Kind, record_id_prefix
+from engagement.model.records import RECORD_COLUMNS, UNFOLDED_KINDS, Kind, record_id_prefix
 
 SECOND = 1_000_000
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -40,8 +40,8 @@ def _log(log_type: str, when: datetime, **fields: object) -> dict[str, object]:
 
 def test_device_timestamp_is_the_last_column() -> None:
     for kind in TIMED_KINDS:
-        assert LOG_COLUMNS[kind][-1].name == "device_timestamp"
-        assert not LOG_COLUMNS[kind][-1].required
+        assert RECORD_COLUMNS[kind][-1].name == "device_timestamp"
+        assert not RECORD_COLUMNS[kind][-1].required
 
 
 @pytest.mark.parametrize("log_type", ["activity", "event", "error", "crash", "job"])
@@ -178,10 +178,10 @@ def test_inbox_keeps_record_ids_and_reads_payloads_that_lack_them() -> None:
     ids = batch.record_ids
     assert ids is not None
 
-    assert stored_batch(row).record_ids == {"event": ids[Kind.EVENT]}
+    assert decode_stored_batch(row).record_ids == {"event": ids[Kind.EVENT]}
     native = _native(_log("event", NOW), sent_at=NOW)
     assert native.record_ids is None
-    assert stored_batch(inbox_row("app", native, received_at=NOW)).record_ids is None
+    assert decode_stored_batch(inbox_row("app", native, received_at=NOW)).record_ids is None
 
     before = msgspec.msgpack.encode(msgspec.msgpack.decode(row.payload)[:-1])
     old = msgspec.msgpack.decode(before, type=StoredBatch)

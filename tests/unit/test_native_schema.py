@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.collect.payload import decode_batch
-from engagement.collect.records import LOG_TYPES
+from engagement.collect.records import RECORD_TYPES
 from engagement.exceptions import CorruptInputError
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
 
@@ -203,7 +203,9 @@ def test_the_examples_of_the_reference_are_judged_as_it_says() -> None:
 
 def test_the_schema_names_every_type_of_log() -> None:
     named = [
-        one["properties"]["type"] for name, one in SCHEMA["$defs"].items() if name in LOG_TYPES
+        one["properties"]["type"] for name, one in SCHEMA["$defs"].items() if name in RECORD_TYPES
     ]
 
-    assert {word for one in named for word in one.get("enum", [one.get("const")])} == set(LOG_TYPES)
+    assert {word for one in named for word in one.get("enum", [one.get("const")])} == set(
+        RECORD_TYPES
+    )

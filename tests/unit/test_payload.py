@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engagement.collect.payload import Batch, decode_batch
 from engagement.exceptions import CorruptInputError
-from engagement.model.records import Kind, content_id, derived_guid
+from engagement.model.records import Kind, content_id, derive_guid
 
 RECEIVED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEVICE = "0123456789abcdef0123456789abcdef"
@@ -243,11 +243,11 @@ def test_ids_that_are_no_guids_become_guids_of_their_device() -> None:
     other = decode(EVENT | {"sessionId": "1"}, deviceId="your phone")
     session, job, *_ = batch.rows[Kind.EVENT][0]
 
-    assert batch.device_id == derived_guid("device", "my phone")
-    assert session == derived_guid("session", batch.device_id, "1")
-    assert job == derived_guid("job", batch.device_id, "1")
+    assert batch.device_id == derive_guid("device", "my phone")
+    assert session == derive_guid("session", batch.device_id, "1")
+    assert job == derive_guid("job", batch.device_id, "1")
     assert batch.rows[Kind.JOB][0][0] == job
-    assert batch.rows[Kind.JOB][1][0] == derived_guid("b1", batch.device_id, "2")
+    assert batch.rows[Kind.JOB][1][0] == derive_guid("b1", batch.device_id, "2")
     assert again.rows[Kind.EVENT][0][0] == session
     assert other.rows[Kind.EVENT][0][0] != session
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_broken_json import count_non_finite, values
 from test_payload import AT, EVENT, RECEIVED_AT, body
 
-from engagement.collect.payload import Batch, batches_of_logs, decode_batch
+from engagement.collect.payload import Batch, decode_batch, split_batch
 from engagement.exceptions import CorruptInputError
 from engagement.model.records import Kind
 
@@ -46,7 +46,7 @@ def test_byte_order_mark_is_no_part_of_a_batch() -> None:
 
     assert batch == decode(sent, live=True)
     assert batch.accepted == 1
-    assert batches_of_logs(b"\xef\xbb\xbf" + sent, {1: "x"}) == batches_of_logs(sent, {1: "x"})
+    assert split_batch(b"\xef\xbb\xbf" + sent, {1: "x"}) == split_batch(sent, {1: "x"})
 
 
 @given(bad=values.filter(count_non_finite), place=st.integers(0, 2))
@@ -59,7 +59,7 @@ def test_a_log_with_a_number_that_json_lacks_is_refused_alone(bad: Any, place: i
 
     assert batch.accepted == 2
     assert [(one.index, one.code) for one in batch.refused] == [(place, "non_finite_number")]
-    (alone,) = batches_of_logs(sent, {place: "b2"})
+    (alone,) = split_batch(sent, {place: "b2"})
     assert [one.code for one in decode(alone).refused] == ["non_finite_number"]
     assert dumps(bad) in alone
 
@@ -81,7 +81,7 @@ def test_log_with_half_a_character_and_nan_tells_of_either() -> None:
     batch = decode(sent.replace(b"HALF", rb"\ud83d"))
 
     assert [one.code for one in batch.refused] == ["non_finite_number", "lone_surrogate"]
-    alone = batches_of_logs(sent.replace(b"HALF", rb"\ud83d"), {0: "x", 1: "y"})
+    alone = split_batch(sent.replace(b"HALF", rb"\ud83d"), {0: "x", 1: "y"})
     assert b"NaN" in alone[0]
     assert all(rb"\ud83d" in text for text in alone)
 

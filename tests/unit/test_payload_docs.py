@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engagement.collect.payload import Batch, decode_batch
-from engagement.collect.records import LOG_TYPES
+from engagement.collect.records import RECORD_TYPES
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
 from engagement.model.records import INFO_COLUMNS, Kind
 
@@ -33,7 +33,7 @@ def test_every_refusal_code_is_explained_and_no_other() -> None:
 def test_examples_do_what_the_reference_says() -> None:
     first, second = decoded_examples()
 
-    assert (first.accepted, first.refused) == (len(LOG_TYPES), ())
+    assert (first.accepted, first.refused) == (len(RECORD_TYPES), ())
     assert len(first.rows[Kind.TAG]) == 5
     assert second.accepted == 1
     (refused,) = second.refused
@@ -42,7 +42,7 @@ def test_examples_do_what_the_reference_says() -> None:
 
 
 def test_every_word_that_a_batch_may_use_is_in_the_reference() -> None:
-    words = {*LOG_TYPES, *FEEDBACK_STATUSES, *(one.value for one in CampaignType)}
+    words = {*RECORD_TYPES, *FEEDBACK_STATUSES, *(one.value for one in CampaignType)}
     words |= {re.sub("_(.)", lambda m: m[1].upper(), column.name) for column in INFO_COLUMNS}
 
     assert {word for word in words if f"`{word}`" not in TEXT} == set()

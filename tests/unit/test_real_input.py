@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from engagement.collect.payload import decode_batch
-from engagement.model.records import LOG_COLUMNS, Kind
+from engagement.model.records import RECORD_COLUMNS, Kind
 from real_input import (
-    Happening,
+    TrackingEvent,
     android_line,
     captured,
     health_line,
@@ -68,7 +68,7 @@ def test_every_line_and_every_capture_with_events_is_there() -> None:
 def test_android_line_is_taken_apart() -> None:
     line = '03-17 16:13:38.819  1702  8671 D PowerManagerService: acquire lock=2, tag="a: b"'
 
-    assert android_line(line) == Happening(
+    assert android_line(line) == TrackingEvent(
         device="android",
         kind=Kind.EVENT,
         name="PowerManagerService",
@@ -93,7 +93,7 @@ def test_request_that_is_no_json_tells_nothing() -> None:
 
 def test_long_extras_are_spread_and_can_be_joined_again() -> None:
     text = "".join(f'{number} "quoted" \n' for number in range(500))
-    happening = Happening(
+    happening = TrackingEvent(
         device="d", kind=Kind.EVENT, name="n" * 70, at=NOW, extras={"$a.b": text, "9": [1, None]}
     )
 
@@ -110,4 +110,4 @@ def test_long_extras_are_spread_and_can_be_joined_again() -> None:
 
 
 def _by_column(kind: Kind, row: tuple[object, ...]) -> dict[str, object]:
-    return dict(zip([column.name for column in LOG_COLUMNS[kind]], row, strict=True))
+    return dict(zip([column.name for column in RECORD_COLUMNS[kind]], row, strict=True))

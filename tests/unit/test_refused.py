@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 from engagement.collect import limits, wellformed
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
-from engagement.collect.refused import UNREADABLE_BYTES_MAX, refused_of, unreadable
+from engagement.collect.refused import (
+    UNREADABLE_BYTES_MAX,
+    make_refused_records,
+    make_unreadable_record,
+)
 from engagement.exceptions import CorruptInputError
 from engagement.model.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.model.records import Kind, new_guid
-from engagement.model.refused import Protocol, RefusedEntry, RefusedFilter, RefusedRecord
+from engagement.model.refused import RefusedEntry, RefusedFilter, RefusedRecord, SenderProtocol
 from engagement.operations import list_refused, replay_refused
 from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
@@ -34,7 +38,7 @@ LONG = "n" * 65
 def refused_in(body: bytes, *, app_id: str = APP_ID) -> list[RefusedRecord]:
     """What a live batch leaves refused."""
     decoded = decode_batch(body, received_at=NOW, live=True)
-    return refused_of(body, decoded, app_id=app_id, received_at=NOW)
+    return make_refused_records(body, decoded, app_id=app_id, received_at=NOW)
 
 
 GOOD = [
@@ -79,7 +83,7 @@ def test_accepted_logs_and_refused_records_are_all_the_logs(
     body = json.dumps(sent, indent=indent).encode()
     whole = decode_batch(body, received_at=NOW, live=True)
 
-    records = refused_of(body, whole, app_id=APP_ID, received_at=NOW)
+    records = make_refused_records(body, whole, app_id=APP_ID, received_at=NOW)
 
     assert whole.accepted == sum(one in GOOD for one in logs)
     assert [json.loads(one.body)["logs"] for one in records] == [
@@ -120,10 +124,10 @@ def test_what_nobody_reads_does_not_multiply() -> None:
 
 def test_a_body_that_cannot_be_read_is_kept_as_it_is_up_to_a_limit() -> None:
     error = CorruptInputError("It is no batch.")
-    kept = {"app_id": APP_ID, "protocol": Protocol.TRACKING, "received_at": NOW}
+    kept = {"app_id": APP_ID, "protocol": SenderProtocol.TRACKING, "received_at": NOW}
 
-    short = unreadable(b"\xff\0", error, **kept)
-    long = unreadable(b"x" * (UNREADABLE_BYTES_MAX + 1), error, **kept)
+    short = make_unreadable_record(b"\xff\0", error, **kept)
+    long = make_unreadable_record(b"x" * (UNREADABLE_BYTES_MAX + 1), error, **kept)
 
     assert (short.code, short.message, short.body) == ("CorruptInput", "It is no batch.", b"\xff\0")
     assert len(long.body) == UNREADABLE_BYTES_MAX
@@ -162,7 +166,9 @@ def kept(runtime: Runtime, app_id: str) -> list[RefusedEntry]:
 def tracked(app_id: str) -> RefusedRecord:
     """A record of a protocol that nothing reads."""
     error = CorruptInputError("It is no message.")
-    return unreadable(b"{}", error, app_id=app_id, protocol=Protocol.TRACKING, received_at=NOW)
+    return make_unreadable_record(
+        b"{}", error, app_id=app_id, protocol=SenderProtocol.TRACKING, received_at=NOW
+    )
 
 
 def longer_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,8 +266,8 @@ def test_a_whole_body_leaves_only_its_bad_logs_behind(
     body = batch(log("event"), log("event", 1, name=""), deep=deep)
     with pytest.raises(CorruptInputError) as caught:
         decode_batch(body, received_at=NOW, live=True)
-    fields = {"app_id": app_id, "protocol": Protocol.NATIVE, "received_at": NOW}
-    runtime.refused.add([unreadable(body, caught.value, **fields)] * 2)
+    fields = {"app_id": app_id, "protocol": SenderProtocol.NATIVE, "received_at": NOW}
+    runtime.refused.add([make_unreadable_record(body, caught.value, **fields)] * 2)
     monkeypatch.setattr(wellformed, "JSON_DEPTH_MAX", 50)
     accept(
         runtime.inbox,
@@ -296,7 +302,7 @@ def test_a_replay_goes_through_all_that_there_were_and_no_more(
 
     assert tried == sorted(set(tried))
     assert (len(tried) > 1, tried[-1]) == (True, 100)
-    assert {one.protocol for one in kept(runtime, app_id)} == {Protocol.TRACKING}
+    assert {one.protocol for one in kept(runtime, app_id)} == {SenderProtocol.TRACKING}
     assert len(kept(runtime, app_id)) == len(tried)
     assert len(names(runtime, app_id)) == 100
     assert len(kept(runtime, other)) == 1

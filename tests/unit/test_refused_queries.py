@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from engagement.exceptions import BadInputError
-from engagement.model.refused import Protocol, RefusedFilter, RefusedRecord
+from engagement.model.refused import RefusedFilter, RefusedRecord, SenderProtocol
 from engagement.store.queries.refused import RefusedQueries, insert_refused
 from harness import APP_ID, NOW
 
@@ -18,7 +18,7 @@ EVERYTHING = RefusedFilter()
 def record(number: int = 0, **fields: Any) -> RefusedRecord:
     made = RefusedRecord(
         app_id=APP_ID,
-        protocol=Protocol.NATIVE,
+        protocol=SenderProtocol.NATIVE,
         received_at=NOW,
         batch_id=f"b#{number}",
         code="bad_name",
@@ -52,7 +52,7 @@ def test_records_are_chosen_by_app_code_protocol_and_id(engine: sa.Engine) -> No
             record(0),
             record(1, code="bad_tag"),
             record(2, app_id=other),
-            record(3, protocol=Protocol.TRACKING),
+            record(3, protocol=SenderProtocol.TRACKING),
         ]
     )
     ids = {one.message[-1]: one.refused_id for one in queries.list_page(EVERYTHING, limit=9)}
@@ -66,7 +66,7 @@ def test_records_are_chosen_by_app_code_protocol_and_id(engine: sa.Engine) -> No
     assert found() == "0123"
     assert found(app_id=APP_ID) == "013"
     assert found(code="bad_name") == "023"
-    assert found(protocol=Protocol.TRACKING) == "3"
+    assert found(protocol=SenderProtocol.TRACKING) == "3"
     assert found(refused_ids=(ids["1"], ids["2"])) == "12"
     assert found(refused_ids=(ids["1"], ids["2"]), app_id=other) == "2"
     assert found(code="none such") == ""

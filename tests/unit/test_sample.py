@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.collect.payload import Batch, decode_batch
-from engagement.collect.records import LOG_TYPES
+from engagement.collect.records import RECORD_TYPES
 from engagement.model.records import Kind
 from engagement.sample import generate
 
@@ -67,7 +67,7 @@ def test_small_sample_has_all_log_types(seed: int) -> None:
         for log in json.loads(line)["logs"]
     )
 
-    assert set(types) == set(LOG_TYPES)
+    assert set(types) == set(RECORD_TYPES)
 
 
 def test_sample_line_has_no_line_end_inside(lines: list[bytes]) -> None:

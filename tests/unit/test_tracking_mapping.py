@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engagement.model.records import Kind, derived_guid
+from engagement.model.records import Kind, derive_guid
 from tracking import DEVICE, HAPPENED, RECEIVED, body, message, only_batch, refusal, told
 
 PHONE = {
@@ -114,7 +114,7 @@ def test_crash_keeps_its_stack() -> None:
     crash = message(event="Application Crashed", context=context)
     crash["properties"] = {"exception": "NullPointerException", "stack": "at A\nat B"}
     bare = message(messageId="m2", event="Application Crashed", context=context)
-    session_id = derived_guid("session", DEVICE, "1700000000")
+    session_id = derive_guid("session", DEVICE, "1700000000")
 
     assert told(crash, bare) == {
         Kind.CRASH: [
@@ -173,7 +173,7 @@ def test_duration_makes_a_job_that_ended_then(properties: object, milliseconds: 
 
     assert (job["start"], job["end"]) == (HAPPENED - milliseconds * 1000, HAPPENED)
     assert job["name"] == "Upload"
-    assert job["job_id"] == derived_guid("m1", DEVICE, "0")
+    assert job["job_id"] == derive_guid("m1", DEVICE, "0")
 
 
 @pytest.mark.parametrize("duration", [-1, 1e300, "2", None, True, [1]])
@@ -337,7 +337,7 @@ def test_long_values_of_the_context_are_shortened() -> None:
     ],
 )
 def test_device_is_the_first_id_that_tells_devices_apart(fields: dict[str, Any], text: str) -> None:
-    assert only_batch(body(message(**fields))).device_id == derived_guid("device", text)
+    assert only_batch(body(message(**fields))).device_id == derive_guid("device", text)
 
 
 def test_session_id_of_the_sender_is_the_session() -> None:
@@ -347,7 +347,7 @@ def test_session_id_of_the_sender_is_the_session() -> None:
     ]
     rows = told(sent[0], sent[1] | {"messageId": "m2"})
 
-    expected = derived_guid("session", DEVICE, "1700000000")
+    expected = derive_guid("session", DEVICE, "1700000000")
     assert [one["session_id"] for rows in rows.values() for one in rows] == [expected] * 2
 
 

@@ -15,7 +15,7 @@ from engagement.model.limits import (
     EXTRAS_KEYS_MAX,
     KEY_PATTERN,
     TAG_CHARACTERS_MAX,
-    TAGS_PER_LOG_MAX,
+    TAGS_PER_RECORD_MAX,
 )
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -195,7 +195,7 @@ def test_too_many_tags_leave_the_last_out() -> None:
 
     kept, repaired = tags(*sources)
 
-    assert (len(kept), repaired) == (TAGS_PER_LOG_MAX, 100)
+    assert (len(kept), repaired) == (TAGS_PER_RECORD_MAX, 100)
     assert list(kept)[-1] == "b49"
 
 

@@ -15,7 +15,7 @@ from engagement.model.limits import (
     KEY_CHARACTERS_MAX,
     KEY_PATTERN,
     TAG_CHARACTERS_MAX,
-    TAGS_PER_LOG_MAX,
+    TAGS_PER_RECORD_MAX,
 )
 
 VALUE_DEPTH_MAX = 28
@@ -81,7 +81,7 @@ def checked_tags(tags: Mapping[str, object]) -> dict[str, object]:
     Raises:
         BadInputError: A key or a value cannot be kept as it is.
     """
-    _check_keys(tags, "tags", TAGS_PER_LOG_MAX, fewest=1)
+    _check_keys(tags, "tags", TAGS_PER_RECORD_MAX, fewest=1)
     return {key: _checked_tag(value, f"tags.{key}") for key, value in tags.items()}
 
 

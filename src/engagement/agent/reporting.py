@@ -28,7 +28,7 @@ from engagement.agent.reporter import Reporter, Running
 from engagement.agent.sending import TIMEOUT_SECONDS, Sender
 from engagement.agent.sessions import Sessions
 from engagement.exceptions import BadInputError
-from engagement.model.limits import LOGS_PER_BATCH_MAX
+from engagement.model.limits import RECORDS_PER_BATCH_MAX
 from engagement.model.records import Kind, new_guid
 from engagement.model.servers import server_address
 
@@ -344,7 +344,7 @@ class DeviceAgent:
 def _checked_limits(options: AgentOptions) -> AgentOptions:
     ranges: tuple[tuple[str, float, float, int | float], ...] = (
         ("flush_seconds", options["flush_seconds"], 0.01, DAY_SECONDS),
-        ("batch_logs_max", options["batch_logs_max"], 1, LOGS_PER_BATCH_MAX),
+        ("batch_logs_max", options["batch_logs_max"], 1, RECORDS_PER_BATCH_MAX),
         ("session_timeout_seconds", options["session_timeout_seconds"], 0, DAY_SECONDS),
         ("queue_bytes_max", options["queue_bytes_max"], 1, QUEUE_BYTES_CEILING),
     )

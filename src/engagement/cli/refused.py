@@ -20,7 +20,7 @@ from engagement.cli.output import (
 )
 from engagement.exceptions import BadInputError, UnknownProtocolError
 from engagement.model.choices import parse_choice
-from engagement.model.refused import Protocol, RefusedFilter
+from engagement.model.refused import RefusedFilter, SenderProtocol
 
 if TYPE_CHECKING:
     from engagement.operations import ReplaySummary
@@ -35,7 +35,7 @@ App = Annotated[
 ]
 Code = Annotated[str | None, typer.Option(help="Only what was refused for this reason.")]
 Written = Annotated[
-    str | None, typer.Option("--protocol", help=", ".join(one.value for one in Protocol))
+    str | None, typer.Option("--protocol", help=", ".join(one.value for one in SenderProtocol))
 ]
 Ids = Annotated[
     list[int] | None, typer.Argument(metavar="[ID…]", min=1, max=ID_MAX, help="Only these.")
@@ -164,7 +164,7 @@ def _chosen(
         code=code,
         protocol=None
         if protocol is None
-        else parse_choice(Protocol, protocol, what="protocol", error=UnknownProtocolError),
+        else parse_choice(SenderProtocol, protocol, what="protocol", error=UnknownProtocolError),
         refused_ids=tuple(ids or ()),
     )
 

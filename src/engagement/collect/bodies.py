@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from io import BytesIO
 
-from engagement.collect.expanding import BrokenDataError, compression_of, expanded
-from engagement.collect.limits import shown
+from engagement.collect.expanding import BrokenDataError, compression_of, expand
+from engagement.collect.limits import quote_value
 from engagement.exceptions import (
     CorruptInputError,
     RequestTooLargeError,
@@ -54,7 +54,7 @@ def plain_body(
     encoding = (content_encoding or "").strip().lower()
     if encoding not in _ENCODINGS:
         raise UnsupportedEncodingError(
-            f"Content-Encoding must be identity, gzip or zstd, got {shown(encoding)}."
+            f"Content-Encoding must be identity, gzip or zstd, got {quote_value(encoding)}."
         )
     compression = compression_of(body)
     if compression is Compression.NONE:
@@ -77,7 +77,7 @@ def _plain(
     size = 0
     read = BytesIO(body).read
     try:
-        for piece in expanded(
+        for piece in expand(
             read,
             compression,
             zstd_window_bytes_max=ZSTD_WINDOW_BYTES_MAX,

@@ -103,7 +103,7 @@ def split_members(text: bytes) -> dict[bytes, bytes]:
     return members
 
 
-def without_strings(text: bytes) -> bytes:
+def empty_strings(text: bytes) -> bytes:
     """Return the text with nothing in its strings."""
     return _ANY_STRING.sub(b'""', text)
 

@@ -35,7 +35,7 @@ def compression_of(head: bytes) -> Compression:
     return Compression.NONE
 
 
-def expanded(
+def expand(
     read: Callable[[int], bytes],
     compression: Compression,
     *,

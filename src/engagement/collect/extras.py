@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import msgspec
 
-from engagement.collect.limits import RefusedLogError, shown, whole_number
+from engagement.collect.limits import RefusedRecordError, quote_value, whole_number
 from engagement.model.limits import (
     EXTRAS_CHARACTERS_MAX,
     EXTRAS_KEYS_MAX,
@@ -23,7 +23,7 @@ from engagement.model.limits import (
     KEY_CHARACTERS_MAX,
     KEY_PATTERN,
     TAG_CHARACTERS_MAX,
-    TAGS_PER_LOG_MAX,
+    TAGS_PER_RECORD_MAX,
 )
 from engagement.model.records import text_tag_type
 
@@ -58,7 +58,7 @@ def compact_extras(raw: bytes) -> str | None:
         None if there are none.
 
     Raises:
-        RefusedLogError: A key, a number or the size is beyond what can be kept unaltered.
+        RefusedRecordError: A key, a number or the size is beyond what can be kept unaltered.
     """
     if not raw or raw == b"null":
         return None
@@ -73,7 +73,7 @@ def compact_extras(raw: bytes) -> str | None:
     return text
 
 
-def flattened_extras(raw: bytes) -> str | None:
+def flatten_extras(raw: bytes) -> str | None:
     """Extras in which members of objects stand beside the others, named after their object first.
 
     Returns:
@@ -118,12 +118,12 @@ def tag_rows(raw: bytes, set_at: int) -> list[tuple[object, ...]]:
     """One row for each tag of a log, values as text with the name of their type.
 
     Raises:
-        RefusedLogError: A key or a value cannot be kept.
+        RefusedRecordError: A key or a value cannot be kept.
     """
     tags = _parsed(raw, "tags", "bad_tag")
-    if not 0 < len(tags) <= TAGS_PER_LOG_MAX:
-        raise RefusedLogError(
-            "bad_tag", f"tags must have 1 to {TAGS_PER_LOG_MAX} keys, got {len(tags)}."
+    if not 0 < len(tags) <= TAGS_PER_RECORD_MAX:
+        raise RefusedRecordError(
+            "bad_tag", f"tags must have 1 to {TAGS_PER_RECORD_MAX} keys, got {len(tags)}."
         )
     return [(key, *_tag_value(key, value), set_at) for key, value in tags.items()]
 
@@ -159,11 +159,11 @@ def _compact(raw: bytes) -> str:
 
 def _check_size(text: str, keys: int) -> None:
     if keys > EXTRAS_KEYS_MAX:
-        raise RefusedLogError(
+        raise RefusedRecordError(
             "bad_extras", f"extras must have at most {EXTRAS_KEYS_MAX} keys, got {keys}."
         )
     if len(text) > EXTRAS_CHARACTERS_MAX:
-        raise RefusedLogError(
+        raise RefusedRecordError(
             "extras_too_long",
             f"extras must have at most {EXTRAS_CHARACTERS_MAX} characters of compact JSON, "
             f"got {len(text)}.",
@@ -178,13 +178,13 @@ def _parsed(raw: bytes, field: str, code: str) -> dict[str, Value]:
     """
     value = _PARSER.decode(raw.decode())
     if not isinstance(value, dict):
-        raise RefusedLogError(code, f"{field} must be an object, got {_type_name(value)}.")
+        raise RefusedRecordError(code, f"{field} must be an object, got {_type_name(value)}.")
     for key in value:
         if KEY_PATTERN.fullmatch(key) is None:
-            raise RefusedLogError(
+            raise RefusedRecordError(
                 code,
                 f"A key of {field} must be a letter and then letters, digits or _, "
-                f"at most {KEY_CHARACTERS_MAX} characters, got {shown(key)}.",
+                f"at most {KEY_CHARACTERS_MAX} characters, got {quote_value(key)}.",
             )
     return value
 
@@ -194,21 +194,23 @@ def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     if len(made) != len(pairs):
         # Counted in one pass: a hostile batch may hold a million keys.
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise RefusedLogError("duplicate_key", f"A key must occur once, got {shown(twice)} again.")
+        raise RefusedRecordError(
+            "duplicate_key", f"A key must occur once, got {quote_value(twice)} again."
+        )
     return made
 
 
-def checked_number(digits: str) -> Number:
+def parse_number(digits: str) -> Number:
     """The number as written, if a reader with double precision can tell it from nothing.
 
     Raises:
-        RefusedLogError: It is too large for a double, or so small that a double makes it zero.
+        RefusedRecordError: It is too large for a double, or so small that a double makes it zero.
     """
     value = float(digits)
     if math.isinf(value) or (value == 0 and _NOT_ZERO.match(digits)):
-        raise RefusedLogError(
+        raise RefusedRecordError(
             "number_out_of_range",
-            f"A number must be within the range of a double, got {shown(digits)}.",
+            f"A number must be within the range of a double, got {quote_value(digits)}.",
         )
     return Number(digits)
 
@@ -219,8 +221,8 @@ def _no_number(text: str) -> NoReturn:
 
 _PARSER = json.JSONDecoder(
     object_pairs_hook=_object,
-    parse_float=checked_number,
-    parse_int=checked_number,
+    parse_float=parse_number,
+    parse_int=parse_number,
     parse_constant=_no_number,
 )
 
@@ -246,13 +248,13 @@ def _tag_value(key: str, value: Value) -> tuple[str | None, str | None]:
     if isinstance(value, Number):
         return tag_integer(key, value), "integer"
     if not isinstance(value, str):
-        raise RefusedLogError(
+        raise RefusedRecordError(
             "bad_tag",
             f"The value of tag {key!r} must be a string, an integer, a boolean or null, "
             f"got {_type_name(value)}.",
         )
     if len(value) > TAG_CHARACTERS_MAX:
-        raise RefusedLogError(
+        raise RefusedRecordError(
             "bad_tag",
             f"The value of tag {key!r} must have at most {TAG_CHARACTERS_MAX} characters, "
             f"got {len(value)}.",
@@ -264,14 +266,14 @@ def tag_integer(key: str, digits: Number) -> str:
     """The number as a tag keeps it.
 
     Raises:
-        RefusedLogError: It is no integer of 64 bits.
+        RefusedRecordError: It is no integer of 64 bits.
     """
     integer = whole_number(digits)
     if integer is None or not INTEGER_MIN <= integer <= INTEGER_MAX:
-        raise RefusedLogError(
+        raise RefusedRecordError(
             "bad_tag",
             f"The value of tag {key!r} must be an integer of 64 bits if it is a number, "
-            f"got {shown(str(digits))}.",
+            f"got {quote_value(str(digits))}.",
         )
     return str(integer)
 

@@ -9,9 +9,9 @@ import polars as pl
 from engagement.collect.record_tables import (
     content_rows,
     device_rows,
+    distinct_contents,
     gather_batches,
     record_tables,
-    told_contents,
     with_record_ids,
 )
 from engagement.collect.sessions import assign_sessions, session_changes
@@ -129,7 +129,9 @@ class Flush:
                 spans += changed
         contents: list[Content] = []
         for kind in CONTENT_KINDS:
-            places, changed_contents = self._unknown(app_id, kind, told_contents(kind, gathered))
+            places, changed_contents = self._unknown(
+                app_id, kind, distinct_contents(kind, gathered)
+            )
             contents += changed_contents
             if places:
                 tables[kind] = content_rows(kind, gathered, places)

@@ -22,7 +22,7 @@ class StoredBatch(msgspec.Struct, array_like=True, frozen=True):
     location_id: str | None
     first_at: int | None
     last_at: int | None
-    rows: dict[str, list[tuple]]  # type: ignore[type-arg] # one tuple of LOG_COLUMNS a record
+    rows: dict[str, list[tuple]]  # type: ignore[type-arg] # one tuple of RECORD_COLUMNS a record
     record_ids: dict[str, list[str]] | None = None
 
 
@@ -54,7 +54,7 @@ def offer_of(
     )
 
 
-def stored_batch(row: InboxRow) -> StoredBatch:
+def decode_stored_batch(row: InboxRow) -> StoredBatch:
     """The batch that an inbox row keeps."""
     return _DECODER.decode(row.payload)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from engagement.model.instants import rfc3339_microseconds
 from engagement.model.limits import CONTROL, NAME_CHARACTERS_MAX
-from engagement.model.records import derived_guid
+from engagement.model.records import derive_guid
 
 CLOCK_SKEW_KEPT_SECONDS_MAX = 5
 """By how much a device's clock may differ from ours without its times being corrected."""
@@ -23,7 +23,7 @@ _GUID = re.compile(
 )
 
 
-class RefusedLogError(Exception):
+class RefusedRecordError(Exception):
     """One log cannot be accepted; its neighbours can."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -34,32 +34,33 @@ class RefusedLogError(Exception):
         """What was wanted and what was got."""
 
 
-def instant(text: str, field: str) -> int:
+def parse_instant(text: str, field: str) -> int:
     """Return the microseconds since 1970, whole milliseconds, that an RFC 3339 time names.
 
     Digits beyond the millisecond are cut, never rounded, so a time cannot move to the next day.
 
     Raises:
-        RefusedLogError: It is no such time, or names no offset.
+        RefusedRecordError: It is no such time, or names no offset.
     """
     try:
         return rfc3339_microseconds(text)
     except ValueError as error:
-        raise RefusedLogError(
+        raise RefusedRecordError(
             "bad_timestamp",
-            f"{field} must be an RFC 3339 time with Z or an offset, got {shown(text)}.",
+            f"{field} must be an RFC 3339 time with Z or an offset, got {quote_value(text)}.",
         ) from error
 
 
-def checked_range(microseconds: int, field: str) -> int:
-    """The same instant, if it lies in the years that can be kept.
+def check_range(microseconds: int, field: str) -> None:
+    """Return only if the instant lies in the years that can be kept.
 
     Raises:
-        RefusedLogError: It is before 1970 or after 9999.
+        RefusedRecordError: It is before 1970 or after 9999.
     """
-    if 0 <= microseconds < _MICROSECONDS_END:
-        return microseconds
-    raise RefusedLogError("bad_timestamp", f"{field} must lie in the years 1970 to 9999, in UTC.")
+    if not 0 <= microseconds < _MICROSECONDS_END:
+        raise RefusedRecordError(
+            "bad_timestamp", f"{field} must lie in the years 1970 to 9999, in UTC."
+        )
 
 
 def whole_number(digits: str) -> int | None:
@@ -110,16 +111,16 @@ def check_name(name: str) -> None:
     """Return only if this can name a record.
 
     Raises:
-        RefusedLogError: It is empty, too long or holds control characters.
+        RefusedRecordError: It is empty, too long or holds control characters.
     """
     if not 0 < len(name) <= NAME_CHARACTERS_MAX:
-        raise RefusedLogError(
+        raise RefusedRecordError(
             "bad_name", f"name must have 1 to {NAME_CHARACTERS_MAX} characters, got {len(name)}."
         )
     # Most names are printable, which costs less to see than to search.
     if not name.isprintable() and has_control(name):
-        raise RefusedLogError(
-            "bad_name", f"name must have no control characters, got {shown(name)}."
+        raise RefusedRecordError(
+            "bad_name", f"name must have no control characters, got {quote_value(name)}."
         )
 
 
@@ -127,10 +128,10 @@ def check_length(value: Sized, field: str, code: str, longest: int, shortest: in
     """Return only if the value's length is within bounds.
 
     Raises:
-        RefusedLogError: It is not.
+        RefusedRecordError: It is not.
     """
     if not shortest <= len(value) <= longest:
-        raise RefusedLogError(
+        raise RefusedRecordError(
             code, f"{field} must have {shortest} to {longest} characters, got {len(value)}."
         )
 
@@ -140,7 +141,7 @@ def has_control(text: str) -> bool:
     return CONTROL.search(text) is not None
 
 
-def without_control(text: str) -> str:
+def remove_control(text: str) -> str:
     """The text without its control characters."""
     return CONTROL.sub("", text)
 
@@ -153,10 +154,10 @@ def guid(text: str, *scope: str) -> str:
     """
     if _GUID.fullmatch(text) is not None:
         return text.replace("-", "").lower()
-    return derived_guid(*scope, text)
+    return derive_guid(*scope, text)
 
 
-def shown(value: object) -> str:
+def quote_value(value: object) -> str:
     """A value as a message quotes it: escaped, and not longer than a line."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS_MAX else text[:_SHOWN_CHARACTERS_MAX] + "…"

@@ -15,16 +15,16 @@ from engagement.collect.broken_json import (
     unmark_non_finite,
 )
 from engagement.collect.limits import (
-    RefusedLogError,
+    RefusedRecordError,
     clock_shift,
     guid,
     has_control,
-    instant,
-    shown,
+    parse_instant,
+    quote_value,
     to_microseconds,
     whole_number,
 )
-from engagement.collect.records import LogReader, Row
+from engagement.collect.records import RecordReader, Row
 from engagement.collect.wellformed import check_body, replace_halves
 from engagement.exceptions import CorruptInputError
 from engagement.model.limits import (
@@ -33,7 +33,7 @@ from engagement.model.limits import (
     INFO_CHARACTERS_MAX,
     INTEGER_MAX,
     INTEGER_MIN,
-    LOGS_PER_BATCH_MAX,
+    RECORDS_PER_BATCH_MAX,
 )
 from engagement.model.records import (
     INFO_COLUMNS,
@@ -76,7 +76,7 @@ class Batch:
     location_id: str | None
     """Depends on `location` alone."""
     rows: dict[Kind, list[Row]]
-    """Values of each accepted record in the order of `LOG_COLUMNS`; only kinds that occur."""
+    """Values of each accepted record in the order of `RECORD_COLUMNS`; only kinds that occur."""
     first_at: int | None
     """Earliest time of an accepted log, in microseconds since 1970."""
     last_at: int | None
@@ -98,7 +98,7 @@ class _Envelope(msgspec.Struct, rename="camel", omit_defaults=True):
     batch_id: Annotated[str, msgspec.Meta(min_length=1, max_length=BATCH_ID_CHARACTERS_MAX)]
     sent_at: str
     device_id: Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARACTERS_MAX)]
-    logs: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=LOGS_PER_BATCH_MAX)]
+    logs: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=RECORDS_PER_BATCH_MAX)]
     user_id: Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARACTERS_MAX)] | None = None
     info: dict[str, msgspec.Raw] | None = None
     location: dict[str, msgspec.Raw] | None = None
@@ -135,9 +135,9 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
     sent_at = _sent_at(envelope.sent_at)
     if has_control(envelope.batch_id):
         raise CorruptInputError(
-            f"batchId must have no control characters, got {shown(envelope.batch_id)}."
+            f"batchId must have no control characters, got {quote_value(envelope.batch_id)}."
         )
-    reader = LogReader(
+    reader = RecordReader(
         envelope.batch_id,
         device_id,
         clock_shift=clock_shift(sent_at, to_microseconds(received_at)) if live else 0,
@@ -149,16 +149,16 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
             if mark is not None and mark in bytes(raw):
                 raise _unreadable_log(bytes(raw), mark)
             reader.read(index, raw)
-        except RefusedLogError as error:
+        except RefusedRecordError as error:
             refused.append(Refusal(index=index, code=error.code, message=error.message))
     return Batch(
         batch_id=envelope.batch_id,
         device_id=device_id,
         user_id=envelope.user_id,
         info=info,
-        info_id=told_id(info),
+        info_id=content_id_of(info),
         location={key: str(value) for key, value in location.items()} if location else None,
-        location_id=told_id(location),
+        location_id=content_id_of(location),
         rows=reader.rows,
         first_at=reader.first_at,
         last_at=reader.last_at,
@@ -167,7 +167,7 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
     )
 
 
-def batches_of_logs(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
+def split_batch(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
     """Some logs of a batch, each as a batch of its own, on one line.
 
     Decoded by itself, each becomes what its log became: the log's text and what the batch says
@@ -225,21 +225,21 @@ def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
     return envelope, mark
 
 
-def _unreadable_log(text: bytes, mark: bytes) -> RefusedLogError:
+def _unreadable_log(text: bytes, mark: bytes) -> RefusedRecordError:
     """Why a text with the mark in it cannot be kept."""
     if mark + _NON_FINITE in text:
-        return RefusedLogError(
+        return RefusedRecordError(
             "non_finite_number", "Numbers must be finite, got NaN or Infinity, which JSON lacks."
         )
-    return RefusedLogError(
+    return RefusedRecordError(
         "lone_surrogate", "Strings must hold whole characters, got half a surrogate pair."
     )
 
 
 def _sent_at(text: str) -> int:
     try:
-        return instant(text, "sentAt")
-    except RefusedLogError as error:
+        return parse_instant(text, "sentAt")
+    except RefusedRecordError as error:
         raise CorruptInputError(error.message) from error
 
 
@@ -272,7 +272,7 @@ def _known(
     return known or None
 
 
-def told_id(told: Mapping[str, str | int] | None) -> str | None:
+def content_id_of(told: Mapping[str, str | int] | None) -> str | None:
     """The id of what was told of a device; it depends on the content alone."""
     return content_id(msgspec.json.encode(told, order="sorted")) if told else None
 

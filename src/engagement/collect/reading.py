@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from engagement.collect.broken_json import BYTE_ORDER_MARK
-from engagement.collect.expanding import MAGIC_BYTES, BrokenDataError, compression_of, expanded
+from engagement.collect.expanding import MAGIC_BYTES, BrokenDataError, compression_of, expand
 from engagement.exceptions import CorruptInputError
 from engagement.model.exports import Compression
 from engagement.model.limits import BODY_BYTES_MAX
@@ -76,7 +76,7 @@ def _pieces(
 ) -> Iterator[bytes]:
     if compression is Compression.NONE:
         return iter(lambda: source.read(READ_BYTES), b"")
-    return expanded(
+    return expand(
         source.read,
         compression,
         zstd_window_bytes_max=ZSTD_WINDOW_BYTES_MAX,

@@ -6,17 +6,17 @@ from itertools import chain, repeat
 
 import polars as pl
 
-from engagement.collect.inbox import StoredBatch, stored_batch
+from engagement.collect.inbox import StoredBatch, decode_stored_batch
 from engagement.model.records import (
     CONTENT_KINDS,
     INFO_COLUMNS,
     JOB_TOLD_BY,
     LOCATION_COLUMNS,
-    LOG_COLUMNS,
+    RECORD_COLUMNS,
     SPAN_KINDS,
     Column,
     Kind,
-    derived_guid,
+    derive_guid,
     record_id_prefix,
 )
 from engagement.store.queries.inbox import InboxRow
@@ -50,7 +50,7 @@ class Round:
     contents: Mapping[Kind, pl.DataFrame]
     """The information and the location that each batch tells, one row a batch, null if none."""
     columns: dict[Kind, list[list[object]]]
-    """For each kind, the values of each of its `LOG_COLUMNS`, over all batches."""
+    """For each kind, the values of each of its `RECORD_COLUMNS`, over all batches."""
     counts: dict[Kind, list[int]]
     """For each kind, how many records each batch has."""
 
@@ -61,12 +61,12 @@ def gather_batches(rows: Sequence[InboxRow]) -> Round:
     Each batch is transposed and let go: keeping its tuples would cost more than decoding.
     """
     columns: dict[Kind, list[list[object]]] = {
-        kind: [[] for _ in names] for kind, names in LOG_COLUMNS.items()
+        kind: [[] for _ in names] for kind, names in RECORD_COLUMNS.items()
     }
-    counts: dict[Kind, list[int]] = {kind: [] for kind in LOG_COLUMNS}
+    counts: dict[Kind, list[int]] = {kind: [] for kind in RECORD_COLUMNS}
     batches = []
     for row in rows:
-        batch = stored_batch(row)
+        batch = decode_stored_batch(row)
         for kind, of_batches in counts.items():
             records = batch.rows.pop(kind, None)
             if not records:
@@ -120,7 +120,7 @@ def device_rows(gathered: Round) -> pl.DataFrame:
     return with_record_ids(Kind.DEVICE, rows)
 
 
-def told_contents(kind: Kind, gathered: Round) -> pl.DataFrame:
+def distinct_contents(kind: Kind, gathered: Round) -> pl.DataFrame:
     """What information, or which locations, the round's devices told.
 
     Returns:
@@ -168,7 +168,7 @@ def with_record_ids(kind: Kind, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of a folded kind, each with the record id of the row that it is a change of."""
     head = f"record\0{kind.value}"
     keys = rows.select(pl.concat_str(pl.lit(head), *_KEY_COLUMNS[kind], separator="\0"))
-    ids = {key: derived_guid(key) for key in keys.to_series().unique()}
+    ids = {key: derive_guid(key) for key in keys.to_series().unique()}
     record_ids = keys.to_series().replace_strict(ids, return_dtype=pl.String())
     return rows.with_columns(record_ids.alias("record_id")).select(file_schema(kind).keys())
 
@@ -204,7 +204,7 @@ def _records(kind: Kind, gathered: Round) -> pl.DataFrame:
     schema = file_schema(kind)
     own = [
         _column(column.name, values, schema[column.name])
-        for column, values in zip(LOG_COLUMNS[kind], gathered.columns[kind], strict=True)
+        for column, values in zip(RECORD_COLUMNS[kind], gathered.columns[kind], strict=True)
     ]
     counts = pl.Series(gathered.counts[kind], dtype=pl.Int64)
     places = pl.int_ranges(counts, eager=True).explode(empty_as_null=False)

@@ -9,14 +9,14 @@ import msgspec
 
 from engagement.collect.extras import compact_extras, tag_rows
 from engagement.collect.limits import (
-    RefusedLogError,
+    RefusedRecordError,
     check_length,
     check_name,
-    checked_range,
+    check_range,
     guid,
     has_control,
-    instant,
-    shown,
+    parse_instant,
+    quote_value,
     to_microseconds,
     whole_number,
 )
@@ -28,9 +28,9 @@ from engagement.model.limits import (
     TOKEN_CHARACTERS_MAX,
     TOKEN_TYPE_CHARACTERS_MAX,
 )
-from engagement.model.records import Kind, derived_guid
+from engagement.model.records import Kind, derive_guid
 
-LOG_TYPES = ("activity", "event", "error", "crash", "job", "tags", "token", "feedback")
+RECORD_TYPES = ("activity", "event", "error", "crash", "job", "tags", "token", "feedback")
 """The values of a log's `type`."""
 
 _NOTHING = msgspec.Raw()
@@ -39,8 +39,8 @@ _CAMPAIGN_TYPES = tuple(kind.value for kind in CampaignType)
 _FIELD_PATH = re.compile(r" - at `\$\.(\w+)")
 
 Row = tuple[object, ...]
-"""Values in the order of `LOG_COLUMNS` of the row's kind."""
-Kept = tuple[Kind, int, int, list[Row]]
+"""Values in the order of `RECORD_COLUMNS` of the row's kind."""
+KeptRows = tuple[Kind, int, int, list[Row]]
 """What is kept of a log: the kind of its rows, its first and its last time, the rows."""
 
 
@@ -50,7 +50,7 @@ class _Timed(msgspec.Struct, tag_field="type", rename="camel", gc=False, frozen=
     timestamp: str
 
 
-class ActivityLog(_Timed, tag="activity", gc=False, frozen=True):
+class ActivityRecord(_Timed, tag="activity", gc=False, frozen=True):
     """The user saw a screen."""
 
     name: str
@@ -59,7 +59,7 @@ class ActivityLog(_Timed, tag="activity", gc=False, frozen=True):
     extras: msgspec.Raw = _NOTHING
 
 
-class EventLog(_Timed, tag="event", gc=False, frozen=True):
+class EventRecord(_Timed, tag="event", gc=False, frozen=True):
     """Something happened."""
 
     name: str
@@ -68,11 +68,11 @@ class EventLog(_Timed, tag="event", gc=False, frozen=True):
     extras: msgspec.Raw = _NOTHING
 
 
-class ErrorLog(EventLog, tag="error", gc=False, frozen=True):
+class ErrorRecord(EventRecord, tag="error", gc=False, frozen=True):
     """Something went wrong that the app survived."""
 
 
-class CrashLog(_Timed, tag="crash", gc=False, frozen=True):
+class CrashRecord(_Timed, tag="crash", gc=False, frozen=True):
     """Something went wrong that the app did not survive."""
 
     name: str
@@ -80,7 +80,7 @@ class CrashLog(_Timed, tag="crash", gc=False, frozen=True):
     session_id: str | None = None
 
 
-class JobLog(_Timed, tag="job", gc=False, frozen=True):
+class JobRecord(_Timed, tag="job", gc=False, frozen=True):
     """A timed piece of work; `timestamp` is its start."""
 
     name: str
@@ -89,13 +89,13 @@ class JobLog(_Timed, tag="job", gc=False, frozen=True):
     extras: msgspec.Raw = _NOTHING
 
 
-class TagsLog(_Timed, tag="tags", gc=False, frozen=True):
+class TagsRecord(_Timed, tag="tags", gc=False, frozen=True):
     """Keys and values to attach to the device."""
 
     tags: msgspec.Raw
 
 
-class TokenLog(_Timed, tag="token", gc=False, frozen=True):
+class TokenRecord(_Timed, tag="token", gc=False, frozen=True):
     """The address that a push service gave the device."""
 
     token: str
@@ -103,7 +103,7 @@ class TokenLog(_Timed, tag="token", gc=False, frozen=True):
     valid: bool = True
 
 
-class FeedbackLog(_Timed, tag="feedback", gc=False, frozen=True):
+class FeedbackRecord(_Timed, tag="feedback", gc=False, frozen=True):
     """What became of a push campaign."""
 
     campaign_type: str
@@ -111,13 +111,22 @@ class FeedbackLog(_Timed, tag="feedback", gc=False, frozen=True):
     status: str
 
 
-Log = ActivityLog | EventLog | ErrorLog | CrashLog | JobLog | TagsLog | TokenLog | FeedbackLog
+SentRecord = (
+    ActivityRecord
+    | EventRecord
+    | ErrorRecord
+    | CrashRecord
+    | JobRecord
+    | TagsRecord
+    | TokenRecord
+    | FeedbackRecord
+)
 """One log; its fields are checked when it is kept."""
 
-_DECODER = msgspec.json.Decoder(Log)
+_DECODER = msgspec.json.Decoder(SentRecord)
 
 
-class LogReader:
+class RecordReader:
     """Reads the logs of one batch, all of one device."""
 
     def __init__(
@@ -159,16 +168,16 @@ class LogReader:
             raw: Its well-formed JSON text.
 
         Raises:
-            RefusedLogError: It cannot be accepted.
+            RefusedRecordError: It cannot be accepted.
         """
         try:
             log = _DECODER.decode(raw)
         except msgspec.DecodeError as error:
             raise _refusal(error, raw) from error
-        device_at = instant(log.timestamp, "timestamp")
+        device_at = parse_instant(log.timestamp, "timestamp")
         self.keep(index, log, self._kept_time(device_at, "timestamp"), device_at=device_at)
 
-    def keep(self, index: int, log: Log, at: int, *, device_at: int) -> None:
+    def keep(self, index: int, log: SentRecord, at: int, *, device_at: int) -> None:
         """Keep the rows of a log, all of them or none, under the same rules as one that is read.
 
         Args:
@@ -178,7 +187,7 @@ class LogReader:
             device_at: When it happened by the device's clock, likewise.
 
         Raises:
-            RefusedLogError: It cannot be accepted.
+            RefusedRecordError: It cannot be accepted.
         """
         kind, first, last, rows = self._KEEPERS[type(log)](self, index, log, at, device_at)
         self.rows.setdefault(kind, []).extend(rows)
@@ -187,7 +196,7 @@ class LogReader:
         if self.last_at is None or last > self.last_at:
             self.last_at = last
 
-    def _activity(self, _: int, log: ActivityLog, start: int, device_start: int) -> Kept:
+    def _activity(self, _: int, log: ActivityRecord, start: int, device_start: int) -> KeptRows:
         check_name(log.name)
         end = self._end(log.end, device_start)
         row = (
@@ -200,9 +209,9 @@ class LogReader:
         )
         return Kind.ACTIVITY, start, end or start, [row]
 
-    def _event(self, _: int, log: EventLog, at: int, device_at: int) -> Kept:
+    def _event(self, _: int, log: EventRecord, at: int, device_at: int) -> KeptRows:
         check_name(log.name)
-        kind = Kind.ERROR if isinstance(log, ErrorLog) else Kind.EVENT
+        kind = Kind.ERROR if isinstance(log, ErrorRecord) else Kind.EVENT
         row = (
             self._id("session", log.session_id),
             self._id("job", log.job_id),
@@ -213,7 +222,7 @@ class LogReader:
         )
         return kind, at, at, [row]
 
-    def _crash(self, _: int, log: CrashLog, at: int, device_at: int) -> Kept:
+    def _crash(self, _: int, log: CrashRecord, at: int, device_at: int) -> KeptRows:
         check_name(log.name)
         check_length(log.stack, "stack", "bad_stack", STACK_CHARACTERS_MAX, 0)
         session_id = self._id("session", log.session_id)
@@ -224,40 +233,41 @@ class LogReader:
             [(session_id, log.name, at, log.stack, _other_time(device_at, at))],
         )
 
-    def _job(self, index: int, log: JobLog, start: int, device_start: int) -> Kept:
+    def _job(self, index: int, log: JobRecord, start: int, device_start: int) -> KeptRows:
         check_name(log.name)
         end = self._end(log.end, device_start)
-        job_id = self._id("job", log.job_id) or derived_guid(
+        job_id = self._id("job", log.job_id) or derive_guid(
             self._batch_id, self._device_id, str(index)
         )
         extras = self._extras_of(bytes(log.extras))
         row = (job_id, log.name, start, end, extras, _other_time(device_start, start))
         return Kind.JOB, start, end or start, [row]
 
-    def _tags(self, _: int, log: TagsLog, at: int, __: int) -> Kept:
+    def _tags(self, _: int, log: TagsRecord, at: int, __: int) -> KeptRows:
         return Kind.TAG, at, at, tag_rows(bytes(log.tags), at)
 
-    def _token(self, _: int, log: TokenLog, at: int, __: int) -> Kept:
+    def _token(self, _: int, log: TokenRecord, at: int, __: int) -> KeptRows:
         check_length(log.token, "token", "bad_token", TOKEN_CHARACTERS_MAX)
         check_length(log.token_type, "tokenType", "bad_token", TOKEN_TYPE_CHARACTERS_MAX)
         if has_control(log.token) or has_control(log.token_type):
-            raise RefusedLogError(
+            raise RefusedRecordError(
                 "bad_token", "token and tokenType must have no control characters, got some."
             )
         return Kind.TOKEN, at, at, [(log.token, log.token_type, at, log.valid)]
 
-    def _feedback(self, _: int, log: FeedbackLog, at: int, __: int) -> Kept:
+    def _feedback(self, _: int, log: FeedbackRecord, at: int, __: int) -> KeptRows:
         _check_choice("campaignType", log.campaign_type, _CAMPAIGN_TYPES)
         _check_choice("status", log.status, FEEDBACK_STATUSES)
         digits = bytes(log.campaign_id).decode()
         campaign_id = whole_number(digits)
         if campaign_id is None and not digits.lstrip("-").isdigit():
-            raise RefusedLogError(
-                "bad_field", f"campaignId must be an integer, got {shown(digits)}."
+            raise RefusedRecordError(
+                "bad_field", f"campaignId must be an integer, got {quote_value(digits)}."
             )
         if campaign_id is None or not 0 <= campaign_id <= INTEGER_MAX:
-            raise RefusedLogError(
-                "bad_feedback", f"campaignId must be from 0 to {INTEGER_MAX}, got {shown(digits)}."
+            raise RefusedRecordError(
+                "bad_feedback",
+                f"campaignId must be from 0 to {INTEGER_MAX}, got {quote_value(digits)}.",
             )
         return Kind.FEEDBACK, at, at, [(log.campaign_type, campaign_id, log.status, at)]
 
@@ -266,16 +276,17 @@ class LogReader:
         at = device_at + self._clock_shift
         if self._latest is not None and at > self._latest:
             at = self._latest
-        return checked_range(at, field)
+        check_range(at, field)
+        return at
 
     def _end(self, text: str | None, device_start: int) -> int | None:
         if text is None:
             return None
-        device_end = instant(text, "end")
+        device_end = parse_instant(text, "end")
         # Both by the device's clock: once times in the future are capped, they no longer differ.
         if device_end < device_start:
-            raise RefusedLogError(
-                "end_before_start", f"end must not be before timestamp, got {shown(text)}."
+            raise RefusedRecordError(
+                "end_before_start", f"end must not be before timestamp, got {quote_value(text)}."
             )
         return self._kept_time(device_end, "end")
 
@@ -289,15 +300,15 @@ class LogReader:
             known = self._ids[noun, text] = guid(text, noun, self._device_id)
         return known
 
-    _KEEPERS: ClassVar[dict[type, Callable[..., Kept]]] = {
-        ActivityLog: _activity,
-        EventLog: _event,
-        ErrorLog: _event,
-        CrashLog: _crash,
-        JobLog: _job,
-        TagsLog: _tags,
-        TokenLog: _token,
-        FeedbackLog: _feedback,
+    _KEEPERS: ClassVar[dict[type, Callable[..., KeptRows]]] = {
+        ActivityRecord: _activity,
+        EventRecord: _event,
+        ErrorRecord: _event,
+        CrashRecord: _crash,
+        JobRecord: _job,
+        TagsRecord: _tags,
+        TokenRecord: _token,
+        FeedbackRecord: _feedback,
     }
 
 
@@ -308,18 +319,19 @@ def _other_time(device_at: int, at: int) -> int | None:
 
 def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise RefusedLogError(
-            "bad_feedback", f"{field} must be one of {', '.join(choices)}, got {shown(value)}."
+        raise RefusedRecordError(
+            "bad_feedback",
+            f"{field} must be one of {', '.join(choices)}, got {quote_value(value)}.",
         )
 
 
-def _refusal(error: msgspec.DecodeError, raw: msgspec.Raw) -> RefusedLogError:
+def _refusal(error: msgspec.DecodeError, raw: msgspec.Raw) -> RefusedRecordError:
     """The refusal that tells what msgspec found wrong, in our words where these are clearer."""
     path = _FIELD_PATH.search(str(error))
     if path is not None and path[1] == "type":
-        got = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])["type"]
-        return RefusedLogError(
+        got = bytes(msgspec.json.decode(raw, type=dict[str, msgspec.Raw])["type"]).decode()
+        return RefusedRecordError(
             "unknown_type",
-            f"type must be one of {', '.join(LOG_TYPES)}, got {shown(bytes(got).decode())}.",
+            f"type must be one of {', '.join(RECORD_TYPES)}, got {quote_value(got)}.",
         )
-    return RefusedLogError("bad_field", f"The log cannot be read: {error}.")
+    return RefusedRecordError("bad_field", f"The log cannot be read: {error}.")

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from engagement.collect.payload import Batch, batches_of_logs
+from engagement.collect.payload import Batch, split_batch
 from engagement.collect.protocols.segment.outcomes import RefusedMessage
 from engagement.exceptions import EngagementError
 from engagement.model.limits import BATCH_ID_CHARACTERS_MAX, BODY_BYTES_MAX
-from engagement.model.records import derived_guid
-from engagement.model.refused import Protocol, RefusedRecord
+from engagement.model.records import derive_guid
+from engagement.model.refused import RefusedRecord, SenderProtocol
 
 UNREADABLE_BYTES_MAX = BODY_BYTES_MAX
 """What is kept of a body that could not be read; no door lets more in."""
 
 
-def refused_of(
+def make_refused_records(
     body: bytes, batch: Batch, *, app_id: str, received_at: datetime
 ) -> list[RefusedRecord]:
     """A record for each log of a native batch that was refused, in their order.
@@ -31,11 +31,11 @@ def refused_of(
     if not batch.refused:
         return []
     ids = {one.index: _log_batch_id(batch.batch_id, one.index) for one in batch.refused}
-    bodies = batches_of_logs(body, ids)
+    bodies = split_batch(body, ids)
     return [
         RefusedRecord(
             app_id=app_id,
-            protocol=Protocol.NATIVE,
+            protocol=SenderProtocol.NATIVE,
             received_at=received_at,
             batch_id=ids[refusal.index],
             code=refusal.code,
@@ -46,7 +46,7 @@ def refused_of(
     ]
 
 
-def refused_messages(
+def make_refused_message_records(
     refused: Sequence[RefusedMessage], *, app_id: str, received_at: datetime
 ) -> list[RefusedRecord]:
     """A record for each tracking message that was refused, in their order.
@@ -59,7 +59,7 @@ def refused_messages(
     return [
         RefusedRecord(
             app_id=app_id,
-            protocol=Protocol.TRACKING,
+            protocol=SenderProtocol.TRACKING,
             received_at=received_at,
             batch_id=one.message_id,
             code=one.code,
@@ -70,12 +70,12 @@ def refused_messages(
     ]
 
 
-def unreadable(
+def make_unreadable_record(
     body: bytes,
     error: EngagementError,
     *,
     app_id: str,
-    protocol: Protocol,
+    protocol: SenderProtocol,
     received_at: datetime,
 ) -> RefusedRecord:
     """The record of a whole body that could not be decoded, kept as it is up to a limit.
@@ -103,4 +103,4 @@ def unreadable(
 
 def _log_batch_id(batch_id: str, index: int) -> str:
     made = f"{batch_id}#{index}"
-    return made if len(made) <= BATCH_ID_CHARACTERS_MAX else derived_guid(batch_id, str(index))
+    return made if len(made) <= BATCH_ID_CHARACTERS_MAX else derive_guid(batch_id, str(index))

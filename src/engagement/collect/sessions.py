@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from engagement.collect.record_tables import NO_RECORD_ID
-from engagement.model.records import derived_guid
+from engagement.model.records import derive_guid
 from engagement.store.queries.sightings import OpenSession
 
 
@@ -42,7 +42,7 @@ def assign_sessions(
             None,
         )
         if place is None:
-            session_id = derived_guid("session", row["device_id"], start.isoformat())
+            session_id = derive_guid("session", row["device_id"], start.isoformat())
             of_device.append(
                 OpenSession(session_id=session_id, device_id=row["device_id"], start=start, end=end)
             )

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import count, islice
 
 from engagement.collect.inbox import accept
-from engagement.collect.limits import guid, shown
+from engagement.collect.limits import guid, quote_value
 from engagement.collect.payload import Batch
 from engagement.collect.tag_files import read_entries
 from engagement.collect.tagging import tag_batch
@@ -163,7 +163,7 @@ class _LeftOut:
     def add(self, given: str, reason: str) -> None:
         self.count += 1
         if len(self.named) < LEFT_OUT_NAMED_MAX:
-            self.named.append(f"{shown(given)}: {reason}")
+            self.named.append(f"{quote_value(given)}: {reason}")
 
     @property
     def details(self) -> str | None:

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from engagement.exceptions import InvalidExportError
-from engagement.model.records import LOG_COLUMNS, Kind, own_columns
+from engagement.model.records import RECORD_COLUMNS, Kind, own_columns
 
 
 class ExportType(StrEnum):
@@ -42,7 +42,7 @@ class ExportType(StrEnum):
     @property
     def has_device_time(self) -> bool:
         """Whether its records are told by devices, whose clocks may be wrong."""
-        return self.is_historical and self.kind in LOG_COLUMNS
+        return self.is_historical and self.kind in RECORD_COLUMNS
 
 
 PUBLISHED_TYPES = (

@@ -79,7 +79,7 @@ _DEVICE_TIMESTAMP = Column("device_timestamp", _T)
 Always the last column, since batches that were taken in before it existed lack its value.
 """
 
-LOG_COLUMNS: dict[Kind, tuple[Column, ...]] = {
+RECORD_COLUMNS: dict[Kind, tuple[Column, ...]] = {
     Kind.ACTIVITY: (
         Column("session_id", _G),
         Column("name", _S, required=True),
@@ -195,10 +195,10 @@ JOB_TOLD_BY = {"extras": "extras_by", "user_id": "user_by", "info_id": "info_by"
 that told it last: reports may be folded in any order."""
 
 _COMPUTED_COLUMNS: dict[Kind, tuple[Column, ...]] = {
-    Kind.JOB: (*LOG_COLUMNS[Kind.JOB], *(Column(name, _I) for name in JOB_TOLD_BY.values())),
+    Kind.JOB: (*RECORD_COLUMNS[Kind.JOB], *(Column(name, _I) for name in JOB_TOLD_BY.values())),
     Kind.SESSION: SESSION_COLUMNS,
     Kind.DEVICE: DEVICE_COLUMNS,
-    Kind.FEEDBACK: (*LOG_COLUMNS[Kind.FEEDBACK], Column("first_at", _T, required=True)),
+    Kind.FEEDBACK: (*RECORD_COLUMNS[Kind.FEEDBACK], Column("first_at", _T, required=True)),
     Kind.INFO: (
         Column("info_id", _G, required=True),
         Column("told_at", _T, required=True),
@@ -215,7 +215,7 @@ _COMPUTED_COLUMNS: dict[Kind, tuple[Column, ...]] = {
 
 def own_columns(kind: Kind) -> tuple[Column, ...]:
     """What a record of this kind holds besides what all kinds share."""
-    return _COMPUTED_COLUMNS.get(kind) or LOG_COLUMNS[kind]
+    return _COMPUTED_COLUMNS.get(kind) or RECORD_COLUMNS[kind]
 
 
 TIME_COLUMN: dict[Kind, str] = {
@@ -252,7 +252,7 @@ def content_id(canonical_json: bytes) -> str:
     return hashlib.sha256(canonical_json).hexdigest()[:32]
 
 
-def derived_guid(*parts: str) -> str:
+def derive_guid(*parts: str) -> str:
     """An id that depends on its parts alone, 32 lower-case hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 
-class Protocol(StrEnum):
+class SenderProtocol(StrEnum):
     """How a sender writes what it reports."""
 
     NATIVE = "native"
@@ -18,7 +18,7 @@ class RefusedEntry:
 
     app_id: str
     """The app it was sent to."""
-    protocol: Protocol
+    protocol: SenderProtocol
     """How it is written."""
     received_at: datetime
     """When it was received, in UTC; a replay corrects the device's clock by it."""
@@ -52,7 +52,7 @@ class RefusedFilter:
     """Only those of this app."""
     code: str | None = None
     """Only those refused for this reason."""
-    protocol: Protocol | None = None
+    protocol: SenderProtocol | None = None
     """Only those written so."""
     refused_ids: tuple[int, ...] = ()
     """Only these, if any are named."""

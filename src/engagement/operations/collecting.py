@@ -11,10 +11,14 @@ from engagement.collect.inbox import inbox_row, offer_of
 from engagement.collect.payload import Refusal, decode_batch
 from engagement.collect.protocols.segment.messages import Messages, read_messages
 from engagement.collect.protocols.segment.outcomes import RefusedMessage
-from engagement.collect.refused import refused_messages, refused_of, unreadable
+from engagement.collect.refused import (
+    make_refused_message_records,
+    make_refused_records,
+    make_unreadable_record,
+)
 from engagement.exceptions import BadInputError, NotAuthenticatedError, StorageFullError
 from engagement.model.apps import App
-from engagement.model.refused import Protocol, RefusedRecord
+from engagement.model.refused import RefusedRecord, SenderProtocol
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.inbox import Kept, Offer
 
@@ -96,10 +100,10 @@ def collect_batch(
     except BadInputError as error:
         if not _has_room(runtime):
             return Collected(durable=_DONE, unreadable=error)
-        return _kept_aside(runtime, app_id, text, error, Protocol.NATIVE)
+        return _kept_aside(runtime, app_id, text, error, SenderProtocol.NATIVE)
     refused: Sequence[RefusedRecord] = ()
     if batch.refused and _has_room(runtime):
-        refused = refused_of(text, batch, app_id=app_id, received_at=received_at)
+        refused = make_refused_records(text, batch, app_id=app_id, received_at=received_at)
     offer = offer_of(app_id, batch, received_at=received_at, refused=refused)
     return Collected(
         durable=runtime.group_commit.accept(offer, size=len(text)),
@@ -164,14 +168,16 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
     if (refused or isinstance(messages, BadInputError)) and not _has_room(runtime):
         raise StorageFullError("There is no room for more refused records; look at them.")
     if isinstance(messages, BadInputError):
-        return _kept_aside(runtime, app_id, posted.body, messages, Protocol.TRACKING)
+        return _kept_aside(runtime, app_id, posted.body, messages, SenderProtocol.TRACKING)
 
     def kept(known: frozenset[str]) -> Kept:
         before = {id_ for key, id_ in keys.items() if key in known}
         batches, aside = messages.batches(before), messages.refused(before)
         return Kept(
             rows=[inbox_row(app_id, one, received_at=posted.received_at) for one in batches],
-            refused=refused_messages(aside, app_id=app_id, received_at=posted.received_at),
+            refused=make_refused_message_records(
+                aside, app_id=app_id, received_at=posted.received_at
+            ),
         )
 
     # Batches are known by texts of their senders too, which must not be taken for messages.
@@ -197,11 +203,13 @@ def _has_room(runtime: Runtime) -> bool:
 
 
 def _kept_aside(
-    runtime: Runtime, app_id: str, body: bytes, error: BadInputError, protocol: Protocol
+    runtime: Runtime, app_id: str, body: bytes, error: BadInputError, protocol: SenderProtocol
 ) -> Collected:
     """A whole body that cannot be read, once, however often it comes."""
     received_at = runtime.clock()
-    record = unreadable(body, error, app_id=app_id, protocol=protocol, received_at=received_at)
+    record = make_unreadable_record(
+        body, error, app_id=app_id, protocol=protocol, received_at=received_at
+    )
     kept = Kept(refused=(record,))
     offer = Offer(
         app_id=app_id,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from engagement.collect.inbox import accept
-from engagement.collect.limits import guid, shown
+from engagement.collect.limits import guid, quote_value
 from engagement.collect.payload import Batch
 from engagement.collect.tagging import tag_batch
 from engagement.exceptions import (
@@ -69,7 +69,7 @@ def get_device(runtime: Runtime, app_id: str, device_id: str) -> DeviceState:
     devices = _reader(runtime, app_id)
     found = devices.get(guid(device_id, "device")) if _can_be_id(device_id) else None
     if found is None:
-        raise UnknownDeviceError(f"The app has no device with the id {shown(device_id)}.")
+        raise UnknownDeviceError(f"The app has no device with the id {quote_value(device_id)}.")
     return found
 
 
@@ -83,7 +83,7 @@ def get_device_by_user(runtime: Runtime, app_id: str, user_id: str) -> DeviceSta
     devices = _reader(runtime, app_id)
     found = devices.of_user(user_id) if _can_be_id(user_id) else None
     if found is None:
-        raise UnknownDeviceError(f"The app has no device of the user {shown(user_id)}.")
+        raise UnknownDeviceError(f"The app has no device of the user {quote_value(user_id)}.")
     return found
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from engagement.collect.inbox import accept
 from engagement.collect.payload import Batch, decode_batch
 from engagement.collect.protocols.segment.messages import read_messages
-from engagement.collect.refused import refused_messages, refused_of
+from engagement.collect.refused import make_refused_message_records, make_refused_records
 from engagement.exceptions import CorruptInputError
 from engagement.model.refused import (
-    Protocol,
     RefusedCount,
     RefusedEntry,
     RefusedFilter,
     RefusedRecord,
+    SenderProtocol,
 )
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.refused import Replay
@@ -123,19 +123,19 @@ def _decoded(record: RefusedRecord) -> Decoded:
 def _native(record: RefusedRecord) -> Decoded:
     body, app_id, received_at = record.body, record.app_id, record.received_at
     batch = decode_batch(body, received_at=received_at, live=True)
-    return [batch], refused_of(body, batch, app_id=app_id, received_at=received_at)
+    return [batch], make_refused_records(body, batch, app_id=app_id, received_at=received_at)
 
 
 def _tracking(record: RefusedRecord) -> Decoded:
     messages = read_messages(record.body, received_at=record.received_at)
-    refused = refused_messages(
+    refused = make_refused_message_records(
         messages.refused(), app_id=record.app_id, received_at=record.received_at
     )
     return messages.batches(), refused
 
 
-_DECODERS: dict[Protocol, Callable[[RefusedRecord], Decoded]] = {
-    Protocol.NATIVE: _native,
-    Protocol.TRACKING: _tracking,
+_DECODERS: dict[SenderProtocol, Callable[[RefusedRecord], Decoded]] = {
+    SenderProtocol.NATIVE: _native,
+    SenderProtocol.TRACKING: _tracking,
 }
 """How the records of each protocol are read again."""

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope
 from engagement import operations
 from engagement.exceptions import NotAuthenticatedError
 from engagement.model.apps import App
-from engagement.model.refused import Protocol
+from engagement.model.refused import SenderProtocol
 from engagement.operations import Collected
 from engagement.runtime.opening import Runtime
 from engagement.server.body_limits import LimitedBody
@@ -77,7 +77,7 @@ class Intake:
         return app
 
     async def taken_in(
-        self, protocol: Protocol, body: bytes, collect: Callable[[], Collected]
+        self, protocol: SenderProtocol, body: bytes, collect: Callable[[], Collected]
     ) -> Collected:
         """What became of a body, when that is durable.
 

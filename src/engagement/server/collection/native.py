@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from engagement import operations
-from engagement.model.refused import Protocol
+from engagement.model.refused import SenderProtocol
 from engagement.operations import Collected
 from engagement.server.collection.admission import Intake, key_of
 from engagement.server.errors import Problem
@@ -42,7 +42,7 @@ class NativeDoor:
                 self._intake.runtime, app.app_id, body, content_encoding=encoding
             )
 
-        collected = await self._intake.taken_in(Protocol.NATIVE, body, collect)
+        collected = await self._intake.taken_in(SenderProtocol.NATIVE, body, collect)
         if collected.unreadable is not None:
             raise collected.unreadable
         return Response(_said(collected), status_code=202, media_type="application/json")

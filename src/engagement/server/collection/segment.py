@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope
 
 from engagement import operations
 from engagement.exceptions import NotAuthenticatedError
-from engagement.model.refused import Protocol
+from engagement.model.refused import SenderProtocol
 from engagement.server.collection.admission import Intake, beside, key_of
 from engagement.server.errors import Problem
 
@@ -90,7 +90,7 @@ class TrackingDoor:
         )
         known = app or await intake.app(posted.write_key, scope)
         await intake.taken_in(
-            Protocol.TRACKING,
+            SenderProtocol.TRACKING,
             body,
             lambda: operations.collect_messages(intake.runtime, known.app_id, posted),
         )

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from engagement.exceptions import UnknownRefusedRecordError
 from engagement.model.refused import (
-    Protocol,
     RefusedCount,
     RefusedEntry,
     RefusedFilter,
     RefusedRecord,
+    SenderProtocol,
 )
 from engagement.store.state import refused
 
@@ -158,7 +158,7 @@ def _condition(chosen: RefusedFilter) -> sa.ColumnElement[bool]:
 
 
 def _typed(row: sa.RowMapping) -> dict[str, Any]:
-    return {**row, "protocol": Protocol(row["protocol"])}
+    return {**row, "protocol": SenderProtocol(row["protocol"])}
 
 
 def _values(record: RefusedRecord) -> dict[str, object]:

@@ -8,9 +8,9 @@ from engagement.collect.broken_json import (
     BYTE_ORDER_MARK,
     UnsplittableError,
     drop_non_finite,
+    empty_strings,
     split_elements,
     split_members,
-    without_strings,
 )
 from engagement.collect.wellformed import check_depth, check_size, check_utf8, replace_halves
 from engagement.exceptions import CorruptInputError
@@ -170,7 +170,7 @@ def _mended(text: bytes) -> tuple[msgspec.Raw | BrokenMessage, int]:
     try:
         _ANYTHING.decode(whole)
     except msgspec.DecodeError as error:
-        code = "bad_string" if _is_json(without_strings(finite)) else "bad_json"
+        code = "bad_string" if _is_json(empty_strings(finite)) else "bad_json"
         message = f"A message must be JSON, got other text: {error}."
         return BrokenMessage(raw=text, code=code, message=message), 0
     return msgspec.Raw(whole), dropped + (whole != finite)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from engagement.collect.limits import has_control
-from engagement.collect.payload import told_id
+from engagement.collect.payload import content_id_of
 from engagement.collect.protocols.segment.repair import Sanitiser
 from engagement.collect.protocols.segment.wire import Members, integer_of, members, text_of
 from engagement.model.limits import (
@@ -43,7 +43,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class MessageContext:
     """What the context of a message says, of all messages with the same."""
 
     device_id: str | None
@@ -69,10 +69,10 @@ class ContextReader:
 
     def __init__(self, sanitiser: Sanitiser) -> None:
         self._sanitiser = sanitiser
-        self._contexts: dict[bytes, Context] = {}
+        self._contexts: dict[bytes, MessageContext] = {}
         self._infos: dict[tuple[int, int], tuple[dict[str, str | int] | None, str | None]] = {}
 
-    def read(self, raw: msgspec.Raw) -> Context:
+    def read(self, raw: msgspec.Raw) -> MessageContext:
         """What a context says; of what cannot be understood, nothing."""
         text = bytes(raw)
         context = self._contexts.get(text)
@@ -80,7 +80,9 @@ class ContextReader:
             context = self._contexts[text] = self._context(raw)
         return context
 
-    def info(self, context: Context, at: int) -> tuple[dict[str, str | int] | None, str | None]:
+    def info(
+        self, context: MessageContext, at: int
+    ) -> tuple[dict[str, str | int] | None, str | None]:
         """The technical information at an instant, and its id; None if there is none.
 
         Args:
@@ -95,22 +97,22 @@ class ContextReader:
                 there = (_EPOCH + timedelta(minutes=minute)).astimezone(context.zone)
                 offset = there.utcoffset() or timedelta(0)
                 info = info | {"time_zone_offset": offset // timedelta(minutes=1)}
-            known = self._infos[id(context), minute] = (info or None, told_id(info))
+            known = self._infos[id(context), minute] = (info or None, content_id_of(info))
         return known
 
-    def _context(self, raw: msgspec.Raw) -> Context:
+    def _context(self, raw: msgspec.Raw) -> MessageContext:
         told = members(raw)
         sections = {name: members(told.get(name)) for name in _SECTIONS}
         location = self._texts(sections, _LOCATION_TEXTS)
         session_id = text_of(told.get("sessionId"))
-        return Context(
+        return MessageContext(
             device_id=text_of(sections["device"].get("id")),
             token=self._token(sections),
             session_id=session_id and self._sanitiser.cut(session_id, ID_CHARACTERS_MAX),
             info=self._info(told, sections),
             zone=_zone(text_of(told.get("timezone"))),
             location=location or None,
-            location_id=told_id(location),
+            location_id=content_id_of(location),
             traits=bytes(told.get("traits", b"")),
         )
 

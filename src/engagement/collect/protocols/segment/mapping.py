@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from engagement.collect.limits import RefusedLogError, shown
-from engagement.collect.protocols.segment.context import Context
+from engagement.collect.limits import RefusedRecordError, quote_value
+from engagement.collect.protocols.segment.context import MessageContext
 from engagement.collect.protocols.segment.repair import Sanitiser
 from engagement.collect.protocols.segment.wire import (
     NUMBER_STARTS,
@@ -16,15 +16,15 @@ from engagement.collect.protocols.segment.wire import (
     text_of,
 )
 from engagement.collect.records import (
-    ActivityLog,
-    CrashLog,
-    ErrorLog,
-    EventLog,
-    FeedbackLog,
-    JobLog,
-    Log,
-    TagsLog,
-    TokenLog,
+    ActivityRecord,
+    CrashRecord,
+    ErrorRecord,
+    EventRecord,
+    FeedbackRecord,
+    JobRecord,
+    SentRecord,
+    TagsRecord,
+    TokenRecord,
 )
 from engagement.model.exports import CampaignType
 from engagement.model.limits import INTEGER_MAX, STACK_CHARACTERS_MAX
@@ -45,18 +45,18 @@ _ELSEWHERE = ""
 _FALSE = (b"null", b"false", b"0", b'""')
 
 
-TimedLog = tuple[int, Log]
+TimedRecord = tuple[int, SentRecord]
 """When a log happened by our clock, in microseconds since 1970, and the log without its time."""
 
 
-class Happening(msgspec.Struct, kw_only=True, gc=False, frozen=True):
+class TrackingEvent(msgspec.Struct, kw_only=True, gc=False, frozen=True):
     """What a message tells, and when that was; a struct, since one is made for every message."""
 
     message: Message
     """The message."""
     type: str
     """What it calls itself, in lower case."""
-    context: Context
+    context: MessageContext
     """What it says of its device."""
     at: int
     """When it happened by our clock, in microseconds since 1970."""
@@ -86,91 +86,91 @@ _PROPERTIES = msgspec.json.Decoder(_Properties)
 _NO_PROPERTIES = _Properties()
 
 
-def log_of(happening: Happening, sanitiser: Sanitiser) -> TimedLog | None:
+def map_event(event: TrackingEvent, sanitiser: Sanitiser) -> TimedRecord | None:
     """The log that a message becomes, besides its device's token; None if it only names a user.
 
     Raises:
-        RefusedLogError: It cannot become one.
+        RefusedRecordError: It cannot become one.
     """
-    make = _MAKERS.get(happening.type)
+    make = _MAKERS.get(event.type)
     if make is None:
-        raise RefusedLogError(
+        raise RefusedRecordError(
             "unknown_type",
-            f"type must be one of {', '.join(_MAKERS)}, got {shown(happening.message.type)}.",
+            f"type must be one of {', '.join(_MAKERS)}, got {quote_value(event.message.type)}.",
         )
-    return make(happening, sanitiser)
+    return make(event, sanitiser)
 
 
-def token_log(token: tuple[str, str]) -> Log:
+def token_record(token: tuple[str, str]) -> SentRecord:
     """The log that tells a device's token."""
     text, token_type = token
-    return TokenLog(timestamp=_ELSEWHERE, token=text, token_type=token_type)
+    return TokenRecord(timestamp=_ELSEWHERE, token=text, token_type=token_type)
 
 
-def _track(happening: Happening, sanitiser: Sanitiser) -> TimedLog:
-    at, message = happening.at, happening.message
+def _track(event: TrackingEvent, sanitiser: Sanitiser) -> TimedRecord:
+    at, message = event.at, event.message
     name = sanitiser.name(message.event or "")
     told = _properties(message)
     if name == CRASH_NAME:
-        return at, _crash(happening, told, sanitiser)
+        return at, _crash(event, told, sanitiser)
     if name in PUSH_STATUSES:
         campaign_id = _campaign_id(told)
         if campaign_id is not None:
             return at, _feedback(PUSH_STATUSES[name], campaign_id)
     extras = sanitiser.extras(bytes(message.properties))
-    session_id = happening.context.session_id
+    session_id = event.context.session_id
     if name in ERROR_NAMES or _is_told(told.error, told.dollar_error, told.exception):
-        return at, ErrorLog(_ELSEWHERE, name, session_id, extras=extras)
+        return at, ErrorRecord(_ELSEWHERE, name, session_id, extras=extras)
     if told.duration or told.duration_ms:
         start = _start(at, told)
         if start is not None:
-            return start, JobLog(
-                _ELSEWHERE, name, end=_timestamp(happening.device_at), extras=extras
+            return start, JobRecord(
+                _ELSEWHERE, name, end=_timestamp(event.device_at), extras=extras
             )
-    return at, EventLog(_ELSEWHERE, name, session_id, extras=extras)
+    return at, EventRecord(_ELSEWHERE, name, session_id, extras=extras)
 
 
-def _screen(happening: Happening, sanitiser: Sanitiser) -> TimedLog:
+def _screen(event: TrackingEvent, sanitiser: Sanitiser) -> TimedRecord:
     """An activity, named by the first of the message's own name and what stands for it."""
-    message = happening.message
+    message = event.message
     name = sanitiser.name(message.name or "")
     if not name:
         told = _properties(message)
         substitutes = [text_of(told.name), message.category]
-        if happening.type == "page":
+        if event.type == "page":
             substitutes[1:1] = [text_of(told.title), text_of(told.path)]
         name = next(filter(None, (sanitiser.name(one) for one in substitutes if one)), "")
     extras = sanitiser.extras(bytes(message.properties))
-    session_id = happening.context.session_id
-    return happening.at, ActivityLog(_ELSEWHERE, name, session_id=session_id, extras=extras)
+    session_id = event.context.session_id
+    return event.at, ActivityRecord(_ELSEWHERE, name, session_id=session_id, extras=extras)
 
 
-def _identify(happening: Happening, sanitiser: Sanitiser) -> TimedLog | None:
+def _identify(event: TrackingEvent, sanitiser: Sanitiser) -> TimedRecord | None:
     tags = sanitiser.tags(
-        sanitiser.members(happening.context.traits),
-        sanitiser.members(bytes(happening.message.traits)),
+        sanitiser.members(event.context.traits),
+        sanitiser.members(bytes(event.message.traits)),
     )
-    return None if tags is None else (happening.at, TagsLog(_ELSEWHERE, tags))
+    return None if tags is None else (event.at, TagsRecord(_ELSEWHERE, tags))
 
 
-def _group(happening: Happening, sanitiser: Sanitiser) -> TimedLog | None:
-    message = happening.message
+def _group(event: TrackingEvent, sanitiser: Sanitiser) -> TimedRecord | None:
+    message = event.message
     if not message.group_id:
-        raise RefusedLogError("bad_field", "groupId must be a text or a number, got none.")
+        raise RefusedRecordError("bad_field", "groupId must be a text or a number, got none.")
     traits = sanitiser.members(bytes(message.traits))
     named = {f"group_{key}": value for key, value in traits.items() if key != "id"}
     tags = sanitiser.tags({"group_id": message.group_id} | named)
-    return None if tags is None else (happening.at, TagsLog(_ELSEWHERE, tags))
+    return None if tags is None else (event.at, TagsRecord(_ELSEWHERE, tags))
 
 
-def _alias(happening: Happening, _: Sanitiser) -> None:
-    if not happening.message.user_id:
-        raise RefusedLogError(
+def _alias(event: TrackingEvent, _: Sanitiser) -> None:
+    if not event.message.user_id:
+        raise RefusedRecordError(
             "bad_field", "userId of an alias must be a text or a number, got none."
         )
 
 
-_MAKERS: dict[str, Callable[[Happening, Sanitiser], TimedLog | None]] = {
+_MAKERS: dict[str, Callable[[TrackingEvent, Sanitiser], TimedRecord | None]] = {
     "track": _track,
     "screen": _screen,
     "page": _screen,
@@ -180,20 +180,20 @@ _MAKERS: dict[str, Callable[[Happening, Sanitiser], TimedLog | None]] = {
 }
 
 
-def _crash(happening: Happening, told: _Properties, sanitiser: Sanitiser) -> Log:
+def _crash(event: TrackingEvent, told: _Properties, sanitiser: Sanitiser) -> SentRecord:
     reasons = (text_of(one) for one in (told.exception, told.error, told.name))
     stacks = (text_of(one) for one in (told.stack, told.stack_trace, told.camel_stack_trace))
-    return CrashLog(
+    return CrashRecord(
         _ELSEWHERE,
         sanitiser.name(next(filter(None, reasons), "")) or CRASH_NAME,
         sanitiser.cut(next(filter(None, stacks), ""), STACK_CHARACTERS_MAX),
-        happening.context.session_id,
+        event.context.session_id,
     )
 
 
-def _feedback(status: str, campaign_id: int) -> Log:
+def _feedback(status: str, campaign_id: int) -> SentRecord:
     digits = msgspec.Raw(str(campaign_id).encode())
-    return FeedbackLog(_ELSEWHERE, CampaignType.NATIVE_PUSH.value, digits, status)
+    return FeedbackRecord(_ELSEWHERE, CampaignType.NATIVE_PUSH.value, digits, status)
 
 
 def _properties(message: Message) -> _Properties:

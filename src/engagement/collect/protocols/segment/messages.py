@@ -8,14 +8,14 @@ from engagement.collect.payload import Batch
 from engagement.collect.protocols.segment.bodies import BrokenMessage, find_messages
 from engagement.collect.protocols.segment.outcomes import (
     KeptMessage,
-    Outcome,
+    MessageOutcome,
+    MessageSender,
     OutcomeReader,
     RefusedMessage,
-    Sender,
 )
 from engagement.collect.protocols.segment.wire import read_message, text_of
 from engagement.collect.records import Row
-from engagement.model.records import UNFOLDED_KINDS, Kind, derived_guid, record_id_prefix
+from engagement.model.records import UNFOLDED_KINDS, Kind, derive_guid, record_id_prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Messages:
     """For each message in its order, the id by which it is told from others."""
     repaired: int
     """Values that were altered, or left out, so that the rest could be kept."""
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[MessageOutcome, ...]
     """What becomes of each message, in their order; of those with one id, only of the first."""
 
     def batches(self, known: Collection[str] = ()) -> list[Batch]:
@@ -41,7 +41,7 @@ class Messages:
             known: Ids of messages that were accepted before and are left out.
         """
         before = frozenset(known)
-        groups: dict[Sender, list[KeptMessage]] = {}
+        groups: dict[MessageSender, list[KeptMessage]] = {}
         for one in self.outcomes:
             if isinstance(one, KeptMessage) and one.message_id not in before:
                 groups.setdefault(one.sender, []).append(one)
@@ -81,10 +81,10 @@ def read_messages(
     reader = OutcomeReader(received_at, found.sent_at)
     reader.sanitiser.repaired += found.repaired
     ids: list[str] = []
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, MessageOutcome] = {}
     for index, raw in enumerate(found.messages):
         if isinstance(raw, BrokenMessage):
-            refused = reader.refused_broken(index, raw)
+            refused = reader.refuse_broken(index, raw)
             ids.append(refused.message_id)
             outcomes.setdefault(refused.message_id, refused)
             continue
@@ -101,7 +101,7 @@ def read_messages(
     )
 
 
-def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
+def _batch(sender: MessageSender, messages: Sequence[KeptMessage]) -> Batch:
     rows: dict[Kind, list[Row]] = {}
     owners: dict[Kind, list[str]] = {}
     for message in messages:
@@ -109,7 +109,7 @@ def _batch(sender: Sender, messages: Sequence[KeptMessage]) -> Batch:
             rows.setdefault(kind, []).extend(kept)
             owners.setdefault(kind, []).extend([message.message_id] * len(kept))
     return Batch(
-        batch_id=derived_guid("tracking", *(one.message_id for one in messages)),
+        batch_id=derive_guid("tracking", *(one.message_id for one in messages)),
         device_id=sender.device_id,
         user_id=sender.user_id,
         info=messages[0].info,

@@ -5,15 +5,21 @@ from datetime import datetime
 
 import msgspec
 
-from engagement.collect.limits import RefusedLogError, guid, has_control, shown, to_microseconds
+from engagement.collect.limits import (
+    RefusedRecordError,
+    guid,
+    has_control,
+    quote_value,
+    to_microseconds,
+)
 from engagement.collect.protocols.segment.bodies import BrokenMessage
-from engagement.collect.protocols.segment.context import Context, ContextReader
-from engagement.collect.protocols.segment.mapping import Happening, log_of, token_log
+from engagement.collect.protocols.segment.context import ContextReader, MessageContext
+from engagement.collect.protocols.segment.mapping import TrackingEvent, map_event, token_record
 from engagement.collect.protocols.segment.repair import Sanitiser
-from engagement.collect.protocols.segment.wire import Message, happened_at, text_of, time_of
-from engagement.collect.records import LogReader, Row
+from engagement.collect.protocols.segment.wire import Message, event_times, text_of, time_of
+from engagement.collect.records import RecordReader, Row
 from engagement.model.limits import BATCH_ID_CHARACTERS_MAX, ID_CHARACTERS_MAX
-from engagement.model.records import NIL_GUID, Kind, derived_guid
+from engagement.model.records import NIL_GUID, Kind, derive_guid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +38,7 @@ class RefusedMessage:
     """A body that holds this message alone, to be read with the same time of receipt."""
 
 
-class Sender(msgspec.Struct, kw_only=True, gc=False, frozen=True):
+class MessageSender(msgspec.Struct, kw_only=True, gc=False, frozen=True):
     """Who sent a message, as far as batches are told apart by it."""
 
     device_id: str
@@ -50,21 +56,21 @@ class KeptMessage(msgspec.Struct, kw_only=True, gc=False, frozen=True):
 
     message_id: str
     """Its id, as `Messages.ids` has it."""
-    sender: Sender
+    sender: MessageSender
     """Who sent it."""
     info: dict[str, str | int] | None
     """Technical information, by the names of `INFO_COLUMNS`."""
     location: dict[str, str] | None
     """Where the device is, by the names of `LOCATION_COLUMNS`."""
     rows: dict[Kind, list[Row]]
-    """Values of each record in the order of `LOG_COLUMNS`; none if it only names a user."""
+    """Values of each record in the order of `RECORD_COLUMNS`; none if it only names a user."""
     first_at: int
     """When it began, in microseconds since 1970."""
     last_at: int
     """When it happened, in microseconds since 1970."""
 
 
-Outcome = KeptMessage | RefusedMessage
+MessageOutcome = KeptMessage | RefusedMessage
 
 
 class OutcomeReader:
@@ -95,14 +101,14 @@ class OutcomeReader:
         told = None if message is None else message.message_id
         if told:
             is_fit = len(told) <= BATCH_ID_CHARACTERS_MAX and not has_control(told)
-            return told if is_fit else derived_guid("message", told)
+            return told if is_fit else derive_guid("message", told)
         is_timeless = message is None or self._happened_at(message)[0] is None
         came = (str(self._received),) if is_timeless else ()
-        return derived_guid("message", bytes(raw).decode(), *came)
+        return derive_guid("message", bytes(raw).decode(), *came)
 
     def outcome(
         self, index: int, message_id: str, raw: msgspec.Raw, message: Message | None
-    ) -> Outcome:
+    ) -> MessageOutcome:
         """What becomes of a message.
 
         Args:
@@ -113,22 +119,22 @@ class OutcomeReader:
         """
         try:
             return self._kept(message_id, _object(raw, message))
-        except RefusedLogError as error:
+        except RefusedRecordError as error:
             return self._refused(index, message_id, bytes(raw), error)
 
-    def refused_broken(self, index: int, broken: BrokenMessage) -> RefusedMessage:
+    def refuse_broken(self, index: int, broken: BrokenMessage) -> RefusedMessage:
         """The refusal of a message that cannot be read, whose id depends on its text alone.
 
         Args:
             index: Its place in the body.
             broken: It.
         """
-        message_id = derived_guid("message", broken.raw.decode(errors="backslashreplace"))
-        error = RefusedLogError(broken.code, broken.message)
+        message_id = derive_guid("message", broken.raw.decode(errors="backslashreplace"))
+        error = RefusedRecordError(broken.code, broken.message)
         return self._refused(index, message_id, broken.raw, error)
 
     def _refused(
-        self, index: int, message_id: str, raw: bytes, error: RefusedLogError
+        self, index: int, message_id: str, raw: bytes, error: RefusedRecordError
     ) -> RefusedMessage:
         sent = b',"sentAt":' + self._sent_at_text if self._sent_at_text else b""
         return RefusedMessage(
@@ -148,28 +154,28 @@ class OutcomeReader:
             self.sanitiser.repaired += 1
             at = self._received
         device_at = at if device_at is None else device_at
-        reader = LogReader(
+        reader = RecordReader(
             message_id,
             device_id,
             clock_shift=at - device_at,
             latest=None,
             extras_of=_text_of_extras,
         )
-        happening = Happening(
+        event = TrackingEvent(
             message=message, type=message_type, context=context, at=at, device_at=device_at
         )
-        made = log_of(happening, self.sanitiser)
+        made = map_event(event, self.sanitiser)
         if made is not None:
             began, log = made
             reader.keep(0, log, began, device_at=began - at + device_at)
         if context.token is not None and (device_id, context.token) not in self._tokens:
-            reader.keep(0, token_log(context.token), at, device_at=at)
+            reader.keep(0, token_record(context.token), at, device_at=at)
             self._tokens.add((device_id, context.token))
         info, info_id = self._contexts.info(context, at)
         user_id = message.user_id or None
         return KeptMessage(
             message_id=message_id,
-            sender=Sender(
+            sender=MessageSender(
                 device_id=device_id,
                 user_id=user_id and self.sanitiser.cut(user_id, ID_CHARACTERS_MAX),
                 info_id=info_id,
@@ -182,11 +188,11 @@ class OutcomeReader:
             last_at=at,
         )
 
-    def _device_id(self, message: Message, message_type: str, context: Context) -> str:
+    def _device_id(self, message: Message, message_type: str, context: MessageContext) -> str:
         """The device that a message is of; an alias is of what its user was known as before.
 
         Raises:
-            RefusedLogError: The message names none.
+            RefusedRecordError: The message names none.
         """
         before = message.previous_id if message_type == "alias" else None
         for text in (context.device_id, message.anonymous_id, before, message.user_id):
@@ -197,12 +203,12 @@ class OutcomeReader:
                 # A phone whose id may not be read sends zeros, as all such phones do.
                 if device_id != NIL_GUID:
                     return device_id
-        raise RefusedLogError(
+        raise RefusedRecordError(
             "no_device", "A message must have context.device.id, anonymousId or userId, got none."
         )
 
     def _happened_at(self, message: Message) -> tuple[int | None, int | None]:
-        return happened_at(message, self._sent_at, self._received)
+        return event_times(message, self._sent_at, self._received)
 
 
 def _text_of_extras(raw: bytes) -> str | None:
@@ -212,6 +218,6 @@ def _text_of_extras(raw: bytes) -> str | None:
 
 def _object(raw: msgspec.Raw, message: Message | None) -> Message:
     if message is None:
-        got = shown(bytes(raw).decode())
-        raise RefusedLogError("bad_field", f"A message must be a JSON object, got {got}.")
+        got = quote_value(bytes(raw).decode())
+        raise RefusedRecordError("bad_field", f"A message must be a JSON object, got {got}.")
     return message

@@ -14,13 +14,13 @@ import msgspec
 from engagement.collect.extras import (
     Number,
     Value,
-    checked_number,
     compact_extras,
-    flattened_extras,
+    flatten_extras,
     json_text,
+    parse_number,
     tag_integer,
 )
-from engagement.collect.limits import RefusedLogError, without_control
+from engagement.collect.limits import RefusedRecordError, remove_control
 from engagement.model.limits import (
     EXTRAS_CHARACTERS_MAX,
     EXTRAS_KEYS_MAX,
@@ -28,7 +28,7 @@ from engagement.model.limits import (
     KEY_PATTERN,
     NAME_CHARACTERS_MAX,
     TAG_CHARACTERS_MAX,
-    TAGS_PER_LOG_MAX,
+    TAGS_PER_RECORD_MAX,
 )
 
 _NOTHING = msgspec.Raw()
@@ -51,7 +51,7 @@ class Sanitiser:
         """The name without control characters and outer spaces, cut; empty if nothing remains."""
         if len(text) <= NAME_CHARACTERS_MAX and text.isprintable() and text.strip() == text:
             return text
-        clean = without_control(text).strip()[:NAME_CHARACTERS_MAX].strip()
+        clean = remove_control(text).strip()[:NAME_CHARACTERS_MAX].strip()
         self.repaired += clean != text
         return clean
 
@@ -70,9 +70,9 @@ class Sanitiser:
         if raw.find(b"{", 1) < 0:
             try:
                 return msgspec.Raw((compact_extras(raw) or "").encode())
-            except RefusedLogError:
+            except RefusedRecordError:
                 pass
-        elif (flat := flattened_extras(raw)) is not None:
+        elif (flat := flatten_extras(raw)) is not None:
             return msgspec.Raw(flat.encode())
         members: dict[str, Value] = {}
         for key, value in _flattened(self.members(raw)):
@@ -103,9 +103,9 @@ class Sanitiser:
                 if isinstance(told, str) and len(told) > TAG_CHARACTERS_MAX:
                     self.repaired += 1
                 else:
-                    self._put(own, key, told, TAGS_PER_LOG_MAX)
+                    self._put(own, key, told, TAGS_PER_RECORD_MAX)
             tags |= own
-        while len(tags) > TAGS_PER_LOG_MAX:
+        while len(tags) > TAGS_PER_RECORD_MAX:
             tags.popitem()
             self.repaired += 1
         return msgspec.Raw(json_text(tags).encode()) if tags else None
@@ -115,7 +115,7 @@ class Sanitiser:
         if isinstance(value, Number):
             try:
                 return Number(tag_integer("", value))
-            except RefusedLogError:
+            except RefusedRecordError:
                 return str(value)
         if isinstance(value, dict | list):
             return json_text(value)
@@ -158,8 +158,8 @@ class Sanitiser:
     def _number(self, digits: str) -> str:
         """The number as written, or a text of one that no double comes near."""
         try:
-            return checked_number(digits)
-        except RefusedLogError:
+            return parse_number(digits)
+        except RefusedRecordError:
             self.repaired += 1
             return digits
 

@@ -95,7 +95,7 @@ def time_of(text: str | None) -> int | None:
     return None if text is None else read_lenient_time(text)
 
 
-def happened_at(
+def event_times(
     message: Message, body_sent_at: int | None, received_at: int
 ) -> tuple[int | None, int | None]:
     """When a message happened by our clock, never later than received, and by its own.
