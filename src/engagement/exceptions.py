@@ -36,7 +36,7 @@ EngagementError
     └── TransientDestinationError (also Retryable)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 
@@ -319,19 +319,46 @@ _PASSING_CODES = frozenset(
 """Codes of a container's refusal that may pass."""
 
 
-def class_of_code(code: ErrorCode) -> type[EngagementError]:
-    """Return the class whose errors have this code; the codes of containers share two classes.
+def code_of_name(name: object) -> ErrorCode | None:
+    """Return the code of this name; None if there is none, as a newer release may send."""
+    return ErrorCode(name) if isinstance(name, str) and name in _NAMES_OF_CODES else None
 
-    Every code has one, so that an error keeps its class over HTTP, a pipe and the database.
+
+def class_of_code(code: ErrorCode, *, may_pass: bool | None = None) -> type[EngagementError]:
+    """Return the class whose errors have this code, so that an error keeps it over every border.
+
+    Args:
+        code: Any code; those of containers share two classes.
+        may_pass: Whether a container's refusal may pass, where more is known than the code.
     """
-    if code in _PASSING_CODES:
-        return TransientDestinationError
-    return _CLASSES.get(code, DestinationError)
+    kind = _CLASSES_BY_CODE.get(code)
+    if kind is not None:
+        return kind
+    passes = code in _PASSING_CODES if may_pass is None else may_pass
+    return TransientDestinationError if passes else DestinationError
 
 
 def error_of_code(code: ErrorCode, message: str) -> EngagementError:
     """Return the error that the code and message of a failure describe, in its own class."""
     return class_of_code(code)(message, code=code)
+
+
+def encode_error(error: EngagementError) -> dict[str, str]:
+    """Return what another process needs to raise the same error again."""
+    return {"class": type(error).__name__, "code": error.code.value, "message": str(error)}
+
+
+def decode_error(fields: Mapping[str, object]) -> EngagementError:
+    """Return the error that was encoded.
+
+    The class comes by its own name, because it may be another than most errors of the code have.
+    What a newer release names and this one does not know becomes an internal error.
+    """
+    code = code_of_name(fields.get("code"))
+    kind = _CLASSES_BY_NAME.get(str(fields.get("class")))
+    if kind is None:
+        kind = EngagementError if code is None else class_of_code(code)
+    return kind(str(fields.get("message", "")), code=code)
 
 
 def _subclasses(parent: type[EngagementError]) -> Iterator[type[EngagementError]]:
@@ -340,8 +367,8 @@ def _subclasses(parent: type[EngagementError]) -> Iterator[type[EngagementError]
         yield from _subclasses(child)
 
 
-_CLASSES = {
-    kind.code: kind
-    for kind in _subclasses(EngagementError)
-    if not issubclass(kind, DestinationError)
+_NAMES_OF_CODES = frozenset(code.value for code in ErrorCode)
+_CLASSES_BY_NAME = {kind.__name__: kind for kind in _subclasses(EngagementError)}
+_CLASSES_BY_CODE = {
+    kind.code: kind for kind in _CLASSES_BY_NAME.values() if not issubclass(kind, DestinationError)
 }

@@ -23,21 +23,15 @@ from engagement.cli import (
     upkeep,
     verify,
 )
-from engagement.cli.output import print_error
-from engagement.exceptions import (
-    BadInputError,
-    DestinationError,
-    EngagementError,
-    ErrorCode,
-    HomeBusyError,
-    Retryable,
+from engagement.cli.exit_statuses import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    EXIT_OUTPUT_CLOSED,
+    exit_status,
 )
-
-EXIT_FAILURE = 1
-EXIT_BAD_INPUT = 2
-EXIT_HOME_BUSY = 3
-EXIT_INTERRUPTED = 130
-EXIT_OUTPUT_CLOSED = 141
+from engagement.cli.output import print_error
+from engagement.exceptions import EngagementError, ErrorCode
 
 app = typer.Typer(
     name="engagement",
@@ -110,16 +104,6 @@ def run(arguments: Sequence[str]) -> int:
         )
         return EXIT_FAILURE
     return status if isinstance(status, int) else 0
-
-
-def exit_status(error: EngagementError) -> int:
-    """What a script sees of an error: whether its own input, the moment or the work was bad."""
-    if isinstance(error, HomeBusyError):
-        return EXIT_HOME_BUSY
-    # A container that refuses for good when it is first tried was named wrongly by the caller:
-    # the SAS has expired, a permission is missing, the container is not there.
-    refused = isinstance(error, DestinationError) and not isinstance(error, Retryable)
-    return EXIT_BAD_INPUT if refused or isinstance(error, BadInputError) else EXIT_FAILURE
 
 
 def _output_closed(error: BaseException) -> int:

@@ -9,6 +9,7 @@ import typer
 from engagement.cli.arguments import AppId, TaskId, container_url
 from engagement.cli.backends import Place, place_of
 from engagement.cli.estimates import estimate
+from engagement.cli.exit_statuses import EXIT_NOT_ENDED
 from engagement.cli.export_options import TypeName, with_export_options
 from engagement.cli.output import (
     AsJson,
@@ -23,7 +24,6 @@ from engagement.cli.progress import conclude, print_task, task_fields
 from engagement.model.export_options import ExportOptions, request_of
 from engagement.model.export_tasks import ExportTask
 
-EXIT_NOT_ENDED = 4
 TASKS_LISTED = 50
 
 app = typer.Typer(help="Create export tasks and look after them.", no_args_is_help=True)

@@ -12,8 +12,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from engagement.exceptions import EngagementError
-
 PIPE_COLUMNS = 200
 """Width of tables that no terminal shows, so that ids are not cut."""
 UNIT_STEP = 1024
@@ -106,13 +104,6 @@ def progress_console(*, as_json: bool) -> Console | None:
     """Where progress is drawn: on a terminal's standard error, else nowhere."""
     console = Console(stderr=True)
     return console if console.is_terminal and not as_json else None
-
-
-def failure(message: str, code: object) -> EngagementError:
-    """An error that a finished task reported, to be raised again."""
-    error = EngagementError(message)
-    error.code = code  # type: ignore[assignment]
-    return error
 
 
 def _console() -> Console:

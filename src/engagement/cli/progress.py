@@ -6,23 +6,24 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from engagement.cli.exit_statuses import EXIT_FAILURE
 from engagement.cli.opening import opened
 from engagement.cli.output import (
     byte_count,
     camel,
-    failure,
     instant,
+    print_error,
     print_fields,
     print_interruption,
     print_json,
     progress_console,
 )
-from engagement.exceptions import ErrorCode, HomeBusyError
+from engagement.exceptions import HomeBusyError
 from engagement.model.export_options import body_of
 from engagement.model.export_tasks import ExportTask
-from engagement.model.exports import ExportState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,15 +158,17 @@ def _selection(task: ExportTask) -> list[tuple[str, str]]:
 
 
 def conclude(task: ExportTask, *, as_json: bool) -> None:
-    """Print a task that was waited for.
+    """Print a task that was waited for, and why it failed or was cancelled if it did.
 
     Raises:
-        EngagementError: It failed or was cancelled, with its own code and reason.
+        typer.Exit: It did, which is a failure of the command whatever the task's code is: the
+            request was good when it was accepted.
     """
     print_task(task, as_json=as_json)
-    if task.state in {ExportState.FAILED, ExportState.CANCELLED}:
-        fallback = f"The export ended as {task.state}."
-        raise failure(task.error_details or fallback, task.error_code or ErrorCode.CANCELLED)
+    error = task.error
+    if error is not None:
+        print_error(error.code, str(error), as_json=as_json)
+        raise typer.Exit(EXIT_FAILURE)
 
 
 def _bar(console: object) -> Progress:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from engagement.exceptions import BadInputError, ErrorCode
+from engagement.exceptions import BadInputError, ErrorCode, code_of_name
 from engagement.model.apps import PROVIDER, App
 from engagement.model.export_options import body_of, create_word, request_of_body
 from engagement.model.export_request import ExportRequest
@@ -250,7 +250,7 @@ def _task(app: App, content: dict[str, Any]) -> ExportTask:
         created_at=datetime.fromisoformat(content["dateCreated"]),
         started_at=_instant(content.get("dateStarted")),
         completed_at=_instant(content.get("dateCompleted")),
-        error_code=None if code is None else error_code(code) or ErrorCode.INTERNAL,
+        error_code=None if code is None else code_of_name(code) or ErrorCode.INTERNAL,
         error_details=content.get("errorDetails"),
         progress=_progress(content["progress"]),
         attempt=int(content["attempt"]),
@@ -269,11 +269,6 @@ def _request(app: App, content: dict[str, Any]) -> ExportRequest:
         )
     except BadInputError as error:
         raise ValueError(f"a task of a request that cannot be: {error}") from error
-
-
-def error_code(text: object) -> ErrorCode | None:
-    """The code that a server names; None if it is newer than this client, or HTTP's own."""
-    return next((one for one in ErrorCode if one == text), None)
 
 
 def _progress(content: dict[str, Any]) -> Progress:

@@ -2,11 +2,9 @@
 
 import json
 
-from engagement.client.calls import error_code
 from engagement.client.steps import Answer
 from engagement.exceptions import (
     BadInputError,
-    DestinationError,
     EngagementError,
     ErrorCode,
     ForbiddenError,
@@ -15,8 +13,8 @@ from engagement.exceptions import (
     ServerError,
     ServerUnreachableError,
     TooManyRequestsError,
-    TransientDestinationError,
     class_of_code,
+    code_of_name,
 )
 
 MESSAGE_CHARACTERS_MAX = 1_024
@@ -34,13 +32,11 @@ _OF_STATUS: dict[int, type[EngagementError]] = {
 def refusal(answer: Answer) -> EngagementError:
     """The error that an answer names, of the class that raised it on the server."""
     name, message = _named(answer)
-    code = error_code(name)
+    code = code_of_name(name)
     if code is None or code is ErrorCode.INTERNAL:
         return _of_status(answer, name, message)
-    kind = class_of_code(code)
-    if issubclass(kind, DestinationError):  # the server knows whether it may pass
-        is_passing = answer.status in UNAVAILABLE_STATUSES
-        kind = TransientDestinationError if is_passing else DestinationError
+    # The server knows whether a container's refusal may pass.
+    kind = class_of_code(code, may_pass=answer.status in UNAVAILABLE_STATUSES)
     return kind(message, code=code)
 
 

@@ -1,9 +1,8 @@
-"""The worker: it owns the home folder together with the process that started it.
+"""The worker, which owns the home folder together with the process that started it.
 
 python -m engagement.worker DESCRIPTOR
 """
 
-import json
 import os
 import signal
 import sys
@@ -12,17 +11,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
 
 import structlog
 
 from engagement import operations
-from engagement.exceptions import EngagementError, ErrorCode
+from engagement.exceptions import EngagementError
 from engagement.runtime.engine import Owner
 from engagement.runtime.logging import start_logging
 from engagement.runtime.opening import Runtime, open_runtime
 from engagement.runtime.tuning import tune_garbage_collector
 from engagement.settings import Settings
+from engagement.worker.messages import STOP, Reply, Request, decode_request, encode_reply
 
 REQUESTS_CONCURRENT_MAX = 16
 RECONCILE_SECONDS = 5.0
@@ -36,10 +35,10 @@ _log = structlog.get_logger()
 
 def main() -> None:
     """Work until told to stop; end at once, as by a crash, when the other process is gone."""
-    for one in (signal.SIGINT, signal.SIGTERM):  # the other process says when to stop
-        signal.signal(one, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the other process says when to stop
+        signal.signal(number, signal.SIG_IGN)
     start_logging()
-    server = _Server(Connection(int(sys.argv[1])))
+    requests = _Requests(Connection(int(sys.argv[1])))
     try:
         with open_runtime(Settings.from_environment(), is_locked=True) as runtime:
             owner = runtime.work
@@ -49,10 +48,10 @@ def main() -> None:
                 for name, seconds, effect in _routines(runtime, owner):
                     routines.enter_context(_repeated(name, seconds, effect))
                 tune_garbage_collector()
-                server.say(ready=True)
-                server.listen(runtime, owner)
+                requests.reply(Reply(number=None))
+                requests.serve(runtime, owner)
     except EngagementError as error:
-        server.say(code=error.code.value, message=str(error))
+        requests.reply(Reply(number=None, error=error))
 
 
 def _routines(runtime: Runtime, owner: Owner) -> list[tuple[str, float, Callable[[], object]]]:
@@ -66,56 +65,56 @@ def _routines(runtime: Runtime, owner: Owner) -> list[tuple[str, float, Callable
     ]
 
 
-class _Server:
-    """The process that started this one."""
+class _Requests:
+    """The requests of the process that started this one."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._saying = threading.Lock()
+        self._sending = threading.Lock()
 
-    def say(self, **what: Any) -> None:
+    def reply(self, reply: Reply) -> None:
         """Send one message."""
-        with self._saying:
-            self._connection.send_bytes(json.dumps(what).encode())
+        with self._sending:
+            self._connection.send_bytes(encode_reply(reply))
 
-    def listen(self, runtime: Runtime, owner: Owner) -> None:
-        """Do what is asked, each in a thread, until asked to stop."""
-        with ThreadPoolExecutor(REQUESTS_CONCURRENT_MAX, thread_name_prefix="asked") as threads:
-            while (asked := self._heard()) != {"do": "stop"}:
-                threads.submit(self._answer, asked, runtime, owner)
+    def serve(self, runtime: Runtime, owner: Owner) -> None:
+        """Carry requests out, each in a thread, until one asks to stop."""
+        with ThreadPoolExecutor(REQUESTS_CONCURRENT_MAX, thread_name_prefix="request") as threads:
+            while (request := self._next()).do != STOP:
+                threads.submit(self._answer, request, runtime, owner)
 
-    def _heard(self) -> dict[str, Any]:
+    def _next(self) -> Request:
         try:
-            asked: dict[str, Any] = json.loads(self._connection.recv_bytes())
+            message = self._connection.recv_bytes()
         except (EOFError, OSError):
             # Whoever answered requests is dead. Its successor waits for the lock that this process
             # shares, and every effect may be cut off anywhere.
             os._exit(EXIT_ORPHANED)
-        return asked
+        return decode_request(message)
 
-    def _answer(self, asked: dict[str, Any], runtime: Runtime, owner: Owner) -> None:
+    def _answer(self, request: Request, runtime: Runtime, owner: Owner) -> None:
         try:
-            result = _done(asked, runtime, owner)
+            reply = Reply(number=request.number, result=_carry_out(request, runtime, owner))
         except EngagementError as error:
-            self.say(id=asked["id"], code=error.code.value, message=str(error))
+            reply = Reply(number=request.number, error=error)
         except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
-            _log.exception("asked_work_failed", do=asked["do"])
-            message = (
+            _log.exception("asked_work_failed", do=request.do)
+            named = EngagementError(
                 f"An unexpected {type(error).__name__} stopped the worker's task; see the log."
             )
-            self.say(id=asked["id"], code=ErrorCode.INTERNAL.value, message=message)
-        else:
-            self.say(id=asked["id"], result=result)
+            reply = Reply(number=request.number, error=named)
+        self.reply(reply)
 
 
-def _done(asked: dict[str, Any], runtime: Runtime, owner: Owner) -> int:
-    match asked["do"]:
+def _carry_out(request: Request, runtime: Runtime, owner: Owner) -> int:
+    arguments = request.arguments
+    match request.do:
         case "flush":
-            return owner.flush(asked["app_id"])
+            return owner.flush(arguments["app_id"])
         case "submit":
-            owner.submit(asked["task_id"])
+            owner.submit(arguments["task_id"])
         case "start_import":
-            owner.start_import(runtime.imports.get(asked["app_id"], asked["task_id"]))
+            owner.start_import(runtime.imports.get(arguments["app_id"], arguments["task_id"]))
         case other:
             raise ValueError(f"The worker flushes, submits and imports, but was asked to {other}.")
     return 0

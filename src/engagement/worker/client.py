@@ -1,7 +1,6 @@
 """Starts the worker, asks it for work, and starts it anew when it ends unasked."""
 
 import itertools
-import json
 import subprocess
 import sys
 import threading
@@ -10,14 +9,14 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any
 
 import structlog
 
-from engagement.exceptions import EngagementError, ErrorCode, WorkerLostError, error_of_code
+from engagement.exceptions import EngagementError, WorkerLostError
 from engagement.model.tag_imports import ImportTask
 from engagement.runtime.home import locked
 from engagement.settings import Settings
+from engagement.worker.messages import STOP, Reply, Request, decode_reply, encode_request
 
 FLUSH_SECONDS_MAX = 120
 RESTART_SECONDS = 1.0
@@ -27,7 +26,7 @@ _log = structlog.get_logger()
 
 @contextmanager
 def running_worker(settings: Settings) -> Iterator["WorkerProcess"]:
-    """A worker on the environment's home folder, which both processes own.
+    """Run a worker on the environment's home folder, which both processes own.
 
     Raises:
         HomeBusyError: Another process runs on the home folder.
@@ -50,8 +49,8 @@ class WorkerProcess:
         self._lock = lock
         self._stopping = threading.Event()
         self._numbers = itertools.count()
-        self._asking = threading.Lock()
-        self._asked: dict[int, Future[int]] = {}
+        self._sending = threading.Lock()
+        self._pending: dict[int, Future[int]] = {}
         self._connection: Connection | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher = threading.Thread(target=self._watch, name="worker", daemon=True)
@@ -63,17 +62,17 @@ class WorkerProcess:
             WorkerLostError: The worker ended in the midst of it, or does not answer.
         """
         try:
-            return self._ask("flush", app_id=app_id).result(FLUSH_SECONDS_MAX)
+            return self._request("flush", app_id=app_id).result(FLUSH_SECONDS_MAX)
         except TimeoutError as error:
             raise WorkerLostError("The worker does not answer; try again.") from error
 
     def submit(self, task_id: str) -> None:
         """Tell the worker of a queued export, which it would find by itself a little later."""
-        self._ask("submit", task_id=task_id)
+        self._request("submit", task_id=task_id)
 
     def start_import(self, task: ImportTask) -> None:
         """Tell the worker of a queued import, which it would find when it is started anew."""
-        self._ask("start_import", app_id=task.app_id, task_id=task.task_id)
+        self._request("start_import", app_id=task.app_id, task_id=task.task_id)
 
     @property
     def pid(self) -> int | None:
@@ -96,13 +95,13 @@ class WorkerProcess:
         Raises:
             EngagementError: It cannot, with its code and reason.
         """
-        self._connection = self._started()
+        self._connection = self._start_process()
         self._watcher.start()
 
     def stop(self) -> None:
         """Return only when the worker has ended; exports stay where they are."""
         self._stopping.set()
-        self._tell({"do": "stop"})
+        self._send(Request(number=next(self._numbers), do=STOP))
         self._watcher.join(STOP_SECONDS_MAX)
         self._end()
 
@@ -111,81 +110,84 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
 
-    def _started(self) -> Connection:
+    def _start_process(self) -> Connection:
         self._end()
-        ours, its = Pipe()
+        ours, theirs = Pipe()
         self._process = subprocess.Popen(  # noqa: S603 - this very program
-            [sys.executable, "-m", "engagement.worker", str(its.fileno())],
-            pass_fds=(its.fileno(), self._lock),
+            [sys.executable, "-m", "engagement.worker", str(theirs.fileno())],
+            pass_fds=(theirs.fileno(), self._lock),
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
         )
-        its.close()
+        theirs.close()
         try:
-            said = json.loads(ours.recv_bytes())
+            error = decode_reply(ours.recv_bytes()).error
         except EOFError:
-            said = {"code": ErrorCode.INTERNAL, "message": "The worker could not start."}
-        if "ready" not in said:
+            error = EngagementError("The worker could not start.")
+        if error is not None:
             ours.close()
-            raise error_of_code(ErrorCode(said["code"]), said["message"])
+            raise error
         return ours
 
-    def _ask(self, do: str, **what: str) -> Future[int]:
+    def _request(self, do: str, **arguments: str) -> Future[int]:
         number, answer = next(self._numbers), Future[int]()
-        self._asked[number] = answer
-        if not self._tell({"id": number, "do": do, **what}):
-            self._lose()
+        self._pending[number] = answer
+        if not self._send(Request(number=number, do=do, arguments=arguments)):
+            self._fail_pending()
         return answer
 
-    def _tell(self, message: dict[str, Any]) -> bool:
-        """Whether there was a worker to hear it."""
-        with self._asking:
+    def _send(self, request: Request) -> bool:
+        """Whether there was a worker to receive it."""
+        with self._sending:
             connection = self._connection
             if connection is None:
                 return False
             try:
-                connection.send_bytes(json.dumps(message).encode())
+                connection.send_bytes(encode_request(request))
             except OSError:
                 return False
         return True
 
     def _watch(self) -> None:
-        """Hear the worker's answers; start it anew whenever it ends unasked."""
+        """Receive the worker's replies; start it anew whenever it ends unasked."""
         while True:
             while self._connection is not None:
-                self._hear(self._connection)
+                self._receive(self._connection)
             if self._stopping.is_set():
                 return
             _log.error("worker_ended")
             if self._stopping.wait(RESTART_SECONDS):
                 return
             try:
-                self._connection = self._started()
+                self._connection = self._start_process()
             except EngagementError as error:
                 _log.error("worker_did_not_start", code=error.code, message=str(error))
 
-    def _hear(self, connection: Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         try:
-            said = json.loads(connection.recv_bytes())
+            message = connection.recv_bytes()
         except (EOFError, OSError):
-            with self._asking:
+            with self._sending:
                 self._connection = None
             connection.close()
-            self._lose()
+            self._fail_pending()
             return
-        answer = self._asked.pop(said["id"], None)
+        self._settle(decode_reply(message))
+
+    def _settle(self, reply: Reply) -> None:
+        answer = None if reply.number is None else self._pending.pop(reply.number, None)
         if answer is None:
             return
-        if "result" in said:
-            answer.set_result(said["result"])
+        if reply.error is None:
+            answer.set_result(reply.result)
         else:
-            answer.set_exception(error_of_code(ErrorCode(said["code"]), said["message"]))
+            answer.set_exception(reply.error)
 
-    def _lose(self) -> None:
+    def _fail_pending(self) -> None:
         """Nothing that was asked will be answered."""
-        while self._asked:
+        while self._pending:
             try:
-                _, answer = self._asked.popitem()
+                _, answer = self._pending.popitem()
             except KeyError:
                 return
             answer.set_exception(WorkerLostError("The worker has ended; try again in a moment."))
