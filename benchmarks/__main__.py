@@ -97,7 +97,7 @@ def sinks(bench: Bench, home: Path, smaller: Path) -> list[report.Row]:
     ours, ready = bench.all_of(home, ("ours", wanted), ("ready_made", wanted))
     rows = [report.wall("local, NDJSON / same bytes ready made", ours, ready, 1.5)]
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from servers import running_azurite  # the same Azurite as the tests use
+    from support.servers import running_azurite  # the same Azurite as the tests use
 
     with running_azurite() as azurite:
         url = azurite.container("bench").write_url

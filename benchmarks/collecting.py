@@ -27,7 +27,7 @@ from engagement import Client
 from engagement.store.state import open_state
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from serving import RunningServer, running_server  # the same server as the tests use
+from support.server_process import RunningServer, running_server  # the same server as the tests use
 
 CONNECTIONS = 64
 OVERLOAD = 4

@@ -24,7 +24,7 @@ from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportState
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from serving import RunningServer, running_server  # the same server as the tests use
+from support.server_process import RunningServer, running_server  # the same server as the tests use
 
 POLLED_TASKS = 1_000
 POLL_SECONDS = 5

@@ -1,15 +1,20 @@
-"""Shares the storage servers among all tests of a process."""
+"""Shares servers and homes among tests, and takes the options of a long run."""
 
 import random
 import sys
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import settings
 
-from servers import S3, Azurite, running_azurite, running_s3
+from engagement.failpoints import pass_by
+from engagement.store.state import metadata, open_state
+from support.home import Home, open_home
+from support.postgres import open_postgres
+from support.servers import S3, Azurite, running_azurite, running_s3
 
-pytest_plugins = ["time_limits"]
+pytest_plugins = ["support.time_limits"]
 
 # How long an example takes says more about the machine than about the code: no test is timed.
 settings.register_profile(
@@ -95,3 +100,37 @@ def s3() -> Iterator[S3]:
     """Moto's S3."""
     with running_s3() as server:
         yield server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('state') / 'state.db'}"
+    else:
+        with open_postgres() as url:
+            yield url
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[sa.Engine]:
+    engine = open_state(url)
+    yield engine
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(table.delete())
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with open_home(tmp_path_factory.mktemp("shared") / "home") as home:
+        yield home
+
+
+@pytest.fixture
+def home(shared_home: Home) -> Home:
+    """The home that a module's tests share, with an app that has no records yet."""
+    shared_home.next_app()
+    shared_home.reach = pass_by
+    shared_home.restart()
+    return shared_home

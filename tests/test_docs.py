@@ -27,8 +27,8 @@ from engagement.server import metrics
 from engagement.server.collection.native import PATH as NATIVE_PATH
 from engagement.server.collection.segment import TYPE_OF_PATH
 from engagement.settings import ServerSettings, Settings
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 GLOSSARY_TERMS = (
     "app", "record", "batch", "inbox", "flush", "lake", "export task", "plan", "part", "receipt",

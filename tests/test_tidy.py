@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from support.checkout import ROOT
+
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
-ROOT = Path(__file__).resolve().parent.parent
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core"}
 GENERATED = {"package-lock.json", "LICENSE"}
 DATA_SUFFIXES = {".gz", ".json", ".ndjson", ".png", ".svg", ".txt", ".zst"}

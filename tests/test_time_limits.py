@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from waiting import WAIT_SECONDS_MAX, wait_for
+from support.checkout import TESTS
+from support.waiting import WAIT_SECONDS_MAX, wait_for
 
-HERE = Path(__file__).parent
 CONFTEST = """
 import pytest
-import time_limits
+from support import time_limits
 
-pytest_plugins = ["time_limits"]
+pytest_plugins = ["support.time_limits"]
 time_limits.GRACE_SECONDS = 1
 time_limits.SECONDS_EACH = {"kills": 1000.0}
 
@@ -35,7 +35,7 @@ def run(folder: Path, code: str, *words: str) -> tuple[int, str]:
     done = subprocess.run(
         [*command, "--rootdir", str(folder), "test_it.py"],
         cwd=folder,
-        env={"PATH": os.defpath, "PYTHONPATH": str(HERE)},
+        env={"PATH": os.defpath, "PYTHONPATH": str(TESTS)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -49,7 +49,7 @@ def test_a_test_without_an_end_says_what_it_waited_for_and_the_next_one_runs(
     tmp_path: Path,
 ) -> None:
     code = """
-from waiting import wait_for, waiting_for
+from support.waiting import wait_for, waiting_for
 
 def test_endless():
     with waiting_for("the end of the world"):

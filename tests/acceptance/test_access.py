@@ -11,7 +11,7 @@ import pytest
 from engagement import operations
 from engagement.model.access import Role
 from engagement.runtime.logging import start_logging
-from in_process import TENANTS, VERSIONS, Route, Service, open_service, routes_of
+from support.server_in_process import TENANTS, VERSIONS, Route, Service, open_service, routes_of
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from captures import CLIENTS, needs_captures, requests
 from engagement.model.exports import ExportType
-from exporting import exported
-from sdk_messages import derived_id
-from serving import RunningServer, running_server
-from waiting import WAIT_SECONDS_MAX
+from support.captures import CLIENTS, needs_captures, requests
+from support.exporting import exported
+from support.sdk_messages import derived_id
+from support.server_process import RunningServer, running_server
+from support.waiting import WAIT_SECONDS_MAX
 
 pytestmark = needs_captures
 

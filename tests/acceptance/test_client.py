@@ -34,10 +34,16 @@ from engagement.exceptions import (
 )
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import Compression, ExportFormat, ExportState, ExportType
-from reading_back import read_part
-from servers import AzureContainer, Azurite
-from serving import FIRST_APP, Credentials, RunningServer, import_sample, running_server
-from waiting import WAIT_SECONDS_MAX, join_threads
+from support.export_files import read_part
+from support.server_process import (
+    FIRST_APP,
+    Credentials,
+    RunningServer,
+    import_sample,
+    running_server,
+)
+from support.servers import AzureContainer, Azurite
+from support.waiting import WAIT_SECONDS_MAX, join_threads
 
 DAYS = {"start": date(2000, 1, 1), "end": date(2100, 1, 1)}
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import zstandard
 
-from serving import RunningServer, running_server
-from waiting import WAIT_SECONDS_MAX, wait_for
+from support.server_process import RunningServer, running_server
+from support.waiting import WAIT_SECONDS_MAX, wait_for
 
 PATH = "/collect/v1/batch"
 BODY_MAX = 50_000

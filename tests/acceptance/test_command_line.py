@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from shell import Shell
-from waiting import WAIT_SECONDS_MAX, wait_for
+from support.command_line import Shell
+from support.waiting import WAIT_SECONDS_MAX, wait_for
 
 DAYS = ("--from", "2026-01-01", "--to", "2026-01-02")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from servers import AzureContainer, Azurite
-from serving import Credentials, RunningServer, import_sample, running_server
-from shell import Shell
+from support.command_line import Shell
+from support.server_process import Credentials, RunningServer, import_sample, running_server
+from support.servers import AzureContainer, Azurite
 
 OWNER_ONLY = 0o600
 

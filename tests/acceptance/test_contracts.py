@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-import fresh_tokens
-from serving import RunningServer, import_batches, running_server
-from waiting import WAIT_SECONDS_MAX, waiting_for
+from support import access_tokens
+from support.checkout import SHARED
+from support.server_process import RunningServer, import_batches, running_server
+from support.waiting import WAIT_SECONDS_MAX, waiting_for
 
-PUBLISHED = Path(__file__).parents[3] / "shared/api/mobile-engagement-2014-12-01.openapi.json"
+PUBLISHED = SHARED / "api/mobile-engagement-2014-12-01.openapi.json"
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -27,7 +28,7 @@ CHECKS = (
     "ignored_auth",
 )
 SETTINGS = f"""
-hooks = {json.dumps(str(Path(fresh_tokens.__file__)))}
+hooks = {json.dumps(str(Path(access_tokens.__file__)))}
 request-timeout = {WAIT_SECONDS_MAX}
 suppress-health-check = ["too_slow"]  # that data is slow to make says nothing of the server
 [warnings]
@@ -97,7 +98,7 @@ def _check(
 ) -> None:
     address, form = server.token_request(server.client("owner"))
     client = {"address": address, "form": form, "scheme": scheme}
-    (folder / fresh_tokens.CLIENT_FILE).write_text(json.dumps(client), encoding="utf-8")
+    (folder / access_tokens.CLIENT_FILE).write_text(json.dumps(client), encoding="utf-8")
     (folder / "schemathesis.toml").write_text(SETTINGS, encoding="utf-8")
     (folder / "document.json").write_text(json.dumps(document), encoding="utf-8")
     with waiting_for("Schemathesis"):  # as long as the test may take, which depends on the count

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from engagement.model.exports import ExportType
-from shell import Shell
+from support.command_line import Shell
 
 
 def test_the_demonstration_verifies_an_export_of_each_type(tmp_path: Path) -> None:

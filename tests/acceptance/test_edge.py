@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary import CANARY, SAS, has_canary
 from engagement.runtime.logging import redacted
-from serving import FIRST_APP, RunningServer, running_server
-from shell import Shell
-from waiting import WAIT_SECONDS_MAX, wait_for
+from support.canary import CANARY, SAS, has_canary
+from support.command_line import Shell
+from support.server_process import FIRST_APP, RunningServer, running_server
+from support.waiting import WAIT_SECONDS_MAX, wait_for
 
 TASKS = f"{FIRST_APP}/devices/exportTasks"
 VERSION = {"api-version": "2026-11-01"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from engagement import operations
 from engagement.model.access import Role
-from in_process import VERSIONS, Route, Service, app_path, open_service, routes_of
+from support.server_in_process import VERSIONS, Route, Service, app_path, open_service, routes_of
 
 TENANT = "alpha"
 PUBLISHED, CURRENT = VERSIONS

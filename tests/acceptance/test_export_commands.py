@@ -2,7 +2,7 @@
 
 import pytest
 
-from shell import Shell
+from support.command_line import Shell
 
 PLACE = ("--collection", "mobile", "--resource-group", "group", "--subscription", "sub")
 

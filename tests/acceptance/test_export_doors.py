@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from engagement.model.access import Role
-from in_process import VERSIONS, Service, app_path, open_service
+from support.server_in_process import VERSIONS, Service, app_path, open_service
 
 TENANT = "alpha"
 PUBLISHED, CURRENT = VERSIONS

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from engagement import operations
 from engagement.exceptions import NotAuthenticatedError
 from engagement.model.access import Role, Scope
-from in_process import VERSIONS, Route, Service, open_service, routes_of
-from waiting import wait_for
+from support.server_in_process import VERSIONS, Route, Service, open_service, routes_of
+from support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,9 @@ from engagement.model.exports import (
 from engagement.operations.estimates import estimate_export
 from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
-from harness import batch, log
-from shell import Shell
-from waiting import WAIT_SECONDS_MAX
+from support.batches import batch, log
+from support.command_line import Shell
+from support.waiting import WAIT_SECONDS_MAX
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ONE_HOUR = timedelta(hours=1)

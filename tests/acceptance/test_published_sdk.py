@@ -8,16 +8,16 @@ import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from servers import AzureContainer, Azurite, install_node_packages, required_program
-from serving import RunningServer, import_batches, running_server
-from waiting import WAIT_SECONDS_MAX, wait_for
+from support.checkout import TESTS
+from support.server_process import RunningServer, import_batches, running_server
+from support.servers import AzureContainer, Azurite, install_node_packages, required_program
+from support.waiting import WAIT_SECONDS_MAX, wait_for
 
-FOLDER = Path(__file__).resolve().parent.parent / "sdk"
+FOLDER = TESTS / "sdk"
 GROUP = "default"
 APP = (GROUP, "default", "first")
 DAYS = {"startDate": "2026-01-01", "endDate": "2026-01-03"}

@@ -13,8 +13,8 @@ from engagement.model.refused import RefusedFilter, RefusedRecord, SenderProtoco
 from engagement.operations import create_app, list_refused
 from engagement.runtime.opening import open_runtime
 from engagement.settings import Settings
-from harness import NOW, batch, log
-from shell import Shell
+from support.batches import NOW, batch, log
+from support.command_line import Shell
 
 BATCH = batch(log("event", name=""), log("event"), log("event", extras=[]), log("event", name=""))
 NO_BATCH = b"no\xffbatch\n"

@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from engagement.model.exports import ExportType
-from exporting import exported
-from sdk_shapes import SHAPES
-from serving import RunningServer, running_server
-from waiting import WAIT_SECONDS_MAX
+from support.exporting import exported
+from support.sdk_shapes import SHAPES
+from support.server_process import RunningServer, running_server
+from support.waiting import WAIT_SECONDS_MAX
 
 PUBLIC_HOST = "collect.example.org:8443"
 

@@ -12,9 +12,9 @@ from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportFormat, ExportState, ExportType, TimeRange
 from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
-from harness import open_postgres
-from servers import S3, S3_REGION
-from waiting import WAIT_SECONDS_MAX
+from support.postgres import open_postgres
+from support.servers import S3, S3_REGION
+from support.waiting import WAIT_SECONDS_MAX
 
 
 @pytest.fixture(params=["sqlite and a folder", "postgresql and a folder", "sqlite and a bucket"])

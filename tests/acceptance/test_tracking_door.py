@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from engagement.model.exports import ExportType
-from exporting import exported
-from serving import RunningServer, running_server
-from waiting import WAIT_SECONDS_MAX, wait_for
+from support.exporting import exported
+from support.server_process import RunningServer, running_server
+from support.waiting import WAIT_SECONDS_MAX, wait_for
 
 TYPES = ("track", "screen", "page", "identify", "group", "alias")
 

@@ -17,14 +17,15 @@ from pathlib import Path
 import pytest
 
 from engagement.model.exports import ExportType
-from exporting import exported
-from sdk_messages import MESSAGES, VISITOR, Json, expected_exports, from_phone
-from servers import install_node_packages, required_program
-from serving import Credentials, RunningServer, running_server
-from trouble import Trouble, troubled
-from waiting import WAIT_SECONDS_MAX
+from support.checkout import TESTS
+from support.exporting import exported
+from support.sdk_messages import MESSAGES, VISITOR, Json, expected_exports, from_phone
+from support.server_process import Credentials, RunningServer, running_server
+from support.servers import install_node_packages, required_program
+from support.trouble import Trouble, troubled
+from support.waiting import WAIT_SECONDS_MAX
 
-FOLDER = Path(__file__).resolve().parent.parent / "sdk"
+FOLDER = TESTS / "sdk"
 SDKS = {
     "segment-python": "analytics-python/2.4.0",
     "rudderstack-python": "analytics-python/2.1.9",

@@ -22,11 +22,11 @@ from engagement.model.exports import (
 from engagement.model.records import Kind
 from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
-from real_input import ExpectedRecord, real_batches
-from servers import Azurite
-from waiting import WAIT_SECONDS_MAX
+from support.checkout import SHARED
+from support.real_input import ExpectedRecord, real_batches
+from support.servers import Azurite
+from support.waiting import WAIT_SECONDS_MAX
 
-SHARED = Path(__file__).parents[3] / "shared"
 ALL_TIME = TimeRange.of_days(date(2010, 1, 1), date(2030, 12, 31))
 EXPORT_OF_KIND = {
     Kind.ACTIVITY: ExportType.ACTIVITY,

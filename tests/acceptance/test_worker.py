@@ -12,8 +12,8 @@ import pytest
 from engagement import Client
 from engagement.client.sync import ExportPoller
 from engagement.model.exports import ExportState
-from serving import RunningServer, import_sample, running_server
-from waiting import WAIT_SECONDS_MAX, wait_for
+from support.server_process import RunningServer, import_sample, running_server
+from support.waiting import WAIT_SECONDS_MAX, wait_for
 
 SPAN = {"start": date(2026, 1, 1), "end": date(2026, 12, 31)}
 EXIT_HOME_BUSY = 3

@@ -19,7 +19,7 @@ from engagement.exceptions import (
     InvalidContainerError,
     Retryable,
 )
-from servers import S3, Azurite
+from support.servers import S3, Azurite
 
 POLICY = DestinationPolicy(allow_loopback=True)
 HOUR = timedelta(hours=1)

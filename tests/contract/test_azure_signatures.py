@@ -18,9 +18,8 @@ from azure.storage.blob import AccessPolicy, ContainerSasPermissions
 from engagement.deliver.containers import open_destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.exceptions import DestinationError, ErrorCode, InvalidContainerError, Retryable
-from judge import Judge, judging
-from servers import AZURE_ACCOUNT, AzureContainer, Azurite
-from signatures import (
+from support.sas_judge import Judge, judging
+from support.sas_urls import (
     AZURITE_KINDS,
     POLICY,
     Fate,
@@ -29,6 +28,7 @@ from signatures import (
     SignedUrl,
     generate_urls,
 )
+from support.servers import AZURE_ACCOUNT, AzureContainer, Azurite
 
 URLS = 2_200
 KEY = "part&+ %.json"

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from scripted import Answer, ScriptedServer, scripted
 
-from canary import CANARY, SAS, has_canary
-from serving import FIRST_APP, RunningServer, import_sample, running_server
-from waiting import wait_for
+from support.canary import CANARY, SAS, has_canary
+from support.server_process import FIRST_APP, RunningServer, import_sample, running_server
+from support.waiting import wait_for
 
 TASKS = f"{FIRST_APP}/devices/exportTasks"
 VERSIONS = ({"api-version": "2014-12-01"}, {"api-version": "2026-11-01"})

@@ -15,7 +15,7 @@ from engagement.deliver.containers import BLOCK_BYTES, open_destination
 from engagement.deliver.destination import Destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.exceptions import DestinationError, ErrorCode, Retryable
-from servers import S3, Azurite
+from support.servers import S3, Azurite
 
 MIB = 1024 * 1024
 LARGE = secrets.token_bytes(22 * MIB + 7)

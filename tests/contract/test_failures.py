@@ -25,6 +25,7 @@ from secrecy import assert_hidden
 from engagement.deliver.containers import open_destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.exceptions import DestinationError, ErrorCode, Retryable
+from support.checkout import ROOT
 
 CANARY = "canary/+signature/with=letters"
 MESSAGE_BYTES_MAX = 1_024
@@ -260,7 +261,7 @@ def test_a_refusal_that_may_pass_is_named_and_retryable(
     [*((one[4], "no") for one in PERMANENT), *((one[4], "yes") for one in TRANSIENT)],
 )
 def test_the_page_of_errors_says_what_is_retried(code: str, retried: str) -> None:
-    page = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
     row = next(line for line in page.splitlines() if line.startswith(f"| `{code}` |"))
 
     assert row.endswith(f"| {retried} |")

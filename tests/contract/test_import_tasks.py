@@ -12,8 +12,8 @@ from engagement.exceptions import ErrorCode, InvalidContainerError
 from engagement.model.records import new_guid
 from engagement.model.tag_imports import ImportState
 from engagement.operations.tag_imports import list_import_tasks
-from import_scene import IMPORTED, LINES, TAGS, ImportScene, open_import_scene
-from servers import AZURE_ACCOUNT, Azurite
+from support.servers import AZURE_ACCOUNT, Azurite
+from support.tag_imports import IMPORTED, LINES, TAGS, ImportScene, open_import_scene
 
 HOUR = timedelta(hours=1)
 FORMS = {

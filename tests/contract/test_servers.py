@@ -4,7 +4,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
-from servers import S3, Azurite
+from support.servers import S3, Azurite
 
 
 def test_azurite_lets_the_write_url_write_but_not_read(azurite: Azurite) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from waiting import WAIT_SECONDS_MAX
+from support.waiting import WAIT_SECONDS_MAX
 
 PROGRAM = Path(__file__).with_name("canaries.py")
 

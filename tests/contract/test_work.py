@@ -19,7 +19,7 @@ from engagement.model.tag_imports import ImportState, ImportTask
 from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
 from engagement.worker.client import WorkerProcess, running_worker
-from waiting import WAIT_SECONDS_MAX, join_threads, wait_for
+from support.waiting import WAIT_SECONDS_MAX, join_threads, wait_for
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -24,8 +24,8 @@ from engagement.model.access import NewClient, Role, Scope
 from engagement.model.exports import ExportState
 from engagement.runtime.opening import open_runtime
 from engagement.settings import Settings
-from serving import RunningServer, running_server
-from waiting import WAIT_SECONDS_MAX, wait_for, waiting_for
+from support.server_process import RunningServer, running_server
+from support.waiting import WAIT_SECONDS_MAX, wait_for, waiting_for
 
 HERE = Path(__file__).parent
 APPS = 2

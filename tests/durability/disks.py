@@ -12,7 +12,7 @@ from typing import IO
 
 import pytest
 
-from waiting import wait_for
+from support.waiting import wait_for
 
 MIB = 2**20
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from checker import Verdict
 from collector import Collector, wait_until
 
-from serving import RunningServer
+from support.server_process import RunningServer
 
 DROPPED = 0.2
 """The share of answers that devices do not wait for."""

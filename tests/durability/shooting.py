@@ -11,8 +11,8 @@ from pathlib import Path
 
 from collector import planting
 
-from garbage import Garbage
-from serving import RunningServer, running_server
+from support.garbage import Garbage
+from support.server_process import RunningServer, running_server
 
 CONNECTIONS = 8
 ANSWER_SECONDS_MAX = 240

@@ -8,10 +8,10 @@ import pytest
 from collector import note
 from shooting import ANSWER_SECONDS_MAX, Answer, Connection, request, shoot, target
 
-from bombs import BOMB_BYTES_MAX, BOMBS, GIB, MIB
-from garbage import DELIVERED, NATIVE, TRACKING, Garbage, plain_batch
-from memory import Memory
-from serving import RunningServer
+from support.bombs import BOMB_BYTES_MAX, BOMBS, GIB, MIB
+from support.garbage import DELIVERED, NATIVE, TRACKING, Garbage, plain_batch
+from support.memory import Memory
+from support.server_process import RunningServer
 
 REFUSED = frozenset({400, 413})
 LIES: dict[str, Sequence[str]] = {

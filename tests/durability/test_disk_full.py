@@ -8,7 +8,7 @@ import pytest
 from collector import Collector, new_collector, note, wait_until
 from disks import MIB, filled, integrity, small_disk
 
-from serving import RunningServer
+from support.server_process import RunningServer
 
 DISK_MIB = 256
 LEFT_BYTES_MAX = 4 * MIB

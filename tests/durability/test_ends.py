@@ -22,8 +22,8 @@ from engagement.model.exports import ExportFormat, ExportState, ExportType
 from engagement.model.records import Kind
 from engagement.runtime.engine import EXPORTS_CONCURRENT_MAX
 from engagement.runtime.opening import Runtime, open_runtime
-from servers import Azurite
-from waiting import WAIT_SECONDS_MAX, wait_for, wait_for_event
+from support.servers import Azurite
+from support.waiting import WAIT_SECONDS_MAX, wait_for, wait_for_event
 
 FINAL = (ExportState.SUCCEEDED, ExportState.FAILED, ExportState.CANCELLED)
 

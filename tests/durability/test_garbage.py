@@ -10,12 +10,12 @@ import pytest
 from collector import note
 from shooting import shoot, target
 
-from bombs import MIB
 from engagement.model.exports import ExportType
-from exporting import exported
-from garbage import Garbage, garbage
-from memory import Memory
-from serving import RunningServer
+from support.bombs import MIB
+from support.exporting import exported
+from support.garbage import Garbage, garbage
+from support.memory import Memory
+from support.server_process import RunningServer
 
 WARM_UP = 500
 """Bodies after which a server has loaded what it needs."""

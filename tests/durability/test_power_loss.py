@@ -15,7 +15,7 @@ from collector import Collector, free_port, new_collector, note, wait_until
 from disks import copy_image, image_disk
 from endings import BATCHES_MIN, DROPPED, wait_for_moment
 
-from serving import RunningServer
+from support.server_process import RunningServer
 
 DISK_MIB = 256
 

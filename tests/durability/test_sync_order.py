@@ -10,7 +10,7 @@ from collector import note
 from shooting import shoot, target
 from tracing import Call, calls_of, watched
 
-from garbage import DELIVERED, KEPT, NATIVE, TRACKING, Garbage
+from support.garbage import DELIVERED, KEPT, NATIVE, TRACKING, Garbage
 
 WAL = b"state.db-wal>"
 """How a trace names the log that commits are synced in."""

@@ -12,8 +12,8 @@ import pytest
 from collector import note
 from scene import VICTIM, Scene, new_scene, queue_export
 
-from servers import AzureContainer, Azurite
-from waiting import WAIT_SECONDS_MAX
+from support.servers import AzureContainer, Azurite
+from support.waiting import WAIT_SECONDS_MAX
 
 KILLS_A_ROUND_MAX = 5
 """After so many a run is left alone, or a slow machine would never come to its end."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from collector import wait_until
 
-from serving import RunningServer
+from support.server_process import RunningServer
 
 TEXT_BYTES_MAX = 10_000
 """Of what a call writes; a page of a database is in it whole."""

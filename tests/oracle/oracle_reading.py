@@ -11,7 +11,7 @@ from oracle_records import Record, Request
 from oracle_shapes import DEVICE_TIMES, in_milliseconds
 
 from engagement.model.exports import Compression, ExportFormat, ExportType
-from reading_back import csv_rows, decompressed, ungrouped
+from support.export_files import csv_rows, decompressed, ungrouped
 
 _NESTED = ("info", "location", "meta")
 _OBJECTS = {"extras", "appInfo", "status"}

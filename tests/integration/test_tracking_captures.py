@@ -1,0 +1,103 @@
+"""Tests that requests of real SDKs become records, none of their messages refused."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from engagement.collect.limits import guid
+from engagement.collect.payload import Batch
+from engagement.collect.protocols.segment.messages import read_messages
+from engagement.model.records import Kind
+from support.captures import CLIENTS, needs_captures, requests
+from support.tracking_messages import records
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+pytestmark = needs_captures
+
+
+def sent_at(sent: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(sent["sentAt"])
+
+
+def test_all_captured_requests_are_there() -> None:
+    found = [client for client, _ in requests()]
+
+    assert {client: found.count(client) for client in CLIENTS} == CLIENTS
+
+
+def test_every_captured_message_is_kept_with_its_fields() -> None:
+    for _, request in requests():
+        sent = json.loads(request["body"])
+        received_at = sent_at(sent) + timedelta(hours=1)
+        found = read_messages(request["body"].encode(), received_at=received_at)
+
+        assert found.write_key == sent.get("writeKey")
+        assert found.ids == tuple(one["messageId"] for one in sent["batch"])
+        assert (found.refused(), found.repaired) == ([], 0)
+        batches = found.batches()
+        assert sum(batch.accepted for batch in batches) == len(sent["batch"])
+        for one in sent["batch"]:
+            check_message(one, sent, found.batches(set(found.ids) - {one["messageId"]}))
+
+
+def check_message(one: dict[str, Any], sent: dict[str, Any], batches: list[Batch]) -> None:
+    """The only batch that is made of a message says what it said."""
+    (batch,) = batches
+    library = one["context"]["library"]
+    device = one["context"].get("device", {}).get("id")
+    text = device or one.get("anonymousId") or one.get("previousId") or one["userId"]
+    assert batch.device_id == guid(text, "device")
+    assert batch.user_id == one.get("userId")
+    assert batch.info is not None
+    assert batch.info["service_version"] == f"{library['name']}/{library['version']}"
+    happened_at = datetime.fromisoformat(one.get("originalTimestamp") or one["timestamp"])
+    assert batch.last_at is not None
+    late = batch.last_at - (happened_at - EPOCH) // timedelta(microseconds=1)
+    assert abs(late - 3600 * 1_000_000) < 1000, sent["sentAt"]
+    rows = records(batch)
+    rows.pop(Kind.TOKEN, None)
+    if one["type"] in {"identify", "group"}:
+        traits = one.get("traits") or one["context"].get("traits") or {}
+        prefix = "group_" if one["type"] == "group" else ""
+        expected = {prefix + key: str(value) for key, value in traits.items()}
+        if one["type"] == "group":
+            expected["group_id"] = one["groupId"]
+        assert {tag["key"]: tag["value"] for tag in rows.pop(Kind.TAG)} == expected
+    elif one["type"] != "alias":
+        kind = Kind.EVENT if one["type"] == "track" else Kind.ACTIVITY
+        (row,) = rows.pop(kind)
+        assert row["name"] == (one.get("event") or one["name"])
+        kept = {
+            key: json.loads(value) if str(value).startswith("[") else value
+            for key, value in json.loads(row["extras"] or "{}").items()
+        }
+        assert kept == one.get("properties", {})
+    assert rows == {}
+
+
+def test_captured_phone_is_known_with_its_token() -> None:
+    request = next(request for client, request in requests() if "segment" in client)
+    sent = json.loads(request["body"])
+    found = read_messages(request["body"].encode(), received_at=sent_at(sent))
+    phone = found.batches()[0]
+
+    assert phone.device_id == "b5372db0c21e11e48dfcaa07a5b093db"
+    assert [(row["token"][:4], row["type"]) for row in records(phone)[Kind.TOKEN]] == [
+        ("ff15", "APNS")
+    ]
+    assert phone.info == {
+        "firmware_name": "iOS",
+        "firmware_version": "9",
+        "phone_model": "iPhone7,2",
+        "phone_manufacturer": "Apple",
+        "screen_width": 320,
+        "screen_height": 568,
+        "application_version_code": 3,
+        "application_version_name": "1.2",
+        "carrier_name": "T-Mobile",
+        "network_type": "mobile",
+        "locale": "fr-FR",
+        "time_zone_offset": 60,
+        "service_version": "analytics-python/2.4.0",
+    }

@@ -1,0 +1,138 @@
+"""Tests that upkeep and flushes of the same tables do not disturb each other."""
+
+import threading
+from typing import Any
+
+import pytest
+from deltalake.transaction import AddAction
+
+from engagement.failpoints import Point, pass_by
+from engagement.model.records import Kind
+from engagement.store import upkeep as upkeep_module
+from engagement.store.commits import Commit
+from engagement.store.lake import Lake
+from engagement.store.upkeep import SMALL_SHARE
+from support.batches import DEVICES, batch, log
+from support.home import Home, StoppedError, stop_at
+from support.waiting import WAIT_SECONDS_MAX, join_threads
+
+
+def numbered(home: Home, number: int) -> None:
+    home.accept(batch(log("event", number, name=str(number)), log("activity", number)))
+
+
+@pytest.mark.parametrize("point", [Point.FLUSH_TABLE_APPENDED, Point.FLUSH_BEFORE_RECORD])
+def test_upkeep_keeps_rows_that_a_flush_has_not_recorded_yet(home: Home, point: Point) -> None:
+    for number in range(2):
+        numbered(home, number)
+        home.flush()
+    numbered(home, 2)
+    home.reach = stop_at(point)
+    with pytest.raises(StoppedError):
+        home.flush()
+    home.reach = pass_by
+
+    home.upkeep().compact(home.app_id)
+    home.upkeep().erase(home.app_id, DEVICES[5])
+    home.flush()
+
+    assert sorted(home.rows(Kind.EVENT)["name"]) == ["0", "1", "2"]
+    assert home.rows(Kind.ACTIVITY).height == 3
+
+
+def test_upkeep_beside_flushes_loses_nothing(home: Home) -> None:
+    rounds = 4
+    ended = threading.Event()
+    failures: list[BaseException] = []
+
+    def keep_up() -> None:
+        try:
+            while not ended.is_set():
+                home.upkeep().compact(home.app_id)
+                home.upkeep().fold_snapshots(home.app_id, keep_days=0)
+        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+            failures.append(error)
+
+    beside = threading.Thread(target=keep_up)
+    beside.start()
+    for number in range(rounds):
+        numbered(home, number)
+        home.flush()
+    ended.set()
+    join_threads([beside], "upkeep beside flushes")
+
+    assert failures == []
+    assert sorted(map(int, home.rows(Kind.EVENT)["name"])) == list(range(rounds))
+    assert home.rows(Kind.ACTIVITY).height == rounds
+
+
+def flushed_amid_rewrites(home: Home, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Flush one more number while each new file is written; whether each flush came to its end."""
+    for number in range(2):
+        numbered(home, number)
+        home.flush()
+    write = Lake.write
+    ended: list[bool] = []
+
+    def write_slowly(*what: Any, **how: Any) -> list[AddAction]:
+        made = write(*what, **how)
+        numbered(home, 2 + len(ended))
+        beside = threading.Thread(target=home.flush)
+        beside.start()
+        beside.join(WAIT_SECONDS_MAX)
+        ended.append(not beside.is_alive())
+        return made
+
+    monkeypatch.setattr(Lake, "write", write_slowly)
+    home.upkeep().compact(home.app_id)
+    return ended
+
+
+def test_a_flush_does_not_wait_for_a_rewrite(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = flushed_amid_rewrites(home, monkeypatch)
+
+    assert ended
+    assert all(ended)
+    everything = list(range(2 + len(ended)))
+    assert sorted(map(int, home.rows(Kind.EVENT)["name"])) == everything
+    assert home.rows(Kind.ACTIVITY).height == len(everything)
+
+
+def test_a_rewrite_that_took_what_came_meanwhile_is_found(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = Lake.exchange
+
+    def exchange_all(
+        lake: Lake, app_id: str, kind: Kind, _: object, new: list[AddAction]
+    ) -> Commit:
+        newest = lake.files(app_id, kind, lake.seal(app_id, kind).version)
+        return exchange(lake, app_id, kind, newest, new)
+
+    monkeypatch.setattr(Lake, "exchange", exchange_all)
+    ended = flushed_amid_rewrites(home, monkeypatch)
+
+    assert home.rows(Kind.EVENT).height < 2 + len(ended)
+
+
+def test_small_files_are_gathered_so_many_at_a_time(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep_module, "row_group_rows", lambda _: 3 * SMALL_SHARE)
+
+    def gathered(number: int) -> list[int]:
+        numbered(home, number)
+        home.flush()
+        home.upkeep().compact(home.app_id, small_count=3)
+        version = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
+        return sorted(one.rows for one in home.lake.files(home.app_id, Kind.EVENT, version))
+
+    assert [gathered(number) for number in range(6)] == [
+        [1],
+        [1, 1],
+        [3],
+        [1, 3],
+        [1, 1, 3],
+        [3, 3],
+    ]
+    assert sorted(map(int, home.rows(Kind.EVENT)["name"])) == list(range(6))

@@ -1,0 +1,200 @@
+"""Tests that a flush brings each accepted record into the lake exactly once."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engagement.collect.inbox import accept
+from engagement.collect.payload import decode_batch
+from engagement.failpoints import Point, pass_by
+from engagement.model.records import Kind
+from engagement.store.folds import fold
+from support.batches import DEVICES, NOW, batch, everything, log
+from support.home import Home, StoppedError, open_home, stop_at
+
+TABLES = len(Kind)
+STOPS = [
+    (Point.FLUSH_DECODED, 1),
+    (Point.FLUSH_TABLE_APPENDED, 1),
+    (Point.FLUSH_TABLE_APPENDED, TABLES // 2),
+    (Point.FLUSH_TABLE_APPENDED, TABLES),
+    (Point.FLUSH_BEFORE_RECORD, 1),
+    (Point.FLUSH_AFTER_RECORD, 1),
+]
+BATCHES = [everything(number, device=DEVICES[number % 2]) for number in range(4)]
+MORE = [everything(number, device=DEVICES[number % 3]) for number in range(4, 7)]
+ROWS_PER_BATCH = {
+    Kind.ACTIVITY: 2,
+    Kind.EVENT: 2,
+    Kind.ERROR: 1,
+    Kind.CRASH: 1,
+    Kind.JOB: 1,
+    Kind.TAG: 2,
+    Kind.TOKEN: 1,
+    Kind.FEEDBACK: 1,
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with open_home(tmp_path / "home") as home:
+        yield home
+
+
+Tables = dict[Kind, list[dict[str, object]]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    with open_home(tmp_path_factory.mktemp("undisturbed")) as home:
+        home.take(*BATCHES)
+        home.take(*MORE)
+        return tables_of(home)
+
+
+def tables_of(home: Home) -> Tables:
+    """Every row of every table; what a round folds is folded, since rounds may differ."""
+    return {kind: fold(kind, home.rows(kind).lazy()).collect().to_dicts() for kind in Kind}
+
+
+def test_every_accepted_record_is_in_the_lake_once(home: Home) -> None:
+    home.take(*BATCHES)
+
+    for kind, rows in ROWS_PER_BATCH.items():
+        found = home.rows(kind)
+        assert found.height == rows * len(BATCHES)
+        assert found["sequence"].n_unique() == found.height
+        assert Counter(found["batch_id"]) == {json.loads(one)["batchId"]: rows for one in BATCHES}
+    assert home.inbox.depth() == 0
+
+
+def test_a_second_flush_changes_nothing(home: Home) -> None:
+    home.take(*BATCHES)
+    before = home.all_rows(), home.inbox.last_commits(home.app_id)
+
+    moved = home.flush()
+
+    assert moved == 0
+    assert (home.all_rows(), home.inbox.last_commits(home.app_id)) == before
+
+
+def test_the_flush_says_how_many_logs_it_moved(home: Home) -> None:
+    home.accept(*BATCHES)
+
+    assert home.flush() == sum(len(json.loads(one)["logs"]) for one in BATCHES)
+
+
+@pytest.mark.parametrize("is_recovered", [True, False], ids=["restarted", "same process"])
+@pytest.mark.parametrize(("point", "time"), STOPS)
+def test_an_interrupted_flush_leaves_no_trace(
+    home: Home,
+    undisturbed: Tables,
+    point: Point,
+    time: int,
+    *,
+    is_recovered: bool,
+) -> None:
+    home.accept(*BATCHES)
+    home.reach = stop_at(point, time=time)
+    with pytest.raises(StoppedError):
+        home.flush()
+    home.reach = pass_by
+
+    if is_recovered:
+        home.restart()
+        home.recover()
+    home.flush()
+    home.take(*MORE)
+
+    assert tables_of(home) == undisturbed
+
+
+@pytest.mark.parametrize(("point", "time"), STOPS[2:5])
+def test_an_interrupted_second_flush_leaves_no_trace(
+    home: Home, undisturbed: Tables, point: Point, time: int
+) -> None:
+    home.take(*BATCHES)
+    home.accept(*MORE)
+    home.reach = stop_at(point, time=time)
+    with pytest.raises(StoppedError):
+        home.flush()
+    home.reach = pass_by
+
+    home.restart()
+    home.recover()
+    home.flush()
+
+    assert tables_of(home) == undisturbed
+
+
+@pytest.mark.parametrize(("point", "time"), STOPS[:5:2])
+def test_batches_that_come_after_an_interrupted_flush_do_not_repeat_it(
+    home: Home, undisturbed: Tables, point: Point, time: int
+) -> None:
+    """The next round would be longer than the one that some of the tables hold already."""
+    home.accept(*BATCHES)
+    home.reach = stop_at(point, time=time)
+    with pytest.raises(StoppedError):
+        home.flush()
+    home.reach = pass_by
+
+    home.accept(*MORE)
+    home.flush()
+
+    assert tables_of(home) == undisturbed
+
+
+def test_rounds_of_few_logs_give_the_same_history_as_one_round(tmp_path: Path) -> None:
+    with open_home(tmp_path / "one") as one, open_home(tmp_path / "many", logs_max=9) as many:
+        one.take(*BATCHES, *MORE)
+        many.take(*BATCHES, *MORE)
+
+        assert many.inbox.last_commits(many.app_id)[Kind.EVENT].version > 0
+        for kind in ROWS_PER_BATCH:
+            assert many.rows(kind).equals(one.rows(kind))
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(1, 4))
+def test_a_batch_id_counts_once(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[int], at_once: int
+) -> None:
+    bodies = [batch(log("event", 1), batch_id=f"id {one}") for one in ids]
+    with open_home(tmp_path_factory.mktemp("once")) as home:
+        answers: list[bool] = []
+        for start in range(0, len(bodies), at_once):
+            answers += home.accept(*bodies[start : start + at_once])
+        home.flush()
+        answers_later = home.accept(*bodies)
+        home.flush()
+
+        assert answers == [one not in ids[:index] for index, one in enumerate(ids)]
+        assert answers_later == [False] * len(bodies)
+        assert sorted(home.rows(Kind.EVENT)["batch_id"]) == sorted({f"id {one}" for one in ids})
+
+
+def test_the_same_batch_id_of_another_app_is_another_batch(home: Home) -> None:
+    body = batch(log("event", 1), batch_id="same")
+    home.take(body)
+    first = home.app_id
+    home.next_app()
+    home.take(body)
+
+    assert home.app_id != first
+    assert home.rows(Kind.EVENT).height == 1
+
+
+def test_a_batch_without_accepted_logs_leaves_the_inbox(home: Home) -> None:
+    empty = decode_batch(batch(log("event", 1, name="")), received_at=NOW, live=False)
+    assert empty.accepted == 0
+    assert accept(home.inbox, home.app_id, [empty], received_at=NOW) == [True]
+    home.accept(batch(log("event", 1)))
+
+    assert home.flush() == 1
+    assert home.inbox.waiting() == []
+    assert home.rows(Kind.EVENT).height == 1

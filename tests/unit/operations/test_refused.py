@@ -1,0 +1,309 @@
+"""Tests that refused records are kept, and that a replay loses and doubles nothing."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement.collect import limits, wellformed
+from engagement.collect.inbox import accept
+from engagement.collect.payload import decode_batch
+from engagement.collect.refused import (
+    UNREADABLE_BYTES_MAX,
+    make_refused_records,
+    make_unreadable_record,
+)
+from engagement.exceptions import CorruptInputError
+from engagement.model.limits import BATCH_ID_CHARACTERS_MAX
+from engagement.model.records import Kind, new_guid
+from engagement.model.refused import RefusedEntry, RefusedFilter, RefusedRecord, SenderProtocol
+from engagement.operations import list_refused, replay_refused
+from engagement.runtime.opening import Runtime, open_runtime
+from engagement.settings import Settings
+from engagement.store.queries.refused import RefusedQueries, Replay
+from engagement.store.state import open_state
+from support.batches import NOW, at, batch, log
+from support.home import APP_ID, StoppedError
+
+LATER = NOW + timedelta(days=3)
+LONG = "n" * 65
+"""A name that is one character too long."""
+
+
+def refused_in(body: bytes, *, app_id: str = APP_ID) -> list[RefusedRecord]:
+    """What a live batch leaves refused."""
+    decoded = decode_batch(body, received_at=NOW, live=True)
+    return make_refused_records(body, decoded, app_id=app_id, received_at=NOW)
+
+
+GOOD = [
+    log("event"),
+    log("activity", extras={"text": "\U0001f600"}),
+    log("tags", tags={"a": 1}),
+    log("job"),
+]
+BAD = [
+    log("event", name=LONG),
+    log("event", name=""),
+    log("unknown"),
+    log("event", 5) | {"timestamp": "yesterday"},
+    log("event", extras={"bad key": 1}),
+    log("crash"),
+    log("tags", tags={}),
+    log("event", name="half \ud83d"),
+    log("event", extras={"low": "\ude00"}),
+    "a text",
+    7,
+]
+LOGS = st.lists(st.sampled_from([*GOOD, *BAD]), max_size=12)
+ENVELOPES = st.fixed_dictionaries(
+    {},
+    optional={
+        "batchId": st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=100),
+        "deviceId": st.sampled_from(["A" * 32, "my phone", "\U0001f600"]),
+        "userId": st.sampled_from(["ada", "\U0001f600", None]),
+        "info": st.sampled_from([None, {}, {"phoneModel": "P", "x": 1}, {"androidAPILevel": 3}]),
+        "location": st.sampled_from([None, {"countrycode": "FI", "x": {}}, {"countryCode": None}]),
+        "unknown": st.sampled_from([[], "\ud83d", {"a": [1]}]),
+    },
+)
+
+
+@given(LOGS, ENVELOPES, st.sampled_from([None, 2]))
+def test_accepted_logs_and_refused_records_are_all_the_logs(
+    logs: list[Any], envelope: dict[str, Any], indent: int | None
+) -> None:
+    """Each record, decoded by itself, is refused as its log was, of the same device."""
+    sent = {"batchId": "b", "sentAt": at(), "deviceId": "d", "logs": logs, **envelope}
+    body = json.dumps(sent, indent=indent).encode()
+    whole = decode_batch(body, received_at=NOW, live=True)
+
+    records = make_refused_records(body, whole, app_id=APP_ID, received_at=NOW)
+
+    assert whole.accepted == sum(one in GOOD for one in logs)
+    assert [json.loads(one.body)["logs"] for one in records] == [
+        [one] for one in logs if one in BAD
+    ]
+    for refusal, one in zip(whole.refused, records, strict=True):
+        assert (one.code, one.message) == (refusal.code, refusal.message)
+        assert b"\n" not in one.body
+        alone = decode_batch(one.body, received_at=one.received_at, live=True)
+        assert [(again.code, again.message) for again in alone.refused] == [(one.code, one.message)]
+        assert (alone.accepted, alone.batch_id) == (0, one.batch_id)
+        for same in ("device_id", "user_id", "info_id", "location_id"):
+            assert getattr(alone, same) == getattr(whole, same)
+    ids = {one.batch_id for one in records}
+    assert len(ids) == len(records)
+    assert whole.batch_id not in ids
+
+
+def test_a_record_is_named_after_its_batch_and_place() -> None:
+    body = batch(log("event"), log("event", name=""), batch_id="b7")
+    assert [one.batch_id for one in refused_in(body)] == ["b7#1"]
+
+    longest = batch(log("event", name=""), batch_id="b" * BATCH_ID_CHARACTERS_MAX)
+    (one,) = refused_in(longest)
+    assert len(one.batch_id or "") <= BATCH_ID_CHARACTERS_MAX
+    assert refused_in(longest) == [one]
+
+
+def test_what_nobody_reads_does_not_multiply() -> None:
+    """A sender could else make gigabytes of a body that may be sent."""
+    filler = "x" * 100_000
+    sent_at = f"2026-03-01T12:00:00.250{'1' * 100_000}Z"
+    logs = [log("event", name="")] * 100
+    body = batch(*logs, more=filler, info={"more": filler}, sentAt=sent_at)
+
+    assert sum(len(one.body) for one in refused_in(body)) < len(body)
+
+
+def test_a_body_that_cannot_be_read_is_kept_as_it_is_up_to_a_limit() -> None:
+    error = CorruptInputError("It is no batch.")
+    kept = {"app_id": APP_ID, "protocol": SenderProtocol.TRACKING, "received_at": NOW}
+
+    short = make_unreadable_record(b"\xff\0", error, **kept)
+    long = make_unreadable_record(b"x" * (UNREADABLE_BYTES_MAX + 1), error, **kept)
+
+    assert (short.code, short.message, short.body) == ("CorruptInput", "It is no batch.", b"\xff\0")
+    assert len(long.body) == UNREADABLE_BYTES_MAX
+    assert f"first {UNREADABLE_BYTES_MAX} of its {UNREADABLE_BYTES_MAX + 1} bytes" in long.message
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    home: Path = tmp_path_factory.mktemp("refused") / "home"
+    with open_runtime(Settings(home=home), clock=lambda: LATER) as opened:
+        yield opened
+
+
+def collect(runtime: Runtime, app_id: str, body: bytes) -> None:
+    """Accept what is good of a live batch, and keep what is not."""
+    decoded = decode_batch(body, received_at=NOW, live=True)
+    accept(runtime.inbox, app_id, [decoded], received_at=NOW)
+    runtime.refused.add(refused_in(body, app_id=app_id))
+
+
+def names(runtime: Runtime, app_id: str) -> list[tuple[str, str, Any]]:
+    """Device, name and time of each event in the lake, after a flush."""
+    runtime.flush(app_id)
+    commit = runtime.inbox.last_commits(app_id).get(Kind.EVENT)
+    if commit is None:
+        return []
+    paths = [file.path for file in runtime.lake.files(app_id, Kind.EVENT, commit.version)]
+    rows = runtime.lake.scan(app_id, Kind.EVENT, paths).collect().to_dicts()
+    return sorted((one["device_id"], one["name"], one["timestamp"]) for one in rows)
+
+
+def kept(runtime: Runtime, app_id: str) -> list[RefusedEntry]:
+    return list_refused(runtime, RefusedFilter(app_id=app_id), limit=1000)
+
+
+def tracked(app_id: str) -> RefusedRecord:
+    """A record of a protocol that nothing reads."""
+    error = CorruptInputError("It is no message.")
+    return make_unreadable_record(
+        b"{}", error, app_id=app_id, protocol=SenderProtocol.TRACKING, received_at=NOW
+    )
+
+
+def longer_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "NAME_CHARACTERS_MAX", 100)
+
+
+def test_a_replay_lands_what_can_be_accepted_now_once_as_at_first(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app_id, at_first = new_guid(), new_guid()
+    # The device's clock is an hour behind, which is told by when its batch was received.
+    body = batch(log("event"), log("event", 1, name=LONG), sentAt="2026-03-01T11:00:00Z")
+    collect(runtime, app_id, body)
+    before = names(runtime, app_id)
+
+    assert replay_refused(runtime, RefusedFilter(app_id=app_id)).refused == {"bad_name": 1}
+    assert (names(runtime, app_id), len(kept(runtime, app_id))) == (before, 1)
+    longer_names(monkeypatch)
+    summary = replay_refused(runtime, RefusedFilter(app_id=app_id))
+    again = replay_refused(runtime, RefusedFilter(app_id=app_id))
+
+    collect(runtime, at_first, body)
+    assert (summary.tried, summary.replayed, summary.refused) == (1, 1, {})
+    assert (again.tried, kept(runtime, app_id)) == (0, [])
+    assert names(runtime, app_id) == names(runtime, at_first)
+    assert len(names(runtime, app_id)) == len(before) + 1
+
+
+class Dying(RefusedQueries):
+    """Refused records of a process that dies before it can forget what was accepted."""
+
+    def settle(self, replay: Replay) -> None:
+        raise StoppedError(replay)
+
+
+def test_a_crash_between_accepting_and_forgetting_changes_nothing(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app_id = new_guid()
+    chosen = RefusedFilter(app_id=app_id)
+    collect(runtime, app_id, batch(log("event", name=LONG), log("event", 1, name=LONG)))
+    longer_names(monkeypatch)
+    engine = open_state(f"sqlite:///{runtime.settings.home / 'state.db'}")
+    with pytest.raises(StoppedError):
+        replay_refused(replace(runtime, refused=Dying(engine)), chosen)
+    engine.dispose()
+    landed = names(runtime, app_id)
+    assert (len(landed), len(kept(runtime, app_id))) == (2, 2)
+
+    summary = replay_refused(runtime, chosen)
+
+    assert (summary.tried, summary.replayed) == (2, 2)
+    assert kept(runtime, app_id) == []
+    assert names(runtime, app_id) == landed
+
+
+def test_what_cannot_be_accepted_is_not_forgotten(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> datetime:
+        raise StoppedError
+
+    app_id = new_guid()
+    collect(runtime, app_id, batch(log("event", name=LONG)))
+    longer_names(monkeypatch)
+
+    with pytest.raises(StoppedError):
+        replay_refused(replace(runtime, clock=fail), RefusedFilter(app_id=app_id))
+
+    assert len(kept(runtime, app_id)) == 1
+
+
+def test_what_is_refused_again_stays_with_the_reason_that_holds_now(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app_id = new_guid()
+    collect(runtime, app_id, batch(log("event", name=LONG, extras={"bad key": 1})))
+    (before,) = kept(runtime, app_id)
+    longer_names(monkeypatch)
+
+    summary = replay_refused(runtime, RefusedFilter(app_id=app_id))
+
+    (after,) = kept(runtime, app_id)
+    assert (before.code, after.code) == ("bad_name", "bad_extras")
+    assert after == replace(before, code="bad_extras", message=after.message)
+    assert (summary.replayed, summary.refused) == (0, {"bad_extras": 1})
+
+
+def test_a_whole_body_leaves_only_its_bad_logs_behind(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the replay is interrupted and repeated."""
+    app_id = new_guid()
+    deep = json.loads("[" * 40 + "]" * 40)
+    body = batch(log("event"), log("event", 1, name=""), deep=deep)
+    with pytest.raises(CorruptInputError) as caught:
+        decode_batch(body, received_at=NOW, live=True)
+    fields = {"app_id": app_id, "protocol": SenderProtocol.NATIVE, "received_at": NOW}
+    runtime.refused.add([make_unreadable_record(body, caught.value, **fields)] * 2)
+    monkeypatch.setattr(wellformed, "JSON_DEPTH_MAX", 50)
+    accept(
+        runtime.inbox,
+        app_id,
+        [decode_batch(body, received_at=NOW, live=True)],
+        received_at=LATER,
+    )
+
+    summary = replay_refused(runtime, RefusedFilter(app_id=app_id))
+
+    assert (summary.tried, summary.replayed, summary.refused) == (2, 2, {"bad_name": 2})
+    assert {(one.code, one.received_at) for one in kept(runtime, app_id)} == {("bad_name", NOW)}
+    assert len(names(runtime, app_id)) == 1
+
+
+def test_a_replay_goes_through_all_that_there_were_and_no_more(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app_id, other = new_guid(), new_guid()
+    good = [batch(log("event", number, name=LONG)) for number in range(100)]
+    for body in good:
+        collect(runtime, app_id, body)
+    collect(runtime, other, batch(log("event", name=LONG)))
+    longer_names(monkeypatch)
+    tried: list[int] = []
+
+    def come_meanwhile(summary: Any) -> None:
+        tried.append(summary.tried)
+        runtime.refused.add([tracked(app_id)])
+
+    replay_refused(runtime, RefusedFilter(app_id=app_id), come_meanwhile)
+
+    assert tried == sorted(set(tried))
+    assert (len(tried) > 1, tried[-1]) == (True, 100)
+    assert {one.protocol for one in kept(runtime, app_id)} == {SenderProtocol.TRACKING}
+    assert len(kept(runtime, app_id)) == len(tried)
+    assert len(names(runtime, app_id)) == 100
+    assert len(kept(runtime, other)) == 1

@@ -1,0 +1,207 @@
+"""Tests that imports of tags end well, go on after any end, and count once."""
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from engagement.collect.tag_imports import IMPORT_BYTES_MAX
+from engagement.exceptions import BadInputError, ErrorCode, UnknownAppError, UnknownTaskError
+from engagement.model.records import Kind
+from engagement.model.tag_imports import ImportState, ImportTask
+from engagement.operations.tag_imports import (
+    create_import_task,
+    get_import_task,
+    list_import_tasks,
+)
+from support.batches import DEVICES
+from support.tag_imports import (
+    IMPORTED,
+    LINES,
+    SPELLED,
+    ImportScene,
+    open_import_scene,
+)
+from support.waiting import POLL_SECONDS, wait_for, wait_for_event
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImportScene]:
+    with open_import_scene(tmp_path_factory.mktemp("imports")) as scene:
+        yield scene
+
+
+@pytest.fixture
+def app_id(scene: ImportScene) -> str:
+    return scene.new_app()
+
+
+def test_devices_that_cannot_be_tagged_are_named(scene: ImportScene, app_id: str) -> None:
+    others = {f"{number:032x}": {"plan": "x"} for number in range(5)}
+    bad = {DEVICES[0]: {"1st": "x"}, DEVICES[1]: "x", "\ud800": {"plan": "x"}}
+    good = {SPELLED[0]: {"plan": "pro"}, SPELLED[1]: {}}
+
+    task = scene.imported(app_id, json.dumps(bad | others | good).encode())
+
+    assert task.state is ImportState.SUCCEEDED
+    assert task.error_details is not None
+    assert task.error_details.startswith("8 of 10 devices were left out. First of them: ")
+    for words in ("A key of tags must be", "an object of strings", "no such device", "\\ud800"):
+        assert words in task.error_details
+    assert scene.tags(app_id) == [{"plan": "pro"}, {}]
+
+
+@pytest.mark.parametrize("value", [[], {}, 1.5, float("nan"), "x" * 1025, {"deep": [{}]}])
+def test_a_value_that_no_tag_can_have_leaves_its_device_out(
+    scene: ImportScene, app_id: str, value: object
+) -> None:
+    tags = {DEVICES[0]: {"plan": value, "good": "x"}, DEVICES[1]: {"plan": "pro"}}
+
+    task = scene.imported(app_id, json.dumps(tags).encode())
+
+    assert task.state is ImportState.SUCCEEDED
+    assert (task.error_details or "").startswith("1 of 2 devices were left out.")
+    assert scene.tags(app_id) == [{}, {"plan": "pro"}]
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "words"),
+    [
+        (b"", ErrorCode.CORRUPT_INPUT, "got nothing"),
+        (b"[]", ErrorCode.CORRUPT_INPUT, "at character 1"),
+        (b'{"a": "\xff"}', ErrorCode.CORRUPT_INPUT, "UTF-8, got other bytes at byte 8"),
+        (IMPORT_BYTES_MAX + 1, ErrorCode.REQUEST_TOO_LARGE, "at most 67108864 bytes"),
+    ],
+)
+def test_a_blob_that_holds_no_tags_fails_the_task(
+    scene: ImportScene, app_id: str, data: bytes | int, code: ErrorCode, words: str
+) -> None:
+    task = scene.imported(app_id, data)
+
+    assert (task.state, task.error_code) == (ImportState.FAILED, code)
+    assert words in (task.error_details or "")
+
+
+class DiedError(BaseException):
+    """The process is taken to have died here."""
+
+
+@pytest.mark.parametrize("death", [1, 2])
+def test_an_import_that_died_goes_on_and_counts_once(
+    scene: ImportScene, app_id: str, death: int
+) -> None:
+    task = scene.queued(app_id)
+    flushes: list[str] = []
+
+    def dying(app_id: str) -> None:
+        flushes.append(app_id)
+        if len(flushes) == death:
+            raise DiedError
+        scene.runtime.flush(app_id)
+
+    runner = scene.runner(read_blob=lambda _: [LINES], flush=dying)
+    runner.submit(task)
+    wait_for(lambda: len(flushes) >= death, f"{death} flushes of an import")
+    runner.stop()
+    assert scene.runtime.imports.get(app_id, task.task_id).state is ImportState.STARTED
+
+    done = scene.resumed(task)
+
+    assert done.state is ImportState.SUCCEEDED
+    assert scene.tags(app_id) == IMPORTED
+    assert scene.runtime.inbox.last_commits(app_id)[Kind.TAG].rows_total == 4
+
+
+def test_an_import_that_was_stopped_goes_on(scene: ImportScene, app_id: str) -> None:
+    task = scene.queued(app_id)
+    reading, stopping = threading.Event(), threading.Event()
+
+    def read(_: str) -> Iterator[bytes]:
+        reading.set()
+        wait_for_event(stopping, "a test that stops an import")
+        while True:  # only a look at whether it shall stop ends it, long before it is too much
+            time.sleep(POLL_SECONDS)
+            yield b" "
+
+    runner = scene.runner(read_blob=read)
+    runner.submit(task)
+    wait_for_event(reading, "an import that reads")
+    stopping.set()
+    runner.stop()
+    assert scene.runtime.imports.get(app_id, task.task_id).state is ImportState.STARTED
+
+    assert scene.resumed(task).state is ImportState.SUCCEEDED
+
+
+def test_an_unexpected_error_ends_the_task_without_its_words(
+    scene: ImportScene, app_id: str
+) -> None:
+    task = scene.queued(app_id)
+
+    def read(_: str) -> Iterable[bytes]:
+        raise ValueError("canary")
+
+    runner = scene.runner(read_blob=read)
+    runner.submit(task)
+    done = scene.ended(task)
+    runner.stop()
+
+    assert (done.state, done.error_code) == (ImportState.FAILED, ErrorCode.INTERNAL)
+    assert "canary" not in (done.error_details or "")
+
+
+def test_tasks_are_listed_a_page_at_a_time(scene: ImportScene, app_id: str) -> None:
+    good = [scene.imported(app_id, b"{}") for _ in range(2)]
+    bad = scene.imported(app_id, b"")
+
+    def listed(**options: object) -> list[ImportTask]:
+        return list(list_import_tasks(scene.runtime, app_id, **options).tasks)
+
+    by_id = sorted([*good, bad], key=lambda one: one.task_id)
+    assert listed() == listed(order_by="jobId") == listed(order_by="jobId asc") == by_id
+    assert listed(order_by="jobId desc") == by_id[::-1]
+    assert listed(order_by="dateCreated") == [*good, bad]
+    assert listed(order_by="jobStatus")[0] == bad
+    assert listed(order_by="errorDetails")[2] == listed(order_by="errorDetails desc")[0] == bad
+    assert listed(skip=1, top=1) == by_id[1:2]
+    assert list_import_tasks(scene.runtime, app_id, skip=1, top=1).has_more
+    assert not list_import_tasks(scene.runtime, app_id, skip=1, top=2).has_more
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"skip": -1},
+        {"skip": 2**31},
+        {"top": 0},
+        {"top": 41},
+        {"order_by": "id"},
+        {"order_by": "jobId up"},
+        {"order_by": "jobId asc, jobStatus"},
+        {"order_by": " "},
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(
+    scene: ImportScene, app_id: str, options: dict[str, object]
+) -> None:
+    with pytest.raises(BadInputError):
+        list_import_tasks(scene.runtime, app_id, **options)
+
+
+def test_tasks_of_other_apps_are_unknown(scene: ImportScene, app_id: str) -> None:
+    task = scene.imported(app_id, b"{}")
+    other = scene.new_app()
+
+    assert list_import_tasks(scene.runtime, other).tasks == ()
+    for unknown in (task.task_id, "\ud800", "\0", ""):
+        with pytest.raises(UnknownTaskError):
+            get_import_task(scene.runtime, other, unknown)
+    for ask in (
+        lambda: create_import_task(scene.runtime, "0" * 32, storage_url="file:/x"),
+        lambda: get_import_task(scene.runtime, "0" * 32, task.task_id),
+        lambda: list_import_tasks(scene.runtime, "0" * 32),
+    ):
+        with pytest.raises(UnknownAppError):
+            ask()

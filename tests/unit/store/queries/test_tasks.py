@@ -1,0 +1,174 @@
+"""Tests what the state database keeps of a task, and every way to its end."""
+
+import itertools
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from engagement.exceptions import ErrorCode, UnknownTaskError
+from engagement.model.exports import ExportState, Progress, Receipt
+from engagement.store.queries.tasks import ERROR_DETAILS_CHARACTERS_MAX, TaskQueries
+from support.batches import NOW
+from support.home import APP_ID, queued_task
+
+SECOND = timedelta(seconds=1)
+
+
+def receipt(rows: int) -> Receipt:
+    return Receipt(
+        name=f"part-{rows}",
+        rows=rows,
+        rows_read=rows,
+        bytes=rows * 10,
+        sha256="0" * 64,
+        first_at=NOW,
+        last_at=NOW + SECOND,
+    )
+
+
+def test_a_plan_is_kept_once_and_receipts_add_up(engine: sa.Engine) -> None:
+    queries = TaskQueries(engine)
+    queries.add(queued_task("1"), sealed_container_url=b"sealed")
+    queries.start("1", 1, now=NOW)
+
+    assert queries.keep_plan("1", "first", parts=2, rows=30) == "first"
+    assert queries.keep_plan("1", "second", parts=9, rows=90) == "first"
+    queries.keep_receipt("1", 0, receipt(7))
+    queries.keep_receipt("1", 0, receipt(10))
+    queries.keep_receipt("1", 1, receipt(5))
+
+    assert queries.receipts("1") == {0: receipt(10), 1: receipt(5)}
+    assert queries.get("1", now=NOW + 5 * SECOND).progress == Progress(
+        parts_total=2,
+        parts_done=2,
+        rows_total=30,
+        rows_done=15,
+        bytes_done=150,
+        rows_per_second=3.0,
+        seconds_left=5.0,
+    )
+
+
+def test_tasks_are_listed_newest_first(engine: sa.Engine) -> None:
+    queries = TaskQueries(engine)
+    for number in range(4):
+        queries.add(
+            queued_task(str(number), created_at=number * SECOND),
+            sealed_container_url=b"",
+        )
+    queries.finish("1", 1, ExportState.FAILED, now=NOW)
+
+    listed = queries.list_newest(app_id=APP_ID, limit=3, now=NOW)
+
+    assert [one.task_id for one in listed] == ["3", "2", "1"]
+    assert queries.list_newest(app_id="b" * 32, limit=3, now=NOW) == []
+    assert queries.unfinished() == ["0", "2", "3"]
+
+
+def test_an_unknown_task_is_named(engine: sa.Engine) -> None:
+    queries = TaskQueries(engine)
+
+    with pytest.raises(UnknownTaskError, match="'nobody'"):
+        queries.get("nobody", now=NOW)
+    with pytest.raises(UnknownTaskError, match="'nobody'"):
+        queries.plan("nobody")
+    assert not queries.cancel("nobody", now=NOW)
+
+
+def test_long_error_details_are_cut(engine: sa.Engine) -> None:
+    queries = TaskQueries(engine)
+    queries.add(queued_task("1"), sealed_container_url=b"")
+    queries.finish("1", 1, ExportState.FAILED, now=NOW, error=(ErrorCode.INTERNAL, "é" * 9999))
+
+    details = queries.get("1", now=NOW).error_details
+    assert details == "é" * ERROR_DETAILS_CHARACTERS_MAX
+
+
+FINAL = [state for state in ExportState if state.is_final]
+
+
+class TaskStates(RuleBasedStateMachine):
+    """Every order in which workers, a canceller and a retry may come upon one task.
+
+    A worker may be an earlier attempt's: one that was cancelled while it waited is still queued.
+    """
+
+    queries: TaskQueries
+    numbers = itertools.count(1)
+
+    @initialize()
+    def create(self) -> None:
+        self.task_id = f"task-{next(self.numbers)}"
+        self.queries.add(queued_task(self.task_id), sealed_container_url=b"sealed")
+        self.state = ExportState.QUEUED
+        self.attempt = 1
+        self.is_cancel_requested = False
+        self.code: ErrorCode | None = None
+
+    @rule(behind=st.integers(0, 2))
+    def start(self, behind: int) -> None:
+        may_run = self.queries.start(self.task_id, self.attempt - behind, now=NOW)
+        assert may_run is (behind == 0 and not self.state.is_final)
+        if may_run:
+            self.state = ExportState.STARTED
+
+    @rule()
+    def cancel(self) -> None:
+        could = self.queries.cancel(self.task_id, now=NOW)
+        assert could is not self.state.is_final
+        if self.state is ExportState.QUEUED:
+            self.state, self.code = ExportState.CANCELLED, ErrorCode.CANCELLED
+        elif self.state is ExportState.STARTED:
+            self.is_cancel_requested = True
+
+    @rule(
+        state=st.sampled_from(FINAL),
+        code=st.sampled_from([None, ErrorCode.SAS_EXPIRED]),
+        behind=st.integers(0, 2),
+    )
+    def finish(self, state: ExportState, code: ErrorCode | None, behind: int) -> None:
+        moved = self.queries.finish(
+            self.task_id,
+            self.attempt - behind,
+            state,
+            now=NOW,
+            error=None if code is None else (code, "because"),
+        )
+        assert moved is (behind == 0 and not self.state.is_final)
+        if moved:
+            self.state, self.code = state, code
+
+    @rule()
+    def reopen(self) -> None:
+        reopened = self.queries.reopen(self.task_id, sealed_container_url=b"another")
+        assert reopened is (self.state in {ExportState.FAILED, ExportState.CANCELLED})
+        if reopened:
+            self.state, self.code = ExportState.QUEUED, None
+            self.attempt += 1
+            self.is_cancel_requested = False
+
+    @invariant()
+    def is_as_expected(self) -> None:
+        found = self.queries.get(self.task_id, now=NOW)
+        assert (found.state, found.error_code, found.attempt) == (
+            self.state,
+            self.code,
+            self.attempt,
+        )
+        assert (found.completed_at is not None) is self.state.is_final
+        assert (self.queries.sealed_container_url(self.task_id) is None) is self.state.is_final
+        assert (self.task_id in self.queries.unfinished()) is not self.state.is_final
+        assert self.queries.is_cancel_requested(self.task_id) is self.is_cancel_requested
+
+
+def test_a_task_ends_once_and_its_credential_with_it(engine: sa.Engine) -> None:
+    class OnThisDatabase(TaskStates):
+        queries = TaskQueries(engine)
+
+    machine = OnThisDatabase.TestCase
+    machine.settings = settings(max_examples=25, stateful_step_count=12)
+    machine().runTest()
