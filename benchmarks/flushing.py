@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path(__file__).parent / "output") as folder:
         engine = open_state(f"sqlite:///{folder}/state.db")
         inbox = InboxQueries(engine)
-        limits = FlushLimits(logs_max=200_000, session_timeout=timedelta(minutes=3))
+        limits = FlushLimits(records_max=200_000, session_timeout=timedelta(minutes=3))
         flush = Flush(inbox, SightingQueries(engine), Lake(f"{folder}/lake"), limits=limits)
         begin = time.perf_counter()
         batches = [decode_batch(body, received_at=RECEIVED_AT, live=False) for body in bodies]

@@ -52,7 +52,7 @@ class Home:
     """The state database and the lake of one folder, and a flush between them."""
 
     def __init__(
-        self, folder: Path, *, logs_max: int = 500_000, timeout_seconds: int = 180
+        self, folder: Path, *, records_max: int = 500_000, timeout_seconds: int = 180
     ) -> None:
         self.folder = folder
         self.engine = open_state(f"sqlite:///{folder / 'state.db'}")
@@ -62,7 +62,7 @@ class Home:
         self.reach: Reach = pass_by
         self.app_id = f"{0:032x}"
         self._limits = FlushLimits(
-            logs_max=logs_max, session_timeout=timedelta(seconds=timeout_seconds)
+            records_max=records_max, session_timeout=timedelta(seconds=timeout_seconds)
         )
         self._apps = itertools.count(1)
         self.restart()

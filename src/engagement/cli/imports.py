@@ -27,7 +27,7 @@ from engagement.cli.output import (
 from engagement.exceptions import BadInputError, CorruptInputError
 
 if TYPE_CHECKING:
-    from engagement.operations import ImportSummary, RefusedLog
+    from engagement.operations import ImportRefusal, ImportSummary
     from engagement.runtime.opening import Runtime
 
 STANDARD_INPUT = "-"
@@ -122,7 +122,7 @@ class RefusedFile:
         """Whether there was a refusal."""
         return self._stream is not None
 
-    def add(self, refusal: "RefusedLog") -> None:
+    def add(self, refusal: "ImportRefusal") -> None:
         """Keep a refusal beside the record that it is about."""
         if self._stream is None:
             self.first_message = f"line {refusal.line}: {refusal.message}"

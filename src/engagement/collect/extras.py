@@ -1,4 +1,4 @@
-"""Turns the extras and tags of a log into what is kept, numbers as they were written.
+"""Turns the extras and tags of a record into what is kept, numbers as they were written.
 
 Keys and strings may change their spelling (escapes, spaces between), never their meaning. A
 number keeps its very digits, so neither a large integer nor a decimal fraction loses any.
@@ -52,7 +52,7 @@ def compact_extras(raw: bytes) -> str | None:
     """The extras as compact JSON text of scalars; a nested value becomes its JSON text.
 
     Args:
-        raw: The JSON text of the log's extras, or nothing.
+        raw: The JSON text of the record's extras, or nothing.
 
     Returns:
         None if there are none.
@@ -115,7 +115,7 @@ def _text_as_written(value: object, raw: bytes) -> str | None:
 
 
 def tag_rows(raw: bytes, set_at: int) -> list[tuple[object, ...]]:
-    """One row for each tag of a log, values as text with the name of their type.
+    """One row for each tag of a record, values as text with the name of their type.
 
     Raises:
         RefusedRecordError: A key or a value cannot be kept.

@@ -36,8 +36,8 @@ from engagement.store.queries.sightings import (
 class FlushLimits:
     """How much a flush takes, and when silence ends a session."""
 
-    logs_max: int
-    """Logs that one round moves at most."""
+    records_max: int
+    """Records that one round moves at most."""
     session_timeout: timedelta
     """Silence after which an activity without a session id opens a new session."""
 
@@ -73,21 +73,21 @@ class Flush:
         some tables hold already is repeated as it was, without the batches that came later.
 
         Returns:
-            How many logs were moved.
+            How many records were moved.
         """
         moved = 0
         with self._lake.lock(app_id, Kind.DEVICE):  # one flush of an app at a time
             newest = self._inbox.newest_position(app_id)
             held = 0 if app_id in self._whole else self._lake.held_position(app_id)
             while rows := self._inbox.oldest(
-                app_id, logs_max=self._limits.logs_max, position_max=newest
+                app_id, records_max=self._limits.records_max, position_max=newest
             ):
                 if rows[0].position <= held:
                     rows = [row for row in rows if row.position <= held]
                 self._whole.discard(app_id)
                 self._flush_round(app_id, rows)
                 self._whole.add(app_id)
-                moved += sum(row.logs for row in rows)
+                moved += sum(row.records for row in rows)
         return moved
 
     def _flush_round(self, app_id: str, rows: Sequence[InboxRow]) -> None:

@@ -65,7 +65,7 @@ def inbox_row(app_id: str, batch: Batch, *, received_at: datetime) -> InboxRow:
         app_id=app_id,
         batch_id=batch.batch_id,
         received_at=received_at,
-        logs=batch.accepted,
+        records=batch.accepted,
         payload=_encode(batch),
     )
 

@@ -24,7 +24,7 @@ _GUID = re.compile(
 
 
 class RefusedRecordError(Exception):
-    """One log cannot be accepted; its neighbours can."""
+    """One record cannot be accepted; its neighbours can."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

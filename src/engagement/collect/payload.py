@@ -47,7 +47,7 @@ from engagement.model.records import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A log that was not accepted."""
+    """A record that was not accepted."""
 
     index: int
     """Its place in the batch's `logs`, from 0."""
@@ -78,13 +78,13 @@ class Batch:
     rows: dict[Kind, list[Row]]
     """Values of each accepted record in the order of `RECORD_COLUMNS`; only kinds that occur."""
     first_at: int | None
-    """Earliest time of an accepted log, in microseconds since 1970."""
+    """Earliest time of an accepted record, in microseconds since 1970."""
     last_at: int | None
-    """Latest time of an accepted log, ends included, in microseconds since 1970."""
+    """Latest time of an accepted record, ends included, in microseconds since 1970."""
     accepted: int
-    """Logs accepted; one with several tags counts once."""
+    """Records accepted; one with several tags counts once."""
     refused: tuple[Refusal, ...]
-    """Logs refused, in their order."""
+    """Records refused, in their order."""
     record_ids: dict[Kind, list[str]] | None = None
     """The ids of the rows of each of `UNFOLDED_KINDS`, in their order; see `record_id_prefix`.
 
@@ -93,7 +93,7 @@ class Batch:
 
 
 class _Envelope(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A batch as it is sent, logs not looked into yet."""
+    """A batch as it is sent, records not looked into yet."""
 
     batch_id: Annotated[str, msgspec.Meta(min_length=1, max_length=BATCH_ID_CHARACTERS_MAX)]
     sent_at: str
@@ -113,7 +113,7 @@ _DIGITS_CUT = re.compile(r"(?<=\.[0-9]{3})[0-9]+")
 
 
 def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
-    """Decode a native batch: all of its good logs, and a reason for each bad one.
+    """Decode a native batch: all of its good records, and a reason for each bad one.
 
     Nothing is altered silently: what cannot be kept as it was sent is refused.
 
@@ -168,14 +168,14 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
 
 
 def split_batch(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
-    """Some logs of a batch, each as a batch of its own, on one line.
+    """Some records of a batch, each as a batch of its own, on one line.
 
-    Decoded by itself, each becomes what its log became: the log's text and what the batch says
-    of the device are kept as they were sent, and what nobody reads is left out.
+    Decoded by itself, each becomes what its record became: the record's text and what the batch
+    says of the device are kept as they were sent, and what nobody reads is left out.
 
     Args:
         body: A batch that can be decoded.
-        batch_ids: The id of each new batch, by the place of its log in the body.
+        batch_ids: The id of each new batch, by the place of its record in the body.
     """
     envelope, mark = _envelope(body)
     envelope.sent_at = _DIGITS_CUT.sub("", envelope.sent_at)
@@ -193,11 +193,11 @@ def split_batch(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
 
 
 def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
-    """The envelope, and what marks in logs what a JSON reader stops at.
+    """The envelope, and what marks in records what a JSON reader stops at.
 
     A device that cuts a string in the middle of an emoji escapes half a character, which JSON
     allows and no Unicode text can hold; and some write the numbers `NaN` and `Infinity`, which
-    JSON does not have. These are replaced by a mark, so that one log is refused instead of the
+    JSON does not have. These are replaced by a mark, so that one record is refused instead of the
     whole batch.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)

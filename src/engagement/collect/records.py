@@ -1,4 +1,4 @@
-"""Turns one log of a batch into the rows that are kept of it."""
+"""Turns one record of a batch into the rows that are kept of it."""
 
 import re
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from engagement.model.limits import (
 from engagement.model.records import Kind, derive_guid
 
 RECORD_TYPES = ("activity", "event", "error", "crash", "job", "tags", "token", "feedback")
-"""The values of a log's `type`."""
+"""The values of a record's `type`."""
 
 _NOTHING = msgspec.Raw()
 _EARLIEST = to_microseconds(datetime(1, 1, 1, tzinfo=UTC))
@@ -41,11 +41,11 @@ _FIELD_PATH = re.compile(r" - at `\$\.(\w+)")
 Row = tuple[object, ...]
 """Values in the order of `RECORD_COLUMNS` of the row's kind."""
 KeptRows = tuple[Kind, int, int, list[Row]]
-"""What is kept of a log: the kind of its rows, its first and its last time, the rows."""
+"""What is kept of a record: the kind of its rows, its first and its last time, the rows."""
 
 
 class _Timed(msgspec.Struct, tag_field="type", rename="camel", gc=False, frozen=True):
-    """What every log has."""
+    """What every record has."""
 
     timestamp: str
 
@@ -121,13 +121,13 @@ SentRecord = (
     | TokenRecord
     | FeedbackRecord
 )
-"""One log; its fields are checked when it is kept."""
+"""One record; its fields are checked when it is kept."""
 
 _DECODER = msgspec.json.Decoder(SentRecord)
 
 
 class RecordReader:
-    """Reads the logs of one batch, all of one device."""
+    """Reads the records of one batch, all of one device."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class RecordReader:
             device_id: The device, 32 hexadecimal digits.
             clock_shift: Microseconds to add to the device's times.
             latest: No time is kept later than this, if given.
-            extras_of: What is kept of a log's extras, if they are not to be checked here.
+            extras_of: What is kept of a record's extras, if they are not to be checked here.
         """
         self.rows: dict[Kind, list[Row]] = {}
         """What was kept so far."""
@@ -161,104 +161,104 @@ class RecordReader:
         self._ids: dict[tuple[str, str], str] = {}
 
     def read(self, index: int, raw: msgspec.Raw) -> None:
-        """Keep the rows of a log, all of them or none.
+        """Keep the rows of a record, all of them or none.
 
         Args:
-            index: The log's place in the batch.
+            index: The record's place in the batch.
             raw: Its well-formed JSON text.
 
         Raises:
             RefusedRecordError: It cannot be accepted.
         """
         try:
-            log = _DECODER.decode(raw)
+            record = _DECODER.decode(raw)
         except msgspec.DecodeError as error:
             raise _refusal(error, raw) from error
-        device_at = parse_instant(log.timestamp, "timestamp")
-        self.keep(index, log, self._kept_time(device_at, "timestamp"), device_at=device_at)
+        device_at = parse_instant(record.timestamp, "timestamp")
+        self.keep(index, record, self._kept_time(device_at, "timestamp"), device_at=device_at)
 
-    def keep(self, index: int, log: SentRecord, at: int, *, device_at: int) -> None:
-        """Keep the rows of a log, all of them or none, under the same rules as one that is read.
+    def keep(self, index: int, record: SentRecord, at: int, *, device_at: int) -> None:
+        """Keep the rows of a record, all of them or none, under the same rules as one that is read.
 
         Args:
-            index: The log's place in the batch.
-            log: The log; its `timestamp` is not looked at.
+            index: The record's place in the batch.
+            record: The record; its `timestamp` is not looked at.
             at: When it happened by our clock, in microseconds since 1970.
             device_at: When it happened by the device's clock, likewise.
 
         Raises:
             RefusedRecordError: It cannot be accepted.
         """
-        kind, first, last, rows = self._KEEPERS[type(log)](self, index, log, at, device_at)
+        kind, first, last, rows = self._KEEPERS[type(record)](self, index, record, at, device_at)
         self.rows.setdefault(kind, []).extend(rows)
         if self.first_at is None or first < self.first_at:
             self.first_at = first
         if self.last_at is None or last > self.last_at:
             self.last_at = last
 
-    def _activity(self, _: int, log: ActivityRecord, start: int, device_start: int) -> KeptRows:
-        check_name(log.name)
-        end = self._end(log.end, device_start)
+    def _activity(self, _: int, record: ActivityRecord, start: int, device_start: int) -> KeptRows:
+        check_name(record.name)
+        end = self._end(record.end, device_start)
         row = (
-            self._id("session", log.session_id),
-            log.name,
+            self._id("session", record.session_id),
+            record.name,
             start,
             end,
-            self._extras_of(bytes(log.extras)),
+            self._extras_of(bytes(record.extras)),
             _other_time(device_start, start),
         )
         return Kind.ACTIVITY, start, end or start, [row]
 
-    def _event(self, _: int, log: EventRecord, at: int, device_at: int) -> KeptRows:
-        check_name(log.name)
-        kind = Kind.ERROR if isinstance(log, ErrorRecord) else Kind.EVENT
+    def _event(self, _: int, record: EventRecord, at: int, device_at: int) -> KeptRows:
+        check_name(record.name)
+        kind = Kind.ERROR if isinstance(record, ErrorRecord) else Kind.EVENT
         row = (
-            self._id("session", log.session_id),
-            self._id("job", log.job_id),
-            log.name,
+            self._id("session", record.session_id),
+            self._id("job", record.job_id),
+            record.name,
             at,
-            self._extras_of(bytes(log.extras)),
+            self._extras_of(bytes(record.extras)),
             _other_time(device_at, at),
         )
         return kind, at, at, [row]
 
-    def _crash(self, _: int, log: CrashRecord, at: int, device_at: int) -> KeptRows:
-        check_name(log.name)
-        check_length(log.stack, "stack", "bad_stack", STACK_CHARACTERS_MAX, 0)
-        session_id = self._id("session", log.session_id)
+    def _crash(self, _: int, record: CrashRecord, at: int, device_at: int) -> KeptRows:
+        check_name(record.name)
+        check_length(record.stack, "stack", "bad_stack", STACK_CHARACTERS_MAX, 0)
+        session_id = self._id("session", record.session_id)
         return (
             Kind.CRASH,
             at,
             at,
-            [(session_id, log.name, at, log.stack, _other_time(device_at, at))],
+            [(session_id, record.name, at, record.stack, _other_time(device_at, at))],
         )
 
-    def _job(self, index: int, log: JobRecord, start: int, device_start: int) -> KeptRows:
-        check_name(log.name)
-        end = self._end(log.end, device_start)
-        job_id = self._id("job", log.job_id) or derive_guid(
+    def _job(self, index: int, record: JobRecord, start: int, device_start: int) -> KeptRows:
+        check_name(record.name)
+        end = self._end(record.end, device_start)
+        job_id = self._id("job", record.job_id) or derive_guid(
             self._batch_id, self._device_id, str(index)
         )
-        extras = self._extras_of(bytes(log.extras))
-        row = (job_id, log.name, start, end, extras, _other_time(device_start, start))
+        extras = self._extras_of(bytes(record.extras))
+        row = (job_id, record.name, start, end, extras, _other_time(device_start, start))
         return Kind.JOB, start, end or start, [row]
 
-    def _tags(self, _: int, log: TagsRecord, at: int, __: int) -> KeptRows:
-        return Kind.TAG, at, at, tag_rows(bytes(log.tags), at)
+    def _tags(self, _: int, record: TagsRecord, at: int, __: int) -> KeptRows:
+        return Kind.TAG, at, at, tag_rows(bytes(record.tags), at)
 
-    def _token(self, _: int, log: TokenRecord, at: int, __: int) -> KeptRows:
-        check_length(log.token, "token", "bad_token", TOKEN_CHARACTERS_MAX)
-        check_length(log.token_type, "tokenType", "bad_token", TOKEN_TYPE_CHARACTERS_MAX)
-        if has_control(log.token) or has_control(log.token_type):
+    def _token(self, _: int, record: TokenRecord, at: int, __: int) -> KeptRows:
+        check_length(record.token, "token", "bad_token", TOKEN_CHARACTERS_MAX)
+        check_length(record.token_type, "tokenType", "bad_token", TOKEN_TYPE_CHARACTERS_MAX)
+        if has_control(record.token) or has_control(record.token_type):
             raise RefusedRecordError(
                 "bad_token", "token and tokenType must have no control characters, got some."
             )
-        return Kind.TOKEN, at, at, [(log.token, log.token_type, at, log.valid)]
+        return Kind.TOKEN, at, at, [(record.token, record.token_type, at, record.valid)]
 
-    def _feedback(self, _: int, log: FeedbackRecord, at: int, __: int) -> KeptRows:
-        _check_choice("campaignType", log.campaign_type, _CAMPAIGN_TYPES)
-        _check_choice("status", log.status, FEEDBACK_STATUSES)
-        digits = bytes(log.campaign_id).decode()
+    def _feedback(self, _: int, record: FeedbackRecord, at: int, __: int) -> KeptRows:
+        _check_choice("campaignType", record.campaign_type, _CAMPAIGN_TYPES)
+        _check_choice("status", record.status, FEEDBACK_STATUSES)
+        digits = bytes(record.campaign_id).decode()
         campaign_id = whole_number(digits)
         if campaign_id is None and not digits.lstrip("-").isdigit():
             raise RefusedRecordError(
@@ -269,7 +269,7 @@ class RecordReader:
                 "bad_feedback",
                 f"campaignId must be from 0 to {INTEGER_MAX}, got {quote_value(digits)}.",
             )
-        return Kind.FEEDBACK, at, at, [(log.campaign_type, campaign_id, log.status, at)]
+        return Kind.FEEDBACK, at, at, [(record.campaign_type, campaign_id, record.status, at)]
 
     def _kept_time(self, device_at: int, field: str) -> int:
         """The time by our clock that is kept of a device's time."""

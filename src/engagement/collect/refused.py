@@ -17,10 +17,10 @@ UNREADABLE_BYTES_MAX = BODY_BYTES_MAX
 def make_refused_records(
     body: bytes, batch: Batch, *, app_id: str, received_at: datetime
 ) -> list[RefusedRecord]:
-    """A record for each log of a native batch that was refused, in their order.
+    """What is kept of each record of a native batch that was refused, in their order.
 
-    Its body is a batch of that log alone. Its id depends on the batch's id and the log's place,
-    so that a replay is accepted once and does not collide with what was accepted at first.
+    Its body is a batch of that record alone. Its id depends on the batch's id and the record's
+    place, so that a replay is accepted once and does not collide with what was accepted at first.
 
     Args:
         body: The batch as it was sent, plain.

@@ -36,8 +36,8 @@ from engagement.operations.exports import (
     wait_export,
 )
 from engagement.operations.file_imports import (
+    ImportRefusal,
     ImportSummary,
-    RefusedLog,
     generate_sample,
     import_batches,
     read_lines,
@@ -68,10 +68,10 @@ from engagement.operations.upkeep import (
 
 __all__ = [
     "Collected",
+    "ImportRefusal",
     "ImportSummary",
     "InboxState",
     "Posted",
-    "RefusedLog",
     "ReplaySummary",
     "app_of_key",
     "authenticate_client",

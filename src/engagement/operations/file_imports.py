@@ -15,7 +15,7 @@ IMPORT_BATCHES_PER_TRANSACTION = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedLog:
+class ImportRefusal:
     """A log, or a whole batch, that an import did not accept."""
 
     line: int
@@ -68,7 +68,7 @@ def import_batches(
     *,
     app_id: str,
     lines: Iterable[bytes],
-    on_refused: Callable[[RefusedLog], None] = lambda _: None,
+    on_refused: Callable[[ImportRefusal], None] = lambda _: None,
     on_progress: Callable[[ImportSummary], None] = lambda _: None,
 ) -> ImportSummary:
     """Return only when every accepted log is in the lake, each once.
@@ -113,17 +113,17 @@ def _decoded(
     line: bytes,
     number: int,
     summary: ImportSummary,
-    on_refused: Callable[[RefusedLog], None],
+    on_refused: Callable[[ImportRefusal], None],
 ) -> Batch | None:
     batch = None
     try:
         batch = decode_batch(line, received_at=runtime.clock(), live=False)
         refusals = [
-            RefusedLog(line=number, index=one.index, code=one.code, message=one.message)
+            ImportRefusal(line=number, index=one.index, code=one.code, message=one.message)
             for one in batch.refused
         ]
     except CorruptInputError as error:
-        refusals = [RefusedLog(line=number, index=None, code=error.code, message=str(error))]
+        refusals = [ImportRefusal(line=number, index=None, code=error.code, message=str(error))]
     for refusal in refusals:
         summary.refused[refusal.code] = summary.refused.get(refusal.code, 0) + 1
         on_refused(refusal)

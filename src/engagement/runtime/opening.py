@@ -144,7 +144,7 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
 def _tools(runtime: Runtime, reach: Reach) -> tuple[ExportTools, ImportRunner]:
     """What an owner works with."""
     limits = FlushLimits(
-        logs_max=runtime.settings.flush_logs_max,
+        records_max=runtime.settings.flush_logs_max,
         session_timeout=timedelta(seconds=runtime.settings.session_timeout_seconds),
     )
     flush = Flush(

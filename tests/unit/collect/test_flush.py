@@ -150,7 +150,7 @@ def test_batches_that_come_after_an_interrupted_flush_do_not_repeat_it(
 
 
 def test_rounds_of_few_logs_give_the_same_history_as_one_round(tmp_path: Path) -> None:
-    with open_home(tmp_path / "one") as one, open_home(tmp_path / "many", logs_max=9) as many:
+    with open_home(tmp_path / "one") as one, open_home(tmp_path / "many", records_max=9) as many:
         one.take(*BATCHES, *MORE)
         many.take(*BATCHES, *MORE)
 

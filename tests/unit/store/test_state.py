@@ -41,7 +41,7 @@ def offer(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Offer:
     def kept(known: frozenset[str]) -> Kept:
         name = " ".join(key for key in keys if key not in known)
         row = InboxRow(
-            app_id=app_id, batch_id=name, received_at=NOW, logs=logs, payload=name.encode()
+            app_id=app_id, batch_id=name, received_at=NOW, records=logs, payload=name.encode()
         )
         return Kept(rows=[row])
 
@@ -96,11 +96,11 @@ def test_the_inbox_gives_the_oldest_first_within_the_limits(engine: sa.Engine) -
     def taken(**limits: int) -> list[str]:
         return [row.batch_id for row in queries.oldest(APP_ID, **limits)]
 
-    assert taken(logs_max=1, position_max=newest) == ["a"]
-    assert taken(logs_max=2, position_max=newest) == ["a"]
-    assert taken(logs_max=3, position_max=newest) == ["a", "b"]
-    assert taken(logs_max=9, position_max=newest) == ["a", "b"]
-    assert taken(logs_max=9, position_max=newest + 1) == ["a", "b", "c"]
+    assert taken(records_max=1, position_max=newest) == ["a"]
+    assert taken(records_max=2, position_max=newest) == ["a"]
+    assert taken(records_max=3, position_max=newest) == ["a", "b"]
+    assert taken(records_max=9, position_max=newest) == ["a", "b"]
+    assert taken(records_max=9, position_max=newest + 1) == ["a", "b", "c"]
     assert sorted(queries.waiting()) == sorted([APP_ID, other])
     assert queries.depth() == 7
 
@@ -150,7 +150,7 @@ def test_of_an_offer_with_several_keys_only_what_is_new_is_kept(engine: sa.Engin
 
     assert queries.accept([offer("a", "b"), offer("b", "c"), offer("a", "c")]) == [2, 1, 0]
     assert queries.accept([offer("c", "d", "d"), offer("a", app_id="b" * 32)]) == [1, 1]
-    kept = queries.oldest(APP_ID, logs_max=9, position_max=2**31)
+    kept = queries.oldest(APP_ID, records_max=9, position_max=2**31)
     assert [row.batch_id for row in kept] == ["a b", "c", "d d"]
 
 
@@ -187,7 +187,7 @@ def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> 
     def look() -> None:
         while not ended.is_set():
             newest = queries.newest_position(APP_ID)
-            rows = queries.oldest(APP_ID, logs_max=10**6, position_max=newest)
+            rows = queries.oldest(APP_ID, records_max=10**6, position_max=newest)
             seen.append([row.position for row in rows])
 
     accepting = [threading.Thread(target=accept) for _ in range(4)]
@@ -205,7 +205,7 @@ def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> 
 def test_what_was_recorded_comes_back_newest_first(engine: sa.Engine) -> None:
     queries = InboxQueries(engine)
     queries.accept([offer("a"), offer("b")])
-    (first, second) = queries.oldest(APP_ID, logs_max=9, position_max=2**31)
+    (first, second) = queries.oldest(APP_ID, records_max=9, position_max=2**31)
     commits = [
         Commit(kind=Kind.EVENT, version=version, rows_total=version, sha256=f"{version:064x}")
         for version in (9, 10)
@@ -223,7 +223,7 @@ def test_what_was_recorded_comes_back_newest_first(engine: sa.Engine) -> None:
     assert sightings.sessions_of(APP_ID, ["d", "e"], since=NOW, until=NOW) == [session]
     assert sightings.sessions_of(APP_ID, ["d"], since=NOW + SECOND, until=NOW + SECOND) == []
     assert sightings.sessions_of(APP_ID, ["d"], since=NOW - SECOND, until=NOW - SECOND) == []
-    assert queries.oldest(APP_ID, logs_max=9, position_max=2**31) == [second]
+    assert queries.oldest(APP_ID, records_max=9, position_max=2**31) == [second]
 
 
 def test_positions_are_never_given_twice(engine: sa.Engine) -> None:
@@ -231,7 +231,7 @@ def test_positions_are_never_given_twice(engine: sa.Engine) -> None:
     queries = InboxQueries(engine)
     queries.accept([offer("a")])
     first = queries.newest_position(APP_ID)
-    rows = queries.oldest(APP_ID, logs_max=9, position_max=first)
+    rows = queries.oldest(APP_ID, records_max=9, position_max=first)
     queries.record_commits(APP_ID, [], committed_at=NOW, flushed=rows)
     queries.accept([offer("b")])
 
@@ -267,7 +267,9 @@ def test_a_full_database_is_named_and_keeps_what_it_has(tmp_path: Path) -> None:
     with pytest.raises(StorageFullError):
         inbox.accept([offer("x" * 100_000)])
 
-    assert [row.batch_id for row in inbox.oldest(APP_ID, logs_max=9, position_max=9)] == ["before"]
+    assert [row.batch_id for row in inbox.oldest(APP_ID, records_max=9, position_max=9)] == [
+        "before"
+    ]
 
 
 def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:

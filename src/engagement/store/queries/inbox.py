@@ -38,8 +38,8 @@ class InboxRow:
     """The sender's id of it."""
     received_at: datetime
     """When it was accepted."""
-    logs: int
-    """Logs that were accepted from it."""
+    records: int
+    """Records that were accepted from it; one that sets several tags counts once."""
     payload: bytes
     """Its records, as `collect.inbox` encodes them."""
     position: int = 0
@@ -116,15 +116,15 @@ class InboxQueries:
         with self._reading.begin() as connection:
             return connection.scalar(question) or 0
 
-    def oldest(self, app_id: str, *, logs_max: int, position_max: int) -> list[InboxRow]:
-        """The app's oldest batches up to a position, of about `logs_max` logs together."""
+    def oldest(self, app_id: str, *, records_max: int, position_max: int) -> list[InboxRow]:
+        """The app's oldest batches up to a position, of about `records_max` records together."""
         question = (
-            sa.select(*(inbox.c[name] for name in InboxRow.__dataclass_fields__))
+            sa.select(*_ROW_COLUMNS)
             .where(inbox.c.app_id == app_id, inbox.c.position <= position_max)
             .order_by(inbox.c.position)
         )
         taken: list[InboxRow] = []
-        logs = 0
+        records = 0
         # Read on and stopped, since to ask how many rows are enough looks at all that wait.
         with (
             self._reading.begin() as connection,
@@ -132,8 +132,8 @@ class InboxQueries:
         ):
             for row in answer:
                 taken.append(InboxRow(**row._asdict()))
-                logs += row.logs
-                if logs >= logs_max:
+                records += row.records
+                if records >= records_max:
                     break
         return taken
 
@@ -143,7 +143,7 @@ class InboxQueries:
             return list(connection.scalars(sa.select(inbox.c.app_id).distinct()))
 
     def depth(self) -> int:
-        """How many logs wait in the inbox."""
+        """How many records wait in the inbox."""
         with self._reading.begin() as connection:
             return connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(inbox.c.logs), 0))) or 0
 
@@ -269,6 +269,11 @@ _KEY_STATEMENTS = {
 }
 """Built once: they are executed in every transaction that accepts something."""
 _ADD_ROWS = inbox.insert()
+_ROW_COLUMNS = [
+    inbox.c.logs.label("records") if name == "records" else inbox.c[name]
+    for name in InboxRow.__dataclass_fields__
+]
+"""The columns by the names of `InboxRow`'s fields."""
 
 
 def _inbox_values(row: InboxRow) -> dict[str, object]:
@@ -276,7 +281,7 @@ def _inbox_values(row: InboxRow) -> dict[str, object]:
         "app_id": row.app_id,
         "batch_id": row.batch_id,
         "received_at": row.received_at,
-        "logs": row.logs,
+        "logs": row.records,
         "payload": row.payload,
     }
 

@@ -1,4 +1,4 @@
-"""Decides which logs a tracking message becomes."""
+"""Decides which records a tracking message becomes."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -41,12 +41,12 @@ PUSH_STATUSES = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = msgspec.Raw()
 _ELSEWHERE = ""
-"""Stands for the time of a log whose time is told beside it."""
+"""Stands for the time of a record whose time is told beside it."""
 _FALSE = (b"null", b"false", b"0", b'""')
 
 
 TimedRecord = tuple[int, SentRecord]
-"""When a log happened by our clock, in microseconds since 1970, and the log without its time."""
+"""When a record happened by our clock, in microseconds since 1970, and it without its time."""
 
 
 class TrackingEvent(msgspec.Struct, kw_only=True, gc=False, frozen=True):
@@ -87,7 +87,7 @@ _NO_PROPERTIES = _Properties()
 
 
 def map_event(event: TrackingEvent, sanitiser: Sanitiser) -> TimedRecord | None:
-    """The log that a message becomes, besides its device's token; None if it only names a user.
+    """The record that a message becomes, besides its device's token; None if it only names a user.
 
     Raises:
         RefusedRecordError: It cannot become one.
@@ -102,7 +102,7 @@ def map_event(event: TrackingEvent, sanitiser: Sanitiser) -> TimedRecord | None:
 
 
 def token_record(token: tuple[str, str]) -> SentRecord:
-    """The log that tells a device's token."""
+    """The record that tells a device's token."""
     text, token_type = token
     return TokenRecord(timestamp=_ELSEWHERE, token=text, token_type=token_type)
 

@@ -166,8 +166,8 @@ class OutcomeReader:
         )
         made = map_event(event, self.sanitiser)
         if made is not None:
-            began, log = made
-            reader.keep(0, log, began, device_at=began - at + device_at)
+            began, record = made
+            reader.keep(0, record, began, device_at=began - at + device_at)
         if context.token is not None and (device_id, context.token) not in self._tokens:
             reader.keep(0, token_record(context.token), at, device_at=at)
             self._tokens.add((device_id, context.token))
