@@ -16,7 +16,7 @@ TORTURE_SIGNATURES ?= 2000
 TORTURE_HISTORIES ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check torture bench format lock clean
+.PHONY: help demo test check torture bench format generate lock clean
 
 help:
 	@echo "make demo     generate a sample, import it, run and verify all twelve exports"
@@ -28,6 +28,7 @@ help:
 	@echo "              compare $(TORTURE_HISTORIES) histories with a plain model of all exports"
 	@echo "make bench    measure against DuckDB, Polars and chDB; writes benchmarks/output/"
 	@echo "make format   format the code and apply safe fixes"
+	@echo "make generate generate the blocking client from the asynchronous one"
 	@echo "make lock     compile requirements/*.in to pinned, hashed requirements"
 	@echo "make clean    remove everything that was made here"
 
@@ -55,6 +56,9 @@ bench: .make/bench .make/node
 format: .make/test
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+generate: .make/test
+	$(BIN)/python tools/generate_sync_client.py
 
 lock: .make/lock
 	$(COMPILE) --output-file requirements/run.txt pyproject.toml requirements/run.in

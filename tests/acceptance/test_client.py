@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 import engagement
-from engagement.client.steps import FrameKind
+from engagement.client.frame_kinds import FrameKind
 from engagement.exceptions import (
     BadInputError,
     CancelledError,

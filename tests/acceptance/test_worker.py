@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engagement import Client
-from engagement.client.sync import ExportPoller
+from engagement.client import ExportPoller
 from engagement.model.exports import ExportState
 from support.server_process import RunningServer, import_sample, running_server
 from support.waiting import WAIT_SECONDS_MAX, wait_for

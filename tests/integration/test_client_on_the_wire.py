@@ -205,7 +205,7 @@ def test_a_token_is_kept_and_renewed_when_it_is_refused() -> None:
 
 
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engagement.client.exchange.ANSWER_BYTES_MAX", 10)
+    monkeypatch.setattr("engagement.client.sync.connection.ANSWER_BYTES_MAX", 10)
     line = Line(httpx.Response(200, json=task()))
 
     with pytest.raises(ServerError, match="got more"):

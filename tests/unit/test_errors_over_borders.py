@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engagement import exceptions
 from engagement.cli.exit_statuses import exit_status
 from engagement.client.refusals import refusal
-from engagement.client.steps import Answer
+from engagement.client.responses import HttpResponse
 from engagement.exceptions import (
     DestinationError,
     EngagementError,
@@ -57,10 +57,10 @@ def name_of(error: EngagementError) -> str:
     return f"{type(error).__name__}-{error.code}"
 
 
-def answer_of(error: EngagementError) -> Answer:
+def answer_of(error: EngagementError) -> HttpResponse:
     """What a client gets to see of an error."""
     response = answer_to(error)
-    return Answer(
+    return HttpResponse(
         status=response.status_code, headers=dict(response.headers), body=bytes(response.body)
     )
 

@@ -1,6 +1,6 @@
 """The Python client of a server: what it says to it and how it reads exports."""
 
-from engagement.client.asynchronous import AsyncClient, AsyncExportPoller
-from engagement.client.sync import Client, ExportPoller
+from engagement.client.asynchronous.client import AsyncClient, AsyncExportPoller
+from engagement.client.sync.client import Client, ExportPoller
 
 __all__ = ["AsyncClient", "AsyncExportPoller", "Client", "ExportPoller"]

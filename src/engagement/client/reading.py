@@ -12,7 +12,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import zstandard
 
-from engagement.client.steps import FrameKind
+from engagement.client.frame_kinds import FrameKind
 from engagement.exceptions import BadInputError, VerificationError
 from engagement.model.exports import Compression, ExportFormat, ExportType, Receipt
 from engagement.model.manifest import Manifest

@@ -2,7 +2,7 @@
 
 import json
 
-from engagement.client.steps import Answer
+from engagement.client.responses import HttpResponse
 from engagement.exceptions import (
     BadInputError,
     EngagementError,
@@ -29,41 +29,41 @@ _OF_STATUS: dict[int, type[EngagementError]] = {
 """For codes that are HTTP's own; of any other status the server is to blame."""
 
 
-def refusal(answer: Answer) -> EngagementError:
+def refusal(response: HttpResponse) -> EngagementError:
     """The error that an answer names, of the class that raised it on the server."""
-    name, message = _named(answer)
+    name, message = _named(response)
     code = code_of_name(name)
     if code is None or code is ErrorCode.INTERNAL:
-        return _of_status(answer, name, message)
+        return _of_status(response, name, message)
     # The server knows whether a container's refusal may pass.
-    kind = class_of_code(code, may_pass=answer.status in UNAVAILABLE_STATUSES)
+    kind = class_of_code(code, may_pass=response.status in UNAVAILABLE_STATUSES)
     return kind(message, code=code)
 
 
-def token_refusal(answer: Answer) -> EngagementError:
+def token_refusal(response: HttpResponse) -> EngagementError:
     """The error of an answer to a token request, which has a shape of its own (RFC 6749)."""
-    if answer.status not in {400, 401, 404}:
-        return refusal(answer)
-    content = _content(answer)
-    said = content.get("error_description") or _named(answer)[1]
-    return NotAuthenticatedError(f"The server gives no token: {str(said)[:MESSAGE_CHARACTERS_MAX]}")
+    if response.status not in {400, 401, 404}:
+        return refusal(response)
+    content = _content(response)
+    why = content.get("error_description") or _named(response)[1]
+    return NotAuthenticatedError(f"The server gives no token: {str(why)[:MESSAGE_CHARACTERS_MAX]}")
 
 
-def _of_status(answer: Answer, name: str, message: str) -> EngagementError:
-    kind = _OF_STATUS.get(answer.status) if name else None
-    if answer.status in {401, 429}:
-        kind = _OF_STATUS[answer.status]
+def _of_status(response: HttpResponse, name: str, message: str) -> EngagementError:
+    kind = _OF_STATUS.get(response.status) if name else None
+    if response.status in {401, 429}:
+        kind = _OF_STATUS[response.status]
     if kind is not None:
         return kind(message)
-    request_id = answer.headers.get("x-ms-request-id", "")[:100]
+    request_id = response.headers.get("x-ms-request-id", "")[:100]
     named = f" to the request {request_id}" if request_id else ""
-    wrong = ServerUnreachableError if answer.status in UNAVAILABLE_STATUSES else ServerError
-    return wrong(f"The server answered {answer.status}{named}: {message}")
+    wrong = ServerUnreachableError if response.status in UNAVAILABLE_STATUSES else ServerError
+    return wrong(f"The server answered {response.status}{named}: {message}")
 
 
-def _named(answer: Answer) -> tuple[str, str]:
+def _named(response: HttpResponse) -> tuple[str, str]:
     """Code and message of the published error shape; no code if it is something else."""
-    error = _content(answer).get("error")
+    error = _content(response).get("error")
     if not isinstance(error, dict) or not isinstance(error.get("code"), str):
         return "", "The answer does not say why."
     message = error.get("message")
@@ -71,9 +71,9 @@ def _named(answer: Answer) -> tuple[str, str]:
     return error["code"], text[:MESSAGE_CHARACTERS_MAX]
 
 
-def _content(answer: Answer) -> dict[str, object]:
+def _content(response: HttpResponse) -> dict[str, object]:
     try:
-        content = json.loads(answer.body)
+        content = json.loads(response.body)
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

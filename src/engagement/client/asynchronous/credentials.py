@@ -2,33 +2,32 @@
 
 import json
 import time
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 from urllib.parse import quote, urlencode
 
+from engagement.client.access import Access
+from engagement.client.asynchronous.sending import AsyncRetryingSender
+from engagement.client.concurrency import TokenFunction, call_async_token_function
 from engagement.client.refusals import token_refusal
-from engagement.client.retrying import send_repeatedly
-from engagement.client.steps import AskToken, Lost, Send, Steps
+from engagement.client.responses import NoResponseError
 from engagement.exceptions import BadInputError, ServerError, ServerUnreachableError
 
 SCOPE = "https://management.azure.com/.default"
 RENEWED_SECONDS_BEFORE = 60
 """A token is renewed this long before its end, so that it does not end on the way."""
 
-TokenSource = str | Callable[[], str] | Callable[[], Awaitable[str]]
 
-
-class Credentials(Protocol):
+class AsyncCredentials(Protocol):
     """Where access tokens come from."""
 
-    def token(self, server: str, *, retries: int) -> Steps[str]:
-        """A token for the next request."""
+    async def token(self, server: str, sender: AsyncRetryingSender) -> str:
+        """Return a token for the next request."""
 
     def forget(self, token: str) -> bool:
-        """Take a token for refused; whether another one may be had."""
+        """Take a token for refused; return whether another one may be had."""
 
 
-class ClientSecret:
+class AsyncClientSecret:
     """Fetches a token for a client's secret and keeps it until shortly before its end."""
 
     def __init__(self, *, tenant_id: str, client_id: str, client_secret: str) -> None:
@@ -43,32 +42,33 @@ class ClientSecret:
         ).encode()
         self._kept: tuple[str, float] | None = None
 
-    def token(self, server: str, *, retries: int) -> Steps[str]:
-        """The token that is kept, or a new one.
+    async def token(self, server: str, sender: AsyncRetryingSender) -> str:
+        """Return the token that is kept, or a new one.
 
         Raises:
             NotAuthenticatedError: There is no such tenant, client or secret.
             ServerError: The server's answer is something else.
+            ServerUnreachableError: No answer came.
         """
         kept = self._kept
         if kept is not None and time.monotonic() < kept[1]:
             return kept[0]
         asked_at = time.monotonic()
-        send = Send(
-            method="POST",
-            url=f"{server}/{quote(self._tenant_id, safe='')}/oauth2/v2.0/token",
-            headers={
-                "Content-Type": "application/x-www-form-urlencoded",
-                "Accept": "application/json",
-            },
-            body=self._form,
-        )
-        answer, _ = yield from send_repeatedly(send, retries=retries)
-        if isinstance(answer, Lost):
-            raise ServerUnreachableError(f"The server gives no token: {answer.reason}.")
-        if not answer.is_success:
-            raise token_refusal(answer)
-        token, seconds = _token(answer.body)
+        try:
+            response = await sender.send(
+                "POST",
+                f"{server}/{quote(self._tenant_id, safe='')}/oauth2/v2.0/token",
+                headers={
+                    "Content-Type": "application/x-www-form-urlencoded",
+                    "Accept": "application/json",
+                },
+                content=self._form,
+            )
+        except NoResponseError as error:
+            raise ServerUnreachableError(f"The server gives no token: {error}.") from error
+        if not response.is_success:
+            raise token_refusal(response)
+        token, seconds = _parse_token(response.body)
         self._kept = (token, asked_at + seconds - RENEWED_SECONDS_BEFORE)
         return token
 
@@ -79,19 +79,18 @@ class ClientSecret:
         return True
 
 
-class Bearer:
+class AsyncBearer:
     """A token that the user brings, or a function that gives one whenever it is asked."""
 
-    def __init__(self, source: TokenSource) -> None:
+    def __init__(self, source: str | TokenFunction) -> None:
         self._source = source
 
-    def token(self, server: str, *, retries: int) -> Steps[str]:
-        """The token."""
-        del server, retries
+    async def token(self, server: str, sender: AsyncRetryingSender) -> str:
+        """Return the token."""
+        del server, sender
         if isinstance(self._source, str):
             return self._source
-        found: str = yield AskToken(source=self._source)
-        return found
+        return await call_async_token_function(self._source)
 
     def forget(self, token: str) -> bool:
         """A function may give another one; a text stays what it is."""
@@ -99,33 +98,31 @@ class Bearer:
         return not isinstance(self._source, str)
 
 
-def credentials_of(
-    *,
-    tenant_id: str | None,
-    client_id: str | None,
-    client_secret: str | None,
-    token: TokenSource | None,
-) -> Credentials:
-    """The credentials that were given, in the one way or the other.
+def credentials_of(access: Access) -> AsyncCredentials:
+    """Return the credentials that were given, in the one way or the other.
 
     Raises:
         BadInputError: Both ways, or neither in full.
     """
+    tenant_id, client_id = access.get("tenant_id"), access.get("client_id")
+    client_secret, token = access.get("client_secret"), access.get("token")
     given = {"tenant_id": tenant_id, "client_id": client_id, "client_secret": client_secret}
     if token is not None and not any(given.values()):
-        return Bearer(token)
+        return AsyncBearer(token)
     if token is not None:
         raise BadInputError("A client needs a token or a client secret, got both.")
-    missing = [name for name, value in given.items() if not value]
     if tenant_id and client_id and client_secret:
-        return ClientSecret(tenant_id=tenant_id, client_id=client_id, client_secret=client_secret)
+        return AsyncClientSecret(
+            tenant_id=tenant_id, client_id=client_id, client_secret=client_secret
+        )
+    missing = [name for name, value in given.items() if not value]
     raise BadInputError(
         "A client needs tenant_id, client_id and client_secret, or a token; "
         f"{', '.join(missing)} is missing."
     )
 
 
-def _token(body: bytes) -> tuple[str, float]:
+def _parse_token(body: bytes) -> tuple[str, float]:
     try:
         content = json.loads(body)
         token, seconds = content["access_token"], float(content["expires_in"])

@@ -1,43 +1,53 @@
-"""The client for programs that wait for each answer."""
+# Generated from ../asynchronous/client.py by `make generate`; edit that file instead.
+"""The Python client of a server."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, Unpack, get_args
 
 import httpx
 
-from engagement.client.connection import (
-    TASKS_A_PAGE,
-    TIMEOUT_SECONDS,
-    Access,
-    answer_of,
-    conversation,
-    lost_reason,
-    request_of,
-)
-from engagement.client.conversation import Progressed, succeeded
-from engagement.client.steps import Answer, FrameKind, Lost, Pause, Send, Step, Steps, Work
+from engagement.client import calls
+from engagement.client.access import DEFAULT_SUBSCRIPTION, RETRIES, TIMEOUT_SECONDS, Access
+from engagement.client.concurrency import Pause, run
+from engagement.client.frame_kinds import FrameKind
+from engagement.client.sync.apps import AppDirectory
+from engagement.client.sync.connection import ServerConnection
+from engagement.client.sync.credentials import credentials_of
+from engagement.client.sync.parts import fetch_part
+from engagement.client.sync.sending import RetryingSender
 from engagement.exceptions import BadInputError
 from engagement.model.apps import App
-from engagement.model.export_options import ExportOptions
+from engagement.model.export_options import ExportOptions, request_of
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
 from engagement.model.exports import Estimate, ExportType
 from engagement.model.manifest import Manifest
+from engagement.model.servers import server_address
 
-Result = TypeVar("Result")
+POLL_SECONDS_FIRST = 0.05
+POLL_SECONDS_MAX = 5.0
+POLL_GROWTH = 1.5
+RETRY_AFTER_SECONDS_MAX = 60.0
+TASKS_A_PAGE = 40
+
+Progressed = Callable[[ExportTask], None]
 
 
 class Client:
-    """Asks a server for exports and reads them. Threads may share one."""
+    """Asks a server for exports and reads them.
+
+    Threads may share a `Client`, tasks of one event loop an `AsyncClient`.
+    """
 
     def __init__(
         self,
         server: str,
         *,
         http: httpx.Client | None = None,
-        pause: Callable[[float], None] = time.sleep,
+        pause: Pause = time.sleep,
         **access: Unpack[Access],
     ) -> None:
         """Prepare a client; nothing is sent yet.
@@ -51,10 +61,18 @@ class Client:
         Raises:
             BadInputError: The address or the credentials cannot work.
         """
-        self._conversation = conversation(server, access)
+        credentials = credentials_of(access)
+        address = server_address(server, allow_http=access.get("allow_http", False))
         self._http = http or httpx.Client(timeout=TIMEOUT_SECONDS)
         self._is_own = http is None
         self._pause = pause
+        self._sender = RetryingSender(
+            self._http, retries=access.get("retries", RETRIES), pause=pause
+        )
+        self._connection = ServerConnection(address, credentials, self._sender)
+        self._apps = AppDirectory(
+            self._connection, subscription=access.get("subscription", DEFAULT_SUBSCRIPTION)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +96,7 @@ class Client:
         Raises:
             UnknownAppError: It has none.
         """
-        return self._run(self._conversation.apps(subscription))
+        return self._apps.list_all(subscription)
 
     def app(self, app: App | str) -> App:
         """The app of an id or a resource path.
@@ -86,7 +104,7 @@ class Client:
         Raises:
             UnknownAppError: There is none, or the caller may not see it.
         """
-        return self._run(self._conversation.app(app))
+        return self._apps.find(app)
 
     def create_export(
         self,
@@ -113,27 +131,31 @@ class Client:
             DestinationError: The container refuses a write now.
             IdempotencyKeyReusedError: The key came with another request before.
         """
-        asked = self._conversation.request(app, export_type, container_url, options)
-        return self.start_export(app, self._run(asked), idempotency_key=idempotency_key)
+        owner = self.app(app)
+        request = request_of(owner.app_id, export_type, container_url, options)
+        return self.start_export(owner, request, idempotency_key=idempotency_key)
 
     def start_export(
         self, app: App | str, request: ExportRequest, *, idempotency_key: str | None = None
     ) -> "ExportPoller":
         """A task that was created from a request of the model; else as `create_export`."""
-        create = self._conversation.create(app, request, idempotency_key=idempotency_key)
-        return ExportPoller(self, self._run(create))
+        owner = self.app(app)
+        # A key goes with every request, so that no repeat makes a second task.
+        key = idempotency_key or uuid.uuid4().hex
+        call = calls.create_export(owner, request, idempotency_key=key)
+        return ExportPoller(self, self._connection.call(call))
 
     def estimate_export(
         self, app: App | str, export_type: ExportType | str, **options: Unpack[ExportOptions]
     ) -> Estimate:
         """How large an export would be, at the most; creates nothing and needs no container."""
-        return self.estimate_request(
-            app, self._run(self._conversation.request(app, export_type, "", options))
-        )
+        owner = self.app(app)
+        request = request_of(owner.app_id, export_type, "", options)
+        return self.estimate_request(owner, request)
 
     def estimate_request(self, app: App | str, request: ExportRequest) -> Estimate:
         """How large the export of a request of the model would be."""
-        return self._run(self._conversation.estimate(app, request))
+        return self._connection.call(calls.estimate_export(self.app(app), request))
 
     def get_export(self, app: App | str, task_id: str) -> ExportTask:
         """A task as it is now.
@@ -141,7 +163,7 @@ class Client:
         Raises:
             UnknownTaskError: The app has none with this id.
         """
-        return self._run(self._conversation.get(app, task_id))
+        return self._connection.call(calls.get_export(self.app(app), task_id))
 
     def follow_export(self, app: App | str, task_id: str) -> "ExportPoller":
         """A task that was created before, to be waited for."""
@@ -160,14 +182,16 @@ class Client:
         """
         first = TaskPage(top=TASKS_A_PAGE, order_by=order_by, descending=descending)
         seen: set[str] = set()
-        page = self._run(self._conversation.page(app, first))
+        owner = self.app(app)
+        page = self._connection.call(calls.list_exports(owner, first))
         while True:
-            yield from (one for one in page.items if one.task_id not in seen)
-            seen.update(one.task_id for one in page.items)
-            after = self._run(self._conversation.page_after(app, page))
-            if after is None:
+            for task in page.items:
+                if task.task_id not in seen:
+                    yield task
+            seen.update(task.task_id for task in page.items)
+            if page.next_query is None:
                 return
-            page = after
+            page = self._connection.call(calls.list_exports_after(owner, page.next_query))
 
     def cancel_export(self, app: App | str, task_id: str) -> ExportTask:
         """The task after it was asked to stop: at once if it waited, else soon.
@@ -175,7 +199,7 @@ class Client:
         Raises:
             IllegalStateError: It has ended.
         """
-        return self._run(self._conversation.cancel(app, task_id))
+        return self._connection.call(calls.cancel_export(self.app(app), task_id))
 
     def retry_export(self, app: App | str, task_id: str, container_url: str) -> "ExportPoller":
         """A failed or cancelled task, queued again; delivered parts stay delivered.
@@ -183,8 +207,8 @@ class Client:
         Raises:
             IllegalStateError: It has not failed and was not cancelled.
         """
-        retry = self._conversation.retry(app, task_id, container_url)
-        return ExportPoller(self, self._run(retry))
+        call = calls.retry_export(self.app(app), task_id, container_url)
+        return ExportPoller(self, self._connection.call(call))
 
     def manifest(self, task: ExportTask) -> Manifest:
         """What a task that succeeded delivered.
@@ -192,7 +216,8 @@ class Client:
         Raises:
             IllegalStateError: It has not succeeded.
         """
-        return self._run(self._conversation.manifest(task))
+        owner = self.app(task.app_id)
+        return self._connection.call(calls.get_manifest(owner, task.task_id))
 
     def read(
         self, task: ExportTask | Manifest, container_url: str, as_: FrameKind = "polars"
@@ -211,7 +236,22 @@ class Client:
             VerificationError: A part is not what the manifest says.
             DestinationError: The container does not give a part.
         """
-        return self._run(self._conversation.read(task, container_url, as_))
+        if as_ not in get_args(FrameKind):
+            wanted = ", ".join(get_args(FrameKind))
+            raise BadInputError(f"A frame is one of {wanted}, got {as_!r:.40}.")
+        # Arrow takes a while to load and most uses of the client do without.
+        from engagement.client import reading  # noqa: PLC0415
+
+        manifest = task
+        if isinstance(manifest, ExportTask):
+            if manifest.error is not None:
+                raise manifest.error
+            manifest = self.manifest(manifest)
+        tables = []
+        for part in manifest.parts:
+            data = fetch_part(self._sender, manifest, part, container_url)
+            tables.append(run(reading.part_table, manifest, part, data))
+        return run(reading.frame_of, manifest, tables, as_)
 
     def wait_export(
         self,
@@ -221,50 +261,22 @@ class Client:
         on_progress: Progressed | None = None,
     ) -> ExportTask:
         """The task when it has ended, or as it is when the time is over."""
-        return self._run(
-            self._conversation.follow(
-                task, timeout_seconds=timeout_seconds, on_progress=on_progress
-            )
-        )
-
-    def _run(self, steps: Steps[Result]) -> Result:
-        outcome: Any = None
+        owner = self.app(task.app_id)
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        delay = POLL_SECONDS_FIRST
         while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            outcome = self._take(step)
-
-    def _take(self, step: Step) -> Any:
-        if isinstance(step, Send):
-            return self._send(step)
-        if isinstance(step, Pause):
-            return self._pause(step.seconds)
-        if isinstance(step, Work):
-            return step.run()
-        token = step.source()
-        if isinstance(token, str):
-            return token
-        raise BadInputError("A Client needs a token function that is not asynchronous.")
-
-    def _send(self, send: Send) -> Answer | Lost:
-        body = bytearray()
-        try:
-            response = self._http.send(
-                request_of(self._http, send), stream=True, follow_redirects=False
+            if on_progress is not None:
+                on_progress(task)
+            left = None if deadline is None else deadline - time.monotonic()
+            if task.state.is_final or (left is not None and left <= 0):
+                return task
+            self._pause(delay if left is None else min(delay, left))
+            call = calls.get_export(owner, task.task_id)
+            task, asked = self._connection.call_and_hear(call)
+            delay = max(
+                min(delay * POLL_GROWTH, POLL_SECONDS_MAX),
+                min(asked or 0.0, RETRY_AFTER_SECONDS_MAX),
             )
-            try:
-                for chunk in response.iter_raw():
-                    body += chunk
-                    if len(body) > send.bytes_max:
-                        break
-            finally:
-                response.close()
-        except httpx.TransportError as error:
-            return Lost(reason=lost_reason(error))
-        return answer_of(response, bytes(body))
 
 
 class ExportPoller:
@@ -286,7 +298,7 @@ class ExportPoller:
 
     def done(self) -> bool:
         """Whether it has ended, well or badly; looks if it had not."""
-        return self._task.state.is_final or self.refresh().state.is_final
+        return self._task.state.is_final or (self.refresh()).state.is_final
 
     def wait(
         self, timeout_seconds: float | None = None, on_progress: Progressed | None = None
@@ -313,7 +325,14 @@ class ExportPoller:
             EngagementError: It failed or was cancelled; of the class of its code.
             TimeoutError: The time was over before.
         """
-        return succeeded(self.wait(timeout_seconds, on_progress))
+        task = self.wait(timeout_seconds, on_progress)
+        if not task.state.is_final:
+            raise TimeoutError(
+                f"The task {task.task_id} must have ended by now, but is {task.state}."
+            )
+        if task.error is not None:
+            raise task.error
+        return task
 
     def cancel(self) -> ExportTask:
         """The task after it was asked to stop.

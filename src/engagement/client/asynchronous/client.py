@@ -1,42 +1,53 @@
-"""The client for programs that run on an event loop."""
+"""The Python client of a server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, Unpack, get_args
 
 import httpx
 
-from engagement.client.connection import (
-    TASKS_A_PAGE,
-    TIMEOUT_SECONDS,
-    Access,
-    answer_of,
-    conversation,
-    lost_reason,
-    request_of,
-)
-from engagement.client.conversation import Progressed, succeeded
-from engagement.client.steps import Answer, FrameKind, Lost, Pause, Send, Step, Steps, Work
+from engagement.client import calls
+from engagement.client.access import DEFAULT_SUBSCRIPTION, RETRIES, TIMEOUT_SECONDS, Access
+from engagement.client.asynchronous.apps import AsyncAppDirectory
+from engagement.client.asynchronous.connection import AsyncServerConnection
+from engagement.client.asynchronous.credentials import credentials_of
+from engagement.client.asynchronous.parts import fetch_part
+from engagement.client.asynchronous.sending import AsyncRetryingSender
+from engagement.client.concurrency import AsyncPause, run_in_thread
+from engagement.client.frame_kinds import FrameKind
+from engagement.exceptions import BadInputError
 from engagement.model.apps import App
-from engagement.model.export_options import ExportOptions
+from engagement.model.export_options import ExportOptions, request_of
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
 from engagement.model.exports import Estimate, ExportType
 from engagement.model.manifest import Manifest
+from engagement.model.servers import server_address
 
-Result = TypeVar("Result")
+POLL_SECONDS_FIRST = 0.05
+POLL_SECONDS_MAX = 5.0
+POLL_GROWTH = 1.5
+RETRY_AFTER_SECONDS_MAX = 60.0
+TASKS_A_PAGE = 40
+
+Progressed = Callable[[ExportTask], None]
 
 
 class AsyncClient:
-    """Asks a server for exports and reads them. Tasks of one event loop may share one."""
+    """Asks a server for exports and reads them.
+
+    Threads may share a `Client`, tasks of one event loop an `AsyncClient`.
+    """
 
     def __init__(
         self,
         server: str,
         *,
         http: httpx.AsyncClient | None = None,
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pause: AsyncPause = asyncio.sleep,
         **access: Unpack[Access],
     ) -> None:
         """Prepare a client; nothing is sent yet.
@@ -50,10 +61,18 @@ class AsyncClient:
         Raises:
             BadInputError: The address or the credentials cannot work.
         """
-        self._conversation = conversation(server, access)
+        credentials = credentials_of(access)
+        address = server_address(server, allow_http=access.get("allow_http", False))
         self._http = http or httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
         self._is_own = http is None
         self._pause = pause
+        self._sender = AsyncRetryingSender(
+            self._http, retries=access.get("retries", RETRIES), pause=pause
+        )
+        self._connection = AsyncServerConnection(address, credentials, self._sender)
+        self._apps = AsyncAppDirectory(
+            self._connection, subscription=access.get("subscription", DEFAULT_SUBSCRIPTION)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,7 +96,7 @@ class AsyncClient:
         Raises:
             UnknownAppError: It has none.
         """
-        return await self._run(self._conversation.apps(subscription))
+        return await self._apps.list_all(subscription)
 
     async def app(self, app: App | str) -> App:
         """The app of an id or a resource path.
@@ -85,7 +104,7 @@ class AsyncClient:
         Raises:
             UnknownAppError: There is none, or the caller may not see it.
         """
-        return await self._run(self._conversation.app(app))
+        return await self._apps.find(app)
 
     async def create_export(
         self,
@@ -112,27 +131,31 @@ class AsyncClient:
             DestinationError: The container refuses a write now.
             IdempotencyKeyReusedError: The key came with another request before.
         """
-        asked = self._conversation.request(app, export_type, container_url, options)
-        return await self.start_export(app, await self._run(asked), idempotency_key=idempotency_key)
+        owner = await self.app(app)
+        request = request_of(owner.app_id, export_type, container_url, options)
+        return await self.start_export(owner, request, idempotency_key=idempotency_key)
 
     async def start_export(
         self, app: App | str, request: ExportRequest, *, idempotency_key: str | None = None
     ) -> "AsyncExportPoller":
         """A task that was created from a request of the model; else as `create_export`."""
-        create = self._conversation.create(app, request, idempotency_key=idempotency_key)
-        return AsyncExportPoller(self, await self._run(create))
+        owner = await self.app(app)
+        # A key goes with every request, so that no repeat makes a second task.
+        key = idempotency_key or uuid.uuid4().hex
+        call = calls.create_export(owner, request, idempotency_key=key)
+        return AsyncExportPoller(self, await self._connection.call(call))
 
     async def estimate_export(
         self, app: App | str, export_type: ExportType | str, **options: Unpack[ExportOptions]
     ) -> Estimate:
         """How large an export would be, at the most; creates nothing and needs no container."""
-        return await self.estimate_request(
-            app, await self._run(self._conversation.request(app, export_type, "", options))
-        )
+        owner = await self.app(app)
+        request = request_of(owner.app_id, export_type, "", options)
+        return await self.estimate_request(owner, request)
 
     async def estimate_request(self, app: App | str, request: ExportRequest) -> Estimate:
         """How large the export of a request of the model would be."""
-        return await self._run(self._conversation.estimate(app, request))
+        return await self._connection.call(calls.estimate_export(await self.app(app), request))
 
     async def get_export(self, app: App | str, task_id: str) -> ExportTask:
         """A task as it is now.
@@ -140,7 +163,7 @@ class AsyncClient:
         Raises:
             UnknownTaskError: The app has none with this id.
         """
-        return await self._run(self._conversation.get(app, task_id))
+        return await self._connection.call(calls.get_export(await self.app(app), task_id))
 
     async def follow_export(self, app: App | str, task_id: str) -> "AsyncExportPoller":
         """A task that was created before, to be waited for."""
@@ -159,16 +182,16 @@ class AsyncClient:
         """
         first = TaskPage(top=TASKS_A_PAGE, order_by=order_by, descending=descending)
         seen: set[str] = set()
-        page = await self._run(self._conversation.page(app, first))
+        owner = await self.app(app)
+        page = await self._connection.call(calls.list_exports(owner, first))
         while True:
-            for one in page.items:
-                if one.task_id not in seen:
-                    yield one
-            seen.update(one.task_id for one in page.items)
-            after = await self._run(self._conversation.page_after(app, page))
-            if after is None:
+            for task in page.items:
+                if task.task_id not in seen:
+                    yield task
+            seen.update(task.task_id for task in page.items)
+            if page.next_query is None:
                 return
-            page = after
+            page = await self._connection.call(calls.list_exports_after(owner, page.next_query))
 
     async def cancel_export(self, app: App | str, task_id: str) -> ExportTask:
         """The task after it was asked to stop: at once if it waited, else soon.
@@ -176,7 +199,7 @@ class AsyncClient:
         Raises:
             IllegalStateError: It has ended.
         """
-        return await self._run(self._conversation.cancel(app, task_id))
+        return await self._connection.call(calls.cancel_export(await self.app(app), task_id))
 
     async def retry_export(
         self, app: App | str, task_id: str, container_url: str
@@ -186,8 +209,8 @@ class AsyncClient:
         Raises:
             IllegalStateError: It has not failed and was not cancelled.
         """
-        retry = self._conversation.retry(app, task_id, container_url)
-        return AsyncExportPoller(self, await self._run(retry))
+        call = calls.retry_export(await self.app(app), task_id, container_url)
+        return AsyncExportPoller(self, await self._connection.call(call))
 
     async def manifest(self, task: ExportTask) -> Manifest:
         """What a task that succeeded delivered.
@@ -195,7 +218,8 @@ class AsyncClient:
         Raises:
             IllegalStateError: It has not succeeded.
         """
-        return await self._run(self._conversation.manifest(task))
+        owner = await self.app(task.app_id)
+        return await self._connection.call(calls.get_manifest(owner, task.task_id))
 
     async def read(
         self, task: ExportTask | Manifest, container_url: str, as_: FrameKind = "polars"
@@ -214,7 +238,22 @@ class AsyncClient:
             VerificationError: A part is not what the manifest says.
             DestinationError: The container does not give a part.
         """
-        return await self._run(self._conversation.read(task, container_url, as_))
+        if as_ not in get_args(FrameKind):
+            wanted = ", ".join(get_args(FrameKind))
+            raise BadInputError(f"A frame is one of {wanted}, got {as_!r:.40}.")
+        # Arrow takes a while to load and most uses of the client do without.
+        from engagement.client import reading  # noqa: PLC0415
+
+        manifest = task
+        if isinstance(manifest, ExportTask):
+            if manifest.error is not None:
+                raise manifest.error
+            manifest = await self.manifest(manifest)
+        tables = []
+        for part in manifest.parts:
+            data = await fetch_part(self._sender, manifest, part, container_url)
+            tables.append(await run_in_thread(reading.part_table, manifest, part, data))
+        return await run_in_thread(reading.frame_of, manifest, tables, as_)
 
     async def wait_export(
         self,
@@ -224,48 +263,22 @@ class AsyncClient:
         on_progress: Progressed | None = None,
     ) -> ExportTask:
         """The task when it has ended, or as it is when the time is over."""
-        return await self._run(
-            self._conversation.follow(
-                task, timeout_seconds=timeout_seconds, on_progress=on_progress
-            )
-        )
-
-    async def _run(self, steps: Steps[Result]) -> Result:
-        outcome: Any = None
+        owner = await self.app(task.app_id)
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        delay = POLL_SECONDS_FIRST
         while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            outcome = await self._take(step)
-
-    async def _take(self, step: Step) -> Any:
-        if isinstance(step, Send):
-            return await self._send(step)
-        if isinstance(step, Pause):
-            return await self._pause(step.seconds)
-        if isinstance(step, Work):
-            return await asyncio.to_thread(step.run)
-        token = step.source()
-        return token if isinstance(token, str) else await token
-
-    async def _send(self, send: Send) -> Answer | Lost:
-        body = bytearray()
-        try:
-            response = await self._http.send(
-                request_of(self._http, send), stream=True, follow_redirects=False
+            if on_progress is not None:
+                on_progress(task)
+            left = None if deadline is None else deadline - time.monotonic()
+            if task.state.is_final or (left is not None and left <= 0):
+                return task
+            await self._pause(delay if left is None else min(delay, left))
+            call = calls.get_export(owner, task.task_id)
+            task, asked = await self._connection.call_and_hear(call)
+            delay = max(
+                min(delay * POLL_GROWTH, POLL_SECONDS_MAX),
+                min(asked or 0.0, RETRY_AFTER_SECONDS_MAX),
             )
-            try:
-                async for chunk in response.aiter_raw():
-                    body += chunk
-                    if len(body) > send.bytes_max:
-                        break
-            finally:
-                await response.aclose()
-        except httpx.TransportError as error:
-            return Lost(reason=lost_reason(error))
-        return answer_of(response, bytes(body))
 
 
 class AsyncExportPoller:
@@ -314,7 +327,14 @@ class AsyncExportPoller:
             EngagementError: It failed or was cancelled; of the class of its code.
             TimeoutError: The time was over before.
         """
-        return succeeded(await self.wait(timeout_seconds, on_progress))
+        task = await self.wait(timeout_seconds, on_progress)
+        if not task.state.is_final:
+            raise TimeoutError(
+                f"The task {task.task_id} must have ended by now, but is {task.state}."
+            )
+        if task.error is not None:
+            raise task.error
+        return task
 
     async def cancel(self) -> ExportTask:
         """The task after it was asked to stop.
