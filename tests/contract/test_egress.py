@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.deliver.containers import open_destination
-from engagement.deliver.egress_proxy import Passage, is_public
+from engagement.deliver.egress_proxy import EgressProxy, is_public
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.exceptions import DestinationError, ErrorCode, Retryable
 
@@ -52,9 +52,9 @@ def canary() -> Iterator[tuple[int, list[str]]]:
         thread.join()
 
 
-def through(passage: Passage, target: str) -> bytes:
-    """What the passage answers to who wants to connect to a target."""
-    port = int(passage.proxy_url.rpartition(":")[2])
+def through(proxy: EgressProxy, target: str) -> bytes:
+    """What the proxy answers to who wants to connect to a target."""
+    port = int(proxy.proxy_url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
         client.shutdown(socket.SHUT_WR)
@@ -63,13 +63,13 @@ def through(passage: Passage, target: str) -> bytes:
 
 @pytest.mark.parametrize("address", FORBIDDEN)
 def test_an_address_inside_is_refused(address: str) -> None:
-    passage = Passage("https://a.example", resolve=lambda *_: [address])
+    proxy = EgressProxy("https://a.example", resolve=lambda *_: [address])
 
-    answer = through(passage, "a.example:443")
+    answer = through(proxy, "a.example:443")
 
     assert answer.startswith(b"HTTP/1.1 403 ")
-    assert passage.failure is not None
-    assert passage.failure.code is ErrorCode.EGRESS_DENIED
+    assert proxy.failure is not None
+    assert proxy.failure.code is ErrorCode.EGRESS_DENIED
 
 
 def test_a_destination_inside_is_refused_by_name() -> None:
@@ -102,8 +102,8 @@ def test_an_ipv4_address_in_disguise_is_never_public(address: IPv4Address) -> No
 def test_one_bad_answer_spoils_all() -> None:
     for addresses in (["20.60.1.1", "127.0.0.1"], ["::1", "20.60.1.1"], ["20.60.1.1", "garbage"]):
         with canary() as (port, heard):
-            passage = Passage(f"https://a.example:{port}", resolve=lambda *_, a=addresses: a)
-            answer = through(passage, f"a.example:{port}")
+            proxy = EgressProxy(f"https://a.example:{port}", resolve=lambda *_, a=addresses: a)
+            answer = through(proxy, f"a.example:{port}")
 
         assert b"200 Connected" not in answer
         assert heard == []
@@ -126,8 +126,8 @@ def test_a_name_that_changes_its_address_never_leads_inside() -> None:
     with canary() as (port, heard):
         # The address is looked up once, and what was checked is what is connected to.
         answers = cycle([["127.0.0.1"], ["240.0.0.1"], ["127.0.0.1", "20.60.1.1"], []])
-        passage = Passage(f"https://a.example:{port}", resolve=lambda *_: next(answers))
-        said = [through(passage, f"a.example:{port}") for _ in range(FLIPS)]
+        proxy = EgressProxy(f"https://a.example:{port}", resolve=lambda *_: next(answers))
+        said = [through(proxy, f"a.example:{port}") for _ in range(FLIPS)]
 
     assert heard == []
     assert not any(b"200 Connected" in one for one in said)
@@ -135,7 +135,7 @@ def test_a_name_that_changes_its_address_never_leads_inside() -> None:
 
 def test_the_canary_notices_a_passage_to_it() -> None:
     with canary() as (port, heard):
-        said = through(Passage(f"http://127.0.0.1:{port}"), f"127.0.0.1:{port}")
+        said = through(EgressProxy(f"http://127.0.0.1:{port}"), f"127.0.0.1:{port}")
 
     assert b"200 Connected" in said
     assert len(heard) == 1
@@ -143,16 +143,16 @@ def test_the_canary_notices_a_passage_to_it() -> None:
 
 def test_a_passage_leads_to_its_own_place_alone() -> None:
     with canary() as (port, heard), canary() as (other, heard_there):
-        passage = Passage(f"http://127.0.0.1:{port}")
+        proxy = EgressProxy(f"http://127.0.0.1:{port}")
         for target in (f"127.0.0.1:{other}", f"localhost:{port}", "127.0.0.1", f"a@b:{port}", ""):
-            assert b"200 Connected" not in through(passage, target)
+            assert b"200 Connected" not in through(proxy, target)
 
     assert heard == heard_there == []
 
 
 @given(st.binary(max_size=200))
 def test_garbage_gets_nowhere(garbage: bytes) -> None:
-    port = int(GARBAGE_PASSAGE.proxy_url.rpartition(":")[2])
+    port = int(GARBAGE_PROXY.proxy_url.rpartition(":")[2])
 
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(garbage + b"\r\n\r\n")
@@ -162,4 +162,4 @@ def test_garbage_gets_nowhere(garbage: bytes) -> None:
     assert b"200" not in answer[:20]
 
 
-GARBAGE_PASSAGE = Passage("https://a.example", resolve=lambda *_: ["127.0.0.1"])
+GARBAGE_PROXY = EgressProxy("https://a.example", resolve=lambda *_: ["127.0.0.1"])

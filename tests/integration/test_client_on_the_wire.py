@@ -7,6 +7,7 @@ one is for the acceptance tests.
 import asyncio
 import json
 import logging
+import traceback
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement import AsyncClient, Client
+from engagement.client.responses import NoResponseError
 from engagement.exceptions import (
     BadInputError,
     EngagementError,
@@ -323,6 +325,11 @@ def test_a_task_of_a_request_that_cannot_be_is_the_answers_fault() -> None:
         line.client.get_export(APP, "1" * 32)
 
 
+def _chain(error: BaseException | None) -> list[type[BaseException]]:
+    """The classes of an exception and of all that it keeps alive."""
+    return [] if error is None else [type(error), *_chain(error.__context__)]
+
+
 def test_no_secret_is_logged_or_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     line = Line(httpx.ConnectError(f"GET {CONTAINER}"), retries=0)
@@ -332,8 +339,9 @@ def test_no_secret_is_logged_or_told(caplog: pytest.LogCaptureFixture) -> None:
     line.client.create_export(APP, "Tag", CONTAINER)
 
     assert caplog.records
-    told = caplog.text + str(found.value) + repr(found.value) + repr(vars(line.client))
-    assert "canary" not in told
+    shown = "".join(traceback.format_exception(found.value)) + repr(vars(line.client))
+    assert "canary" not in caplog.text + shown
+    assert _chain(found.value) == [ServerUnreachableError, NoResponseError]
 
 
 @pytest.mark.parametrize(

@@ -71,14 +71,14 @@ def list_collections(subscription: str) -> Call[list[str]]:
     """The resource paths of a subscription's app collections."""
     path = f"/subscriptions/{_name(subscription)}/providers/{PROVIDER}/appCollections"
     return Call(
-        method="GET", path=path, parse=lambda body: [_text(one["id"]) for one in _values(body)]
+        method="GET", path=path, parse=lambda body: [_text(item["id"]) for item in _values(body)]
     )
 
 
 def list_apps(collection_path: str) -> Call[list[App]]:
     """The apps of a collection."""
     path = quote(collection_path, safe="/") + "/apps"
-    return Call(method="GET", path=path, parse=lambda body: [_app(one) for one in _values(body)])
+    return Call(method="GET", path=path, parse=lambda body: [_app(item) for item in _values(body)])
 
 
 def create_export(app: App, request: ExportRequest, *, idempotency_key: str) -> Call[ExportTask]:
@@ -226,7 +226,7 @@ def _page_of(app: App) -> Callable[[bytes], Page[ExportTask]]:
         content = json.loads(body)
         link = content.get("nextLink")
         return Page(
-            items=[_task(app, one) for one in content["value"]],
+            items=[_task(app, item) for item in content["value"]],
             # Only the query is followed: the token never goes where an answer points to.
             next_query=None if link is None else _query_of(_text(link)),
         )

@@ -20,14 +20,14 @@ from engagement.model.records import NIL_GUID, text_tag_type
 
 CSV_BLOCK_BYTES = 16 * 1024 * 1024
 """A record must fit into a block; the longest one has some thousands of bytes."""
-_GATHERED = {
+_RECORD_LISTS = {
     ExportType.ACTIVITY: "activities",
     ExportType.EVENT: "events",
     ExportType.ERROR: "errors",
     ExportType.CRASH: "crashes",
     ExportType.TAG: "tags",
 }
-"""Where a JsonBlob holds the records of a device or session."""
+"""The name of the list in which an object of a JsonBlob holds records of a device or session."""
 _PARENTS = ("info", "location", "meta")
 """The objects in which JSON nests a device's fields."""
 _EPOCH_TIMES = frozenset({"firstSeen", "lastSeen", "lastInfo", "lastLocation"})
@@ -88,7 +88,7 @@ def part_table(manifest: Manifest, part: Receipt, data: bytes) -> pa.Table:
     """
     schema = schema_of(manifest)
     try:
-        table = _READERS[manifest.export_format](_decompressed(data, manifest), manifest, schema)
+        table = _READERS[manifest.export_format](_decompress(data, manifest), manifest, schema)
     except (
         *(pa.ArrowException, OSError, EOFError, zstandard.ZstdError),
         *(AttributeError, LookupError, TypeError, ValueError, RecursionError),
@@ -125,7 +125,7 @@ def frame_of(manifest: Manifest, tables: Sequence[pa.Table], as_: FrameKind) -> 
     return whole.to_pandas(types_mapper=pd.ArrowDtype)
 
 
-def _decompressed(data: bytes, manifest: Manifest) -> bytes:
+def _decompress(data: bytes, manifest: Manifest) -> bytes:
     if manifest.export_format is ExportFormat.PARQUET:  # compressed inside
         return data
     if manifest.compression is Compression.GZIP:
@@ -145,7 +145,7 @@ def _read_csv(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Table:
     header = next(csv.reader(io.StringIO(data[: data.index(b"\n") + 1].decode())))
     if header != schema.names:
         raise ValueError(f"wanted the header {schema.names}, got {header}")
-    is_list = {one.name: pa.types.is_list(one.type) for one in schema}
+    is_list = {field.name: pa.types.is_list(field.type) for field in schema}
     table = pa_csv.read_csv(
         pa.BufferReader(data),
         read_options=pa_csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
@@ -166,42 +166,42 @@ def _read_csv(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Table:
             quoted_strings_can_be_null=False,
         ),
     )
-    for place, one in enumerate(schema):
-        if is_list[one.name]:
-            texts = table.column(place).to_pylist()
+    for index, field in enumerate(schema):
+        if is_list[field.name]:
+            texts = table.column(index).to_pylist()
             lists = [None if text is None else json.loads(text) for text in texts]
-            table = table.set_column(place, one, pa.array(lists, one.type))
+            table = table.set_column(index, field, pa.array(lists, field.type))
     return table.cast(schema)
 
 
 def _read_ndjson(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Table:
-    lines = (_parsed(line) for line in data.split(b"\n") if line)
-    return _table((_flat(one) for one in lines), manifest, schema)
+    lines = (_parse(line) for line in data.split(b"\n") if line)
+    return _table((_flat(record) for record in lines), manifest, schema)
 
 
 def _read_json(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Table:
-    name = _GATHERED.get(manifest.export_type)
-    records = (_flat(record) for one in _parsed(data) for record in _ungathered(one, name))
+    name = _RECORD_LISTS.get(manifest.export_type)
+    records = (_flat(record) for holder in _parse(data) for record in _split_records(holder, name))
     return _table(records, manifest, schema)
 
 
-def _parsed(text: bytes) -> Any:
+def _parse(text: bytes) -> Any:
     return json.loads(text, parse_float=_Number, parse_int=_Number)
 
 
-def _ungathered(one: dict[str, Any], name: str | None) -> Iterator[dict[str, Any]]:
-    """The records that an object gathers; itself if it gathers none."""
+def _split_records(holder: dict[str, Any], name: str | None) -> Iterator[dict[str, Any]]:
+    """The records that an object holds in a list; the object itself if it is one."""
     if name is None:
-        yield one
+        yield holder
         return
-    shared = {key: value for key, value in one.items() if key != name}
+    shared = {key: value for key, value in holder.items() if key != name}
     if name == "tags":
-        for key, content in one[name].items():
+        for key, content in holder[name].items():
             # With its id, a tag's value is a member of an object.
             tag = content if isinstance(content, dict) else {"value": content}
             yield {**shared, **tag, "key": key, "type": _tag_type(tag["value"])}
     else:
-        for record in one[name]:
+        for record in holder[name]:
             yield {**shared, **record}
 
 
@@ -225,16 +225,16 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
 def _table(records: Iterable[dict[str, Any]], manifest: Manifest, schema: pa.Schema) -> pa.Table:
     rows = list(records)
     arrays = []
-    for (name, kind), one in zip(manifest.fields, schema, strict=True):
-        value = _VALUES[kind]
+    for (name, kind), field in zip(manifest.fields, schema, strict=True):
+        convert = _VALUES[kind]
         found = (row.get(name) for row in rows)
-        values = [None if one_value is None else value(one_value) for one_value in found]
-        if one.type == _TIME and kind == "integer":
+        values = [None if value is None else convert(value) for value in found]
+        if field.type == _TIME and kind == "integer":
             arrays.append(pa.array(values, pa.int64()).cast(_TIME))
-        elif one.type == _TIME:
+        elif field.type == _TIME:
             arrays.append(pa.array(values, _TEXT).cast(_TIME))
         else:
-            arrays.append(pa.array(values, one.type))
+            arrays.append(pa.array(values, field.type))
     return pa.table(arrays, schema=schema)
 
 
@@ -245,7 +245,7 @@ def _guid(value: str) -> str | None:
 
 def _json_text(value: dict[str, Any]) -> str:
     """An object of scalars as compact JSON, as the other formats have it."""
-    members = (f"{_scalar_json(key)}:{_scalar_json(one)}" for key, one in value.items())
+    members = (f"{_scalar_json(key)}:{_scalar_json(item)}" for key, item in value.items())
     return "{" + ",".join(members) + "}"
 
 

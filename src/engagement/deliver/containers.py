@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 
 from engagement.deliver.destination import Destination, WatchedChunks, key_names
-from engagement.deliver.egress_proxy import Passage, Resolve, resolved
+from engagement.deliver.egress_proxy import EgressProxy, Resolve, resolve_addresses
 from engagement.deliver.local import LocalDestination
 from engagement.deliver.refusals import refusal
 from engagement.deliver.urls import ContainerUrl, Scheme
@@ -37,12 +37,12 @@ _RETRY: Any = {
 _MEMORY: dict[str, MemoryStore] = {}
 
 
-def open_destination(url: ContainerUrl, *, resolve: Resolve = resolved) -> Destination:
+def open_destination(url: ContainerUrl, *, resolve: Resolve = resolve_addresses) -> Destination:
     """The destination of a checked container URL.
 
     Credentials come from the URL alone: each store gets an explicit provider, because without
     one the host's own credentials would sign, or override the user's SAS. Every request goes
-    through the destination's own passage, which leads to its host alone.
+    through the destination's own proxy, which leads to its host alone.
 
     Args:
         url: Where to.
@@ -54,22 +54,22 @@ def open_destination(url: ContainerUrl, *, resolve: Resolve = resolved) -> Desti
         case Scheme.MEMORY:
             return StoreDestination(_MEMORY.setdefault(url.container, MemoryStore()), url)
         case Scheme.AZURE:
-            passage = Passage(_endpoint(url), resolve=resolve)
-            return StoreDestination(_azure(url, passage), url, passage)
+            proxy = EgressProxy(_endpoint(url), resolve=resolve)
+            return StoreDestination(_azure(url, proxy), url, proxy)
         case Scheme.S3:
-            passage = Passage(_endpoint(url), resolve=resolve)
-            return StoreDestination(_s3(url, passage), url, passage)
+            proxy = EgressProxy(_endpoint(url), resolve=resolve)
+            return StoreDestination(_s3(url, proxy), url, proxy)
         case Scheme.GCS:
-            passage = Passage(_endpoint(url), resolve=resolve)
-            return StoreDestination(_gcs(url, passage), url, passage)
+            proxy = EgressProxy(_endpoint(url), resolve=resolve)
+            return StoreDestination(_gcs(url, proxy), url, proxy)
 
 
 class StoreDestination:
     """A container of an object store, below the URL's prefix."""
 
-    def __init__(self, store: Any, url: ContainerUrl, passage: Passage | None = None) -> None:
+    def __init__(self, store: Any, url: ContainerUrl, proxy: EgressProxy | None = None) -> None:
         self._store = store
-        self._passage = passage
+        self._proxy = proxy
         self._url = url
 
     def check(self) -> None:
@@ -102,16 +102,16 @@ class StoreDestination:
     def get(self, key: str) -> Iterator[bytes]:
         """The object's bytes, in order."""
         path = self._path(key)
-        got = self._asked(key, lambda: obstore.get(self._store, path))
+        got = self._request(key, lambda: obstore.get(self._store, path))
         stream = iter(got.stream(min_chunk_size=BLOCK_BYTES))
-        while (data := self._asked(key, lambda: next(stream, None))) is not None:
+        while (data := self._request(key, lambda: next(stream, None))) is not None:
             yield bytes(data)
 
     def list_keys(self, prefix: str) -> list[str]:
         """The keys below a prefix, sorted."""
         folder = "/".join(filter(None, [self._url.prefix, prefix.rpartition("/")[0]]))
         skipped = len(self._url.prefix) + 1 if self._url.prefix else 0
-        keys = self._asked(
+        keys = self._request(
             prefix,
             lambda: [
                 entry["path"][skipped:]
@@ -125,13 +125,13 @@ class StoreDestination:
         """Return only when no object has this key."""
         path = self._path(key)
         try:
-            self._asked(key, lambda: obstore.delete(self._store, path))
+            self._request(key, lambda: obstore.delete(self._store, path))
         except DestinationError as error:
             if error.code is not ErrorCode.CONTAINER_NOT_FOUND:
                 raise
 
     def _refusal(self, error: Exception, key: str) -> DestinationError:
-        failure = None if self._passage is None else self._passage.failure
+        failure = None if self._proxy is None else self._proxy.failure
         return refusal(str(error), key, self._url, failure=failure)
 
     def _path(self, key: str) -> str:
@@ -143,10 +143,10 @@ class StoreDestination:
             )
         return "/".join([*filter(None, [self._url.prefix]), *key_names(key)])
 
-    def _asked(self, key: str, request: Callable[[], _T]) -> _T:
-        """What the store answers; its exception is left behind, as it may hold a secret."""
+    def _request(self, key: str, send: Callable[[], _T]) -> _T:
+        """Return what the store answers; its exception is left behind, as it may hold a secret."""
         try:
-            return request()
+            return send()
         except (BaseError, OSError) as error:
             refused = self._refusal(error, key)
         raise refused
@@ -163,11 +163,11 @@ def _content(chunks: Iterator[bytes | memoryview]) -> Any:
         head.append(chunk)
         size += len(chunk)
         if size > BLOCK_BYTES:
-            return _chained(head, chunks)
+            return _chain(head, chunks)
     return b"".join(head)
 
 
-def _chained(
+def _chain(
     head: list[bytes | memoryview], rest: Iterator[bytes | memoryview]
 ) -> Iterator[bytes | memoryview]:
     yield from head
@@ -189,7 +189,7 @@ def _endpoint(url: ContainerUrl) -> str:
 # each option by which it could change where or how we write is given. The tests list them.
 
 
-def _azure(url: ContainerUrl, passage: Passage) -> AzureStore:
+def _azure(url: ContainerUrl, proxy: EgressProxy) -> AzureStore:
     # As text it would be decoded whole and cut at each `&` then, so that an encoded one made
     # another parameter of the rest. Pairs are encoded once and sent as they are.
     token: Any = {"sas_token": list(url.sas), "expires_at": None}
@@ -204,12 +204,12 @@ def _azure(url: ContainerUrl, passage: Passage) -> AzureStore:
     return AzureStore(
         config=options,
         credential_provider=lambda: token,
-        client_options=_client_options(url.endpoint, passage),
+        client_options=_client_options(url.endpoint, proxy),
         retry_config=_RETRY,
     )
 
 
-def _s3(url: ContainerUrl, passage: Passage) -> S3Store:
+def _s3(url: ContainerUrl, proxy: EgressProxy) -> S3Store:
     # Unlike the others it has no neutral value: the one option that can only be refused.
     if "AWS_SERVER_SIDE_ENCRYPTION" in os.environ:  # noqa: TID251 - what obstore would read
         raise DestinationError(
@@ -239,26 +239,26 @@ def _s3(url: ContainerUrl, passage: Passage) -> S3Store:
     return S3Store(
         config=options,
         credential_provider=lambda: credential,
-        client_options=_client_options(endpoint, passage),
+        client_options=_client_options(endpoint, proxy),
         retry_config=_RETRY,
     )
 
 
-def _gcs(url: ContainerUrl, passage: Passage) -> GCSStore:
+def _gcs(url: ContainerUrl, proxy: EgressProxy) -> GCSStore:
     token: Any = {"token": url.secrets["access_token"], "expires_at": None}
     options: Any = {"bucket": url.container, "base_url": GCS_ENDPOINT, "skip_signature": False}
     return GCSStore(
         config=options,
         credential_provider=lambda: token,
-        client_options=_client_options(GCS_ENDPOINT, passage),
+        client_options=_client_options(GCS_ENDPOINT, proxy),
         retry_config=_RETRY,
     )
 
 
-def _client_options(endpoint: str, passage: Passage) -> Any:
+def _client_options(endpoint: str, proxy: EgressProxy) -> Any:
     return {
         "allow_http": endpoint.startswith("http://"),
         "timeout": timedelta(seconds=REQUEST_SECONDS_MAX),
-        "proxy_url": passage.proxy_url,
+        "proxy_url": proxy.proxy_url,
         "connect_timeout": timedelta(seconds=10),
     }

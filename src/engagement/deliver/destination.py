@@ -51,7 +51,7 @@ def key_names(key: str) -> list[str]:
         DestinationError: One of them is empty, `.` or `..`, or has a control character.
     """
     names = key.split("/")
-    if any(one in {"", ".", ".."} or not one.isprintable() for one in names):
+    if any(name in {"", ".", ".."} or not name.isprintable() for name in names):
         raise DestinationError(
             f"An object key must be plain names between slashes, got {key!r}.",
             code=ErrorCode.EGRESS_DENIED,
@@ -62,7 +62,7 @@ def key_names(key: str) -> list[str]:
 class WatchedChunks:
     """An object's chunks as bytes, whatever their items, and what went wrong with the iterable.
 
-    An exception of the iterable is not the container's doing, so it must be told apart.
+    An exception of the iterable is not the container's doing, so the two are kept apart.
     """
 
     def __init__(self, chunks: Iterable[bytes | memoryview]) -> None:

@@ -27,8 +27,8 @@ MARK = "EgressRefused"
 """The code in the proxy's own answers, by which they are told from the container's."""
 
 FORBIDDEN = tuple(
-    ip_network(one)
-    for one in (
+    ip_network(network)
+    for network in (
         "168.63.129.16/32",  # Azure's wire server, which looks public
         "192.0.0.0/24",  # protocol assignments, where one cloud keeps its metadata
         "192.88.99.0/24",  # 6to4 relays
@@ -48,7 +48,7 @@ Resolve = Callable[[str, int], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class ConnectFailure:
     """Why the proxy did not connect, which the store's client does not tell."""
 
     code: ErrorCode
@@ -59,57 +59,57 @@ class Failure:
     """Whether a repeat may succeed."""
 
 
-def resolved(host: str, port: int) -> list[str]:
-    """The addresses of a name, each once.
+def resolve_addresses(host: str, port: int) -> list[str]:
+    """Return the addresses of a name, each once.
 
     Raises:
         OSError: The name has none.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(one[4][0]) for one in found))
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is one of the public Internet, and not one of ours in disguise."""
+    """Return whether an address is of the public Internet, and not one of ours in disguise."""
     in_forbidden = any(
         address in network for network in FORBIDDEN if network.version == address.version
     )
     return address.is_global and not address.is_multicast and not in_forbidden
 
 
-class Passage:
-    """The way to one endpoint; it ends when the passage is no longer used."""
+class EgressProxy:
+    """A proxy to one endpoint alone; it stops listening when nobody holds it any more."""
 
-    def __init__(self, endpoint: str, *, resolve: Resolve = resolved) -> None:
+    def __init__(self, endpoint: str, *, resolve: Resolve = resolve_addresses) -> None:
         split = urlsplit(endpoint)
-        door = _Door(
+        listener = ProxyListener(
             host=split.hostname or "",
             port=split.port or DEFAULT_PORTS[split.scheme],
             resolve=resolve,
         )
-        self._door = door
-        self.proxy_url = f"http://127.0.0.1:{door.port_inside}"
-        finalize(self, door.close)
+        self._listener = listener
+        self.proxy_url = f"http://127.0.0.1:{listener.port_inside}"
+        finalize(self, listener.close)
 
     @property
-    def failure(self) -> Failure | None:
+    def failure(self) -> ConnectFailure | None:
         """Why the last connection did not come about; None if it did."""
-        return self._door.failure
+        return self._listener.failure
 
 
-class _Door:
-    """Listens on loopback and connects whoever comes to the endpoint, if that is what it names."""
+class ProxyListener:
+    """Listens on loopback and connects clients to the endpoint, if that is what they ask for."""
 
     def __init__(self, *, host: str, port: int, resolve: Resolve) -> None:
         self._host, self._port, self._resolve = host, port, resolve
-        self.failure: Failure | None = None
+        self.failure: ConnectFailure | None = None
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port_inside: int = self._listener.getsockname()[1]
         threading.Thread(target=self._listen, name="egress", daemon=True).start()
 
     def close(self) -> None:
-        """Let nobody else in; connections that are open go on to their end."""
-        _end(self._listener)  # wakes the thread that accepts
+        """Accept no more connections; those that are open go on to their end."""
+        _shut_down(self._listener)  # wakes the thread that accepts
         self._listener.close()
 
     def _listen(self) -> None:
@@ -126,7 +126,7 @@ class _Door:
                 head, rest = _read_head(client)
                 request = _Request.parse(head)
                 outside = self._connect(request)
-            except _RefusedError as refused:
+            except _ConnectRefusedError as refused:
                 self.failure = refused.failure
                 _answer(client, refused.failure)
                 return
@@ -144,7 +144,7 @@ class _Door:
                 )
                 forward.start()
                 self.failure = _backward(outside, client)
-                _end(outside)
+                _shut_down(outside)
                 with suppress(OSError):
                     client.shutdown(socket.SHUT_WR)  # it may still be sending: let it read first
                 forward.join()
@@ -153,10 +153,11 @@ class _Door:
         """A connection to the endpoint at an address that was checked.
 
         Raises:
-            _RefusedError: The request names another place, or the endpoint may not be reached.
+            _ConnectRefusedError: The request names another place, or the endpoint may not be
+                reached.
         """
         if (request.host, request.port) != (self._host, self._port):
-            raise _refused(
+            raise _refusal(
                 ErrorCode.EGRESS_DENIED,
                 f"the service led to another place, {request.host[:80]!r}, which is not followed",
             )
@@ -164,12 +165,12 @@ class _Door:
             try:
                 outside = socket.create_connection((address, self._port), CONNECT_SECONDS_MAX)
             except TimeoutError:
-                failure = _refused(
+                failure = _refusal(
                     ErrorCode.DESTINATION_TIMEOUT, "no connection in time", may_pass=True
                 )
             except OSError as error:
                 words = error.strerror or "no connection"
-                failure = _refused(ErrorCode.DESTINATION_UNAVAILABLE, words, may_pass=True)
+                failure = _refusal(ErrorCode.DESTINATION_UNAVAILABLE, words, may_pass=True)
             else:
                 outside.settimeout(None)
                 outside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -179,29 +180,29 @@ class _Door:
     def _addresses(self) -> list[str]:
         """The endpoint's addresses, none of which may be forbidden: one bad answer spoils all."""
         try:
-            found = [ip_address(one) for one in self._resolve(self._host, self._port)]
+            found = [ip_address(text) for text in self._resolve(self._host, self._port)]
         except (OSError, ValueError, UnicodeError):
             found = []
         if not found:
-            raise _refused(ErrorCode.DNS_ERROR, "dns error: the name has no address", may_pass=True)
+            raise _refusal(ErrorCode.DNS_ERROR, "dns error: the name has no address", may_pass=True)
         is_emulator = self._host in LOOPBACK_HOSTS
-        for one in found:
-            if not (one.is_loopback if is_emulator else is_public(one)):
-                raise _refused(
+        for address in found:
+            if not (address.is_loopback if is_emulator else is_public(address)):
+                raise _refusal(
                     ErrorCode.EGRESS_DENIED,
                     "its name leads to an address that is not of the public Internet",
                 )
-        return [str(one) for one in found]
+        return [str(address) for address in found]
 
 
-class _RefusedError(Exception):
-    def __init__(self, failure: Failure) -> None:
+class _ConnectRefusedError(Exception):
+    def __init__(self, failure: ConnectFailure) -> None:
         super().__init__(failure.words)
         self.failure = failure
 
 
-def _refused(code: ErrorCode, words: str, *, may_pass: bool = False) -> _RefusedError:
-    return _RefusedError(Failure(code=code, words=words, may_pass=may_pass))
+def _refusal(code: ErrorCode, words: str, *, may_pass: bool = False) -> _ConnectRefusedError:
+    return _ConnectRefusedError(ConnectFailure(code=code, words=words, may_pass=may_pass))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +224,9 @@ class _Request:
         path = split.path or "/"
         origin = f"{path}?{split.query}" if split.query else path
         kept = [
-            one for one in fields if one and not one.lower().startswith((b"proxy-", b"connection:"))
+            field
+            for field in fields
+            if field and not field.lower().startswith((b"proxy-", b"connection:"))
         ]
         lines = [b" ".join((method, origin.encode(), version)), *kept, b"Connection: close"]
         return cls(
@@ -248,8 +251,8 @@ def _read_head(client: socket.socket) -> tuple[bytes, bytes]:
     return head, rest
 
 
-def _answer(client: socket.socket, failure: Failure) -> None:
-    """Tell the client in the words that a container would use; it repeats a 503, not a 403."""
+def _answer(client: socket.socket, failure: ConnectFailure) -> None:
+    """Answer as a container would; the client repeats a request upon 503, not upon 403."""
     status = "503 Service Unavailable" if failure.may_pass else "403 Forbidden"
     body = f"<Error><Code>{MARK}</Code><Message>{failure.words}</Message></Error>".encode()
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -261,25 +264,25 @@ def _answer(client: socket.socket, failure: Failure) -> None:
 
 
 def _forward(client: socket.socket, outside: socket.socket) -> None:
-    """Copy requests; an endpoint that hears no more may still have an answer on its way."""
+    """Copy requests; an endpoint that reads no more may still have an answer on the way."""
     buffer = memoryview(bytearray(COPY_BYTES))
-    hears = True
+    is_read = True
     try:
         while count := client.recv_into(buffer):
-            hears = hears and _sent(outside, buffer[:count])
+            is_read = is_read and _send(outside, buffer[:count])
         outside.shutdown(socket.SHUT_WR)
     except OSError:
-        _end(outside)
+        _shut_down(outside)
 
 
-def _backward(outside: socket.socket, client: socket.socket) -> Failure | None:
+def _backward(outside: socket.socket, client: socket.socket) -> ConnectFailure | None:
     """Copy answers; why the endpoint broke the connection, if it did."""
     buffer = memoryview(bytearray(COPY_BYTES))
     try:
-        while (count := outside.recv_into(buffer)) and _sent(client, buffer[:count]):
+        while (count := outside.recv_into(buffer)) and _send(client, buffer[:count]):
             pass
     except OSError as error:
-        return Failure(
+        return ConnectFailure(
             code=ErrorCode.DESTINATION_UNAVAILABLE,
             words=error.strerror or "broken connection",
             may_pass=True,
@@ -287,7 +290,7 @@ def _backward(outside: socket.socket, client: socket.socket) -> Failure | None:
     return None
 
 
-def _sent(target: socket.socket, data: memoryview) -> bool:
+def _send(target: socket.socket, data: memoryview) -> bool:
     try:
         target.sendall(data)
     except OSError:
@@ -295,6 +298,6 @@ def _sent(target: socket.socket, data: memoryview) -> bool:
     return True
 
 
-def _end(one: socket.socket) -> None:
+def _shut_down(connection: socket.socket) -> None:
     with suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
+        connection.shutdown(socket.SHUT_RDWR)

@@ -48,9 +48,12 @@ class LocalDestination:
         self.delete(key)
 
     def put(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Return only when the object is on disk: written aside, fsynced, renamed, fsynced."""
+        """Return only when the object is on disk.
+
+        A temporary file is written, fsynced and renamed, and then its folder is fsynced.
+        """
         source = WatchedChunks(chunks)
-        with _translated(key, source), self._parent(key, create=True) as (parent, name):
+        with _translate_errors(key, source), self._parent(key, create=True) as (parent, name):
             _remove_leftovers(parent, name)
             temporary = f".{name}.{secrets.token_hex(8)}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -71,7 +74,7 @@ class LocalDestination:
 
     def get(self, key: str) -> Iterator[bytes]:
         """The object's bytes, in order."""
-        with _translated(key), self._parent(key, create=False) as (parent, name):
+        with _translate_errors(key), self._parent(key, create=False) as (parent, name):
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=parent)
             with os.fdopen(descriptor, "rb", buffering=0) as file:
                 while data := file.read(READ_BYTES):
@@ -79,7 +82,7 @@ class LocalDestination:
 
     def list_keys(self, prefix: str) -> list[str]:
         """The keys below a prefix, sorted; neither links nor what is being written."""
-        with _translated(prefix), self._parent(".list", create=False) as (folder, _):
+        with _translate_errors(prefix), self._parent(".list", create=False) as (folder, _):
             keys = [
                 f"{below}/{name}".removeprefix("./")
                 for below, _, names, inside in os.fwalk(".", dir_fd=folder)
@@ -91,7 +94,7 @@ class LocalDestination:
     def delete(self, key: str) -> None:
         """Return only when no object has this key."""
         with (
-            _translated(key),
+            _translate_errors(key),
             suppress(FileNotFoundError),
             self._parent(key, create=False) as (parent, name),
         ):
@@ -104,8 +107,8 @@ class LocalDestination:
         *folders, name = [*self._folder.parts[1:], *key_names(key)]
         current = os.open("/", _PASSED)
         try:
-            for one in folders:
-                deeper = _open_folder(current, one, create=create)
+            for folder in folders:
+                deeper = _open_folder(current, folder, create=create)
                 os.close(current)
                 current = deeper
             parent = os.open(".", _FOLDER, dir_fd=current)
@@ -118,7 +121,7 @@ class LocalDestination:
 
 
 def _remove_leftovers(parent: int, name: str) -> None:
-    """Remove what writers of the same object left aside when they were killed.
+    """Remove what writers of the same object left behind when they were killed.
 
     A living writer holds a lock on its file, and a killed one does not.
     """
@@ -176,7 +179,7 @@ def _start_writeback(descriptor: int) -> None:
 
 
 @contextmanager
-def _translated(key: str, source: WatchedChunks | None = None) -> Iterator[None]:
+def _translate_errors(key: str, source: WatchedChunks | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:

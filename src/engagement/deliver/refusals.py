@@ -1,4 +1,4 @@
-"""Tells why a container refused, from what its service or the network said."""
+"""Tells why a container refused, from the error that its service or the network reported."""
 
 import re
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from xml.sax.saxutils import escape
 
-from engagement.deliver.egress_proxy import MARK, Failure
+from engagement.deliver.egress_proxy import MARK, ConnectFailure
 from engagement.deliver.urls import ContainerUrl
 from engagement.exceptions import DestinationError, ErrorCode, TransientDestinationError
 
@@ -94,35 +94,35 @@ _BY_STATUS: dict[int, tuple[ErrorCode, bool]] = {
 
 
 def refusal(
-    text: str, key: str, url: ContainerUrl, *, failure: Failure | None = None
+    text: str, key: str, url: ContainerUrl, *, failure: ConnectFailure | None = None
 ) -> DestinationError:
-    """Our exception for what the store's client said about a key; it holds no secret.
+    """Return our exception for an error of the store's client; it holds no secret.
 
-    Told apart by the service's code and the status in the text: the client's exception types
-    lump together what users must tell apart.
+    It is classified by the service's code and the status in the text, since the client's
+    exception types lump together what users must tell apart.
 
     Args:
-        text: What the client said.
-        key: What was asked for.
+        text: The error as the client words it.
+        key: The key of the request.
         url: The container.
         failure: Why no connection came about, which the client does not say.
     """
-    said = _Said.of(text)
-    code, may_pass = _classify(said)
-    if failure is not None and (said.status is None or said.code == MARK):
-        said = replace(said, status=None, code="", words=failure.words)
+    error = _StoreError.of(text)
+    code, may_pass = _classify(error)
+    if failure is not None and (error.status is None or error.code == MARK):
+        error = replace(error, status=None, code="", words=failure.words)
         code, may_pass = failure.code, failure.may_pass
     if code in {ErrorCode.SAS_INVALID_SIGNATURE, ErrorCode.SAS_PERMISSION_MISSING}:
-        code = _by_time(said, url) or code
+        code = _by_time(error, url) or code
     kind = TransientDestinationError if may_pass else DestinationError
     container, name = url.redacted[:NAME_CHARACTERS_MAX], key[:NAME_CHARACTERS_MAX]
-    message = _scrubbed(f"The container {container} refused {name!r}: {said.summary}", url)
+    message = _redact(f"The container {container} refused {name!r}: {error.summary}", url)
     return kind(message.encode()[:MESSAGE_BYTES_MAX].decode(errors="ignore"), code=code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    """What the client's text holds."""
+class _StoreError:
+    """The parts of the text of an error."""
 
     text: str
     status: int | None
@@ -130,44 +130,46 @@ class _Said:
     words: str
 
     @classmethod
-    def of(cls, text: str) -> "_Said":
+    def of(cls, text: str) -> "_StoreError":
         head, _, debug = text.partition("Debug source:")
         status, code, words = (
             pattern.search(head) for pattern in (_STATUS, _STORE_CODE, _STORE_WORDS)
         )
-        said = words and (words[1] or words[2])
-        if not said:
-            said = head.rsplit(" - ", 1)[-1]
+        message = words and (words[1] or words[2])
+        if not message:
+            message = head.rsplit(" - ", 1)[-1]
             tls = [" ".join(filter(None, pair)) for pair in _TLS_WORDS.findall(debug)]
-            said = "; ".join(dict.fromkeys([said.strip(), *_NETWORK_WORDS.findall(debug), *tls]))
+            message = "; ".join(
+                dict.fromkeys([message.strip(), *_NETWORK_WORDS.findall(debug), *tls])
+            )
         return cls(
             text=text,
             status=int(status[1] or status[2]) if status else None,
             code=(code[1] or code[2]) if code else "",
-            words=" ".join(said.split()),
+            words=" ".join(message.split()),
         )
 
     @property
     def summary(self) -> str:
-        answer = " ".join(str(one) for one in (self.status, self.code) if one)
+        answer = " ".join(str(part) for part in (self.status, self.code) if part)
         return f"{answer}: {self.words}" if answer else self.words
 
 
-def _classify(said: _Said) -> tuple[ErrorCode, bool]:
+def _classify(error: _StoreError) -> tuple[ErrorCode, bool]:
     """The code, and whether a repeat may succeed."""
-    if said.code == "AuthorizationFailure":
+    if error.code == "AuthorizationFailure":
         # Azure says so when its firewall bars us, Azurite when a signature does not fit.
-        barred = "not authorized to perform this operation" in said.words
+        barred = "not authorized to perform this operation" in error.words
         return (ErrorCode.IP_NOT_ALLOWED if barred else ErrorCode.SAS_INVALID_SIGNATURE), False
-    if said.code in _BY_STORE_CODE:
-        return _BY_STORE_CODE[said.code]
-    if said.status is None:
-        return _by_network(said.text)
-    if said.status // 100 == 3:  # noqa: PLR2004 - a redirect, which is never followed
+    if error.code in _BY_STORE_CODE:
+        return _BY_STORE_CODE[error.code]
+    if error.status is None:
+        return _by_network(error.text)
+    if error.status // 100 == 3:  # noqa: PLR2004 - a redirect, which is never followed
         return ErrorCode.EGRESS_DENIED, False
-    is_ours = said.status // 100 == 4  # noqa: PLR2004 - by HTTP, the request is at fault
+    is_ours = error.status // 100 == 4  # noqa: PLR2004 - by HTTP, the request is at fault
     return _BY_STATUS.get(
-        said.status,
+        error.status,
         (ErrorCode.INVALID_CONTAINER, False)
         if is_ours
         else (ErrorCode.DESTINATION_UNAVAILABLE, True),
@@ -188,9 +190,9 @@ def _by_network(text: str) -> tuple[ErrorCode, bool]:
     return ErrorCode.DESTINATION_UNAVAILABLE, True
 
 
-def _by_time(said: _Said, url: ContainerUrl) -> ErrorCode | None:
+def _by_time(error: _StoreError, url: ContainerUrl) -> ErrorCode | None:
     """Whether the SAS is out of its time: the service's word first, then our clock."""
-    frame = _TIME_FRAME.search(said.text)
+    frame = _TIME_FRAME.search(error.text)
     if frame:
         try:
             is_early = parsedate_to_datetime(frame["current"]) < parsedate_to_datetime(
@@ -207,7 +209,7 @@ def _by_time(said: _Said, url: ContainerUrl) -> ErrorCode | None:
     return None
 
 
-def _scrubbed(text: str, url: ContainerUrl) -> str:
+def _redact(text: str, url: ContainerUrl) -> str:
     """The text without anything secret: known values first, then whatever looks like one."""
     known = url.sas or url.secrets.items()
     secrets = [

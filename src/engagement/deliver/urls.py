@@ -183,7 +183,7 @@ class _Given:
 
 
 def _azure(given: _Given) -> ContainerUrl:
-    host = _checked_host(given)
+    host = _check_host(given)
     segments = _segments(given.split.path)
     is_emulated = host in LOOPBACK_HOSTS
     account = ""
@@ -231,7 +231,7 @@ def _endpoint(scheme: str, host: str, port: int | None) -> str:
     return f"{scheme}://{name}" if port is None else f"{scheme}://{name}:{port}"
 
 
-def _checked_host(given: _Given) -> str:
+def _check_host(given: _Given) -> str:
     """The host to connect to; that of a Data Lake account is the one of its blobs."""
     host = (given.split.hostname or "").lower()
     policy = given.policy
@@ -248,8 +248,8 @@ def _checked_host(given: _Given) -> str:
     for suffix, blob_suffix in zip(DATA_LAKE_HOST_SUFFIXES, AZURE_HOST_SUFFIXES, strict=True):
         if host.endswith(suffix):
             host = f"{host.removesuffix(suffix)}{blob_suffix}"
-    added = [one.lstrip(".").lower() for one in policy.container_hosts]
-    suffixes = (*AZURE_HOST_SUFFIXES, *(f".{one}" for one in added))
+    added = [suffix.lstrip(".").lower() for suffix in policy.container_hosts]
+    suffixes = (*AZURE_HOST_SUFFIXES, *(f".{suffix}" for suffix in added))
     if host not in added and not host.endswith(suffixes):
         raise InvalidContainerError(
             f"The host of a container URL must be of a known storage service, got {host[:80]!r}; "
@@ -280,7 +280,7 @@ def _s3(given: _Given) -> ContainerUrl:
         split, port = split_plain_url(endpoint)
         if "@" in split.netloc or split.path.strip("/") or split.query or "#" in endpoint:
             raise InvalidContainerError("An S3 endpoint must be like https://HOST.")
-        host = _checked_host(replace(given, split=split, port=port))
+        host = _check_host(replace(given, split=split, port=port))
         endpoint = _endpoint(split.scheme.lower(), host, port)
     names = {"access_key_id", "secret_access_key", "session_token", "region"}
     return _bucket(given, Scheme.S3, endpoint, {name: query[name] for name in names & query.keys()})
@@ -314,7 +314,7 @@ def _local(given: _Given) -> ContainerUrl:
     if split.netloc or split.query:
         raise InvalidContainerError("A local container must be like file:///absolute/folder.")
     folder = Path("/", *_segments(split.path))
-    root = next((one for one in roots if folder == one or one in folder.parents), None)
+    root = next((path for path in roots if folder == path or path in folder.parents), None)
     if root is None:
         raise InvalidContainerError(
             "A local container must lie below a folder that the operator allows with "

@@ -48,6 +48,7 @@ class AsyncRetryingSender:
         attempt = 0
         while True:
             is_last = attempt >= self._retries
+            response, reason = None, ""
             try:
                 # Built for each try, with the cookies that an earlier one may have brought.
                 request = self._http.build_request(
@@ -55,10 +56,11 @@ class AsyncRetryingSender:
                 )
                 response = await self._send_once(request, bytes_max)
             except httpx.TransportError as error:
+                # The error itself is left behind: it holds the address.
+                reason = f"{type(error).__name__} after {TIMEOUT_SECONDS:.0f} s at the most"
+            if response is None:
                 if is_last:
-                    raise NoResponseError(
-                        f"{type(error).__name__} after {TIMEOUT_SECONDS:.0f} s at the most"
-                    ) from None  # its message may name the address
+                    raise NoResponseError(reason)
                 follows_lost_try = True
                 wait = backoff_seconds(attempt)
             else:
