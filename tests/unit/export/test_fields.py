@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,13 +12,23 @@ from hypothesis import strategies as st
 
 from engagement.exceptions import InvalidExportError
 from engagement.export.fields import Additions, shape_of
+from engagement.export.plan import Plan
+from engagement.export.report import manifest_of
 from engagement.export.requests import shape_of_request
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import Compression, ExportFormat, ExportType, TimeAxis
+from engagement.model.exports import (
+    CampaignType,
+    Compression,
+    ExportFormat,
+    ExportType,
+    TimeAxis,
+    TimeRange,
+)
+from engagement.model.records import Kind
 from engagement.model.request_json import decode_request, encode_request
 from support.batches import DEVICES, batch, everything, log
 from support.export_files import csv_rows, read_part
-from support.home import Home, exported_files, open_home
+from support.home import Home, exported_files, open_home, queued_task
 
 NARROW_FORMATS = [one for one in ExportFormat if one is not ExportFormat.JSON]
 NAMED = [
@@ -247,3 +259,105 @@ def test_what_was_kept_before_the_options_existed_is_read_and_written_alike() ->
 
     assert (request.time_axis, request.event_names, request.columns) == (TimeAxis.EVENT, (), ())
     assert encode_request(request) == kept
+
+
+EVERY_OPTION = ExportRequest(
+    app_id="a",
+    export_type=ExportType.EVENT,
+    export_format=ExportFormat.CSV,
+    compression=Compression.ZSTD,
+    time_range=TimeRange(
+        start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 1, 2, 0, 0, 0, 5, tzinfo=UTC)
+    ),
+    time_axis=TimeAxis.RECEIVED,
+    event_names=("b", "日本"),
+    columns=("name", "deviceId"),
+    include_user_id=True,
+    include_record_id=True,
+    include_info=True,
+    include_device_timestamp=True,
+    csv_formula_guard=True,
+    empty_file=False,
+    description="mine",
+)
+CAMPAIGNS = ExportRequest(
+    app_id="a",
+    export_type=ExportType.PUSH,
+    export_format=ExportFormat.JSON,
+    campaign_type=CampaignType.POLL,
+    campaign_ids=(3, 1),
+    published_contract=True,
+)
+SNAPSHOT = ExportRequest(
+    app_id="a",
+    export_type=ExportType.TAG,
+    export_format=ExportFormat.NDJSON,
+    as_of=datetime(2026, 1, 1, 0, 0, 0, 123, tzinfo=UTC),
+)
+
+
+@pytest.mark.parametrize(
+    ("request_", "identity"),
+    [
+        (
+            EVERY_OPTION,
+            (
+                '{"appId": "a", "exportType": "Event", "exportFormat": "CsvBlob", '
+                '"compression": "zstd", '
+                '"range": ["2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00.000005+00:00"], '
+                '"campaignType": null, "campaignIds": [], "asOf": null, "includeUserId": true, '
+                '"csvFormulaGuard": true, "description": "mine", "timeAxis": "received", '
+                '"eventNames": ["b", "\\u65e5\\u672c"], "columns": ["name", "deviceId"], '
+                '"includeRecordId": true, "includeInfo": true, "includeDeviceTimestamp": true, '
+                '"emptyFile": false, "publishedContract": false}'
+            ),
+        ),
+        (
+            CAMPAIGNS,
+            (
+                '{"appId": "a", "exportType": "Push", "exportFormat": "JsonBlob", '
+                '"compression": "none", "range": null, "campaignType": "Poll", '
+                '"campaignIds": [3, 1], "asOf": null, "includeUserId": false, '
+                '"csvFormulaGuard": false, "description": ""}'
+            ),
+        ),
+        (
+            SNAPSHOT,
+            (
+                '{"appId": "a", "exportType": "Tag", "exportFormat": "NdjsonBlob", '
+                '"compression": "none", "range": null, "campaignType": null, "campaignIds": [], '
+                '"asOf": "2026-01-01T00:00:00.000123+00:00", "includeUserId": false, '
+                '"csvFormulaGuard": false, "description": "", "publishedContract": false}'
+            ),
+        ),
+    ],
+)
+def test_a_repeated_request_is_known_by_the_same_bytes(
+    request_: ExportRequest, identity: str
+) -> None:
+    assert encode_request(request_) == identity
+
+
+def test_the_selection_of_a_manifest_stays_as_it_is() -> None:
+    task = replace(queued_task("1"), request=EVERY_OPTION)
+    plan = Plan(versions={Kind.EVENT: 3}, campaign_ids=(5,), parts=())
+
+    content = json.loads(manifest_of(task, EVERY_OPTION, plan, {}))
+
+    assert content["selection"] == {
+        "start": "2026-01-01T00:00:00+00:00",
+        "end": "2026-01-02T00:00:00.000005+00:00",
+        "asOf": None,
+        "campaignType": None,
+        "campaignIds": [5],
+        "includeUserId": True,
+        "csvFormulaGuard": True,
+        "timeAxis": "received",
+        "eventNames": ["b", "日本"],
+        "columns": ["name", "deviceId"],
+        "includeRecordId": True,
+        "includeInfo": True,
+        "includeDeviceTimestamp": True,
+        "emptyFile": False,
+    }
+    assert content["tables"] == {"event": 3}

@@ -1,6 +1,7 @@
 """Tests that a manifest is read back as it was, and nothing else passes for one."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -98,6 +99,54 @@ def test_a_manifest_has_its_names_in_order_and_ends_with_a_line_break() -> None:
 
     assert render_manifest(MANIFEST).endswith(b"}\n")
     assert list(one) == sorted(one)
+
+
+def test_the_bytes_of_a_manifest_stay_as_they_are() -> None:
+    """A task that is resumed or shown after an upgrade has the manifest that was delivered."""
+    manifest = replace(MANIFEST, selection={"start": None, "eventNames": ["é\u2028\x7f\x1f"]})
+
+    assert render_manifest(manifest) == PINNED.encode()
+
+
+PINNED = """{
+  "appId": "4567",
+  "compression": "gzip",
+  "exportFormat": "JsonBlob",
+  "exportType": "Activity",
+  "fields": [
+    {
+      "name": "name",
+      "type": "string"
+    }
+  ],
+  "manifestFormat": 1,
+  "parts": [
+    {
+      "bytes": 70,
+      "firstAt": "2026-02-28T23:59:59.999000+00:00",
+      "lastAt": null,
+      "name": "part-00000.json.gz",
+      "rows": 3,
+      "sha256": "%s"
+    }
+  ],
+  "selection": {
+    "eventNames": [
+      "é\u2028\x7f\\u001f"
+    ],
+    "start": null
+  },
+  "tables": {
+    "activity": 7
+  },
+  "taskId": "0123",
+  "totals": {
+    "bytes": 70,
+    "parts": 1,
+    "rows": 3
+  }
+}
+""" % ("ab" * 32)
 
 
 @given(data=st.data())
