@@ -20,7 +20,7 @@ from engagement.operations import collecting
 from engagement.store import durable, state
 from engagement.store.lake import Lake
 from engagement.store.queries import inbox
-from engagement.store.queries.tasks import TaskQueries
+from engagement.store.queries.plans import PlanQueries, StoredPart
 
 
 def names_from_the_clock() -> None:
@@ -31,17 +31,12 @@ def names_from_the_clock() -> None:
 
 def receipts_ignored() -> None:
     """Delivered parts are written again after a crash."""
-    receipts = TaskQueries.receipts
-    write_part = steps.ExportSteps.write_part
+    read_part = PlanQueries.read_part
 
-    def forgetful(self: steps.ExportSteps, task_id: str, index: int) -> None:
-        TaskQueries.receipts = lambda *_: {}  # type: ignore[method-assign]
-        try:
-            write_part(self, task_id, index)
-        finally:
-            TaskQueries.receipts = receipts  # type: ignore[method-assign]
+    def forgetful(self: PlanQueries, task_id: str, index: int) -> StoredPart:
+        return replace(read_part(self, task_id, index), is_delivered=False)
 
-    steps.ExportSteps.write_part = forgetful  # type: ignore[method-assign]
+    PlanQueries.read_part = forgetful  # type: ignore[method-assign]
 
 
 def a_row_dropped() -> None:

@@ -94,7 +94,7 @@ def test_succeeded(scene: Scene) -> None:
             on_progress=lambda one: seen.append(one.state),
             timeout_seconds=WAIT_SECONDS_MAX,
         )
-        assert runtime.tasks.sealed_container_url(task.task_id) is None
+        assert runtime.plans.read_export(task.task_id).sealed_container_url is None
 
     assert task.state is ExportState.SUCCEEDED
     assert task.progress.parts_done == task.progress.parts_total >= 3
@@ -115,7 +115,7 @@ def test_failed_where_the_container_goes_away(scene: Scene) -> None:
         folder.write_text("a file where the folder was")
         gate.open.set()
         task = ended(runtime, task)
-        assert runtime.tasks.sealed_container_url(task.task_id) is None
+        assert runtime.plans.read_export(task.task_id).sealed_container_url is None
 
     assert (task.state, task.error_code) == (ExportState.FAILED, ErrorCode.CONTAINER_NOT_FOUND)
     assert task.error_details
@@ -207,7 +207,7 @@ def test_cancelled_while_it_runs(scene: Scene) -> None:
 
     with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
         task = cancelled_at(gate, runtime, request(scene))
-        assert runtime.tasks.sealed_container_url(task.task_id) is None
+        assert runtime.plans.read_export(task.task_id).sealed_container_url is None
 
     assert task.state is ExportState.CANCELLED
     assert not manifests(scene)

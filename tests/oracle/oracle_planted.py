@@ -10,8 +10,9 @@ import pytest
 
 from engagement.collect import flush, payload, record_tables, records
 from engagement.collect.limits import RefusedRecordError, parse_instant
-from engagement.export import freeze, part_writer, plan, requests, rows, steps
+from engagement.export import freeze, part_writer, requests, rows, steps
 from engagement.model.exports import ExportType
+from engagement.model.plan import Plan
 from engagement.model.records import Kind, derive_guid
 from engagement.store import folds
 from engagement.store.upkeep import Upkeep
@@ -232,10 +233,10 @@ def no_rows_are_no_part(patch: pytest.MonkeyPatch) -> None:
     """A result without rows delivers nothing but a manifest."""
     make_plan = steps.make_plan
 
-    def filled_only(*given: Any, **named: Any) -> plan.Plan:
+    def filled_only(*given: Any, **named: Any) -> Plan:
         made = make_plan(*given, **named)
         parts = tuple(part for part in made.parts if part.rows)
-        return plan.Plan(versions=made.versions, campaign_ids=made.campaign_ids, parts=parts)
+        return replace(made, parts=parts)
 
     for module in (steps, freeze):
         patch.setattr(module, "make_plan", filled_only)

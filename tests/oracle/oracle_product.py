@@ -21,10 +21,10 @@ from engagement import operations
 from engagement.exceptions import EngagementError
 from engagement.export import freeze
 from engagement.export.part_writer import compress, encode_part
-from engagement.export.plan import decode_plan, encode_plan
 from engagement.export.requests import shape_of_request
 from engagement.export.steps import ExportSteps, ExportTools
 from engagement.failpoints import pass_by
+from engagement.model.codec import decode, encode
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
@@ -35,6 +35,7 @@ from engagement.model.exports import (
     TimeAxis,
     TimeRange,
 )
+from engagement.model.plan import Plan
 from engagement.model.tag_imports import ImportTask
 from engagement.runtime import opening
 from engagement.runtime.opening import Runtime, open_runtime
@@ -179,13 +180,13 @@ class Product:
         tools = self._tools
         commits = tools.inbox.last_commits(self._app_id)
         plan = freeze.make_plan(tools.lake, asked, commits, part_rows_target=PART_ROWS)
-        plan = decode_plan(encode_plan(plan))
+        plan = decode(encode(plan), Plan)
         fields = fields_of(request)
         is_outside = asked.export_format is not ExportFormat.PARQUET
         outer = asked.compression if is_outside else Compression.NONE
         records = []
         for part in plan.parts:
-            chunks = list(encode_part(tools.lake, asked, plan, part))
+            chunks = list(encode_part(tools.lake, asked, plan.head, part))
             data = b"".join(compress((chunk.data for chunk in chunks), outer))
             held = read_records(data, request, fields)
             counts = {part.rows, sum(chunk.rows for chunk in chunks), len(held)}

@@ -15,10 +15,10 @@ from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
 from engagement.export.freeze import make_plan
 from engagement.export.part_writer import compress, encode_part, part_receipt
-from engagement.export.plan import Plan, decode_plan, encode_plan
 from engagement.export.requests import selection_of
 from engagement.export.rows import part_rows
 from engagement.failpoints import Point, Reach, pass_by
+from engagement.model.codec import decode, encode
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import (
@@ -30,6 +30,7 @@ from engagement.model.exports import (
     Progress,
     TimeRange,
 )
+from engagement.model.plan import Plan
 from engagement.model.records import Kind
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
@@ -129,7 +130,7 @@ class Home:
         """The plan as an export keeps it and reads it again."""
         commits = self.inbox.last_commits(self.app_id)
         made = make_plan(self.lake, request, commits, part_rows_target=part_rows_target)
-        return decode_plan(encode_plan(made))
+        return decode(encode(made), Plan)
 
     def exported(
         self, request: ExportRequest, *, part_rows_target: int = 500_000
@@ -138,7 +139,9 @@ class Home:
         plan = self.plan(request, part_rows_target=part_rows_target)
         delivered = []
         for part in plan.parts:
-            rows = part_rows(self.lake, selection_of(request, plan.campaign_ids), part).collect()
+            rows = part_rows(
+                self.lake, selection_of(request, plan.head.campaign_ids), part
+            ).collect()
             assert rows.height == part.rows
             delivered += rows.to_dicts()
         return delivered
@@ -176,12 +179,12 @@ def exported_files(
     plan = home.plan(request, part_rows_target=part_rows_target)
     files = []
     for part in plan.parts:
-        chunks = list(encode_part(home.lake, request, plan, part))
+        chunks = list(encode_part(home.lake, request, plan.head, part))
         assert sum(chunk.rows for chunk in chunks) == part.rows
         is_outside = request.export_format is not ExportFormat.PARQUET
         outer = request.compression if is_outside else Compression.NONE
         data = b"".join(compress((chunk.data for chunk in chunks), outer))
-        receipt = part_receipt(home.lake, request, plan, part, name="part")
+        receipt = part_receipt(home.lake, request, plan.head, part, name="part")
         assert (receipt.bytes, receipt.rows) == (len(data), part.rows)
         assert receipt.sha256 == hashlib.sha256(data).hexdigest()
         files.append(data)

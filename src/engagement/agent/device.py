@@ -10,16 +10,12 @@ from engagement.agent.checks import check_integer, check_text, compact, shown
 from engagement.exceptions import BadInputError
 from engagement.model.limits import ID_CHARACTERS_MAX, INFO_CHARACTERS_MAX
 from engagement.model.records import INFO_COLUMNS, ColumnType
+from engagement.model.text import to_camel_case
 
 _MINUTE_SECONDS = 60
 
 
-def _camel_case(column: str) -> str:
-    first, *others = column.split("_")
-    return first + "".join(word.title() for word in others)
-
-
-INFO_FIELDS = {_camel_case(one.name): one.type for one in INFO_COLUMNS} | {
+INFO_FIELDS = {to_camel_case(one.name): one.type for one in INFO_COLUMNS} | {
     "androidAPILevel": ColumnType.INTEGER  # as the published documents spell it
 }
 """What `info` may say, with what each field holds."""

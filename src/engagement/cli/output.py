@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from engagement.model.text import to_camel_case
+
 PIPE_COLUMNS = 200
 """Width of tables that no terminal shows, so that ids are not cut."""
 UNIT_STEP = 1024
@@ -22,7 +24,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 def plain(value: object) -> object:
     """A result as JSON can hold it: camelCase names, RFC 3339 times, enums as their values."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {camel(one.name): plain(getattr(value, one.name)) for one in fields(value)}
+        return {to_camel_case(one.name): plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, datetime):
         return instant(value)
     if isinstance(value, Enum):
@@ -32,12 +34,6 @@ def plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     return value
-
-
-def camel(name: str) -> str:
-    """A snake_case name in camelCase, as the published contract spells names."""
-    first, *rest = name.split("_")
-    return first + "".join(one.capitalize() for one in rest)
 
 
 def instant(value: datetime) -> str:
@@ -95,7 +91,7 @@ def print_error(code: str, message: str, *, as_json: bool) -> None:
 
 def print_interruption(hint: str, *, as_json: bool, **names: str) -> None:
     """Say on standard error what an interruption leaves and how to go on."""
-    named = {camel(name): value for name, value in names.items()}
+    named = {to_camel_case(name): value for name, value in names.items()}
     text = json.dumps({"interrupted": {**named, "message": hint}}) if as_json else hint
     print_note(text if as_json else f"interrupted: {text}")
 

@@ -13,7 +13,6 @@ from engagement.cli.exit_statuses import EXIT_FAILURE
 from engagement.cli.opening import opened
 from engagement.cli.output import (
     byte_count,
-    camel,
     instant,
     print_error,
     print_fields,
@@ -24,6 +23,7 @@ from engagement.cli.output import (
 from engagement.exceptions import HomeBusyError
 from engagement.model.export_options import body_of
 from engagement.model.export_tasks import ExportTask
+from engagement.model.text import to_camel_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,7 @@ def task_fields(task: ExportTask) -> dict[str, object]:
         "description": task.description,
         **body_of(task.request),
         "publishedContract": task.request.published_contract,
-        **{camel(name): value for name, value in kept.items()},
+        **{to_camel_case(name): value for name, value in kept.items()},
     }
 
 

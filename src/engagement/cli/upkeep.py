@@ -7,7 +7,8 @@ import typer
 
 from engagement.cli.arguments import AppId
 from engagement.cli.opening import opened
-from engagement.cli.output import AsJson, camel, plain, print_fields, print_json
+from engagement.cli.output import AsJson, plain, print_fields, print_json
+from engagement.model.text import to_camel_case
 
 if TYPE_CHECKING:
     from engagement.runtime.opening import Runtime
@@ -76,4 +77,4 @@ def _do(name: str, app_id: str, work: Callable[["Runtime"], object], *, as_json:
     if as_json:
         print_json(described)
     else:
-        print_fields([(camel(key), str(value)) for key, value in described.items()])
+        print_fields([(to_camel_case(key), str(value)) for key, value in described.items()])

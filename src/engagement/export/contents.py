@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from engagement.export.plan import Part
+from engagement.model.plan import Part
 from engagement.model.records import CONTENT_KINDS, INFO_COLUMNS, LOCATION_COLUMNS, Kind
 from engagement.store.lake import Lake
 from engagement.store.schemas import file_schema

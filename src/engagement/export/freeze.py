@@ -10,11 +10,12 @@ from engagement.exceptions import (
     LakeDamagedError,
     SourceUnavailableError,
 )
-from engagement.export.plan import Part, Plan, empty_part, plan_parts
+from engagement.export.plan import empty_part, plan_parts
 from engagement.export.requests import selection_of
 from engagement.export.rows import Selection, campaigns_in_window, part_rows
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportType, TimeAxis
+from engagement.model.plan import Part, Plan, PlanHead
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
 from engagement.store.commits import Commit
 from engagement.store.data_files import DataFile
@@ -62,20 +63,19 @@ def make_plan(
     if not filled and request.empty_file:
         filled = [empty_part()]
     return Plan(
-        versions=versions,
-        campaign_ids=campaign_ids,
+        head=PlanHead(versions=versions, campaign_ids=campaign_ids),
         parts=tuple(replace(part, index=index) for index, part in enumerate(filled)),
     )
 
 
-def check_source(lake: Lake, request: ExportRequest, plan: Plan) -> None:
-    """Return only if what the plan pinned is still there; a retry may come after a vacuum.
+def check_source(lake: Lake, request: ExportRequest, head: PlanHead) -> None:
+    """Return only if what a plan pinned is still there; a retry may come after a vacuum.
 
     Raises:
         SourceUnavailableError: It is not.
     """
     try:
-        for kind, version in plan.versions.items():
+        for kind, version in head.versions.items():
             lake.check_files(request.app_id, kind, lake.files(request.app_id, kind, version))
     except LakeDamagedError as error:
         raise SourceUnavailableError(

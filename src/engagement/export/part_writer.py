@@ -11,11 +11,11 @@ from isal import isal_zlib
 
 from engagement.export.contents import with_contents
 from engagement.export.formats import Chunk, Encoding, encode, gathered, is_gathered
-from engagement.export.plan import Part, Plan
 from engagement.export.requests import selection_of, shape_of_request
 from engagement.export.rows import part_rows, part_slices
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Compression, ExportFormat, Receipt
+from engagement.model.plan import Part, PlanHead
 from engagement.store.lake import Lake
 
 GZIP_LEVEL = 1
@@ -28,8 +28,8 @@ T = TypeVar("T")
 class PartWriter:
     """Writes the bytes of a part, and afterwards knows its receipt."""
 
-    def __init__(self, lake: Lake, request: ExportRequest, plan: Plan, part: Part) -> None:
-        self._chunks = encode_part(lake, request, plan, part)
+    def __init__(self, lake: Lake, request: ExportRequest, head: PlanHead, part: Part) -> None:
+        self._chunks = encode_part(lake, request, head, part)
         self._compression = _outer_compression(request)
         self._meter = _Meter()
 
@@ -45,7 +45,7 @@ class PartWriter:
         return self._meter.receipt(name)
 
 
-def encode_part(lake: Lake, request: ExportRequest, plan: Plan, part: Part) -> Iterator[Chunk]:
+def encode_part(lake: Lake, request: ExportRequest, head: PlanHead, part: Part) -> Iterator[Chunk]:
     """A part's rows as bytes before outer compression, the same whenever it is called."""
     encoding = Encoding(
         kind=request.export_type.kind,
@@ -54,7 +54,7 @@ def encode_part(lake: Lake, request: ExportRequest, plan: Plan, part: Part) -> I
         compression=request.compression,
         csv_formula_guard=request.csv_formula_guard,
     )
-    selection = selection_of(request, plan.campaign_ids)
+    selection = selection_of(request, head.campaign_ids)
     is_sorted = part.in_order and len(encoding.shape.group) == 1
     if is_gathered(encoding) and not is_sorted:
         slices = iter([gathered(part_rows(lake, selection, part), encoding)])
@@ -66,10 +66,10 @@ def encode_part(lake: Lake, request: ExportRequest, plan: Plan, part: Part) -> I
 
 
 def part_receipt(
-    lake: Lake, request: ExportRequest, plan: Plan, part: Part, *, name: str
+    lake: Lake, request: ExportRequest, head: PlanHead, part: Part, *, name: str
 ) -> Receipt:
     """What a part must prove to be, computed from the lake without delivering anything."""
-    writer = PartWriter(lake, request, plan, part)
+    writer = PartWriter(lake, request, head, part)
     for _ in writer.data():
         pass
     return writer.receipt(name)

@@ -1,66 +1,22 @@
 """Cuts an export into parts, from nothing but Delta's statistics of its files."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import groupby, pairwise
-from typing import Any
 
 from engagement.model.exports import ExportType, TimeAxis, TimeRange
+from engagement.model.plan import Part
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
 from engagement.store.data_files import DataFile
 from engagement.store.ranges import device_boundaries
 
-PLAN_FORMAT = 1
 CONTENT_DIGITS = 12
 """Leading digits of a content id that ranges are cut by."""
 STATISTICS_STEP = timedelta(milliseconds=1)
 PART_SOURCE_BYTES_MAX = 128 * 1024 * 1024
 """Parquet bytes that a part aims at, at the most: fewer rows where rows are large. It keeps parts
 far below what a destination takes for one object, the least being 10,000 blocks of 8 MiB."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One file to write: a run of whole days, or a range of device ids of one day."""
-
-    index: int
-    """Its place in the plan; also in its object key."""
-    first_day: date | None
-    """First UTC day; None for snapshots."""
-    last_day: date | None
-    """Last UTC day, included."""
-    device_from: str | None
-    """Smallest device id inside, of Info and Location the smallest content id; None means no lower
-    bound."""
-    device_to: str | None
-    """Smallest such id beyond; None means no upper bound."""
-    files: Mapping[Kind, tuple[str, ...]]
-    """The files to read, by table, in reading order."""
-    rows: int | None
-    """Rows it will hold; None until they are counted."""
-    in_order: bool
-    """Whether the files, read one after another, are sorted by device id and time."""
-    is_folded: bool
-    """Sessions and jobs: whether no two files can hold changes of the same one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a task reads and writes, frozen: a repeat reads and writes the very same."""
-
-    versions: Mapping[Kind, int]
-    """The pinned version of every table that is read."""
-    parts: tuple[Part, ...]
-    """The files to write."""
-    campaign_ids: tuple[int, ...] = ()
-    """Push: the campaigns, named or found in the window."""
-
-    @property
-    def rows(self) -> int:
-        """Rows of all parts."""
-        return sum(part.rows or 0 for part in self.parts)
 
 
 def plan_parts(
@@ -314,53 +270,3 @@ def _are_disjoint(files: Sequence[DataFile]) -> bool:
 
 def _paths(files: Sequence[DataFile]) -> tuple[str, ...]:
     return tuple(file.path for file in files)
-
-
-def encode_plan(plan: Plan) -> str:
-    """The plan as JSON, to be kept; `decode_plan` gives back an equal one."""
-    return json.dumps(
-        {
-            "format": PLAN_FORMAT,
-            "versions": {kind.value: version for kind, version in plan.versions.items()},
-            "campaignIds": plan.campaign_ids,
-            "parts": [
-                {
-                    "days": None if part.first_day is None else [part.first_day, part.last_day],
-                    "devices": [part.device_from, part.device_to],
-                    "files": {kind.value: paths for kind, paths in part.files.items()},
-                    "rows": part.rows,
-                    "inOrder": part.in_order,
-                    "isFolded": part.is_folded,
-                }
-                for part in plan.parts
-            ],
-        },
-        default=date.isoformat,
-        separators=(",", ":"),
-    )
-
-
-def decode_plan(text: str) -> Plan:
-    """The plan that was kept."""
-    content = json.loads(text)
-    return Plan(
-        versions={Kind(kind): version for kind, version in content["versions"].items()},
-        campaign_ids=tuple(content["campaignIds"]),
-        parts=tuple(_decode_part(index, part) for index, part in enumerate(content["parts"])),
-    )
-
-
-def _decode_part(index: int, content: dict[str, Any]) -> Part:
-    first, last = content["days"] or (None, None)
-    device_from, device_to = content["devices"]
-    return Part(
-        index=index,
-        first_day=first and date.fromisoformat(first),
-        last_day=last and date.fromisoformat(last),
-        device_from=device_from,
-        device_to=device_to,
-        files={Kind(kind): tuple(paths) for kind, paths in content["files"].items()},
-        rows=content["rows"],
-        in_order=content["inOrder"],
-        is_folded=content.get("isFolded", False),
-    )

@@ -1,45 +1,59 @@
 """Says in a manifest what an export delivered."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from engagement.export.plan import Plan
 from engagement.export.requests import shape_of_request
 from engagement.model.export_request import ExportRequest
-from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import Receipt
 from engagement.model.manifest import Manifest, render_manifest
-from engagement.model.request_json import chosen_options
+from engagement.model.plan import PlanHead
+from engagement.model.request_identity import describe_request
+
+_SAID_ELSEWHERE = {
+    "appId",
+    "exportType",
+    "exportFormat",
+    "compression",
+    "range",
+    "description",
+    "publishedContract",
+}
+"""What a manifest says outside of its selection, or not at all."""
 
 
 def manifest_of(
-    task: ExportTask, request: ExportRequest, plan: Plan, receipts: dict[int, Receipt]
+    task_id: str, request: ExportRequest, head: PlanHead, receipts: Mapping[int, Receipt]
 ) -> bytes:
-    """The manifest; it depends on the request, the plan and the parts alone, not on the clock."""
+    """The manifest; it depends on the request, the plan and the parts alone, not on the clock.
+
+    Args:
+        task_id: The export task.
+        request: What was asked.
+        head: What its plan has fixed.
+        receipts: Those of all parts, by part index.
+    """
     span = request.time_range
-    shape = shape_of_request(request)
+    described, fields = describe_request(request), shape_of_request(request).fields
     return render_manifest(
         Manifest(
-            task_id=task.task_id,
+            task_id=task_id,
             app_id=request.app_id,
             export_type=request.export_type,
             export_format=request.export_format,
             compression=request.compression,
             selection={
+                **{name: described[name] for name in described if name not in _SAID_ELSEWHERE},
                 "start": None if span is None else span.start.isoformat(),
                 "end": None if span is None else span.end.isoformat(),
-                "asOf": None if request.as_of is None else request.as_of.isoformat(),
-                "campaignType": request.campaign_type,
-                "campaignIds": list(plan.campaign_ids),
-                "includeUserId": request.include_user_id,
-                "csvFormulaGuard": request.csv_formula_guard,
-                **chosen_options(request),
+                "campaignIds": list(head.campaign_ids),
             },
-            tables={kind.value: version for kind, version in sorted(plan.versions.items())},
-            fields=tuple((field.name, field.type.value) for field in shape.fields),
+            tables={kind.value: version for kind, version in sorted(head.versions.items())},
+            fields=tuple((field.name, field.type.value) for field in fields),
             parts=tuple(
-                replace(receipts[part.index], name=PurePosixPath(receipts[part.index].name).name)
-                for part in plan.parts
+                replace(receipts[index], name=PurePosixPath(receipts[index].name).name)
+                for index in sorted(receipts)
             ),
         )
     )

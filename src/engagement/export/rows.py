@@ -8,7 +8,6 @@ from functools import partial
 import polars as pl
 
 from engagement.export.json_text import joined, json_string
-from engagement.export.plan import Part
 from engagement.model.exports import (
     FEEDBACK_STATUSES,
     CampaignType,
@@ -16,6 +15,7 @@ from engagement.model.exports import (
     TimeAxis,
     TimeRange,
 )
+from engagement.model.plan import Part
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, TIME_COLUMN, Kind
 from engagement.store.data_files import day_of_path
 from engagement.store.folds import fold

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from engagement.deliver.destination import Destination
@@ -11,14 +11,14 @@ from engagement.deliver.object_names import manifest_name, part_name
 from engagement.exceptions import CancelledError, ErrorCode, IncompleteExportError
 from engagement.export.freeze import check_source, make_plan
 from engagement.export.part_writer import PartWriter
-from engagement.export.plan import Plan, decode_plan, encode_plan
 from engagement.export.report import manifest_of
 from engagement.failpoints import Point, Reach, pass_by
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportState, Receipt
-from engagement.model.request_json import decode_request
+from engagement.model.plan import PlanHead
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.plans import PlanQueries, StoredExport
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.vault import Vault
 
@@ -30,7 +30,9 @@ class ExportTools:
     """What the steps work with."""
 
     tasks: TaskQueries
-    """Tasks, plans and receipts."""
+    """Tasks and their states."""
+    plans: PlanQueries
+    """What was asked, plans and receipts."""
     inbox: InboxQueries
     """Which table versions are on disk for good."""
     lake: Lake
@@ -64,6 +66,7 @@ class ExportSteps:
     def __init__(self, tools: ExportTools) -> None:
         self._tools = tools
         self._tasks = tools.tasks
+        self._plans = tools.plans
 
     @property
     def stopping(self) -> threading.Event:
@@ -82,23 +85,20 @@ class ExportSteps:
         if not self._tasks.start(task_id, attempt, now=self._tools.clock()):
             raise CancelledError("The attempt has ended before its turn came.")
         self._tools.reach(Point.EXPORT_STARTED)
-        self._stop_if_cancelled(task_id)
-        kept = self._tasks.plan(task_id)
-        request = self._request(task_id)
-        if kept is not None:
-            check_source(self._tools.lake, request, decode_plan(kept))
-        else:
-            self._tools.flush(request.app_id)
-            commits = self._tools.inbox.last_commits(request.app_id)
-            plan = make_plan(
-                self._tools.lake, request, commits, part_rows_target=self._tools.part_rows_target
-            )
-            self._tools.reach(Point.EXPORT_PLANNED)
-            kept = self._tasks.keep_plan(
-                task_id, encode_plan(plan), parts=len(plan.parts), rows=plan.rows
-            )
-            self._tools.reach(Point.EXPORT_PLAN_KEPT)
-        return len(decode_plan(kept).parts)
+        export = self._plans.read_export(task_id)
+        request = self._request(export)
+        if export.plan_head is not None:
+            check_source(self._tools.lake, request, export.plan_head)
+            return export.parts_total
+        self._tools.flush(request.app_id)
+        commits = self._tools.inbox.last_commits(request.app_id)
+        plan = make_plan(
+            self._tools.lake, request, commits, part_rows_target=self._tools.part_rows_target
+        )
+        self._tools.reach(Point.EXPORT_PLANNED)
+        parts = self._plans.keep_plan(task_id, plan)
+        self._tools.reach(Point.EXPORT_PLAN_KEPT)
+        return parts
 
     def write_part(self, task_id: str, index: int) -> None:
         """Return only when the part is in the container and its receipt is kept.
@@ -106,18 +106,17 @@ class ExportSteps:
         A part whose receipt is kept is not written again. One that was interrupted is written
         anew under the same name with the same bytes.
         """
-        if index in self._tasks.receipts(task_id):
+        stored = self._plans.read_part(task_id, index)
+        if stored.is_delivered:
             return
-        self._stop_if_cancelled(task_id)
+        request, head = self._request(stored.export), _head(stored.export)
         self._tools.reach(Point.PART_STARTED)
-        request, plan = self._request(task_id), self._plan(task_id)
-        folder = self._tasks.get(task_id, now=self._tools.clock()).folder
-        name = part_name(folder, index, request.export_format, request.compression)
-        writer = PartWriter(self._tools.lake, request, plan, plan.parts[index])
+        name = part_name(stored.export.folder, index, request.export_format, request.compression)
+        writer = PartWriter(self._tools.lake, request, head, stored.part)
         destination = self._tools.open_destination(request.container_url)
         destination.put(name, self._watched(task_id, writer.data()))
         self._tools.reach(Point.PART_DELIVERED)
-        self._tasks.keep_receipt(task_id, index, writer.receipt(name))
+        self._plans.keep_receipt(task_id, index, writer.receipt(name))
         self._tools.reach(Point.PART_RECORDED)
 
     def finish(self, task_id: str, attempt: int) -> None:
@@ -127,15 +126,15 @@ class ExportSteps:
             IncompleteExportError: Rows planned, read and written disagree somewhere.
             CancelledError: Somebody cancelled before the manifest.
         """
-        request, plan = self._request(task_id), self._plan(task_id)
-        receipts = self._tasks.receipts(task_id)
-        check_counts(plan, receipts)
-        self._stop_if_cancelled(task_id)
-        task = self._tasks.get(task_id, now=self._tools.clock())
+        receipts = self._plans.receipts(task_id)
+        planned_rows = self._plans.planned_rows(task_id)
+        export = self._plans.read_export(task_id)
+        check_counts(planned_rows, receipts, parts_total=export.parts_total)
+        request, head = self._request(export), _head(export)
         self._tools.reach(Point.MANIFEST_STARTED)
         destination = self._tools.open_destination(request.container_url)
-        manifest = manifest_of(task, request, plan, receipts)
-        destination.put(manifest_name(task.folder), [manifest])
+        manifest = manifest_of(task_id, request, head, receipts)
+        destination.put(manifest_name(export.folder), [manifest])
         self._tools.reach(Point.MANIFEST_DELIVERED)
         self._tasks.finish(task_id, attempt, ExportState.SUCCEEDED, now=self._tools.clock())
         self._tools.reach(Point.EXPORT_FINISHED)
@@ -151,48 +150,63 @@ class ExportSteps:
     ) -> Iterator[bytes | memoryview]:
         """The data, stopping soon after somebody cancels."""
         checked = time.monotonic()
-        for one in data:
+        for chunk in data:
             self._tools.reach(Point.PART_CHUNK)
             if self._tools.stopping.is_set():
                 raise StoppedError
             if time.monotonic() - checked > CANCEL_CHECK_SECONDS:
-                self._stop_if_cancelled(task_id)
+                if self._tasks.is_cancel_requested(task_id):
+                    raise _cancelled()
                 checked = time.monotonic()
-            yield one
+            yield chunk
 
-    def _stop_if_cancelled(self, task_id: str) -> None:
-        if self._tasks.is_cancel_requested(task_id):
-            raise CancelledError("The task was cancelled.")
+    def _request(self, export: StoredExport) -> ExportRequest:
+        """What was asked, with the container URL, if the task still is to be worked on.
 
-    def _request(self, task_id: str) -> ExportRequest:
-        sealed = self._tasks.sealed_container_url(task_id)
-        if sealed is None:
+        Raises:
+            CancelledError: Somebody asked to cancel it, or it has ended.
+        """
+        if export.cancel_requested:
+            raise _cancelled()
+        if export.sealed_container_url is None:
             raise CancelledError("The task has ended: its container URL is erased.")
-        url = self._tools.vault.open(sealed, context=task_id)
-        return decode_request(self._tasks.request(task_id), container_url=url)
-
-    def _plan(self, task_id: str) -> Plan:
-        kept = self._tasks.plan(task_id)
-        if kept is None:
-            raise IncompleteExportError("The task must have a plan by now, got none.")
-        return decode_plan(kept)
+        url = self._tools.vault.open(export.sealed_container_url, context=export.task_id)
+        return replace(export.request, container_url=url)
 
 
-def check_counts(plan: Plan, receipts: dict[int, Receipt]) -> None:
+def _cancelled() -> CancelledError:
+    return CancelledError("The task was cancelled.")
+
+
+def _head(export: StoredExport) -> PlanHead:
+    if export.plan_head is None:
+        raise IncompleteExportError("The task must have a plan by now, got none.")
+    return export.plan_head
+
+
+def check_counts(
+    planned_rows: Mapping[int, int | None], receipts: Mapping[int, Receipt], *, parts_total: int
+) -> None:
     """Return only if every part is there with exactly the rows that were planned and read.
+
+    Args:
+        planned_rows: Of each part of the plan, by part index.
+        receipts: Of each part that was delivered, by part index.
+        parts_total: How many parts the plan was made with.
 
     Raises:
         IncompleteExportError: Not so; says where.
     """
-    missing = [part.index for part in plan.parts if part.index not in receipts]
-    if missing or len(receipts) != len(plan.parts):
+    missing = [index for index in range(parts_total) if index not in receipts]
+    if missing or not len(receipts) == len(planned_rows) == parts_total:
         raise IncompleteExportError(
-            f"{len(plan.parts)} parts were planned, got {len(receipts)}; missing: {missing[:5]}."
+            f"{parts_total} parts were planned, got {len(planned_rows)} in the plan and "
+            f"{len(receipts)} delivered; missing: {missing[:5]}."
         )
-    for part in plan.parts:
-        receipt = receipts[part.index]
-        if not part.rows == receipt.rows_read == receipt.rows:
+    for index, rows in planned_rows.items():
+        receipt = receipts[index]
+        if not rows == receipt.rows_read == receipt.rows:
             raise IncompleteExportError(
-                f"Part {part.index} must have {part.rows} rows as planned, "
+                f"Part {index} must have {rows} rows as planned, "
                 f"got {receipt.rows_read} read and {receipt.rows} written."
             )

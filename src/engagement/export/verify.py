@@ -16,10 +16,10 @@ from engagement.exceptions import VerificationError
 from engagement.export.fields import shape_of
 from engagement.export.freeze import check_source
 from engagement.export.part_writer import part_receipt
-from engagement.export.plan import Plan
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Compression, ExportFormat, Receipt
 from engagement.model.manifest import Manifest, parse_manifest
+from engagement.model.plan import Plan
 from engagement.store.lake import Lake
 
 
@@ -65,15 +65,15 @@ def verify_with_lake(lake: Lake, request: ExportRequest, plan: Plan, manifest: M
         VerificationError: Not so; names the part.
         EngagementError: A pinned file is gone or altered, with the code SourceUnavailable.
     """
-    pinned = {kind.value: version for kind, version in plan.versions.items()}
+    pinned = {kind.value: version for kind, version in plan.head.versions.items()}
     if manifest.tables != pinned or len(manifest.parts) != len(plan.parts):
         raise VerificationError(
             f"The manifest must name the plan's tables {pinned} and {len(plan.parts)} parts, "
             f"got {manifest.tables} and {len(manifest.parts)}."
         )
-    check_source(lake, request, plan)
+    check_source(lake, request, plan.head)
     for planned, delivered in zip(plan.parts, manifest.parts, strict=True):
-        expected = part_receipt(lake, request, plan, planned, name=delivered.name)
+        expected = part_receipt(lake, request, plan.head, planned, name=delivered.name)
         if expected != delivered:
             raise VerificationError(
                 f"{delivered.name} must equal the lake's {expected.rows} rows with SHA-256 "

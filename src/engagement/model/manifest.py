@@ -1,17 +1,16 @@
 """A manifest: what an export delivered, as its `manifest.json` says it."""
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from engagement.exceptions import VerificationError
 from engagement.model.exports import Compression, ExportFormat, ExportType, Receipt
 
-MANIFEST_FORMAT = 1
-_PART_NAME = re.compile(r"part-\d{5,}\.[a-z]+(\.[a-z]+)?")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+MANIFEST_FORMAT: Literal[1] = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,34 +49,22 @@ class Manifest:
 
 def render_manifest(manifest: Manifest) -> bytes:
     """The manifest as JSON; `parse_manifest` gives back an equal one."""
-    content = {
-        "manifestFormat": MANIFEST_FORMAT,
-        "taskId": manifest.task_id,
-        "appId": manifest.app_id,
-        "exportType": manifest.export_type.value,
-        "exportFormat": manifest.export_format.value,
-        "compression": manifest.compression.value,
-        "selection": manifest.selection,
-        "tables": manifest.tables,
-        "fields": [{"name": name, "type": kind} for name, kind in manifest.fields],
-        "totals": {
-            "parts": len(manifest.parts),
-            "rows": manifest.rows,
-            "bytes": manifest.bytes,
-        },
-        "parts": [
-            {
-                "name": part.name,
-                "rows": part.rows,
-                "bytes": part.bytes,
-                "sha256": part.sha256,
-                "firstAt": part.first_at and part.first_at.isoformat(),
-                "lastAt": part.last_at and part.last_at.isoformat(),
-            }
-            for part in manifest.parts
-        ],
-    }
-    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    content = _Content(
+        manifest_format=MANIFEST_FORMAT,
+        task_id=manifest.task_id,
+        app_id=manifest.app_id,
+        export_type=manifest.export_type,
+        export_format=manifest.export_format,
+        compression=manifest.compression,
+        selection=manifest.selection,
+        tables=manifest.tables,
+        fields=[_Field(name=name, type=kind) for name, kind in manifest.fields],
+        totals=_totals(manifest),
+        parts=[_Part.of(part) for part in manifest.parts],
+    )
+    # The standard library writes it, since the bytes must stay as they always were.
+    text = json.dumps(msgspec.to_builtins(content), indent=2, sort_keys=True, ensure_ascii=False)
+    return text.encode() + b"\n"
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -87,73 +74,100 @@ def parse_manifest(data: bytes) -> Manifest:
         VerificationError: They are not a manifest, or its totals are not those of its parts.
     """
     try:
-        manifest, totals = _manifest(json.loads(data))
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        content = msgspec.json.decode(data, type=_Content)
+        manifest = content.manifest()
+    except (ValueError, RecursionError) as error:
         raise VerificationError(
             f"The manifest must be of format {MANIFEST_FORMAT}, but it cannot be read: "
             f"{type(error).__name__} {error}."
         ) from error
-    got = {"parts": len(manifest.parts), "rows": manifest.rows, "bytes": manifest.bytes}
-    if totals != got:
-        raise VerificationError(f"The manifest's totals must be {got} as its parts, got {totals}.")
+    totals = _totals(manifest)
+    if content.totals != totals:
+        raise VerificationError(
+            f"The manifest's totals must be {totals} as its parts, got {content.totals}."
+        )
     return manifest
 
 
-def _manifest(content: dict[str, Any]) -> tuple[Manifest, dict[str, int]]:
-    if content["manifestFormat"] != MANIFEST_FORMAT:
-        raise ValueError(f"manifestFormat is {content['manifestFormat']!r}")
-    manifest = Manifest(
-        task_id=_text(content["taskId"]),
-        app_id=_text(content["appId"]),
-        export_type=ExportType(content["exportType"]),
-        export_format=ExportFormat(content["exportFormat"]),
-        compression=Compression(content["compression"]),
-        selection=dict(content["selection"]),
-        tables={name: _count(version) for name, version in content["tables"].items()},
-        fields=tuple((_text(one["name"]), _text(one["type"])) for one in content["fields"]),
-        parts=tuple(_part(one) for one in content["parts"]),
-    )
-    return manifest, {name: _count(total) for name, total in content["totals"].items()}
+def _totals(manifest: Manifest) -> dict[str, int]:
+    return {"parts": len(manifest.parts), "rows": manifest.rows, "bytes": manifest.bytes}
 
 
-def _part(content: dict[str, Any]) -> Receipt:
-    rows = _count(content["rows"])
-    # The name is read from the container it describes, so it must not lead anywhere else.
-    return Receipt(
-        name=_matching(_PART_NAME, content["name"]),
-        rows=rows,
-        rows_read=rows,
-        bytes=_count(content["bytes"]),
-        sha256=_matching(_SHA256, content["sha256"]),
-        first_at=_instant(content["firstAt"]),
-        last_at=_instant(content["lastAt"]),
-    )
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+# The name is read from the container it describes, so it must not lead anywhere else.
+_PartName = Annotated[str, msgspec.Meta(pattern=r"\Apart-[0-9]{5,}\.[a-z]+(\.[a-z]+)?\Z")]
+_Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"wanted a text, got {type(value).__name__}")
-    return value
+class _Field(msgspec.Struct):
+    name: str
+    type: str
 
 
-def _matching(pattern: re.Pattern[str], value: object) -> str:
-    text = _text(value)
-    if not pattern.fullmatch(text):
-        raise ValueError(f"wanted a text like {pattern.pattern}, got {text[:100]!r}")
-    return text
+class _Part(msgspec.Struct, rename="camel"):
+    name: _PartName
+    rows: _Count
+    bytes: _Count
+    sha256: _Sha256
+    first_at: str | None
+    last_at: str | None
+
+    @classmethod
+    def of(cls, part: Receipt) -> "_Part":
+        return cls(
+            name=part.name,
+            rows=part.rows,
+            bytes=part.bytes,
+            sha256=part.sha256,
+            first_at=None if part.first_at is None else part.first_at.isoformat(),
+            last_at=None if part.last_at is None else part.last_at.isoformat(),
+        )
+
+    def receipt(self) -> Receipt:
+        return Receipt(
+            name=self.name,
+            rows=self.rows,
+            rows_read=self.rows,
+            bytes=self.bytes,
+            sha256=self.sha256,
+            first_at=_instant(self.first_at),
+            last_at=_instant(self.last_at),
+        )
 
 
-def _count(value: object) -> int:
-    # In Python a boolean is an integer, in JSON it is not.
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"wanted a whole number from 0, got {value!r:.100}")
-    return value
+class _Content(msgspec.Struct, rename="camel"):
+    """A manifest as its JSON has it."""
+
+    manifest_format: Literal[1]
+    task_id: str
+    app_id: str
+    export_type: ExportType
+    export_format: ExportFormat
+    compression: Compression
+    selection: dict[str, Any]
+    tables: dict[str, _Count]
+    fields: list[_Field]
+    totals: dict[str, _Count]
+    parts: list[_Part]
+
+    def manifest(self) -> Manifest:
+        return Manifest(
+            task_id=self.task_id,
+            app_id=self.app_id,
+            export_type=self.export_type,
+            export_format=self.export_format,
+            compression=self.compression,
+            selection=self.selection,
+            tables=self.tables,
+            fields=tuple((field.name, field.type) for field in self.fields),
+            parts=tuple(part.receipt() for part in self.parts),
+        )
 
 
-def _instant(value: object) -> datetime | None:
-    if value is None:
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
         return None
-    instant = datetime.fromisoformat(_text(value))
-    if instant.tzinfo is None or instant.isoformat() != value:
-        raise ValueError(f"wanted a time with its offset as we write it, got {value!r:.100}")
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None or instant.isoformat() != text:
+        raise ValueError(f"wanted a time with its offset as we write it, got {text!r:.100}")
     return instant

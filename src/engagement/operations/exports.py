@@ -13,7 +13,6 @@ from engagement.exceptions import (
     IllegalStateError,
     UnknownTaskError,
 )
-from engagement.export.plan import decode_plan
 from engagement.export.report import manifest_of
 from engagement.export.requests import shape_of_request
 from engagement.export.verify import Verification, verify_delivered, verify_with_lake
@@ -21,7 +20,7 @@ from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskPage
 from engagement.model.exports import ExportState, Progress
 from engagement.model.records import new_guid
-from engagement.model.request_json import encode_request
+from engagement.model.request_identity import write_identity
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.tasks import Idempotency
 
@@ -91,7 +90,7 @@ def _idempotency(request: ExportRequest, container: str, key: str) -> Idempotenc
             f"An idempotency key must have 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} printable "
             f"characters, got {len(key)}."
         )
-    asked = f"{container}\n{encode_request(request)}"
+    asked = f"{container}\n{write_identity(request)}"
     return Idempotency(key=key, request_sha256=hashlib.sha256(asked.encode()).hexdigest())
 
 
@@ -142,10 +141,10 @@ def export_manifest(runtime: Runtime, task_id: str) -> bytes:
         IllegalStateError: It has not succeeded.
     """
     task = get_export(runtime, task_id)
-    plan = runtime.tasks.plan(task_id)
-    if task.state is not ExportState.SUCCEEDED or plan is None:
+    head = runtime.plans.read_export(task_id).plan_head
+    if task.state is not ExportState.SUCCEEDED or head is None:
         raise IllegalStateError(f"Only a task that succeeded has a manifest, got {task.state}.")
-    return manifest_of(task, task.request, decode_plan(plan), runtime.tasks.receipts(task_id))
+    return manifest_of(task_id, task.request, head, runtime.plans.receipts(task_id))
 
 
 def cancel_export(runtime: Runtime, task_id: str) -> ExportTask:
@@ -226,11 +225,11 @@ def verify_export(runtime: Runtime, *, container_url: str, folder: str) -> Verif
     destination = runtime.destination(container_url, permission="r")
     delivered, verification = verify_delivered(destination, folder)
     try:
-        kept = runtime.tasks.plan(delivered.task_id)
+        plan = runtime.plans.read_plan(delivered.task_id)
     except UnknownTaskError:
         return verification
-    if kept is None:
+    if plan is None:
         return verification
     request = get_export(runtime, delivered.task_id).request
-    verify_with_lake(runtime.lake, request, decode_plan(kept), delivered)
+    verify_with_lake(runtime.lake, request, plan, delivered)
     return replace(verification, compared_with_lake=True)

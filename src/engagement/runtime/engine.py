@@ -43,7 +43,7 @@ class Owner:
 
     def submit(self, task_id: str) -> None:
         """Queue a task's workflow; its id is the task's, so a repeat changes nothing."""
-        attempt = self._tools.tasks.attempt(task_id)
+        attempt = self._tools.plans.read_export(task_id).attempt
         with SetWorkflowID(_workflow_id(task_id, attempt)):
             DBOS.enqueue_workflow(EXPORTS_QUEUE, _workflow().run, task_id, attempt)
 
@@ -57,7 +57,7 @@ class Owner:
         That may be a crash, or a task that was created beside this process.
         """
         for task_id in self._tools.tasks.unfinished():
-            attempt = self._tools.tasks.attempt(task_id)
+            attempt = self._tools.plans.read_export(task_id).attempt
             status = DBOS.get_workflow_status(_workflow_id(task_id, attempt))
             if status is None:
                 self.submit(task_id)

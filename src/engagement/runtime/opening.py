@@ -20,6 +20,7 @@ from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.refused import RefusedQueries
 from engagement.store.queries.sightings import SightingQueries
 from engagement.store.queries.tag_imports import ImportTaskQueries
@@ -48,6 +49,8 @@ class Runtime:
     """Makes what requests hand in durable."""
     tasks: TaskQueries
     """Export tasks."""
+    plans: PlanQueries
+    """What was asked of them, their plans and receipts."""
     lake: Lake
     """The tables."""
     vault: Vault
@@ -123,6 +126,7 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
             group_commit=group_commit,
             refused=RefusedQueries(engine),
             tasks=TaskQueries(engine),
+            plans=PlanQueries(engine),
             imports=ImportTaskQueries(engine),
             lake=Lake(settings.lake_url or str(home / "lake")),
             vault=Vault(load_or_create_key(home / "keys" / "vault.key")),
@@ -157,6 +161,7 @@ def _tools(runtime: Runtime, reach: Reach) -> tuple[ExportTools, ImportRunner]:
     )
     exports = ExportTools(
         tasks=runtime.tasks,
+        plans=runtime.plans,
         inbox=runtime.inbox,
         lake=runtime.lake,
         vault=runtime.vault,

@@ -146,7 +146,7 @@ export_tasks = sa.Table(
     sa.Column("request", sa.Text, nullable=False),
     sa.Column("published_contract", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("sealed_container_url", sa.LargeBinary),
-    sa.Column("plan", sa.Text),
+    sa.Column("plan_head", sa.Text),
     sa.Column("parts_total", sa.Integer, nullable=False, default=0),
     sa.Column("rows_total", sa.BigInteger, nullable=False, default=0),
     sa.Column("created_at", Instant, nullable=False),
@@ -161,6 +161,16 @@ export_tasks = sa.Table(
     sa.Index("ix_export_tasks_app_created", "app_id", "created_at"),
     sa.Index("ix_export_tasks_state", "state"),
 )
+
+export_plan_parts = sa.Table(
+    "export_plan_parts",
+    metadata,
+    sa.Column("task_id", sa.String(32), primary_key=True),
+    sa.Column("part_index", sa.Integer, primary_key=True),
+    sa.Column("part", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger),
+)
+"""The parts that a plan has, one by one, so that whoever writes a part reads no other."""
 
 export_parts = sa.Table(
     "export_parts",

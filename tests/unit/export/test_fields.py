@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +11,9 @@ from hypothesis import strategies as st
 
 from engagement.exceptions import InvalidExportError
 from engagement.export.fields import Additions, shape_of
-from engagement.export.plan import Plan
 from engagement.export.report import manifest_of
 from engagement.export.requests import shape_of_request
+from engagement.model.codec import decode, encode
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
@@ -24,11 +23,12 @@ from engagement.model.exports import (
     TimeAxis,
     TimeRange,
 )
+from engagement.model.plan import PlanHead
 from engagement.model.records import Kind
-from engagement.model.request_json import decode_request, encode_request
+from engagement.model.request_identity import write_identity
 from support.batches import DEVICES, batch, everything, log
 from support.export_files import csv_rows, read_part
-from support.home import Home, exported_files, open_home, queued_task
+from support.home import Home, exported_files, open_home
 
 NARROW_FORMATS = [one for one in ExportFormat if one is not ExportFormat.JSON]
 NAMED = [
@@ -241,24 +241,37 @@ def test_a_kept_request_comes_back_equal(
 ) -> None:
     request = home.request(ExportType.EVENT, compression=compression, **options)
 
-    kept = encode_request(request)
-
-    assert decode_request(kept, container_url=request.container_url) == request
+    assert decode(encode(request), ExportRequest) == request
 
 
-def test_what_was_kept_before_the_options_existed_is_read_and_written_alike() -> None:
+def test_what_was_kept_before_an_option_existed_is_read_with_its_default() -> None:
+    content = json.loads(encode(SNAPSHOT))
+    del content["include_info"], content["published_contract"]
+
+    assert decode(json.dumps(content), ExportRequest) == SNAPSHOT
+
+
+def test_options_that_were_not_chosen_are_no_part_of_what_was_asked() -> None:
     """A repeated request is known by the hash of these bytes, across releases."""
-    kept = (
+    identity = (
         '{"appId": "a", "exportType": "Event", "exportFormat": "CsvBlob", "compression": "gzip", '
         '"range": ["2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"], '
         '"campaignType": null, "campaignIds": [], "asOf": null, "includeUserId": false, '
         '"csvFormulaGuard": true, "description": "mine"}'
     )
 
-    request = decode_request(kept, container_url="")
+    request = ExportRequest(
+        app_id="a",
+        export_type=ExportType.EVENT,
+        export_format=ExportFormat.CSV,
+        compression=Compression.GZIP,
+        time_range=TimeRange.of_days(date(2026, 1, 1), date(2026, 1, 1)),
+        csv_formula_guard=True,
+        description="mine",
+        published_contract=True,
+    )
 
-    assert (request.time_axis, request.event_names, request.columns) == (TimeAxis.EVENT, (), ())
-    assert encode_request(request) == kept
+    assert write_identity(request) == identity
 
 
 EVERY_OPTION = ExportRequest(
@@ -335,14 +348,13 @@ SNAPSHOT = ExportRequest(
 def test_a_repeated_request_is_known_by_the_same_bytes(
     request_: ExportRequest, identity: str
 ) -> None:
-    assert encode_request(request_) == identity
+    assert write_identity(request_) == identity
 
 
 def test_the_selection_of_a_manifest_stays_as_it_is() -> None:
-    task = replace(queued_task("1"), request=EVERY_OPTION)
-    plan = Plan(versions={Kind.EVENT: 3}, campaign_ids=(5,), parts=())
+    head = PlanHead(versions={Kind.EVENT: 3}, campaign_ids=(5,))
 
-    content = json.loads(manifest_of(task, EVERY_OPTION, plan, {}))
+    content = json.loads(manifest_of("1", EVERY_OPTION, head, {}))
 
     assert content["selection"] == {
         "start": "2026-01-01T00:00:00+00:00",

@@ -14,11 +14,10 @@ import pytest
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import CampaignType, Compression, ExportFormat, ExportType, TimeRange
 from engagement.model.records import CONTENT_KINDS, NIL_GUID
-from engagement.model.request_json import decode_request, encode_request
-from support.batches import DAY, DEVICES, NOW, at, batch, everything, feedback, log
+from support.batches import DEVICES, NOW, at, batch, everything, feedback, log
 from support.checkout import SHARED
 from support.export_files import GATHERED, csv_rows, decompressed, read_part, ungrouped
-from support.home import CONTAINER, Home, exported_files
+from support.home import Home, exported_files
 
 SCHEMA = SHARED / "api" / "export.schema.json"
 SCHEMA_NAMES = {
@@ -364,26 +363,3 @@ def test_parts_together_are_the_whole(full: Home) -> None:
 
         assert len(parts) > 1 or len(whole) == 1
         assert sorted(line for part in parts for line in part.splitlines()) == sorted(whole)
-
-
-def test_a_request_is_kept_whole_but_for_its_secret(full: Home) -> None:
-    requests = [
-        full.request(
-            ExportType.PUSH,
-            time_range=TimeRange.of_days(DAY, DAY),
-            as_of=NOW,
-            description="what it is for",
-        ),
-        full.request(ExportType.PUSH, campaign_ids=(3, 1)),
-        full.request(
-            ExportType.EVENT,
-            export_format=ExportFormat.CSV,
-            csv_formula_guard=True,
-            include_user_id=True,
-        ),
-    ]
-
-    for request in requests:
-        kept = encode_request(request)
-        assert CONTAINER not in kept
-        assert decode_request(kept, container_url=CONTAINER) == request

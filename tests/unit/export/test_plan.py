@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 
 from engagement.export.plan import (
     PART_SOURCE_BYTES_MAX,
-    Part,
-    Plan,
-    decode_plan,
-    encode_plan,
     plan_parts,
 )
+from engagement.model.codec import decode, encode
 from engagement.model.exports import ExportType, TimeRange
+from engagement.model.plan import Part, Plan, PlanHead
 from engagement.model.records import Kind
 from engagement.store.data_files import DataFile
 from engagement.store.ranges import device_boundaries
@@ -162,9 +160,9 @@ def test_a_kept_plan_comes_back_equal(files: list[DataFile], target: int) -> Non
         time_range=time_range,
         part_rows_target=target,
     )
-    plan = Plan(versions={Kind.SESSION: 3}, parts=parts, campaign_ids=(1, 2))
+    plan = Plan(head=PlanHead(versions={Kind.SESSION: 3}, campaign_ids=(1, 2)), parts=parts)
 
-    assert decode_plan(encode_plan(plan)) == plan
+    assert decode(encode(plan), Plan) == plan
 
 
 def span_file(path: str, home: int, first: int, last: int) -> DataFile:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engagement.exceptions import BadInputError, InvalidExportError
 from engagement.model.choices import parse_order
+from engagement.model.codec import decode, encode
 from engagement.model.export_options import (
     CREATE_WORDS,
     OPTIONS,
@@ -28,7 +29,6 @@ from engagement.model.exports import (
     ExportType,
     TimeAxis,
 )
-from engagement.model.request_json import decode_request, encode_request
 from engagement.model.tag_imports import ImportProperty
 
 DAYS = {"start": date(2026, 1, 1), "end": date(2026, 1, 2)}
@@ -201,7 +201,7 @@ def test_what_every_door_shows_makes_the_same_request(request: ExportRequest) ->
 
     assert again == request
     assert request_of("app", request.export_type, "", options_of(request)) == request
-    assert decode_request(encode_request(request)) == request
+    assert decode(encode(request), ExportRequest) == request
 
 
 @given(

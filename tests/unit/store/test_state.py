@@ -2,8 +2,10 @@
 
 import itertools
 import threading
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -19,11 +21,16 @@ from engagement.exceptions import (
     UnknownAppError,
 )
 from engagement.model.apps import App
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import Compression, ExportFormat, ExportType, TimeRange
+from engagement.model.plan import Part, Plan, PlanHead
 from engagement.model.records import Kind
+from engagement.model.request_identity import write_identity
 from engagement.store.commits import Commit
 from engagement.store.queries import inbox
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.inbox import InboxQueries, InboxRow, Kept, Offer
+from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.sightings import OpenSession, SightingQueries, Sightings
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import MIGRATIONS, metadata, open_state
@@ -123,25 +130,120 @@ def test_a_batch_id_is_known_until_its_day_is_forgotten(
     assert queries.accept([offer("a"), offer("b")]) == [1, 1]
 
 
-def test_what_was_accepted_stays_known_when_the_schema_comes_forward(tmp_path: Path) -> None:
+def _old_database(tmp_path: Path, revision: str, statement: str, rows: list[Any]) -> str:
+    """The address of a database that an earlier release left, with some rows."""
     url = f"sqlite:///{tmp_path / 'state.db'}"
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     old = sa.create_engine(url)
     with old.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0004")
-        connection.exec_driver_sql(
-            "INSERT INTO batches VALUES (?, ?, ?)",
-            [(APP_ID, f"batch {number}", 1_770_000_000_000_000) for number in range(20_001)],
-        )
+        command.upgrade(config, revision)
+        connection.exec_driver_sql(statement, rows)
     old.dispose()
+    return url
+
+
+def test_what_was_accepted_stays_known_when_the_schema_comes_forward(tmp_path: Path) -> None:
+    batches = [(APP_ID, f"batch {number}", 1_770_000_000_000_000) for number in range(20_001)]
+    url = _old_database(tmp_path, "0004", "INSERT INTO batches VALUES (?, ?, ?)", batches)
 
     engine = open_state(url)
 
     queries = InboxQueries(engine)
     assert queries.accept([offer("batch 0", "batch 20000", "batch 20001")]) == [1]
     assert queries.accept([offer("batch 0", app_id="b" * 32)]) == [1]
+    engine.dispose()
+
+
+OLD_REQUEST = (
+    '{"appId": "a", "exportType": "Session", "exportFormat": "CsvBlob", "compression": "gzip", '
+    '"range": ["2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00.000005+00:00"], '
+    '"campaignType": null, "campaignIds": [], "asOf": null, "includeUserId": true, '
+    '"csvFormulaGuard": true, "description": "\\u65e5"}'
+)
+OLD_OPTIONS = (
+    '{"appId": "a", "exportType": "Tag", "exportFormat": "NdjsonBlob", "compression": "none", '
+    '"range": null, "campaignType": null, "campaignIds": [], '
+    '"asOf": "2026-01-01T00:00:00+00:00", "includeUserId": false, "csvFormulaGuard": false, '
+    '"description": "", "columns": ["tag"], "includeRecordId": true, "emptyFile": false, '
+    '"publishedContract": false}'
+)
+OLD_PLAN = (
+    '{"format":1,"versions":{"session":3},"campaignIds":[],"parts":['
+    '{"days":["2026-01-01","2026-01-02"],"devices":[null,"8"],"files":{"session":["a","b"]},'
+    '"rows":7,"inOrder":true,"isFolded":true},'
+    '{"days":null,"devices":["8",null],"files":{"session":["b"]},"rows":5,"inOrder":false}]}'
+)
+OLD_TASK = (
+    "INSERT INTO export_tasks (task_id, app_id, export_type, export_format, compression, state, "
+    "cancel_requested, container, folder, description, request, sealed_container_url, plan, "
+    "parts_total, rows_total, created_at, attempt) VALUES "
+    "(?, 'a', 'Session', 'CsvBlob', 'gzip', 'Started', 0, 'c', 'f', '', ?, x'01', ?, ?, 12, 0, 2)"
+)
+
+
+def test_tasks_keep_what_was_asked_and_their_plans_when_the_schema_comes_forward(
+    tmp_path: Path,
+) -> None:
+    tasks = [
+        ("1", OLD_REQUEST, OLD_PLAN, 2),
+        ("2", OLD_OPTIONS, None, 0),
+        ("3", OLD_OPTIONS, '{"format":1,"versions":{},"campaignIds":[4],"parts":[]}', 0),
+    ]
+    url = _old_database(tmp_path, "0007", OLD_TASK, tasks)
+
+    engine = open_state(url)
+
+    plans = PlanQueries(engine)
+    first, second, third = (plans.read_export(task_id) for task_id in "123")
+    assert first.request == ExportRequest(
+        app_id="a",
+        export_type=ExportType.SESSION,
+        export_format=ExportFormat.CSV,
+        compression=Compression.GZIP,
+        time_range=TimeRange(
+            start=datetime(2026, 1, 1, tzinfo=UTC),
+            end=datetime(2026, 1, 2, microsecond=5, tzinfo=UTC),
+        ),
+        include_user_id=True,
+        csv_formula_guard=True,
+        description="日",
+        published_contract=True,
+    )
+    assert write_identity(first.request) == OLD_REQUEST
+    assert write_identity(second.request) == write_identity(third.request) == OLD_OPTIONS
+    assert (first.parts_total, first.attempt, first.sealed_container_url) == (2, 2, b"\x01")
+    part = Part(
+        index=0,
+        first_day=date(2026, 1, 1),
+        last_day=date(2026, 1, 2),
+        device_from=None,
+        device_to="8",
+        files={Kind.SESSION: ("a", "b")},
+        rows=7,
+        in_order=True,
+        is_folded=True,
+    )
+    other = replace(
+        part,
+        index=1,
+        first_day=None,
+        last_day=None,
+        device_from="8",
+        device_to=None,
+        files={Kind.SESSION: ("b",)},
+        rows=5,
+        in_order=False,
+        is_folded=False,
+    )
+    assert plans.read_plan("1") == Plan(
+        head=PlanHead(versions={Kind.SESSION: 3}), parts=(part, other)
+    )
+    assert plans.planned_rows("1") == {0: 7, 1: 5}
+    assert plans.read_part("1", 1).part == other
+    assert plans.read_plan("2") is None
+    assert plans.read_plan("3") == Plan(head=PlanHead(versions={}, campaign_ids=(4,)), parts=())
     engine.dispose()
 
 

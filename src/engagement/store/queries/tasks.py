@@ -8,15 +8,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from engagement.exceptions import ErrorCode, UnknownTaskError
+from engagement.model.codec import decode, encode
+from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
-from engagement.model.exports import PUBLISHED_TYPES, ExportState, Progress, Receipt
-from engagement.model.request_json import decode_request, encode_request
+from engagement.model.exports import PUBLISHED_TYPES, ExportState, Progress
 from engagement.store.changes import Changes
 from engagement.store.state import export_parts, export_tasks
 
 READ_LAST_MAX = 10_000
 ERROR_DETAILS_CHARACTERS_MAX = 1024
-_RECEIPT_COLUMNS = tuple(Receipt.__dataclass_fields__)
 _NEWEST_FIRST = (export_tasks.c.created_at.desc(), export_tasks.c.task_id.asc())
 _PUBLISHED = export_tasks.c.published_contract | export_tasks.c.export_type.in_(
     [export_type.value for export_type in PUBLISHED_TYPES]
@@ -58,7 +58,7 @@ class Idempotency:
 
 
 class TaskQueries:
-    """Export tasks: what was asked, the frozen plan, the receipts and the state."""
+    """Export tasks: what was asked, and the state."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -88,7 +88,7 @@ class TaskQueries:
                         container=task.container,
                         folder=task.folder,
                         description=task.description,
-                        request=encode_request(task.request),
+                        request=encode(task.request),
                         published_contract=task.request.published_contract,
                         sealed_container_url=sealed_container_url,
                         created_at=task.created_at,
@@ -104,11 +104,11 @@ class TaskQueries:
 
     def with_idempotency_key(self, app_id: str, key: str) -> tuple[str, str] | None:
         """The id of the task that came with this key, and the hash of what was asked then."""
-        question = sa.select(export_tasks.c.task_id, export_tasks.c.request_sha256).where(
+        query = sa.select(export_tasks.c.task_id, export_tasks.c.request_sha256).where(
             export_tasks.c.app_id == app_id, export_tasks.c.idempotency_key == key
         )
         with self._reading.begin() as connection:
-            row = connection.execute(question).one_or_none()
+            row = connection.execute(query).one_or_none()
         return None if row is None else (row.task_id, row.request_sha256)
 
     def get(self, task_id: str, *, now: datetime) -> ExportTask:
@@ -153,49 +153,40 @@ class TaskQueries:
 
     def counts(self) -> dict[ExportState, int]:
         """How many tasks are in each state."""
-        question = sa.select(export_tasks.c.state, sa.func.count()).group_by(export_tasks.c.state)
+        query = sa.select(export_tasks.c.state, sa.func.count()).group_by(export_tasks.c.state)
         with self._reading.begin() as connection:
-            found = {ExportState(row[0]): int(row[1]) for row in connection.execute(question)}
+            found = {ExportState(row[0]): int(row[1]) for row in connection.execute(query)}
         return {state: found.get(state, 0) for state in ExportState}
 
     def unfinished(self) -> list[str]:
         """The ids of the tasks whose state is not final."""
         states = [state for state in ExportState if not state.is_final]
-        question = sa.select(export_tasks.c.task_id).where(export_tasks.c.state.in_(states))
+        query = sa.select(export_tasks.c.task_id).where(export_tasks.c.state.in_(states))
         with self._reading.begin() as connection:
-            return list(connection.scalars(question.order_by(export_tasks.c.created_at)))
+            return list(connection.scalars(query.order_by(export_tasks.c.created_at)))
 
     def oldest_unfinished_at(self) -> datetime | None:
         """When the oldest task whose state is not final was created."""
         states = [state for state in ExportState if not state.is_final]
-        question = sa.select(sa.func.min(export_tasks.c.created_at)).where(
+        query = sa.select(sa.func.min(export_tasks.c.created_at)).where(
             export_tasks.c.state.in_(states)
         )
         with self._reading.begin() as connection:
-            found: datetime | None = connection.scalar(question)
+            found: datetime | None = connection.scalar(query)
         return found
 
-    def request(self, task_id: str) -> str:
-        """What was asked, as `model.request_json` wrote it."""
-        return str(self._value(task_id, export_tasks.c.request))
-
-    def attempt(self, task_id: str) -> int:
-        """1 at first, one more with each retry."""
-        return int(str(self._value(task_id, export_tasks.c.attempt)))
-
-    def sealed_container_url(self, task_id: str) -> bytes | None:
-        """The encrypted container URL; None once the task has ended."""
-        value = self._value(task_id, export_tasks.c.sealed_container_url)
-        return value if isinstance(value, bytes) else None
-
-    def plan(self, task_id: str) -> str | None:
-        """The frozen plan, as `export.plan` wrote it."""
-        value = self._value(task_id, export_tasks.c.plan)
-        return None if value is None else str(value)
-
     def is_cancel_requested(self, task_id: str) -> bool:
-        """Whether somebody asked to cancel the task."""
-        return bool(self._value(task_id, export_tasks.c.cancel_requested))
+        """Whether somebody asked to cancel the task.
+
+        Raises:
+            UnknownTaskError: There is none.
+        """
+        query = sa.select(export_tasks.c.cancel_requested).where(export_tasks.c.task_id == task_id)
+        with self._reading.begin() as connection:
+            found = connection.scalar(query)
+        if found is None:
+            raise UnknownTaskError(f"No export task has the id {task_id!r}.")
+        return bool(found)
 
     def start(self, task_id: str, attempt: int, *, now: datetime) -> bool:
         """Move a queued task to Started; whether this attempt is the one that runs.
@@ -212,36 +203,6 @@ class TaskQueries:
             return True
         task = self.get(task_id, now=now)
         return task.state is ExportState.STARTED and task.attempt == attempt
-
-    def keep_plan(self, task_id: str, plan: str, *, parts: int, rows: int) -> str:
-        """Keep the plan once and for all; the plan that was first is the one returned."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                export_tasks.update()
-                .where(export_tasks.c.task_id == task_id, export_tasks.c.plan.is_(None))
-                .values(plan=plan, parts_total=parts, rows_total=rows)
-            )
-        return str(self.plan(task_id))
-
-    def keep_receipt(self, task_id: str, part_index: int, receipt: Receipt) -> None:
-        """Keep what a delivered part proved to be; a repeat replaces itself."""
-        values = {name: getattr(receipt, name) for name in _RECEIPT_COLUMNS}
-        with self._engine.begin() as connection:
-            connection.execute(
-                export_parts.delete().filter_by(task_id=task_id, part_index=part_index)
-            )
-            connection.execute(
-                export_parts.insert().values(task_id=task_id, part_index=part_index, **values)
-            )
-
-    def receipts(self, task_id: str) -> dict[int, Receipt]:
-        """The receipts of the delivered parts, by part index."""
-        question = sa.select(export_parts).where(export_parts.c.task_id == task_id)
-        with self._reading.begin() as connection:
-            return {
-                row["part_index"]: Receipt(**{name: row[name] for name in _RECEIPT_COLUMNS})
-                for row in connection.execute(question.order_by("part_index")).mappings()
-            }
 
     def cancel(self, task_id: str, *, now: datetime) -> bool:
         """Cancel a queued task at once, ask a started one to stop; whether either was possible.
@@ -298,21 +259,13 @@ class TaskQueries:
         **values: object,
     ) -> bool:
         """Set values if the task is in an allowed state, and this attempt's if one is named."""
-        question = export_tasks.update().where(
+        query = export_tasks.update().where(
             export_tasks.c.task_id == task_id, export_tasks.c.state.in_(list(allowed))
         )
         if of_attempt is not None:
-            question = question.where(export_tasks.c.attempt == of_attempt)
+            query = query.where(export_tasks.c.attempt == of_attempt)
         with self._engine.begin() as connection:
-            return connection.execute(question.values(**values)).rowcount == 1
-
-    def _value(self, task_id: str, column: sa.Column[object]) -> object:
-        question = sa.select(column).where(export_tasks.c.task_id == task_id)
-        with self._reading.begin() as connection:
-            row = connection.execute(question).one_or_none()
-        if row is None:
-            raise UnknownTaskError(f"No export task has the id {task_id!r}.")
-        return row[0]
+            return connection.execute(query.values(**values)).rowcount == 1
 
     def _select(
         self,
@@ -323,7 +276,7 @@ class TaskQueries:
         order: tuple[sa.ColumnElement[object], ...] = _NEWEST_FIRST,
         offset: int = 0,
     ) -> list[ExportTask]:
-        question = (
+        query = (
             sa.select(export_tasks, *_DELIVERED)
             .where(condition)
             .order_by(*order)
@@ -331,7 +284,7 @@ class TaskQueries:
             .offset(offset)
         )
         with self._reading.begin() as connection:
-            return [_task(row, now) for row in connection.execute(question)]
+            return [_task(row, now) for row in connection.execute(query)]
 
 
 def _ending(
@@ -351,7 +304,7 @@ def _ending(
 def _task(row: sa.Row[tuple[object, ...]], now: datetime) -> ExportTask:
     return ExportTask(
         task_id=row.task_id,
-        request=decode_request(row.request),
+        request=decode(row.request, ExportRequest),
         state=ExportState(row.state),
         container=row.container,
         folder=row.folder,

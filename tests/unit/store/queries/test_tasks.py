@@ -1,6 +1,7 @@
 """Tests what the state database keeps of a task, and every way to its end."""
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,25 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from engagement.exceptions import ErrorCode, UnknownTaskError
-from engagement.model.exports import ExportState, Progress, Receipt
+from engagement.exceptions import (
+    ErrorCode,
+    IncompleteExportError,
+    InvalidExportError,
+    UnknownTaskError,
+)
+from engagement.export.plan import empty_part
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import (
+    CampaignType,
+    ExportFormat,
+    ExportState,
+    ExportType,
+    Progress,
+    Receipt,
+)
+from engagement.model.plan import Plan, PlanHead
+from engagement.model.records import Kind
+from engagement.store.queries.plans import PlanQueries, StoredPart
 from engagement.store.queries.tasks import ERROR_DETAILS_CHARACTERS_MAX, TaskQueries
 from support.batches import NOW
 from support.home import APP_ID, queued_task
@@ -30,18 +48,27 @@ def receipt(rows: int) -> Receipt:
     )
 
 
+def plan_of(*rows: int) -> Plan:
+    parts = (replace(empty_part(), index=index, rows=count) for index, count in enumerate(rows))
+    return Plan(head=PlanHead(versions={Kind.EVENT: 3}, campaign_ids=(4, 2)), parts=tuple(parts))
+
+
 def test_a_plan_is_kept_once_and_receipts_add_up(engine: sa.Engine) -> None:
-    queries = TaskQueries(engine)
+    queries, plans = TaskQueries(engine), PlanQueries(engine)
     queries.add(queued_task("1"), sealed_container_url=b"sealed")
     queries.start("1", 1, now=NOW)
+    first, second = plan_of(10, 20), plan_of(30, 30, 30)
 
-    assert queries.keep_plan("1", "first", parts=2, rows=30) == "first"
-    assert queries.keep_plan("1", "second", parts=9, rows=90) == "first"
-    queries.keep_receipt("1", 0, receipt(7))
-    queries.keep_receipt("1", 0, receipt(10))
-    queries.keep_receipt("1", 1, receipt(5))
+    assert plans.read_plan("1") is None
+    assert plans.keep_plan("1", first) == 2
+    assert plans.keep_plan("1", second) == 2
+    plans.keep_receipt("1", 0, receipt(7))
+    plans.keep_receipt("1", 0, receipt(10))
+    plans.keep_receipt("1", 1, receipt(5))
 
-    assert queries.receipts("1") == {0: receipt(10), 1: receipt(5)}
+    assert plans.read_plan("1") == first
+    assert plans.planned_rows("1") == {0: 10, 1: 20}
+    assert plans.receipts("1") == {0: receipt(10), 1: receipt(5)}
     assert queries.get("1", now=NOW + 5 * SECOND).progress == Progress(
         parts_total=2,
         parts_done=2,
@@ -51,6 +78,48 @@ def test_a_plan_is_kept_once_and_receipts_add_up(engine: sa.Engine) -> None:
         rows_per_second=3.0,
         seconds_left=5.0,
     )
+
+
+def test_a_part_is_read_with_its_task_and_whether_it_was_delivered(engine: sa.Engine) -> None:
+    tasks, plans = TaskQueries(engine), PlanQueries(engine)
+    tasks.add(queued_task("1"), sealed_container_url=b"sealed")
+    with pytest.raises(IncompleteExportError, match="part 0"):
+        plans.read_part("1", 0)
+    plan = plan_of(10, 20)
+    plans.keep_plan("1", plan)
+    plans.keep_receipt("1", 0, receipt(10))
+
+    export = plans.read_export("1")
+    assert (export.task_id, export.attempt, export.cancel_requested) == ("1", 1, False)
+    assert (export.request, export.folder) == (queued_task("1").request, queued_task("1").folder)
+    assert (export.plan_head, export.parts_total) == (plan.head, 2)
+    assert export.sealed_container_url == b"sealed"
+    for index, part in enumerate(plan.parts):
+        assert plans.read_part("1", index) == StoredPart(
+            export=export, part=part, is_delivered=index == 0
+        )
+    with pytest.raises(IncompleteExportError, match="part 2"):
+        plans.read_part("1", 2)
+
+
+def test_a_task_is_kept_whole_but_for_its_secret(engine: sa.Engine) -> None:
+    queries = TaskQueries(engine)
+    request = ExportRequest(
+        app_id=APP_ID,
+        export_type=ExportType.PUSH,
+        export_format=ExportFormat.CSV,
+        campaign_type=CampaignType.POLL,
+        campaign_ids=(3, 1),
+        csv_formula_guard=True,
+        description="what it is for",
+    )
+    task = replace(queued_task("1"), request=request)
+
+    queries.add(task, sealed_container_url=b"sealed")
+
+    assert queries.get("1", now=NOW) == task
+    with pytest.raises(InvalidExportError, match="must not hold its container URL"):
+        replace(task, request=replace(request, container_url="file:///tmp"))
 
 
 def test_tasks_are_listed_newest_first(engine: sa.Engine) -> None:
@@ -75,7 +144,9 @@ def test_an_unknown_task_is_named(engine: sa.Engine) -> None:
     with pytest.raises(UnknownTaskError, match="'nobody'"):
         queries.get("nobody", now=NOW)
     with pytest.raises(UnknownTaskError, match="'nobody'"):
-        queries.plan("nobody")
+        PlanQueries(engine).read_export("nobody")
+    with pytest.raises(UnknownTaskError, match="'nobody'"):
+        queries.is_cancel_requested("nobody")
     assert not queries.cancel("nobody", now=NOW)
 
 
@@ -98,6 +169,7 @@ class TaskStates(RuleBasedStateMachine):
     """
 
     queries: TaskQueries
+    plans: PlanQueries
     numbers = itertools.count(1)
 
     @initialize()
@@ -160,7 +232,9 @@ class TaskStates(RuleBasedStateMachine):
             self.attempt,
         )
         assert (found.completed_at is not None) is self.state.is_final
-        assert (self.queries.sealed_container_url(self.task_id) is None) is self.state.is_final
+        stored = self.plans.read_export(self.task_id)
+        assert (stored.sealed_container_url is None) is self.state.is_final
+        assert stored.cancel_requested is self.is_cancel_requested
         assert (self.task_id in self.queries.unfinished()) is not self.state.is_final
         assert self.queries.is_cancel_requested(self.task_id) is self.is_cancel_requested
 
@@ -168,6 +242,7 @@ class TaskStates(RuleBasedStateMachine):
 def test_a_task_ends_once_and_its_credential_with_it(engine: sa.Engine) -> None:
     class OnThisDatabase(TaskStates):
         queries = TaskQueries(engine)
+        plans = PlanQueries(engine)
 
     machine = OnThisDatabase.TestCase
     machine.settings = settings(max_examples=25, stateful_step_count=12)
