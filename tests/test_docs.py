@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from inspect import getsource
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -71,16 +70,14 @@ def test_every_setting_is_documented_with_its_default() -> None:
     page = _page("reference/settings.md")
 
     missing = [
-        one.name
-        for one in (*fields(Settings), *fields(ServerSettings))
-        if not re.search(
-            rf"^\| `{one.metadata['environment']}` \| `{one.name}` \|", page, re.MULTILINE
-        )
+        name
+        for name, field in (Settings.model_fields | ServerSettings.model_fields).items()
+        if not re.search(rf"^\| `{field.validation_alias}` \| `{name}` \|", page, re.MULTILINE)
     ]
     other = [
-        one.name
-        for one in fields(Settings)
-        if type(one.default) is int and not re.search(rf"`{one.name}` \| `{one.default}` \|", page)
+        name
+        for name, field in Settings.model_fields.items()
+        if type(field.default) is int and not re.search(rf"`{name}` \| `{field.default}` \|", page)
     ]
 
     assert missing == []

@@ -1,24 +1,118 @@
 """Every setting: its name, its default and what it is for, read once."""
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from engagement.exceptions import BadInputError
 
-# ruff: noqa: RUF009 - `_setting` is `dataclasses.field` with our metadata
-
+PREFIX = "ENGAGEMENT_"
 DIGITS_MAX = 12
+NAME_CHARACTERS_MAX = 60
+_SERVICE_LINK = re.compile(
+    PREFIX + r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+"""What Kubernetes sets in every container beside a service that is called `engagement`."""
 
 
-def _setting(default: Any, environment: str, sentence: str) -> Any:
-    return field(default=default, metadata={"environment": environment, "sentence": sentence})
+def _whole_number(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    is_number = value.isascii() and value.isdigit() and len(value) <= DIGITS_MAX
+    if not is_number or int(value) == 0:
+        raise ValueError(
+            f"must be a whole number above 0 of at most {DIGITS_MAX} digits, got {value[:40]!r}"
+        )
+    return int(value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+def _switch(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value not in {"0", "1"}:
+        raise ValueError(f"must be 0 or 1, got {value[:40]!r}")
+    return value == "1"
+
+
+def _folders(value: object) -> object:
+    return tuple(filter(None, value.split(":"))) if isinstance(value, str) else value
+
+
+def _words(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
+Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_folders)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+class _EnvironmentSettings(BaseSettings):
+    """Settings that are read from an environment when asked, and only then."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        case_sensitive=True,
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what was given alone, so that no value changes with the environment later."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Return the settings that the environment gives.
+
+        Raises:
+            BadInputError: A variable does not hold what its setting needs, or looks like a setting
+                and is none; names it.
+        """
+        given = os.environ if environment is None else environment  # noqa: TID251 - the one place
+        _refuse_misspelt(given)
+        source = EnvSettingsSource(cls)
+        names = _variable_names(cls)
+        source.env_vars = {name: given[name] for name in names if given.get(name, "") != ""}
+        try:
+            return cls(**source())
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)[0]
+            name, reason = found["loc"][0], found["ctx"]["error"]
+            raise BadInputError(f"{name} {reason}.") from None
+
+
+def _setting(default: Any, environment: str, sentence: str, *, is_secret: bool = False) -> Any:
+    return Field(
+        default=default, validation_alias=environment, description=sentence, repr=not is_secret
+    )
+
+
+class Settings(_EnvironmentSettings):
     """The settings of one process; a value that is passed, never looked up."""
 
     home: Path = _setting(
@@ -30,52 +124,52 @@ class Settings:
     lake_url: str = _setting(
         "", "ENGAGEMENT_LAKE_URL", "Lake's folder or object-store URL; empty means `lake` in home."
     )
-    local_roots: tuple[Path, ...] = _setting(
+    local_roots: Folders = _setting(
         (),
         "ENGAGEMENT_LOCAL_ROOTS",
         "Folders, separated by `:`, below which file:// containers may lie; none by default.",
     )
-    allow_loopback_containers: bool = _setting(
+    allow_loopback_containers: Switch = _setting(
         False,
         "ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS",
         "Development only: container URLs may use http and loopback hosts.",
     )
-    container_hosts: tuple[str, ...] = _setting(
+    container_hosts: Words = _setting(
         (),
         "ENGAGEMENT_CONTAINER_HOSTS",
         "Further host suffixes, separated by `,`, that container URLs may name.",
     )
-    part_rows_target: int = _setting(
+    part_rows_target: WholeNumber = _setting(
         500_000, "ENGAGEMENT_PART_ROWS", "Rows that a part of an export aims at."
     )
-    parts_concurrent_max: int = _setting(
+    parts_concurrent_max: WholeNumber = _setting(
         2, "ENGAGEMENT_PARTS_CONCURRENT", "Parts that one process writes at a time."
     )
-    flush_seconds: int = _setting(
+    flush_seconds: WholeNumber = _setting(
         15, "ENGAGEMENT_FLUSH_SECONDS", "Seconds that logs wait at most for a server's flush."
     )
-    tidy_hours: int = _setting(
+    tidy_hours: WholeNumber = _setting(
         24,
         "ENGAGEMENT_TIDY_HOURS",
         "Hours between two runs of all upkeep of a server, the first as long after its start.",
     )
-    flush_logs_max: int = _setting(
+    flush_logs_max: WholeNumber = _setting(
         50_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."
     )
-    session_timeout_seconds: int = _setting(
+    session_timeout_seconds: WholeNumber = _setting(
         180,
         "ENGAGEMENT_SESSION_TIMEOUT_SECONDS",
         "Silence after which activities without a session id start a new session.",
     )
-    batch_dedup_days: int = _setting(
+    batch_dedup_days: WholeNumber = _setting(
         7, "ENGAGEMENT_BATCH_DEDUP_DAYS", "Days during which a batch id is accepted once."
     )
-    fold_days_min: int = _setting(
+    fold_days_min: WholeNumber = _setting(
         7,
         "ENGAGEMENT_FOLD_DAYS",
         "Days for which a snapshot as of a past instant stays exact when changes are folded.",
     )
-    vacuum_days_min: int = _setting(
+    vacuum_days_min: WholeNumber = _setting(
         7, "ENGAGEMENT_VACUUM_DAYS", "Days that files no longer referenced are kept at least."
     )
     public_url: str = _setting(
@@ -83,13 +177,13 @@ class Settings:
         "ENGAGEMENT_PUBLIC_URL",
         "Address by which clients reach the server; empty means the one it listens on.",
     )
-    client_secret_days: int = _setting(
+    client_secret_days: WholeNumber = _setting(
         365, "ENGAGEMENT_CLIENT_SECRET_DAYS", "Days until a new client secret ends."
     )
-    token_seconds: int = _setting(
+    token_seconds: WholeNumber = _setting(
         3_600, "ENGAGEMENT_TOKEN_SECONDS", "Seconds that an access token lasts, 3600 at most."
     )
-    issuers: tuple[str, ...] = _setting(
+    issuers: Words = _setting(
         (),
         "ENGAGEMENT_ISSUERS",
         "OpenID issuers, separated by `,`, whose tokens are accepted besides our own.",
@@ -97,58 +191,48 @@ class Settings:
     issuer_audience: str = _setting(
         "", "ENGAGEMENT_ISSUER_AUDIENCE", "The audience that other issuers' tokens must have."
     )
-    requests_per_minute: int = _setting(
+    requests_per_minute: WholeNumber = _setting(
         6_000, "ENGAGEMENT_REQUESTS_PER_MINUTE", "API requests that one client may make a minute."
     )
-    trusted_proxies: tuple[str, ...] = _setting(
+    trusted_proxies: Words = _setting(
         (),
         "ENGAGEMENT_TRUSTED_PROXIES",
         "Addresses or networks of proxies, separated by `,`, that are believed whom they forward.",
     )
-    token_requests_per_minute: int = _setting(
+    token_requests_per_minute: WholeNumber = _setting(
         60,
         "ENGAGEMENT_TOKEN_REQUESTS_PER_MINUTE",
         "Failed token requests that one address may make a minute.",
     )
-    request_bytes_max: int = _setting(
+    request_bytes_max: WholeNumber = _setting(
         1_048_576, "ENGAGEMENT_REQUEST_BYTES", "Bytes that the body of an API request may have."
     )
-    collect_bytes_max: int = _setting(
+    collect_bytes_max: WholeNumber = _setting(
         4_194_304, "ENGAGEMENT_COLLECT_BYTES", "Bytes that a body which a device posts may have."
     )
-    refused_bytes_max: int = _setting(
+    refused_bytes_max: WholeNumber = _setting(
         1_073_741_824,
         "ENGAGEMENT_REFUSED_BYTES",
         "Bytes of refused records that are kept aside, about; then senders are told to wait.",
     )
-    collect_concurrent_max: int = _setting(
+    collect_concurrent_max: WholeNumber = _setting(
         256,
         "ENGAGEMENT_COLLECT_CONCURRENT",
         "Devices' requests under way at a time; more are told to come again.",
     )
-    collect_requests_per_minute: int = _setting(
+    collect_requests_per_minute: WholeNumber = _setting(
         600_000,
         "ENGAGEMENT_COLLECT_REQUESTS_PER_MINUTE",
         "Requests that the devices of one app may make a minute.",
     )
-    unknown_keys_per_minute: int = _setting(
+    unknown_keys_per_minute: WholeNumber = _setting(
         600,
         "ENGAGEMENT_UNKNOWN_KEYS_PER_MINUTE",
         "Requests with unknown app keys that one address may make a minute.",
     )
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """The settings that the environment gives.
 
-        Raises:
-            BadInputError: A variable does not hold what its setting needs; names it.
-        """
-        return cls(**_given(cls, environment))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
+class ServerSettings(_EnvironmentSettings):
     """How a command that is not to be carried out here reaches a server."""
 
     server: str = _setting("", "ENGAGEMENT_SERVER", "Address of a server; empty means here.")
@@ -160,48 +244,26 @@ class ServerSettings:
     )
     tenant_id: str = _setting("", "ENGAGEMENT_TENANT_ID", "The client's tenant.")
     client_id: str = _setting("", "ENGAGEMENT_CLIENT_ID", "The client.")
-    client_secret: str = field(
-        default="",
-        repr=False,
-        metadata={"environment": "ENGAGEMENT_CLIENT_SECRET", "sentence": "The client's secret."},
+    client_secret: str = _setting(
+        "", "ENGAGEMENT_CLIENT_SECRET", "The client's secret.", is_secret=True
     )
     subscription: str = _setting(
         "default", "ENGAGEMENT_SUBSCRIPTION", "Where apps are looked for that their id names."
     )
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "ServerSettings":
-        """The settings that the environment gives; no profile is read."""
-        return cls(**_given(cls, environment))
+
+def _variable_names(*classes: type[BaseSettings]) -> list[str]:
+    return [str(field.validation_alias) for kind in classes for field in kind.model_fields.values()]
 
 
-def _given(cls: type[Any], environment: Mapping[str, str] | None) -> dict[str, Any]:
-    given = os.environ if environment is None else environment  # noqa: TID251 - the one place
-    values: dict[str, Any] = {}
-    for one in fields(cls):
-        name = one.metadata["environment"]
-        if given.get(name, "") != "":
-            values[one.name] = _parsed(name, given[name], one.default)
-    return values
-
-
-def _parsed(name: str, text: str, default: Any) -> Any:
-    if isinstance(default, bool):
-        if text not in {"0", "1"}:
-            raise BadInputError(f"{name} must be 0 or 1, got {text!r}.")
-        return text == "1"
-    if isinstance(default, int):
-        is_number = text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX
-        if not is_number or int(text) == 0:
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """Raise if a variable looks like a setting and is none; its value is never shown."""
+    known = _variable_names(Settings, ServerSettings)
+    for name in sorted(environment):
+        is_ours = name.startswith(PREFIX) and environment[name] != ""
+        if is_ours and name not in known and not _SERVICE_LINK.fullmatch(name):
+            (closest,) = get_close_matches(name, known, n=1, cutoff=0.0)
             raise BadInputError(
-                f"{name} must be a whole number above 0 of at most {DIGITS_MAX} digits, "
-                f"got {text[:40]!r}."
+                f"A variable that begins with {PREFIX} must be a setting, got "
+                f"{name[:NAME_CHARACTERS_MAX]!r}; did you mean {closest}?"
             )
-        return int(text)
-    if isinstance(default, Path):
-        return Path(text)
-    if name == "ENGAGEMENT_LOCAL_ROOTS":
-        return tuple(Path(one) for one in text.split(":") if one)
-    if isinstance(default, tuple):
-        return tuple(one.strip() for one in text.split(",") if one.strip())
-    return text

@@ -12,11 +12,11 @@ from engagement.exceptions import UnknownTaskError
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import Estimate
-from engagement.settings import ServerSettings
 
 if TYPE_CHECKING:
     from engagement.client import Client, ExportPoller
     from engagement.model.apps import App
+    from engagement.settings import ServerSettings
 
 
 class Place(Protocol):
@@ -116,7 +116,7 @@ class Here:
 class AtServer:
     """A server, which runs the tasks itself."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: "ServerSettings") -> None:
         self._settings = settings
 
     def create(self, request: ExportRequest, *, follow: bool, as_json: bool) -> ExportTask:

@@ -25,7 +25,6 @@ from engagement.model.exports import (
     ExportType,
     TimeRange,
 )
-from engagement.settings import Settings
 
 if TYPE_CHECKING:
     from engagement.runtime.opening import Runtime
@@ -76,6 +75,8 @@ def demo(
     container = _fresh(output)
     sample = output / "sample.ndjson.gz"
     covered = _write_sample(sample, devices=devices, days=days)
+    from engagement.settings import Settings
+
     settings = Settings(home=output / "home", local_roots=(container.resolve(),))
     with opened(settings, workers=True) as runtime:
         app_id = _import(runtime, sample)

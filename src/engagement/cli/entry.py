@@ -54,7 +54,7 @@ app.command("verify")(verify.verify)
 app.command("demo")(demo.demo)
 
 
-def _show_version(*, wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"engagement-export {version('engagement-export')}")
         raise typer.Exit
@@ -65,10 +65,10 @@ def _root(
     *,
     show_version: Annotated[
         bool,
-        typer.Option("--version", help="Print the release.", is_eager=True),
+        typer.Option("--version", callback=_show_version, help="Print the release.", is_eager=True),
     ] = False,
 ) -> None:
-    _show_version(wanted=show_version)
+    del show_version  # its callback has acted already, before a command is asked for
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -4,16 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from engagement.settings import Settings
-
 if TYPE_CHECKING:
     from engagement.runtime.home import Work
     from engagement.runtime.opening import Runtime
+    from engagement.settings import Settings
 
 
 @contextmanager
 def opened(
-    settings: Settings | None = None, *, workers: bool, elsewhere: "Work | None" = None
+    settings: "Settings | None" = None, *, workers: bool, elsewhere: "Work | None" = None
 ) -> Iterator["Runtime"]:
     """The service on the home folder that the environment names.
 
@@ -27,6 +26,7 @@ def opened(
         HomeBusyError: Another process runs on the home folder.
     """
     from engagement.runtime.opening import open_runtime
+    from engagement.settings import Settings
 
     given = settings or Settings.from_environment()
     with open_runtime(given, workers=workers, elsewhere=elsewhere) as runtime:

@@ -2,14 +2,15 @@
 
 import stat
 import tomllib
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engagement.exceptions import BadInputError
-from engagement.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from engagement.settings import ServerSettings
 
 PROFILE_BYTES_MAX = 1024 * 1024
 KEYS = ("server", "tenant_id", "client_id", "client_secret", "subscription")
@@ -25,7 +26,7 @@ ProfileName = Annotated[
 ]
 
 
-def server_settings(server: str | None, profile: str | None) -> ServerSettings | None:
+def server_settings(server: str | None, profile: str | None) -> "ServerSettings | None":
     """How to reach the server that is meant; None if the command is to be carried out here.
 
     An option wins over the environment. What a profile holds wins over the environment too, so
@@ -34,11 +35,13 @@ def server_settings(server: str | None, profile: str | None) -> ServerSettings |
     Raises:
         BadInputError: There is no such profile, or it cannot be used.
     """
+    from engagement.settings import ServerSettings
+
     given = ServerSettings.from_environment()
     name = profile or ("" if server else given.profile)
     held: Any = _profile(given.profile_file.expanduser(), name) if name else {}
-    given = replace(given, **held)
-    found = replace(given, server=server or given.server, profile=name)
+    given = given.model_copy(update=held)
+    found = given.model_copy(update={"server": server or given.server, "profile": name})
     if name and not found.server:
         raise BadInputError(f"The profile {name!r} must name a server, got none.")
     return found if found.server else None

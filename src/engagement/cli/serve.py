@@ -10,7 +10,6 @@ import typer
 from engagement.cli.opening import opened
 from engagement.cli.output import AsJson, print_json, print_note
 from engagement.exceptions import BadInputError
-from engagement.settings import Settings
 
 if TYPE_CHECKING:
     from engagement.runtime.opening import Runtime
@@ -35,6 +34,7 @@ def serve(
     """Serve the API and run exports until interrupted; a fresh folder gets a first app."""
     from engagement.runtime.logging import start_logging
     from engagement.runtime.tuning import limit_malloc_arenas
+    from engagement.settings import Settings
     from engagement.worker.client import running_worker
 
     limit_malloc_arenas()

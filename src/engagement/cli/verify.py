@@ -1,9 +1,8 @@
 """The command that verifies a delivered export."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import typer
@@ -12,7 +11,9 @@ from engagement.cli.arguments import container_url
 from engagement.cli.opening import opened
 from engagement.cli.output import AsJson, byte_count, plain, print_fields, print_json
 from engagement.exceptions import BadInputError
-from engagement.settings import Settings
+
+if TYPE_CHECKING:
+    from engagement.settings import Settings
 
 FOLDER_SEGMENTS = 2
 """An export's folder is its type and its task id."""
@@ -78,10 +79,13 @@ def split_location(location: str) -> tuple[str, str]:
     return urlunsplit(url._replace(path=path)), folder
 
 
-def _settings_for(container: str) -> Settings:
+def _settings_for(container: str) -> "Settings":
     """The settings, with leave to read the local folder that the person at the keyboard names."""
+    from engagement.settings import Settings
+
     settings = Settings.from_environment()
     url = urlsplit(container)
     if url.scheme != "file":
         return settings
-    return replace(settings, local_roots=(*settings.local_roots, Path(unquote(url.path))))
+    roots = (*settings.local_roots, Path(unquote(url.path)))
+    return settings.model_copy(update={"local_roots": roots})
