@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -338,3 +339,20 @@ def test_output_that_nobody_reads_ends_quietly(imported: Imported) -> None:
     running.stderr.close()
     assert running.wait(timeout=WAIT_SECONDS_MAX) == 141
     assert told == b""
+
+
+def test_the_release_is_printed(imported: Imported) -> None:
+    assert re.fullmatch(
+        rb"engagement-export \d+\.\d+\.\d+\n", imported.shell.run("--version").stdout
+    )
+
+
+def test_a_misspelt_setting_is_refused_by_every_command(tmp_path: Path) -> None:
+    shell = Shell(folder=tmp_path, settings=(("ENGAGEMENT_FLUSH_SECOND", "s3cret"),))
+
+    for words in (("apps", "list"), ("serve", "--port", "0"), ("export", "list")):
+        done = shell.run(*words, "--json", status=2)
+        error = json.loads(done.stderr)["error"]
+        assert error["code"] == "BadInput"
+        assert "did you mean ENGAGEMENT_FLUSH_SECONDS?" in error["message"]
+        assert "s3cret" not in error["message"]

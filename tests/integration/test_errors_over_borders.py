@@ -23,14 +23,7 @@ from engagement.exceptions import (
     encode_error,
 )
 from engagement.server.errors import answer_to
-from engagement.worker.messages import (
-    Reply,
-    Request,
-    decode_reply,
-    decode_request,
-    encode_reply,
-    encode_request,
-)
+from engagement.worker.messages import Reply, decode_reply, encode_reply
 
 CLASSES = [
     kind
@@ -129,19 +122,3 @@ def test_an_encoded_error_is_the_same_again(
     found = decode_error(encode_error(kind(message, code=code)))
 
     assert (type(found), found.code, str(found)) == (kind, code, message)
-
-
-@given(
-    number=st.integers(0),
-    do=st.text(),
-    arguments=st.dictionaries(st.text(), st.text()),
-    result=st.integers(),
-)
-def test_requests_and_replies_come_as_they_were_sent(
-    number: int, do: str, arguments: dict[str, str], result: int
-) -> None:
-    request = Request(number=number, do=do, arguments=arguments)
-    reply = Reply(number=number, result=result)
-
-    assert decode_request(encode_request(request)) == request
-    assert decode_reply(encode_reply(reply)) == reply
