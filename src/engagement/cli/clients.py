@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 
 from engagement.cli.opening import opened
-from engagement.cli.output import AsJson, instant, plain, print_json, print_note, print_table
+from engagement.cli.output import AsJson, plain, print_json, print_note, print_table
 from engagement.exceptions import UnknownRoleError
 from engagement.model.access import Client, NewClient, Role, Scope
 from engagement.model.choices import parse_choice
+from engagement.model.instants import format_rfc3339
 
 app = typer.Typer(help="Register the programs that may use the API.", no_args_is_help=True)
 
@@ -96,7 +97,7 @@ def list_all(as_json: AsJson = False) -> None:
             one.role.value,
             one.scope.path,
             _until(one),
-            instant(one.created_at),
+            format_rfc3339(one.created_at),
         )
         for one in found
     ]
@@ -112,7 +113,7 @@ def _shown(client: Client) -> object:
 def _until(client: Client) -> str:
     if client.revoked_at is not None or client.secret_expires_at is None:
         return "revoked"
-    return instant(client.secret_expires_at)
+    return format_rfc3339(client.secret_expires_at)
 
 
 def _print_secret(made: NewClient, *, as_json: bool) -> None:

@@ -14,7 +14,6 @@ from engagement.cli.export_options import TypeName, with_export_options
 from engagement.cli.output import (
     AsJson,
     byte_count,
-    instant,
     print_json,
     print_note,
     print_table,
@@ -23,6 +22,7 @@ from engagement.cli.profiles import ProfileName, ServerAddress
 from engagement.cli.progress import conclude, print_task, task_fields
 from engagement.model.export_options import ExportOptions, request_of
 from engagement.model.export_tasks import ExportTask
+from engagement.model.instants import format_rfc3339
 
 TASKS_LISTED = 50
 
@@ -95,7 +95,7 @@ def list_newest(
             f"{one.progress.parts_done}/{one.progress.parts_total}",
             f"{one.progress.rows_done:,}",
             byte_count(one.progress.bytes_done),
-            instant(one.created_at),
+            format_rfc3339(one.created_at),
         )
         for one in found
     ]

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from engagement.model.instants import format_rfc3339
 from engagement.model.text import to_camel_case
 
 PIPE_COLUMNS = 200
@@ -26,7 +27,7 @@ def plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return {to_camel_case(one.name): plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, datetime):
-        return instant(value)
+        return format_rfc3339(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):
@@ -34,11 +35,6 @@ def plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     return value
-
-
-def instant(value: datetime) -> str:
-    """A UTC instant as RFC 3339 with milliseconds and `Z`."""
-    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def byte_count(count: int) -> str:

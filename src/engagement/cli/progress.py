@@ -13,7 +13,6 @@ from engagement.cli.exit_statuses import EXIT_FAILURE
 from engagement.cli.opening import opened
 from engagement.cli.output import (
     byte_count,
-    instant,
     print_error,
     print_fields,
     print_interruption,
@@ -23,6 +22,7 @@ from engagement.cli.output import (
 from engagement.exceptions import HomeBusyError
 from engagement.model.export_options import body_of
 from engagement.model.export_tasks import ExportTask
+from engagement.model.instants import format_rfc3339
 from engagement.model.text import to_camel_case
 
 if TYPE_CHECKING:
@@ -118,10 +118,10 @@ def print_task(task: ExportTask, *, as_json: bool) -> None:
         ("parts", f"{done.parts_done:,} of {done.parts_total:,}"),
         ("rows", f"{done.rows_done:,} of {done.rows_total:,}"),
         ("size", byte_count(done.bytes_done)),
-        ("created", instant(task.created_at)),
+        ("created", format_rfc3339(task.created_at)),
     ]
     if task.completed_at is not None:
-        values.append(("completed", instant(task.completed_at)))
+        values.append(("completed", format_rfc3339(task.completed_at)))
     if task.error_code is not None:
         values.append(("error", f"[{task.error_code}] {task.error_details}"))
     print_fields(values)

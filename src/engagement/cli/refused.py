@@ -10,7 +10,6 @@ from engagement.cli.opening import opened
 from engagement.cli.output import (
     AsJson,
     byte_count,
-    instant,
     plain,
     print_fields,
     print_json,
@@ -20,6 +19,7 @@ from engagement.cli.output import (
 )
 from engagement.exceptions import BadInputError, UnknownProtocolError
 from engagement.model.choices import parse_choice
+from engagement.model.instants import format_rfc3339
 from engagement.model.refused import RefusedFilter, SenderProtocol
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def list_newest(
         print_json(found)
         return
     rows = [
-        (str(one.refused_id), one.app_id, instant(one.received_at), one.code, one.message)
+        (str(one.refused_id), one.app_id, format_rfc3339(one.received_at), one.code, one.message)
         for one in found
     ]
     print_table("Refused records", (">id", "app id", "received", "code", "message"), rows)

@@ -14,6 +14,7 @@ from engagement.model.export_options import body_of, create_word, request_of_bod
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskPage
 from engagement.model.exports import Estimate, ExportState, ExportType, Progress
+from engagement.model.instants import parse_rfc3339
 from engagement.model.manifest import Manifest, parse_manifest
 
 API_VERSION = "2026-11-01"
@@ -247,7 +248,7 @@ def _task(app: App, content: dict[str, Any]) -> ExportTask:
         state=ExportState(content["state"]),
         container=_text(content["container"]),
         folder=_text(content["folder"]),
-        created_at=datetime.fromisoformat(content["dateCreated"]),
+        created_at=parse_rfc3339(content["dateCreated"]),
         started_at=_instant(content.get("dateStarted")),
         completed_at=_instant(content.get("dateCompleted")),
         error_code=None if code is None else code_of_name(code) or ErrorCode.INTERNAL,
@@ -294,7 +295,7 @@ def _estimate(body: bytes) -> Estimate:
 
 
 def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else parse_rfc3339(text)
 
 
 def _text(value: object) -> str:

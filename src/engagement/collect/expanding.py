@@ -6,6 +6,7 @@ from typing import Any
 import zstandard
 from isal import isal_zlib
 
+from engagement.model.compression import GZIP_WINDOW_BITS
 from engagement.model.exports import Compression
 
 MAGIC_BYTES = 4
@@ -16,7 +17,6 @@ ZSTD_STEP_BYTES = 128
 """Compressed bytes that are expanded at once; each may become 32 thousand."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_WINDOW_BITS = 15 + 16
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE_MAGICS = tuple(bytes((first, 0x2A, 0x4D, 0x18)) for first in range(0x50, 0x60))
 _ERRORS: tuple[Any, ...] = (isal_zlib.error, zstandard.ZstdError)
@@ -93,4 +93,4 @@ def _with_magic(data: bytes, read: Callable[[int], bytes]) -> bytes:
 
 
 def _gzip_member() -> Any:
-    return isal_zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
+    return isal_zlib.decompressobj(wbits=GZIP_WINDOW_BITS)

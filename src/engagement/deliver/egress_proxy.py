@@ -15,8 +15,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 from weakref import finalize
 
-from engagement.deliver.urls import LOOPBACK_HOSTS
 from engagement.exceptions import ErrorCode
+from engagement.model.hosts import LOOPBACK_HOSTS
 
 CONNECT_SECONDS_MAX = 10
 HEAD_SECONDS_MAX = 30

@@ -19,6 +19,7 @@ from engagement.deliver.parameters import (
 )
 from engagement.deliver.sas import parse_sas
 from engagement.exceptions import ErrorCode, InvalidContainerError
+from engagement.model.hosts import LOOPBACK_HOSTS
 from engagement.settings import Settings
 
 URL_CHARACTERS_MAX = 8_192
@@ -33,7 +34,6 @@ DATA_LAKE_HOST_SUFFIXES = tuple(
     suffix.replace(".blob.", ".dfs.", 1) for suffix in AZURE_HOST_SUFFIXES
 )
 """Where the same accounts answer as Data Lake Storage: the same objects under the same names."""
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 _CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9](-?[a-z0-9])+|\$root|\$web")
 _BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")

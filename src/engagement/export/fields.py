@@ -13,6 +13,7 @@ from engagement.model.records import (
     Kind,
     own_columns,
 )
+from engagement.model.text import to_camel_case
 
 
 class FieldType(StrEnum):
@@ -79,17 +80,16 @@ _CONTRACT_SPELLINGS = {"android_api_level": "androidAPILevel", "country_code": "
 _FIELD_TYPES = {ColumnType.STRING: _S, ColumnType.INTEGER: _I}
 
 
-def _camel_case(column: str) -> str:
-    head, *rest = column.split("_")
-    return _CONTRACT_SPELLINGS.get(column, head + "".join(word.capitalize() for word in rest))
+def _contract_name(column: str) -> str:
+    return _CONTRACT_SPELLINGS.get(column, to_camel_case(column))
 
 
 _INFO_FIELDS = tuple(
-    Field(_camel_case(column.name), column.name, _FIELD_TYPES[column.type], parent="info")
+    Field(_contract_name(column.name), column.name, _FIELD_TYPES[column.type], parent="info")
     for column in INFO_COLUMNS
 )
 _LOCATION_FIELDS = tuple(
-    Field(_camel_case(column.name), column.name, _FIELD_TYPES[column.type], parent="location")
+    Field(_contract_name(column.name), column.name, _FIELD_TYPES[column.type], parent="location")
     for column in LOCATION_COLUMNS
 )
 _DEVICE_TIMES = {

@@ -13,6 +13,7 @@ from engagement.export.contents import with_contents
 from engagement.export.formats import Chunk, Encoding, encode, gathered, is_gathered
 from engagement.export.requests import selection_of, shape_of_request
 from engagement.export.rows import part_rows, part_slices
+from engagement.model.compression import GZIP_WINDOW_BITS
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Compression, ExportFormat, Receipt
 from engagement.model.plan import Part, PlanHead
@@ -20,8 +21,6 @@ from engagement.store.lake import Lake
 
 GZIP_LEVEL = 1
 ZSTD_LEVEL = 1
-_GZIP_WINDOW_BITS = 31
-"""A gzip header with no file name and no time, so that equal input gives equal bytes."""
 T = TypeVar("T")
 
 
@@ -100,7 +99,7 @@ def _plain(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]
 
 
 def _gzip(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    compressor = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, _GZIP_WINDOW_BITS)
+    compressor = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, GZIP_WINDOW_BITS)
     for chunk in chunks:
         if out := compressor.compress(chunk):
             yield out

@@ -16,6 +16,7 @@ from engagement.exceptions import VerificationError
 from engagement.export.fields import shape_of
 from engagement.export.freeze import check_source
 from engagement.export.part_writer import part_receipt
+from engagement.model.compression import GZIP_WINDOW_BITS
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Compression, ExportFormat, Receipt
 from engagement.model.manifest import Manifest, parse_manifest
@@ -98,7 +99,7 @@ def _decompressed(data: bytes, manifest: Manifest) -> bytes:
     if manifest.export_format is ExportFormat.PARQUET:
         return data
     if manifest.compression is Compression.GZIP:
-        return bytes(isal_zlib.decompress(data, 31))
+        return bytes(isal_zlib.decompress(data, GZIP_WINDOW_BITS))
     if manifest.compression is Compression.ZSTD:
         return zstandard.ZstdDecompressor().decompressobj().decompress(data)
     return data

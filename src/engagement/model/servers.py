@@ -5,8 +5,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from engagement.exceptions import BadInputError
-
-_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+from engagement.model.hosts import LOOPBACK_HOSTS
 
 
 def server_address(server: str, *, allow_http: bool) -> str:
@@ -25,7 +24,7 @@ def server_address(server: str, *, allow_http: bool) -> str:
         raise BadInputError("A server must be given like https://HOST[:PORT].")
     if url.username is not None or url.password is not None:
         raise BadInputError("A server must be given without a user and a password.")
-    if url.scheme == "http" and host not in _LOOPBACK_HOSTS and not allow_http:
+    if url.scheme == "http" and host not in LOOPBACK_HOSTS and not allow_http:
         raise BadInputError(
             f"The server {host} must be reached by https, since http shows the secret to everyone "
             "on the way; allow_http permits it."

@@ -20,6 +20,7 @@ from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import PyFileSystem
 
+from engagement.model.instants import format_rfc3339
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store.data_files import DataFile, path_in_day
 from engagement.store.schemas import file_schema
@@ -160,5 +161,5 @@ def _told(kind: Kind, statistics: list[pl.DataFrame]) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return format_rfc3339(value)
     return str(value)

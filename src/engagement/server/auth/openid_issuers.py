@@ -12,6 +12,7 @@ import jwt
 
 from engagement.exceptions import BadInputError, NotAuthenticatedError
 from engagement.model.access import Caller, Grant, Role, Scope
+from engagement.model.hosts import LOOPBACK_HOSTS
 from engagement.server.auth.access_tokens import unverified, verified
 
 ALGORITHMS = {"RSA": ["RS256"], "EC": ["ES256"], "OKP": ["EdDSA"]}
@@ -21,7 +22,6 @@ KEYS_SECONDS_MIN = 30
 """An unknown key id makes us look for new keys, but not more often than this."""
 FETCH_SECONDS_MAX = 5
 METADATA_BYTES_MAX = 1_048_576
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 ROLES_MAX = 32
 
 
