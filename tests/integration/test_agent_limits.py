@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from engagement import DeviceAgent
 from engagement.agent.device import INFO_FIELDS, device_head
-from engagement.agent.logs import crash_log, feedback_log, named_log, tags_log, token_log
+from engagement.agent.records import (
+    crash_record,
+    feedback_record,
+    record_with_name,
+    tags_record,
+    token_record,
+)
 from engagement.collect.payload import decode_batch
 from engagement.exceptions import BadInputError, CorruptInputError
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
@@ -79,7 +85,7 @@ def _is_kept(log: str) -> bool:
 def test_a_named_log_is_accepted_by_the_agent_if_a_server_accepts_it(
     name: str, extras: dict[str, Any] | None
 ) -> None:
-    log = _log(named_log, Kind.EVENT, name, AT, extras)
+    log = _log(record_with_name, Kind.EVENT, name, AT, extras)
 
     wanted = {"type": "event", "timestamp": "2026-03-01T12:00:00Z", "name": name, "extras": extras}
     assert (log is not None) == _server_accepts(wanted)
@@ -87,11 +93,11 @@ def test_a_named_log_is_accepted_by_the_agent_if_a_server_accepts_it(
 
 
 def test_extras_nest_as_deep_as_a_batch_may() -> None:
-    log = _log(named_log, Kind.EVENT, "n", AT, {"k": _nested(28)})
+    log = _log(record_with_name, Kind.EVENT, "n", AT, {"k": _nested(28)})
 
     assert log is not None
     assert _is_kept(log)
-    assert _log(named_log, Kind.EVENT, "n", AT, {"k": _nested(29)}) is None
+    assert _log(record_with_name, Kind.EVENT, "n", AT, {"k": _nested(29)}) is None
 
 
 @given(
@@ -104,7 +110,7 @@ def test_extras_nest_as_deep_as_a_batch_may() -> None:
 @example(tags={"too_high": 2**63})
 @example(tags={"part": 1.0})
 def test_tags_are_accepted_by_the_agent_if_a_server_accepts_them(tags: dict[str, Any]) -> None:
-    log = _log(tags_log, tags, AT)
+    log = _log(tags_record, tags, AT)
 
     wanted = {"type": "tags", "timestamp": "2026-03-01T12:00:00Z", "tags": tags}
     assert (log is not None) == _server_accepts(wanted)
@@ -116,7 +122,7 @@ def test_a_token_is_accepted_by_the_agent_if_a_server_accepts_it(
     token: str, token_type: str
 ) -> None:
     def make(token: str, token_type: str) -> str:
-        return token_log(token, token_type, AT, is_valid=True)
+        return token_record(token, token_type, AT, is_valid=True)
 
     log = _log(make, token, token_type)
 
@@ -133,7 +139,7 @@ def test_a_token_is_accepted_by_the_agent_if_a_server_accepts_it(
 def test_feedback_is_accepted_by_the_agent_if_a_server_accepts_it(
     campaign_type: str, campaign_id: int, status: str
 ) -> None:
-    log = _log(feedback_log, campaign_type, campaign_id, status, AT)
+    log = _log(feedback_record, campaign_type, campaign_id, status, AT)
 
     wanted = {"type": "feedback", "timestamp": "2026-03-01T12:00:00Z", "status": status}
     wanted |= {"campaignType": campaign_type, "campaignId": campaign_id}
@@ -143,7 +149,7 @@ def test_feedback_is_accepted_by_the_agent_if_a_server_accepts_it(
 @pytest.mark.parametrize("stack", ["", "x" * 262_144, "x" * 262_145, HALF, "\x00\n"])
 def test_a_crash_is_accepted_by_the_agent_if_a_server_accepts_it(stack: str) -> None:
     def make(stack: str) -> str:
-        return crash_log("ValueError", stack, AT, session_id=None)
+        return crash_record("ValueError", stack, AT, session_id=None)
 
     wanted = {"type": "crash", "timestamp": "2026-03-01T12:00:00Z", "name": "e", "stack": stack}
     assert (_log(make, stack) is not None) == _server_accepts(wanted)

@@ -1,4 +1,4 @@
-"""The device agent: it reports what an app does to a server, each log once."""
+"""The device agent: it reports what an app does to a server, each record once."""
 
 from engagement.agent.clock import Clock
 from engagement.agent.jobs import Job

@@ -19,7 +19,7 @@ class Accepted:
     """The batch is kept by the server."""
 
     losses: tuple[Loss, ...]
-    """The logs of it that the server refused."""
+    """The records of it that the server refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +27,15 @@ class Unacceptable:
     """No server will ever accept the batch."""
 
     loss: Loss
-    """All of its logs, and why."""
+    """All of its records, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
-    """Whether the server has the batch is not known, or it has not; the batch must be sent again.
+    """The server may not have the batch, so it must be sent again.
 
-    That is meant widely: a wrong key or address, a proxy that asks to log in and a server that is
-    being set up say nothing about the batch, and somebody will put them right.
+    A wrong key or address, a proxy that asks to log in and a server that is being set up count
+    too: they say nothing about the batch, and somebody will put them right.
     """
 
     reason: str
@@ -44,37 +44,37 @@ class Unanswered:
     """How long the server wants to be left alone, if it says so."""
 
 
-Meaning = Accepted | Unacceptable | Unanswered
+BatchOutcome = Accepted | Unacceptable | Unanswered
 
 
-def meaning_of(status: int, retry_after: str, body: bytes, *, logs: int) -> Meaning:
-    """What an answer means for a batch.
+def read_outcome(status: int, retry_after: str, body: bytes, *, records: int) -> BatchOutcome:
+    """Return what an answer means for a batch.
 
     Args:
         status: The answer's HTTP status.
         retry_after: Its Retry-After header, empty if there is none.
         body: Its body.
-        logs: How many logs the batch has.
+        records: How many records the batch has.
     """
-    if status == ACCEPTED and (losses := _refused(body)) is not None:
+    if status == ACCEPTED and (losses := _read_losses(body)) is not None:
         return Accepted(losses=losses)
     if status in UNACCEPTABLE_STATUSES:
         code = f"batch_refused_{status}"
-        message = _said(body) or f"The server did not say why, only {status}."
-        return Unacceptable(loss=Loss(code=code, logs=logs, message=message))
+        message = _read_message(body) or f"The server did not say why, only {status}."
+        return Unacceptable(loss=Loss(code=code, logs=records, message=message))
     return Unanswered(reason=f"HTTP {status}", seconds=retry_after_seconds(retry_after))
 
 
-def _refused(body: bytes) -> tuple[Loss, ...] | None:
-    """The refused logs that an answer lists; None if it is not one of our server's."""
+def _read_losses(body: bytes) -> tuple[Loss, ...] | None:
+    """The refused records that an answer lists; None if it is not one of our server's."""
     try:
         answer = json.loads(body)
         int(answer["accepted"])
         messages = {
-            str(one["code"])[:_CODE_CHARACTERS_MAX]: str(one["message"])[:_MESSAGE_CHARACTERS_MAX]
-            for one in answer["refused"]
+            str(item["code"])[:_CODE_CHARACTERS_MAX]: str(item["message"])[:_MESSAGE_CHARACTERS_MAX]
+            for item in answer["refused"]
         }
-        counts = Counter(str(one["code"])[:_CODE_CHARACTERS_MAX] for one in answer["refused"])
+        counts = Counter(str(item["code"])[:_CODE_CHARACTERS_MAX] for item in answer["refused"])
     except (LookupError, TypeError, ValueError, RecursionError):
         return None
     return tuple(
@@ -82,7 +82,7 @@ def _refused(body: bytes) -> tuple[Loss, ...] | None:
     )
 
 
-def _said(body: bytes) -> str:
+def _read_message(body: bytes) -> str:
     """The message of an error's body, or its beginning if it has another shape."""
     try:
         return str(json.loads(body)["error"]["message"])[:_MESSAGE_CHARACTERS_MAX]

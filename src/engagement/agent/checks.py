@@ -19,7 +19,7 @@ from engagement.model.limits import (
 )
 
 VALUE_DEPTH_MAX = 28
-"""How deep a value of extras may nest; the batch, its logs, the log and its extras lie around."""
+"""How deep a value of extras may nest, inside the batch, its list, the record and its extras."""
 
 _SHOWN_CHARACTERS_MAX = 60
 
@@ -42,7 +42,7 @@ def check_text(
             f"{field} must have {shortest} to {longest} characters, got {len(value)}."
         )
     if not may_have_control and CONTROL.search(value) is not None:
-        raise BadInputError(f"{field} must have no control characters, got {shown(value)}.")
+        raise BadInputError(f"{field} must have no control characters, got {quote(value)}.")
     _check_whole(value, field)
 
 
@@ -59,7 +59,7 @@ def check_integer(value: object, field: str, *, least: int = INTEGER_MIN) -> Non
 
 
 def check_extras(extras: Mapping[str, object]) -> None:
-    """Return only if these can be the extras of a log.
+    """Return only if these can be the extras of a record.
 
     Raises:
         BadInputError: A key, a value or the size cannot be kept as it is.
@@ -75,17 +75,17 @@ def check_extras(extras: Mapping[str, object]) -> None:
         )
 
 
-def checked_tags(tags: Mapping[str, object]) -> dict[str, object]:
+def encode_tags(tags: Mapping[str, object]) -> dict[str, object]:
     """The tags as a batch writes them, which is dates as text.
 
     Raises:
         BadInputError: A key or a value cannot be kept as it is.
     """
     _check_keys(tags, "tags", TAGS_PER_RECORD_MAX, fewest=1)
-    return {key: _checked_tag(value, f"tags.{key}") for key, value in tags.items()}
+    return {key: _encode_tag(value, f"tags.{key}") for key, value in tags.items()}
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """A value as a message quotes it: escaped, and not longer than a line."""
     text = ascii(value)
     return text if len(text) <= _SHOWN_CHARACTERS_MAX else text[:_SHOWN_CHARACTERS_MAX] + "…"
@@ -101,7 +101,7 @@ def _check_keys(given: object, field: str, most: int, *, fewest: int) -> None:
         if not is_key:
             raise BadInputError(
                 f"A key of {field} must be a letter and then letters, digits or _, "
-                f"at most {KEY_CHARACTERS_MAX} characters, got {shown(key)}."
+                f"at most {KEY_CHARACTERS_MAX} characters, got {quote(key)}."
             )
 
 
@@ -109,14 +109,14 @@ def _check_value(value: object, field: str, *, depth: int) -> None:
     if isinstance(value, dict | list | tuple) and depth == VALUE_DEPTH_MAX:
         raise BadInputError(f"{field} must nest at most {VALUE_DEPTH_MAX} deep, got more.")
     if isinstance(value, dict):
-        for key, one in value.items():
+        for key, item in value.items():
             if not isinstance(key, str):
-                raise BadInputError(f"{field} must have strings as keys, got {shown(key)}.")
+                raise BadInputError(f"{field} must have strings as keys, got {quote(key)}.")
             _check_whole(key, field)
-            _check_value(one, field, depth=depth + 1)
+            _check_value(item, field, depth=depth + 1)
     elif isinstance(value, list | tuple):
-        for one in value:
-            _check_value(one, field, depth=depth + 1)
+        for item in value:
+            _check_value(item, field, depth=depth + 1)
     elif isinstance(value, str):
         _check_whole(value, field)
     elif isinstance(value, int | float):
@@ -134,7 +134,7 @@ def _check_number(value: float, field: str) -> None:
         raise BadInputError(f"{field} must be within the range of a double, got another number.")
 
 
-def _checked_tag(value: object, field: str) -> object:
+def _encode_tag(value: object, field: str) -> object:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, str):

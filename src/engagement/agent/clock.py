@@ -4,8 +4,6 @@ import threading
 from datetime import UTC, datetime
 from typing import Protocol
 
-from engagement.model.instants import format_rfc3339
-
 
 class Clock(Protocol):
     """The device's clock."""
@@ -27,8 +25,3 @@ class SystemClock:
     def wait(self, event: threading.Event, seconds: float) -> None:
         """Return when the event is set or the seconds are over."""
         event.wait(seconds)
-
-
-def time_text(when: datetime) -> str:
-    """The instant as a batch writes it, cut to milliseconds."""
-    return format_rfc3339(when)

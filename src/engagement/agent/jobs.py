@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from engagement.agent.crashes import class_name
-from engagement.agent.logs import Extras, named_log
+from engagement.agent.records import Extras, record_with_name
 from engagement.agent.reporter import Reporter
 from engagement.exceptions import BadInputError
 from engagement.model.records import Kind, new_guid
@@ -22,8 +22,8 @@ class Job:
         self.job_id = new_guid()
         """The job, as its events and errors name it."""
         with reporter.turn() as now:
-            log = named_log(Kind.JOB, name, now, extras, jobId=self.job_id)
-            self._running = reporter.begin(log, now)
+            record = record_with_name(Kind.JOB, name, now, extras, jobId=self.job_id)
+            self._running = reporter.begin(record, now)
         self._has_ended = False
 
     def __enter__(self) -> Self:
@@ -69,4 +69,4 @@ class Job:
         with self._reporter.turn() as now:
             if self._has_ended:
                 raise BadInputError("A job must not have ended when something happens in it.")
-            self._reporter.report(named_log(kind, name, now, extras, jobId=self.job_id))
+            self._reporter.report(record_with_name(kind, name, now, extras, jobId=self.job_id))

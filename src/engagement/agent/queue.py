@@ -1,7 +1,7 @@
 """Keeps what was reported and not yet delivered: in a folder, through every crash.
 
 Everything is in one SQLite database with `synchronous=FULL`: what a call returned from is on disk
-and outlives the process, the system and the power. A log lies in `logs` until it is cut into a
+and outlives the process, the system and the power. A record lies in `logs` until it is cut into a
 batch; a batch keeps its id and its content until the server has answered for it, so that every
 repeated attempt is the same batch to the server, which accepts it once.
 """
@@ -71,7 +71,7 @@ class WaitingBatch:
     """Its place in the queue."""
     content: str
     """Its members as JSON without the braces; all but the time of sending."""
-    logs: int
+    records: int
     """How many it holds."""
 
 
@@ -83,8 +83,8 @@ class Queue:
 
         Args:
             folder: Its folder; made if it does not exist.
-            bytes_max: How large the logs that wait may be together.
-            batch_logs_max: How many logs a batch has at most.
+            bytes_max: How large the records that wait may be together.
+            batch_logs_max: How many records a batch has at most.
 
         Raises:
             BadInputError: The folder cannot be used.
@@ -102,7 +102,7 @@ class Queue:
         self._is_open = True
         self._lock = FolderLock(folder)
         try:
-            self._database = _opened(folder / "queue.db")
+            self._database = _open_database(folder / "queue.db")
             self.release_open()
         except (OSError, sqlite3.Error) as error:
             self._lock.release()
@@ -141,8 +141,8 @@ class Queue:
                 self._database.close()
                 self._lock.release()
 
-    def reopened(self) -> "Queue":
-        """The same queue once more, for a log that comes after it was closed.
+    def reopen(self) -> "Queue":
+        """The same queue once more, for a record that comes after it was closed.
 
         Raises:
             BadInputError: The folder cannot be used any more.
@@ -151,20 +151,20 @@ class Queue:
         return Queue(self._folder, bytes_max=self._bytes_max, batch_logs_max=self._batch_logs_max)
 
     def add(
-        self, head: str, log: str, *, is_open: bool = False, is_crash: bool = False
+        self, head: str, record: str, *, is_open: bool = False, is_crash: bool = False
     ) -> int | None:
-        """Return when the log is on disk, or counted as lost because there is no room for it.
+        """Return when the record is on disk, or counted as lost because there is no room for it.
 
         Args:
-            head: The members of a batch that say whose log it is.
-            log: The log, as JSON.
+            head: The members of a batch that say whose record it is.
+            record: The record, as JSON.
             is_open: It has not ended; it waits for `end`.
             is_crash: It may use the room that is kept free for crashes.
 
         Returns:
-            The log's number, None if it is lost.
+            The record's number, None if it is lost.
         """
-        size = len(log.encode())
+        size = len(record.encode())
         room = self._bytes_max + (CRASH_BYTES_RESERVED if is_crash else 0)
         kept = None
         with self._mutex, self._despite_disk("a log", losses=1):
@@ -172,7 +172,7 @@ class Queue:
                 if self._bytes + size <= room:
                     number = database.execute(
                         "INSERT INTO logs (head, log, bytes, is_open) VALUES (?, ?, ?, ?)",
-                        (head, log, size, is_open),
+                        (head, record, size, is_open),
                     ).lastrowid
                 else:
                     number = None
@@ -185,15 +185,15 @@ class Queue:
                     self.wanted.set()
         return kept
 
-    def end(self, number: int, head: str, log: str) -> None:
-        """Return when a log that has ended is on disk, for which there is always room.
+    def end(self, number: int, head: str, record: str) -> None:
+        """Return when a record that has ended is on disk, for which there is always room.
 
-        If the disk does not take the end, the log is delivered without it, and is not lost.
+        If the disk does not take the end, the record is delivered without it, and is not lost.
         """
         with self._despite_disk("an end"), self._transaction() as database:
             database.execute(
                 "UPDATE logs SET head = ?, log = ?, is_open = 0 WHERE number = ? AND is_open",
-                (head, log, number),
+                (head, record, number),
             )
 
     def release_open(self) -> None:
@@ -203,10 +203,10 @@ class Queue:
         self._measure()
 
     def next_batch(self, up_to: int) -> WaitingBatch | None:
-        """The oldest batch that waits, on disk; if none does, one that is cut of the oldest logs.
+        """Return the oldest batch that waits, on disk; if none does, cut one of the oldest records.
 
         Args:
-            up_to: Logs after this number are no reason to cut one; they fill it up.
+            up_to: Records after this number are no reason to cut one; they fill it up.
 
         Returns:
             None if there is nothing to deliver.
@@ -215,7 +215,7 @@ class Queue:
             row = database.execute(
                 "SELECT first_number, content, logs FROM batches ORDER BY first_number LIMIT 1"
             ).fetchone() or _cut(database, up_to, self._batch_logs_max)
-        return row and WaitingBatch(first_number=row[0], content=row[1], logs=row[2])
+        return row and WaitingBatch(first_number=row[0], content=row[1], records=row[2])
 
     def settle(
         self, batch: WaitingBatch, losses: Iterable[Loss], *, is_set_aside: bool = False
@@ -238,11 +238,11 @@ class Queue:
 
     @property
     def last_number(self) -> int:
-        """The number of the newest log there ever was, 0 if there was none."""
+        """The number of the newest record there ever was, 0 if there was none."""
         return self._value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'logs'")
 
     def is_waiting(self, up_to: int) -> bool:
-        """Whether a log up to this number has ended and is not yet answered for."""
+        """Whether a record up to this number has ended and is not yet answered for."""
         return (
             self._value(
                 "SELECT EXISTS (SELECT 1 FROM logs WHERE number <= ?1 AND NOT is_open) "
@@ -254,7 +254,7 @@ class Queue:
 
     @property
     def waiting(self) -> int:
-        """How many logs have ended and are not yet answered for."""
+        """How many records have ended and are not yet answered for."""
         return self._value(
             "SELECT (SELECT count(*) FROM logs WHERE NOT is_open) "
             "+ (SELECT coalesce(sum(logs), 0) FROM batches)"
@@ -320,7 +320,7 @@ class Queue:
             return int(database.execute(query, parameters).fetchone()[0])
 
 
-def _opened(file: Path) -> sqlite3.Connection:
+def _open_database(file: Path) -> sqlite3.Connection:
     """The database, which only its owner may read."""
     os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
@@ -329,7 +329,7 @@ def _opened(file: Path) -> sqlite3.Connection:
 
 
 def _cut(database: sqlite3.Connection, up_to: int, logs_max: int) -> tuple[int, str, int] | None:
-    """Cut the oldest logs that one device and user has, in their order, into a batch."""
+    """Cut the oldest records that one device and user has, in their order, into a batch."""
     rows = database.execute(
         "SELECT number, head, log, bytes FROM logs WHERE NOT is_open ORDER BY number LIMIT ?",
         (logs_max,),
@@ -345,8 +345,8 @@ def _cut(database: sqlite3.Connection, up_to: int, logs_max: int) -> tuple[int, 
     if not cut or cut[0][0] > up_to:
         return None
     first, head, _, _ = cut[0]
-    logs = ",".join(log for _, _, log, _ in cut)
-    content = f'"batchId":"{new_guid()}",{head},"logs":[{logs}]'
+    records = ",".join(record for _, _, record, _ in cut)
+    content = f'"batchId":"{new_guid()}",{head},"logs":[{records}]'
     database.execute(
         "DELETE FROM logs WHERE number BETWEEN ? AND ? AND NOT is_open", (first, cut[-1][0])
     )

@@ -1,4 +1,4 @@
-"""Makes the logs that an agent reports, and refuses at once what a server would."""
+"""Makes the records that an agent reports, and refuses at once what a server would."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,13 +7,13 @@ from engagement.agent.checks import (
     check_extras,
     check_integer,
     check_text,
-    checked_tags,
     compact,
-    shown,
+    encode_tags,
+    quote,
 )
-from engagement.agent.clock import time_text
 from engagement.exceptions import BadInputError
 from engagement.model.exports import FEEDBACK_STATUSES, CampaignType
+from engagement.model.instants import format_rfc3339
 from engagement.model.limits import (
     NAME_CHARACTERS_MAX,
     STACK_CHARACTERS_MAX,
@@ -23,13 +23,13 @@ from engagement.model.limits import (
 from engagement.model.records import Kind
 
 Extras = Mapping[str, object]
-"""What an app says about a log: keys with what JSON can hold."""
+"""What an app says about a record: keys with what JSON can hold."""
 
 
-def named_log(
+def record_with_name(
     kind: Kind, name: str, at: datetime, extras: Extras | None = None, **ids: str | None
 ) -> str:
-    """The log of an activity, event, error or job, as JSON; ids that are None are left out.
+    """The record of an activity, event, error or job, as JSON; ids that are None are left out.
 
     Raises:
         BadInputError: The name or the extras cannot be kept as they are.
@@ -38,36 +38,36 @@ def named_log(
     if extras is not None:
         check_extras(extras)
         extras = dict(extras)
-    return _log(kind.value, at, name=name, extras=extras, **ids)
+    return _record(kind.value, at, name=name, extras=extras, **ids)
 
 
-def ended(log: str, at: datetime) -> str:
-    """The log of an activity or job that has ended."""
-    return f'{log[:-1]},"end":"{time_text(at)}"}}'
+def add_end(record: str, at: datetime) -> str:
+    """The record of an activity or job that has ended."""
+    return f'{record[:-1]},"end":"{format_rfc3339(at)}"}}'
 
 
-def crash_log(name: str, stack: str, at: datetime, *, session_id: str | None) -> str:
-    """The log of a crash, as JSON.
+def crash_record(name: str, stack: str, at: datetime, *, session_id: str | None) -> str:
+    """The record of a crash, as JSON.
 
     Raises:
         BadInputError: The name or the stack cannot be kept as they are.
     """
     check_text(name, "name", NAME_CHARACTERS_MAX)
     check_text(stack, "stack", STACK_CHARACTERS_MAX, shortest=0, may_have_control=True)
-    return _log(Kind.CRASH.value, at, name=name, stack=stack, sessionId=session_id)
+    return _record(Kind.CRASH.value, at, name=name, stack=stack, sessionId=session_id)
 
 
-def tags_log(tags: Mapping[str, object], at: datetime) -> str:
-    """The log of tags that an app sets, as JSON.
+def tags_record(tags: Mapping[str, object], at: datetime) -> str:
+    """The record of tags that an app sets, as JSON.
 
     Raises:
         BadInputError: A key or a value cannot be kept as it is.
     """
-    return _log("tags", at, tags=checked_tags(tags))
+    return _record("tags", at, tags=encode_tags(tags))
 
 
-def token_log(token: str, token_type: str, at: datetime, *, is_valid: bool) -> str:
-    """The log of a push token that the device got, or that is taken back, as JSON.
+def token_record(token: str, token_type: str, at: datetime, *, is_valid: bool) -> str:
+    """The record of a push token that the device got, or that is taken back, as JSON.
 
     Raises:
         BadInputError: The token or its type cannot be kept as it is.
@@ -81,11 +81,11 @@ def token_log(token: str, token_type: str, at: datetime, *, is_valid: bool) -> s
             "control characters."
         ) from error
     check_text(token_type, "token_type", TOKEN_TYPE_CHARACTERS_MAX)
-    return _log(Kind.TOKEN.value, at, token=token, tokenType=token_type, valid=is_valid)
+    return _record(Kind.TOKEN.value, at, token=token, tokenType=token_type, valid=is_valid)
 
 
-def feedback_log(campaign_type: str, campaign_id: int, status: str, at: datetime) -> str:
-    """The log of what became of a push campaign on the device, as JSON.
+def feedback_record(campaign_type: str, campaign_id: int, status: str, at: datetime) -> str:
+    """The record of what became of a push campaign on the device, as JSON.
 
     Raises:
         BadInputError: The type, the id or the status is none that exists.
@@ -94,14 +94,14 @@ def feedback_log(campaign_type: str, campaign_id: int, status: str, at: datetime
     check_integer(campaign_id, "campaign_id", least=0)
     _check_choice("status", status, FEEDBACK_STATUSES)
     fields = {"campaignType": campaign_type, "campaignId": campaign_id, "status": status}
-    return _log(Kind.FEEDBACK.value, at, **fields)
+    return _record(Kind.FEEDBACK.value, at, **fields)
 
 
-def _log(type_: str, at: datetime, **fields: object) -> str:
+def _record(type_: str, at: datetime, **fields: object) -> str:
     given = {name: value for name, value in fields.items() if value is not None}
-    return compact({"type": type_, "timestamp": time_text(at), **given})
+    return compact({"type": type_, "timestamp": format_rfc3339(at), **given})
 
 
 def _check_choice(field: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise BadInputError(f"{field} must be one of {', '.join(choices)}, got {shown(value)}.")
+        raise BadInputError(f"{field} must be one of {', '.join(choices)}, got {quote(value)}.")

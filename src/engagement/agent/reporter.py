@@ -8,8 +8,8 @@ from datetime import datetime
 
 from engagement.agent.clock import Clock
 from engagement.agent.device import device_head
-from engagement.agent.logs import ended
 from engagement.agent.queue import Queue
+from engagement.agent.records import add_end
 from engagement.model.records import new_guid
 
 
@@ -18,15 +18,15 @@ class Running:
     """An activity or a job that has not ended."""
 
     number: int | None
-    """Its log's number in the queue; None if that was lost."""
-    log: str
-    """Its log so far."""
+    """Its record's number in the queue; None if that was lost."""
+    record: str
+    """Its record so far."""
     started_at: datetime
     """When it began."""
 
 
 class Reporter:
-    """Puts logs into a queue, each with who reports it."""
+    """Puts records into a queue, each with who reports it."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Reporter:
             yield self._clock.now()
 
     def set_user_id(self, user_id: str | None) -> None:
-        """Return when all later logs, in later runs too, will name this user.
+        """Return when all later records, in later runs too, will name this user.
 
         Raises:
             BadInputError: It is none that a batch can hold.
@@ -74,14 +74,14 @@ class Reporter:
         self._head = device_head(self.device_id, user_id, self._info)
         self.queue.remember("user_id", user_id)
 
-    def report(self, log: str, *, is_crash: bool = False) -> None:
-        """Return when the log is on disk, or counted as lost."""
-        self.queue.add(self._head, log, is_crash=is_crash)
+    def report(self, record: str, *, is_crash: bool = False) -> None:
+        """Return when the record is on disk, or counted as lost."""
+        self.queue.add(self._head, record, is_crash=is_crash)
 
-    def begin(self, log: str, at: datetime) -> Running:
-        """Return when the log is on disk, to be reported without an end if none comes."""
-        number = self.queue.add(self._head, log, is_open=True)
-        return Running(number=number, log=log, started_at=at)
+    def begin(self, record: str, at: datetime) -> Running:
+        """Return when the record is on disk, to be reported without an end if none comes."""
+        number = self.queue.add(self._head, record, is_open=True)
+        return Running(number=number, record=record, started_at=at)
 
     def end(self, running: Running, at: datetime) -> datetime:
         """Return when the end is on disk.
@@ -91,10 +91,10 @@ class Reporter:
         """
         end = max(at, running.started_at)
         if running.number is not None:
-            self.queue.end(running.number, self._head, ended(running.log, end))
+            self.queue.end(running.number, self._head, add_end(running.record, end))
         return end
 
-    def report_last(self, log: str) -> None:
+    def report_last(self, record: str) -> None:
         """Return when the crash of this process is on disk, even if the agent is closed already.
 
         A forked process has no agent, so nothing happens there.
@@ -104,8 +104,8 @@ class Reporter:
             HomeBusyError: Another agent has it by now.
         """
         if self.queue.is_ours:
-            self.report(log, is_crash=True)
+            self.report(record, is_crash=True)
         elif self.queue.is_of_this_process:
-            queue = self.queue.reopened()
-            queue.add(self._head, log, is_crash=True)
+            queue = self.queue.reopen()
+            queue.add(self._head, record, is_crash=True)
             queue.close()

@@ -15,17 +15,17 @@ from engagement.agent.clock import Clock, SystemClock
 from engagement.agent.crashes import CrashHook
 from engagement.agent.device import device_head, machine_info
 from engagement.agent.jobs import Job
-from engagement.agent.logs import (
-    Extras,
-    crash_log,
-    feedback_log,
-    named_log,
-    tags_log,
-    token_log,
-)
 from engagement.agent.queue import Loss, Queue
+from engagement.agent.records import (
+    Extras,
+    crash_record,
+    feedback_record,
+    record_with_name,
+    tags_record,
+    token_record,
+)
 from engagement.agent.reporter import Reporter, Running
-from engagement.agent.sending import TIMEOUT_SECONDS, Sender
+from engagement.agent.sending import TIMEOUT_SECONDS, BatchSender
 from engagement.agent.sessions import Sessions
 from engagement.exceptions import BadInputError
 from engagement.model.limits import RECORDS_PER_BATCH_MAX
@@ -52,13 +52,13 @@ class AgentOptions(TypedDict, total=False):
     info: Mapping[str, str | int] | None
     """Technical information as a batch has it, over what the machine says of itself."""
     flush_seconds: float
-    """How long logs are gathered before they are sent; 10 if absent."""
+    """How long records are gathered before they are sent; 10 if absent."""
     batch_logs_max: int
-    """How many logs go into a batch; 100 if absent. So many are sent without waiting."""
+    """How many records go into a batch; 100 if absent. So many are sent without waiting."""
     session_timeout_seconds: float
     """How long a session lasts after its last activity; 10 if absent."""
     queue_bytes_max: int
-    """How large the logs that wait may be together; 16 MiB if absent."""
+    """How large the records that wait may be together; 16 MiB if absent."""
     allow_http: bool
     """Let the app key go over http to other hosts than this one."""
     clock: Clock
@@ -74,11 +74,11 @@ _DEFAULTS: AgentOptions = {
 
 
 class DeviceAgent:
-    """Reports what an app does to a server, each log exactly once. Threads may share one.
+    """Reports what an app does to a server, each record exactly once. Threads may share one.
 
     What a method has returned from is on disk in the agent's folder: it outlives a kill of the
     process and a loss of power, and is delivered in this run or a later one. Trouble with the
-    network is never raised; a log that the server would refuse is, at the call. An agent has its
+    network is never raised; a record that the server would refuse is, at the call. An agent has its
     folder for itself, and a process that was forked off needs an agent of its own.
     """
 
@@ -100,7 +100,7 @@ class DeviceAgent:
         address = server_address(server, allow_http=options.get("allow_http", False))
         if not (app_key and app_key.isascii() and app_key.isprintable()):
             raise BadInputError("An app key must be printable ASCII characters, got another text.")
-        limits = _checked_limits({**_DEFAULTS, **options})
+        limits = _check_limits({**_DEFAULTS, **options})
         self._clock = options.get("clock") or SystemClock()
         device_id = options.get("device_id")
         info = {**machine_info(self._clock.now()), **(options.get("info") or {})}
@@ -119,7 +119,7 @@ class DeviceAgent:
             headers={**_SENT_HEADERS, "Authorization": f"Bearer {app_key}"},
             timeout=TIMEOUT_SECONDS,
         )
-        self._sender = Sender(queue, http, self._clock, flush_seconds=limits["flush_seconds"])
+        self._sender = BatchSender(queue, http, self._clock, flush_seconds=limits["flush_seconds"])
 
     def __enter__(self) -> Self:
         return self
@@ -142,15 +142,15 @@ class DeviceAgent:
 
     @property
     def waiting(self) -> int:
-        """How many logs are not delivered yet; what has not ended is not counted."""
+        """How many records are not delivered yet; what has not ended is not counted."""
         return self._reporter.queue.waiting
 
     @property
     def refused(self) -> tuple[Loss, ...]:
-        """The logs that will never arrive, by reason, since the folder was made.
+        """The records that will never arrive, by reason, since the folder was made.
 
-        A code is one of the server's for a log; `batch_refused_` and the status for a whole batch;
-        `queue_full`; or `disk_failed`, which counts since the agent was opened.
+        A code is one of the server's for a record; `batch_refused_` and the status for a whole
+        batch; `queue_full`; or `disk_failed`, which counts since the agent was opened.
         """
         return self._reporter.queue.losses
 
@@ -165,9 +165,9 @@ class DeviceAgent:
         """
         with self._reporter.turn() as now:
             session_id = self._sessions.current(now) or new_guid()
-            log = named_log(Kind.ACTIVITY, name, now, extras, sessionId=session_id)
+            record = record_with_name(Kind.ACTIVITY, name, now, extras, sessionId=session_id)
             self._end_activity(now)
-            self._activity = self._reporter.begin(log, now)
+            self._activity = self._reporter.begin(record, now)
             self._sessions.begin_activity(session_id)
 
     def end_activity(self) -> None:
@@ -225,8 +225,8 @@ class DeviceAgent:
             BadInputError: The name or the stack cannot be kept as they are.
         """
         with self._reporter.turn() as now:
-            log = crash_log(name, stack, now, session_id=self._sessions.current(now))
-            self._reporter.report(log, is_crash=True)
+            record = crash_record(name, stack, now, session_id=self._sessions.current(now))
+            self._reporter.report(record, is_crash=True)
 
     def install_crash_hook(self) -> None:
         """See to it that every exception that nobody catches is on disk before it takes its course.
@@ -250,10 +250,10 @@ class DeviceAgent:
             BadInputError: A key or a value cannot be kept as it is.
         """
         with self._reporter.turn() as now:
-            self._reporter.report(tags_log(tags, now))
+            self._reporter.report(tags_record(tags, now))
 
     def set_user_id(self, user_id: str | None) -> None:
-        """Return when all logs that end from now on, in later runs too, will name this user.
+        """Return when all records that end from now on, in later runs too, will name this user.
 
         Raises:
             BadInputError: It is no text of 1 to 256 characters.
@@ -268,7 +268,7 @@ class DeviceAgent:
             BadInputError: The token or its type cannot be kept as it is.
         """
         with self._reporter.turn() as now:
-            self._reporter.report(token_log(token, token_type, now, is_valid=True))
+            self._reporter.report(token_record(token, token_type, now, is_valid=True))
 
     def invalidate_token(self, token: str, token_type: str) -> None:
         """Return when it is on disk that a token must not be used any more.
@@ -277,7 +277,7 @@ class DeviceAgent:
             BadInputError: The token or its type cannot be kept as it is.
         """
         with self._reporter.turn() as now:
-            self._reporter.report(token_log(token, token_type, now, is_valid=False))
+            self._reporter.report(token_record(token, token_type, now, is_valid=False))
 
     def send_feedback(self, campaign_type: str, campaign_id: int, status: str) -> None:
         """Return when it is on disk what became of a push campaign on the device.
@@ -286,7 +286,7 @@ class DeviceAgent:
             BadInputError: The type, the id or the status is none that exists.
         """
         with self._reporter.turn() as now:
-            self._reporter.report(feedback_log(campaign_type, campaign_id, status, now))
+            self._reporter.report(feedback_record(campaign_type, campaign_id, status, now))
 
     def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Whether everything that was reported until now is answered for within the time.
@@ -324,7 +324,7 @@ class DeviceAgent:
     ) -> None:
         with self._reporter.turn() as now:
             session_id = self._sessions.current(now) if is_in_session else None
-            self._reporter.report(named_log(kind, name, now, extras, sessionId=session_id))
+            self._reporter.report(record_with_name(kind, name, now, extras, sessionId=session_id))
 
     def _end_activity(self, now: datetime) -> None:
         if self._activity is not None:
@@ -334,14 +334,14 @@ class DeviceAgent:
     def _record_crash(self, name: str, stack: str) -> None:
         try:
             now = self._clock.now()
-            log = crash_log(name, stack, now, session_id=self._sessions.current(now))
-            self._reporter.report_last(log)
+            record = crash_record(name, stack, now, session_id=self._sessions.current(now))
+            self._reporter.report_last(record)
         except Exception:
             # The hook must go on to the one before it, whatever keeps the crash from the disk.
             _LOGGER.exception("A crash could not be recorded.")
 
 
-def _checked_limits(options: AgentOptions) -> AgentOptions:
+def _check_limits(options: AgentOptions) -> AgentOptions:
     ranges: tuple[tuple[str, float, float, int | float], ...] = (
         ("flush_seconds", options["flush_seconds"], 0.01, DAY_SECONDS),
         ("batch_logs_max", options["batch_logs_max"], 1, RECORDS_PER_BATCH_MAX),

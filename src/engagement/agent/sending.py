@@ -2,8 +2,9 @@
 
 `sentAt` is written anew at every attempt and everything else of a batch never changes. The server
 corrects the device's clock by the difference between `sentAt` and its own time, so the time of an
-earlier attempt would shift every log by the time that the device was offline; and it tells batches
-apart by their id alone, so that a later `sentAt` cannot make a second batch of the same logs.
+earlier attempt would shift every record by the time that the device was offline; and it tells
+batches apart by their id alone, so that a later `sentAt` cannot make a second batch of the same
+records.
 """
 
 import gzip
@@ -15,10 +16,11 @@ from secrets import SystemRandom
 
 import httpx
 
-from engagement.agent.answers import Accepted, Meaning, Unacceptable, Unanswered, meaning_of
-from engagement.agent.clock import Clock, time_text
+from engagement.agent.answers import Accepted, BatchOutcome, Unacceptable, Unanswered, read_outcome
+from engagement.agent.clock import Clock
 from engagement.agent.queue import Queue, WaitingBatch
 from engagement.exceptions import BadInputError
+from engagement.model.instants import format_rfc3339
 
 WAIT_SECONDS_FIRST = 1.0
 WAIT_SECONDS_MAX = 300.0
@@ -33,7 +35,7 @@ _LOGGER = logging.getLogger("engagement.agent")
 _dice = SystemRandom()
 
 
-class Sender:
+class BatchSender:
     """Sends the batches of a queue, one after another, each until it is answered for."""
 
     def __init__(
@@ -45,7 +47,7 @@ class Sender:
             queue: Where batches come from.
             http: What sends them; its base address is the server's, its headers have the key.
             clock: What tells the time and waits.
-            flush_seconds: How long to gather logs before they are sent.
+            flush_seconds: How long to gather records before they are sent.
         """
         self._queue = queue
         self._http = http
@@ -108,16 +110,16 @@ class Sender:
                 batch = self._queue.next_batch(last)
                 if batch is None:
                     return None
-                meaning = self._send(batch)
-                if isinstance(meaning, Unanswered):
-                    return self._pause_seconds(meaning)
-                self._settle(batch, meaning)
+                outcome = self._send(batch)
+                if isinstance(outcome, Unanswered):
+                    return self._pause_seconds(outcome)
+                self._settle(batch, outcome)
         except sqlite3.Error as error:
             return self._pause_seconds(Unanswered(reason=f"the queue cannot be used ({error})"))
         return None
 
-    def _send(self, batch: WaitingBatch) -> Meaning:
-        body = f'{{"sentAt":"{time_text(self._clock.now())}",{batch.content}}}'.encode()
+    def _send(self, batch: WaitingBatch) -> BatchOutcome:
+        body = f'{{"sentAt":"{format_rfc3339(self._clock.now())}",{batch.content}}}'.encode()
         headers = {"Content-Type": "application/json"}
         if len(body) >= GZIP_BYTES_MIN:
             body = gzip.compress(body, mtime=0)
@@ -126,22 +128,22 @@ class Sender:
             with self._http.stream(
                 "POST", "/collect/v1/batch", content=body, headers=headers
             ) as answer:
-                return meaning_of(
+                return read_outcome(
                     answer.status_code,
                     answer.headers.get("retry-after", ""),
                     _read(answer),
-                    logs=batch.logs,
+                    records=batch.records,
                 )
         except Exception as error:  # noqa: BLE001 - whatever a network does, the thread goes on
             return Unanswered(reason=type(error).__name__)
 
-    def _settle(self, batch: WaitingBatch, meaning: Accepted | Unacceptable) -> None:
+    def _settle(self, batch: WaitingBatch, outcome: Accepted | Unacceptable) -> None:
         self._failures = 0
-        if isinstance(meaning, Accepted):
-            self._queue.settle(batch, meaning.losses)
+        if isinstance(outcome, Accepted):
+            self._queue.settle(batch, outcome.losses)
         else:
-            _LOGGER.warning("The server refused a batch for good: %s", meaning.loss.message)
-            self._queue.settle(batch, [meaning.loss], is_set_aside=True)
+            _LOGGER.warning("The server refused a batch for good: %s", outcome.loss.message)
+            self._queue.settle(batch, [outcome.loss], is_set_aside=True)
         with self._answered:
             self._answered.notify_all()
 

@@ -7,8 +7,8 @@ class Sessions:
     """The sessions of one run of an app, one at a time.
 
     A session starts with an activity that finds none. It lasts while an activity runs and the
-    time-out after it, by the same clock that stamps the logs; what is reported in that time still
-    belongs to it, and so does an activity that begins then. It never outlives the agent.
+    time-out after it, by the same clock that stamps the records; what is reported in that time
+    still belongs to it, and so does an activity that begins then. It never outlives the agent.
     """
 
     def __init__(self, timeout: timedelta) -> None:

@@ -34,7 +34,7 @@ class Dice:
         """One of the choices, all equally likely."""
         return choices[int(self._random() * len(choices))]
 
-    def weighted(self, weights: "Weights[T]") -> T:
+    def pick_weighted(self, weights: "Weights[T]") -> T:
         """One of the choices by its weight."""
         return weights.at(int(self._random() * weights.total))
 

@@ -1,4 +1,4 @@
-"""Tells the days of all devices of a sample as native batches."""
+"""Generates the days of all devices of a sample as native batches."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _day(person: Person, dice: Dice, midnight: int, latest: int) -> Iterator[byt
         if midnight + start < free_from:
             continue
         visit = Visit(person, dice, midnight + start)
-        visit.tell()
+        visit.make_up()
         free_from = visit.now + PAUSE_MILLISECONDS_MIN
         yield _batch(person, dice, visit)
 
@@ -66,7 +66,7 @@ def _starts(person: Person, dice: Dice, latest: int) -> list[int]:
         sessions = max(1, sessions)  # whoever installs the app opens it
     starts = []
     for _ in range(sessions):
-        minute = dice.weighted(HOUR_WEIGHTS) * 60 + dice.between(0, 59) - person.home[1]
+        minute = dice.pick_weighted(HOUR_WEIGHTS) * 60 + dice.between(0, 59) - person.home[1]
         starts.append(minute % 1440 * 60_000 + dice.between(0, 59_999))
     return sorted(min(start, latest - 1) for start in starts)
 
@@ -74,7 +74,7 @@ def _starts(person: Person, dice: Dice, latest: int) -> list[int]:
 def _batch(person: Person, dice: Dice, visit: Visit) -> bytes:
     locale, offset, country, region, town, carrier = person.home
     manufacturer, model, system, version, api_level, width, height = person.model
-    network, subtype = dice.weighted(NETWORKS)
+    network, subtype = dice.pick_weighted(NETWORKS)
     if dice.chance(0.02):
         person.app_version = _next_version(person.app_version)
     info = {
@@ -105,7 +105,7 @@ def _batch(person: Person, dice: Dice, visit: Visit) -> bytes:
     batch["info"] = {key: value for key, value in info.items() if value not in {None, ""}}
     if dice.chance(0.7):
         batch["location"] = {"countrycode": country, "region": region, "locality": town}
-    batch["logs"] = visit.logs
+    batch["logs"] = visit.records
     return json.dumps(batch, ensure_ascii=False, separators=(",", ":")).encode()
 
 
