@@ -1,6 +1,6 @@
 """Keeps what the steps of an export work with: what was asked, the plan, a row a part, receipts."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,7 +43,12 @@ _PART = (
         export_plan_parts.c.part_index == sa.bindparam("part_index"),
     )
 )
-"""Built once: building it takes longer than its answer, and an export may have many parts."""
+_FORGET = export_parts.delete().where(
+    export_parts.c.task_id == sa.bindparam("of_task"),
+    export_parts.c.part_index == sa.bindparam("of_part"),
+)
+_INSERT = export_parts.insert()
+"""Built once: building them takes longer than their answers, and an export may have many parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,10 +168,10 @@ class PlanQueries:
 
     def keep_receipt(self, task_id: str, part_index: int, receipt: Receipt) -> None:
         """Keep what a delivered part proved to be; a repeat replaces itself."""
-        key = {"task_id": task_id, "part_index": part_index}
+        values = {column.name: getattr(receipt, column.name) for column in _RECEIPT_COLUMNS}
         with self._engine.begin() as connection:
-            connection.execute(export_parts.delete().filter_by(**key))
-            connection.execute(export_parts.insert(), key | asdict(receipt))
+            connection.execute(_FORGET, {"of_task": task_id, "of_part": part_index})
+            connection.execute(_INSERT, {"task_id": task_id, "part_index": part_index, **values})
 
     def receipts(self, task_id: str) -> dict[int, Receipt]:
         """The receipts of the delivered parts, by part index."""
