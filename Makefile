@@ -9,6 +9,8 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-co
 	--generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 TEST_PROCESSES ?= 2
+# Per cent of lines that unit and integration tests run, by folder; a floor only ever rises.
+COVERAGE_FLOORS := model=95 store=95 export=95 deliver=95 collect=95
 TORTURE_KILLS ?= 200
 TORTURE_BODIES ?= 200000
 TORTURE_EXAMPLES ?= 1000
@@ -16,11 +18,13 @@ TORTURE_SIGNATURES ?= 2000
 TORTURE_HISTORIES ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check torture bench format generate lock clean
+.PHONY: help demo unit test coverage check torture bench format generate lock clean
 
 help:
 	@echo "make demo     generate a sample, import it, run and verify all twelve exports"
+	@echo "make unit     run the tests of single modules, in under a minute"
 	@echo "make test     run every test"
+	@echo "make coverage measure what unit and integration tests run of the code, and hold the floors"
 	@echo "make check    formatting, lint, types and import contracts"
 	@echo "make torture  end exports, flushes and servers at $(TORTURE_KILLS) random moments each; fail their disks;"
 	@echo "              post $(TORTURE_BODIES) bodies of garbage; $(TORTURE_EXAMPLES) requests to each operation;"
@@ -35,8 +39,19 @@ help:
 demo: .make/run
 	$(BIN)/engagement demo
 
+unit: .make/test
+	$(PYTEST) tests/unit --numprocesses $(TEST_PROCESSES)
+
 test: .make/test .make/node
 	$(PYTEST) --numprocesses $(TEST_PROCESSES)
+
+coverage: .make/test
+	$(PYTEST) tests/unit tests/integration --numprocesses $(TEST_PROCESSES) --cov --cov-report=
+	@for floor in $(COVERAGE_FLOORS); do \
+		echo "$${floor%=*}, at least $${floor#*=} %:"; \
+		$(BIN)/coverage report --include="src/engagement/$${floor%=*}/*" \
+			--fail-under="$${floor#*=}" || exit 1; \
+	done
 
 check: .make/test
 	$(BIN)/ruff format --check
@@ -45,6 +60,7 @@ check: .make/test
 	$(BIN)/lint-imports
 
 torture: .make/test .make/node
+	$(PYTEST) tests/unit --hypothesis-profile thorough --numprocesses $(TEST_PROCESSES)
 	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES) \
 		--histories $(TORTURE_HISTORIES)
 	$(PYTEST) tests/acceptance/test_contracts.py --examples $(TORTURE_EXAMPLES)
@@ -67,6 +83,7 @@ lock: .make/lock
 
 clean:
 	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules demo-output benchmarks/output build
+	rm -f .coverage .coverage.*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf src/*.egg-info

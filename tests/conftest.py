@@ -11,16 +11,16 @@ from hypothesis import settings
 from engagement.failpoints import pass_by
 from engagement.store.state import metadata, open_state
 from support.home import Home, open_home
-from support.postgres import open_postgres
 from support.servers import S3, Azurite, running_azurite, running_s3
 
 pytest_plugins = ["support.time_limits"]
 
 # How long an example takes says more about the machine than about the code: no test is timed.
-settings.register_profile(
-    "untimed", settings.get_profile(settings.get_current_profile_name()), deadline=None
-)
-settings.load_profile("untimed")
+# A usual run looks at some examples, and `make torture` at many: `--hypothesis-profile thorough`.
+_BASE = settings.get_profile(settings.get_current_profile_name())
+settings.register_profile("usual", _BASE, deadline=None, max_examples=40)
+settings.register_profile("thorough", _BASE, deadline=None, max_examples=1_000)
+settings.load_profile("usual")
 
 HISTORIES = 60
 """Histories that a usual run compares with the oracle."""
@@ -102,17 +102,9 @@ def s3() -> Iterator[S3]:
         yield server
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path_factory.mktemp('state') / 'state.db'}"
-    else:
-        with open_postgres() as url:
-            yield url
-
-
 @pytest.fixture
 def engine(url: str) -> Iterator[sa.Engine]:
+    """A state database, emptied after each test; its folder says where it lies, by `url`."""
     engine = open_state(url)
     yield engine
     with engine.begin() as connection:

@@ -220,7 +220,7 @@ said = st.builds(
 )
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(st.lists(said, min_size=1, max_size=10), st.integers(1, 3), st.sampled_from([1, 2, 500_000]))
 def test_days_one_by_one_give_the_sessions_of_the_whole_range(
     home: Home, activities: list[Said], flushes: int, part_rows_target: int

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.exceptions import InvalidExportError
@@ -119,6 +119,7 @@ def test_snapshots_have_no_time_axis(home: Home, export_type: ExportType) -> Non
 CONTENT_IDS = {ExportType.INFO: "infoId", ExportType.LOCATION: "locationId"}
 
 
+@settings(max_examples=25)
 @given(data=st.data())
 def test_chosen_columns_hold_what_all_columns_hold(home: Home, data: st.DataObject) -> None:
     export_type = data.draw(st.sampled_from(list(ExportType)))

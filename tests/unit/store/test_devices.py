@@ -323,7 +323,7 @@ FILTERS = st.builds(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(tellings(), st.tuples(SELECTIONS, FILTERS), st.integers(1, 3), st.sampled_from([1, 3, 99]))
 def test_pages_together_are_what_was_told(
     home: Home,

@@ -1,0 +1,3 @@
+"""Runs the tests of tests/unit/store/queries/test_inbox.py against PostgreSQL."""
+
+from unit.store.queries.test_inbox import *  # noqa: F403

@@ -1,0 +1,163 @@
+"""Tests that the inbox keeps each batch once, in order, for as long as it must."""
+
+import itertools
+import threading
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from engagement.model.records import Kind
+from engagement.store.commits import Commit
+from engagement.store.queries import inbox
+from engagement.store.queries.inbox import InboxQueries, InboxRow, Kept, Offer
+from engagement.store.queries.sightings import OpenSession, SightingQueries, Sightings
+from support.batches import NOW
+from support.home import APP_ID
+from support.waiting import WAIT_SECONDS_MAX, join_threads
+
+SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
+
+
+def offer(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Offer:
+    """Something to accept whose row is named by those of its keys that are new."""
+
+    def kept(known: frozenset[str]) -> Kept:
+        name = " ".join(key for key in keys if key not in known)
+        row = InboxRow(
+            app_id=app_id, batch_id=name, received_at=NOW, records=logs, payload=name.encode()
+        )
+        return Kept(rows=[row])
+
+    return Offer(app_id=app_id, received_at=NOW, keys=keys, kept=kept)
+
+
+def test_the_inbox_gives_the_oldest_first_within_the_limits(engine: sa.Engine) -> None:
+    queries = InboxQueries(engine)
+    other = "b" * 32
+    queries.accept([offer("a", logs=2), offer("o", app_id=other), offer("b", logs=2)])
+    newest = queries.newest_position(APP_ID)
+    queries.accept([offer("c", logs=2)])
+
+    def taken(**limits: int) -> list[str]:
+        return [row.batch_id for row in queries.oldest(APP_ID, **limits)]
+
+    assert taken(records_max=1, position_max=newest) == ["a"]
+    assert taken(records_max=2, position_max=newest) == ["a"]
+    assert taken(records_max=3, position_max=newest) == ["a", "b"]
+    assert taken(records_max=9, position_max=newest) == ["a", "b"]
+    assert taken(records_max=9, position_max=newest + 1) == ["a", "b", "c"]
+    assert sorted(queries.waiting()) == sorted([APP_ID, other])
+    assert queries.depth() == 7
+
+
+def test_accepting_nothing_is_nothing(engine: sa.Engine) -> None:
+    assert InboxQueries(engine).accept([]) == []
+
+
+def test_a_batch_id_is_known_until_its_day_is_forgotten(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "KEYS_AT_ONCE", 1)
+    queries = InboxQueries(engine)
+
+    assert queries.accept([offer("a"), offer("a")]) == [1, 0]
+    assert queries.accept([offer("a"), offer("b")]) == [0, 1]
+    queries.forget_keys(NOW)
+    assert queries.accept([offer("a"), offer("b")]) == [0, 0]
+    queries.forget_keys(NOW + DAY)
+    assert queries.accept([offer("a"), offer("b")]) == [1, 1]
+
+
+def test_of_an_offer_with_several_keys_only_what_is_new_is_kept(engine: sa.Engine) -> None:
+    queries = InboxQueries(engine)
+
+    assert queries.accept([offer("a", "b"), offer("b", "c"), offer("a", "c")]) == [2, 1, 0]
+    assert queries.accept([offer("c", "d", "d"), offer("a", app_id="b" * 32)]) == [1, 1]
+    kept = queries.oldest(APP_ID, records_max=9, position_max=2**31)
+    assert [row.batch_id for row in kept] == ["a b", "c", "d d"]
+
+
+def test_batches_accepted_at_once_are_each_accepted_once(engine: sa.Engine) -> None:
+    """Several doors may get the same batch, since a device that saw no answer sends it again."""
+    queries = InboxQueries(engine)
+    ids = [f"batch {number}" for number in range(20)]
+    answers: list[list[int]] = []
+    together = threading.Barrier(4)
+
+    def accept() -> None:
+        together.wait(WAIT_SECONDS_MAX)
+        answers.append([queries.accept([offer(one)])[0] for one in ids])
+
+    threads = [threading.Thread(target=accept) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    join_threads(threads, "batches of all threads")
+
+    assert [sum(answer) for answer in zip(*answers, strict=True)] == [1] * len(ids)
+    assert queries.depth() == len(ids)
+
+
+def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> None:
+    """A flush takes the newest position that it sees for the end of what was accepted."""
+    queries = InboxQueries(engine)
+    ended = threading.Event()
+    seen: list[list[int]] = []
+
+    def accept() -> None:
+        for number in range(30):
+            queries.accept([offer(f"{threading.get_ident()} {number}")])
+
+    def look() -> None:
+        while not ended.is_set():
+            newest = queries.newest_position(APP_ID)
+            rows = queries.oldest(APP_ID, records_max=10**6, position_max=newest)
+            seen.append([row.position for row in rows])
+
+    accepting = [threading.Thread(target=accept) for _ in range(4)]
+    looking = threading.Thread(target=look)
+    for thread in (*accepting, looking):
+        thread.start()
+    join_threads(accepting, "batches of all threads")
+    ended.set()
+    join_threads([looking], "the last look")
+
+    for before, after in itertools.pairwise(seen):
+        assert after[: len(before)] == before
+
+
+def test_what_was_recorded_comes_back_newest_first(engine: sa.Engine) -> None:
+    queries = InboxQueries(engine)
+    queries.accept([offer("a"), offer("b")])
+    (first, second) = queries.oldest(APP_ID, records_max=9, position_max=2**31)
+    commits = [
+        Commit(kind=Kind.EVENT, version=version, rows_total=version, sha256=f"{version:064x}")
+        for version in (9, 10)
+    ]
+    sightings = SightingQueries(engine)
+    session = OpenSession(session_id="s", device_id="d", start=NOW, end=NOW)
+
+    seen = Sightings(sessions=[session])
+    queries.record_commits(APP_ID, commits, committed_at=NOW, seen=seen, flushed=[first])
+    queries.record_commits(APP_ID, commits, committed_at=NOW, seen=seen)
+
+    assert queries.last_commits(APP_ID) == {Kind.EVENT: commits[1]}
+    assert queries.last_commits("b" * 32) == {}
+    assert queries.apps_with_tables() == [APP_ID]
+    assert sightings.sessions_of(APP_ID, ["d", "e"], since=NOW, until=NOW) == [session]
+    assert sightings.sessions_of(APP_ID, ["d"], since=NOW + SECOND, until=NOW + SECOND) == []
+    assert sightings.sessions_of(APP_ID, ["d"], since=NOW - SECOND, until=NOW - SECOND) == []
+    assert queries.oldest(APP_ID, records_max=9, position_max=2**31) == [second]
+
+
+def test_positions_are_never_given_twice(engine: sa.Engine) -> None:
+    """Tables remember the last position that they hold: a batch below it would be taken as held."""
+    queries = InboxQueries(engine)
+    queries.accept([offer("a")])
+    first = queries.newest_position(APP_ID)
+    rows = queries.oldest(APP_ID, records_max=9, position_max=first)
+    queries.record_commits(APP_ID, [], committed_at=NOW, flushed=rows)
+    queries.accept([offer("b")])
+
+    assert queries.newest_position(APP_ID) > first
