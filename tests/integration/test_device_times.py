@@ -12,7 +12,7 @@ from engagement.collect.inbox import StoredBatch, decode_stored_batch, inbox_row
 from engagement.collect.limits import CLOCK_SKEW_KEPT_SECONDS_MAX
 from engagement.collect.payload import Batch, decode_batch
 from engagement.collect.protocols.segment.messages import read_messages
-from engagement.model.records import RECORD_COLUMNS, UNFOLDED_KINDS, Kind, record_id_prefix
+from engagement.model.records import RECORD_COLUMNS, UNFOLDED_KINDS, Kind, record_id_prefixes
 from support.tracking_messages import DEVICE, body, message, records
 
 SECOND = 1_000_000
@@ -153,7 +153,8 @@ def test_records_of_messages_have_ids_of_their_message() -> None:
     (again,) = read_messages(body(*reversed(sent)), received_at=NOW).batches()
 
     def expected(kind: Kind, *message_ids: str) -> list[str]:
-        return [f"{record_id_prefix(kind, DEVICE, one_id)}00000000" for one_id in message_ids]
+        prefixes = record_id_prefixes(kind, ((DEVICE, message_id) for message_id in message_ids))
+        return [f"{prefix}00000000" for prefix in prefixes]
 
     assert batch.record_ids == {
         Kind.EVENT: expected(Kind.EVENT, "t1", "t2"),
@@ -169,7 +170,9 @@ def test_records_of_messages_have_ids_of_their_message() -> None:
 
 
 def test_prefix_of_record_ids_is_pinned() -> None:
-    assert record_id_prefix(Kind.EVENT, "0" * 32, "b1") == "189656432dcfd49e6571751f"
+    prefixes = record_id_prefixes(Kind.EVENT, [("0" * 32, "b1")])
+
+    assert prefixes == ["189656432dcfd49e6571751f"]
 
 
 def test_inbox_keeps_record_ids_and_reads_payloads_that_lack_them() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from oracle_model import Batch, Model, Record, Row, content_id
 
 from engagement.model.exports import FEEDBACK_STATUSES, ExportType
-from engagement.model.records import Kind, derive_guid, record_id_prefix, text_tag_type
+from engagement.model.records import Kind, derive_guid, record_id_prefixes, text_tag_type
 
 Request = dict[str, Any]
 """An export as histories ask for it; instants are texts."""
@@ -110,7 +110,7 @@ def _plain(model: Model, kind: str) -> list[Record]:
             "stack": row["stack"],
             "deviceTimestamp": row["own"],
             "receivedAt": row["received"],
-            "recordId": record_id_prefix(Kind(kind), row["device"], row["source"])
+            "recordId": record_id_prefixes(Kind(kind), [(row["device"], row["source"])])[0]
             + f"{row['place']:08d}",
         }
         for row in model.history(kind)

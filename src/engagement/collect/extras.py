@@ -31,8 +31,8 @@ _Scalar = str | int | float | bool | None
 _FLAT = msgspec.json.Decoder(dict[str, _Scalar])
 _NESTED = msgspec.json.Decoder(dict[str, _Scalar | dict[str, _Scalar]])
 _encode = msgspec.json.Encoder().encode
-_JOINED_KEYS = re.compile(rf"{KEY_PATTERN.pattern}(?: {KEY_PATTERN.pattern})*")
-_REMEMBERED_CHARACTERS_MAX = 512
+_REMEMBERED_BYTES_MAX = 1024
+"""Of extras whose keys are remembered, so that what is remembered is bounded."""
 _DOUBLE_DIGITS_MAX = 308
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_DOUBLE_DIGITS_MAX + 1))
 _NOT_ZERO = re.compile(r"[-0.]*[1-9]")
@@ -48,32 +48,32 @@ Value = str | bool | None | list["Value"] | dict[str, "Value"]
 """A parsed JSON value; numbers are `Number`."""
 
 
-def compact_extras(raw: bytes) -> str | None:
+def compact_extras(raw: bytes) -> bytes:
     """The extras as compact JSON text of scalars; a nested value becomes its JSON text.
 
     Args:
         raw: The JSON text of the record's extras, or nothing.
 
     Returns:
-        None if there are none.
+        UTF-8, empty if there are none.
 
     Raises:
         RefusedRecordError: A key, a number or the size is beyond what can be kept unaltered.
     """
     if not raw or raw == b"null":
-        return None
+        return b""
     try:
         flat = _FLAT.decode(raw)
     except msgspec.DecodeError:
         return _compact(raw)
     text = _text_as_written(flat, raw)
-    if text is None or not _are_keys(flat):
+    if text is None or not _are_keys(flat, len(raw)):
         return _compact(raw)
     _check_size(text, len(flat))
     return text
 
 
-def flatten_extras(raw: bytes) -> str | None:
+def flatten_extras(raw: bytes) -> bytes | None:
     """Extras in which members of objects stand beside the others, named after their object first.
 
     Returns:
@@ -91,18 +91,18 @@ def flatten_extras(raw: bytes) -> str | None:
     for key, value in nested.items():
         if isinstance(value, dict):
             members += len(value) or 1  # an empty one has no members, but is something
-            for inner, one in value.items():
-                flat[f"{key}_{inner}"] = one
+            for inner, scalar in value.items():
+                flat[f"{key}_{inner}"] = scalar
         else:
             members += 1
             flat[key] = value
-    if len(flat) != members or members > EXTRAS_KEYS_MAX or not _are_keys(flat):
+    if len(flat) != members or members > EXTRAS_KEYS_MAX or not _are_keys(flat, len(raw)):
         return None
-    text = _encode(flat).decode()
-    return text if len(text) <= EXTRAS_CHARACTERS_MAX else None
+    text = _encode(flat)
+    return text if _characters(text) <= EXTRAS_CHARACTERS_MAX else None
 
 
-def _text_as_written(value: object, raw: bytes) -> str | None:
+def _text_as_written(value: object, raw: bytes) -> bytes | None:
     """The compact text of what was read; None if it is not what was written, spaces aside.
 
     Only text that is encoded back to itself has no key twice and no number whose digits would
@@ -111,7 +111,10 @@ def _text_as_written(value: object, raw: bytes) -> str | None:
     encoded = _encode(value)
     if encoded != raw:
         raw = msgspec.json.format(raw, indent=-1)
-    return encoded.decode() if encoded == raw and not _has_long_number(raw) else None
+    if encoded != raw:
+        return None
+    may_have_long_number = len(raw) > _DOUBLE_DIGITS_MAX and _LONG_NUMBER.search(raw) is not None
+    return None if may_have_long_number else encoded
 
 
 def tag_rows(raw: bytes, set_at: int) -> list[tuple[object, ...]]:
@@ -128,46 +131,44 @@ def tag_rows(raw: bytes, set_at: int) -> list[tuple[object, ...]]:
     return [(key, *_tag_value(key, value), set_at) for key, value in tags.items()]
 
 
-def _are_keys(flat: Mapping[str, object]) -> bool:
-    """Whether all keys are well formed, in one look at all of them."""
-    joined = " ".join(flat)
-    if len(joined) <= _REMEMBERED_CHARACTERS_MAX:
-        return _count_of_keys(joined) == len(flat)
-    return _count_of_keys.__wrapped__(joined) == len(flat)
+def _are_keys(flat: Mapping[str, object], raw_bytes: int) -> bool:
+    """Whether all keys are well formed; those of extras of few bytes are looked at once."""
+    keys = tuple(flat)
+    if raw_bytes <= _REMEMBERED_BYTES_MAX:
+        return _match_keys(keys)
+    return _match_keys.__wrapped__(keys)
 
 
 @lru_cache(maxsize=4_096)
-def _count_of_keys(joined: str) -> int | None:
-    """How many well-formed keys with a space between there are; None if there is anything else."""
-    return joined.count(" ") + 1 if _JOINED_KEYS.fullmatch(joined) else None
+def _match_keys(keys: tuple[str, ...]) -> bool:
+    return all(map(KEY_PATTERN.fullmatch, keys))
 
 
-def _has_long_number(raw: bytes) -> bool:
-    """Whether there may be an integer so long that it must be looked at."""
-    return len(raw) > _DOUBLE_DIGITS_MAX and _LONG_NUMBER.search(raw) is not None
-
-
-def _compact(raw: bytes) -> str:
+def _compact(raw: bytes) -> bytes:
     extras = _parsed(raw, "extras", "bad_extras")
-    text = json_text(extras)
+    text = json_text(extras).encode()
     _check_size(text, len(extras))
     nested: dict[str, Value] = {
         key: json_text(value) for key, value in extras.items() if isinstance(value, dict | list)
     }
-    return json_text(extras | nested) if nested else text
+    return json_text(extras | nested).encode() if nested else text
 
 
-def _check_size(text: str, keys: int) -> None:
+def _check_size(text: bytes, keys: int) -> None:
     if keys > EXTRAS_KEYS_MAX:
         raise RefusedRecordError(
             "bad_extras", f"extras must have at most {EXTRAS_KEYS_MAX} keys, got {keys}."
         )
-    if len(text) > EXTRAS_CHARACTERS_MAX:
+    if len(text) > EXTRAS_CHARACTERS_MAX < (characters := _characters(text)):
         raise RefusedRecordError(
             "extras_too_long",
             f"extras must have at most {EXTRAS_CHARACTERS_MAX} characters of compact JSON, "
-            f"got {len(text)}.",
+            f"got {characters}.",
         )
+
+
+def _characters(text: bytes) -> int:
+    return len(text) if text.isascii() else len(text.decode())
 
 
 def _parsed(raw: bytes, field: str, code: str) -> dict[str, Value]:
@@ -190,14 +191,14 @@ def _parsed(raw: bytes, field: str, code: str) -> dict[str, Value]:
 
 
 def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         # Counted in one pass: a hostile batch may hold a million keys.
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
         raise RefusedRecordError(
             "duplicate_key", f"A key must occur once, got {quote_value(twice)} again."
         )
-    return made
+    return members
 
 
 def parse_number(digits: str) -> Number:
@@ -233,7 +234,9 @@ def json_text(value: Value) -> str:
         return str(value)
     if isinstance(value, dict):
         return (
-            "{" + ",".join(f"{json_text(key)}:{json_text(one)}" for key, one in value.items()) + "}"
+            "{"
+            + ",".join(f"{json_text(key)}:{json_text(of_key)}" for key, of_key in value.items())
+            + "}"
         )
     if isinstance(value, list):
         return "[" + ",".join(map(json_text, value)) + "]"

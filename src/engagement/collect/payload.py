@@ -86,7 +86,7 @@ class Batch:
     refused: tuple[Refusal, ...]
     """Records refused, in their order."""
     record_ids: dict[Kind, list[str]] | None = None
-    """The ids of the rows of each of `UNFOLDED_KINDS`, in their order; see `record_id_prefix`.
+    """The ids of the rows of each of `UNFOLDED_KINDS`, in their order; see `record_id_prefixes`.
 
     None if they follow from the batch's own id; the messages of a tracking batch have theirs.
     """

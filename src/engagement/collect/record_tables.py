@@ -17,7 +17,7 @@ from engagement.model.records import (
     Column,
     Kind,
     derive_guid,
-    record_id_prefix,
+    record_id_prefixes,
 )
 from engagement.store.queries.inbox import InboxRow
 from engagement.store.schemas import content_ids, file_schema
@@ -231,26 +231,22 @@ def _records(kind: Kind, gathered: Round) -> pl.DataFrame:
 def _record_ids(kind: Kind, gathered: Round, owners: pl.Series, places: pl.Series) -> pl.Series:
     """The id of each record: of its tracking message, else of its batch and its place in it."""
     counts = gathered.counts[kind]
-    prefixes = [
-        record_id_prefix(kind, batch.device_id, batch_id) if count else None
-        for batch, batch_id, count in zip(
-            gathered.batches, gathered.senders["batch_id"], counts, strict=True
-        )
-    ]
+    sent_ids = [(batch.record_ids or {}).get(kind.value) for batch in gathered.batches]
+    lack_ids = [bool(count) and not ids for count, ids in zip(counts, sent_ids, strict=True)]
+    senders = gathered.senders.select("device_id", "batch_id").filter(lack_ids)
+    prefixes = iter(record_id_prefixes(kind, senders.iter_rows()))
+    of_batches = [next(prefixes) if lacks else None for lacks in lack_ids]
     place_texts = pl.Series([f"{place:08}" for place in range(max(counts))], dtype=pl.String())
     derived = pl.DataFrame(
         [
-            pl.Series("prefix", prefixes, dtype=pl.String())[owners],
+            pl.Series("prefix", of_batches, dtype=pl.String())[owners],
             place_texts[places].alias("place"),
         ]
     ).select(pl.concat_str("prefix", "place"))["prefix"]
-    if all(batch.record_ids is None for batch in gathered.batches):
+    if not any(sent_ids):
         return derived
-    of_messages = [
-        (batch.record_ids or {}).get(kind.value) or repeat(None, count)
-        for batch, count in zip(gathered.batches, counts, strict=True)
-    ]
-    sent = pl.Series(list(chain.from_iterable(of_messages)), dtype=pl.String())
+    of_records = (ids or repeat(None, count) for ids, count in zip(sent_ids, counts, strict=True))
+    sent = pl.Series(list(chain.from_iterable(of_records)), dtype=pl.String())
     return sent.zip_with(sent.is_not_null(), derived)
 
 

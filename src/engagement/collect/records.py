@@ -136,7 +136,7 @@ class RecordReader:
         *,
         clock_shift: int,
         latest: datetime | None,
-        extras_of: Callable[[bytes], str | None] = compact_extras,
+        extras_of: Callable[[bytes], bytes] = compact_extras,
     ) -> None:
         """Read for a device.
 
@@ -190,7 +190,11 @@ class RecordReader:
             RefusedRecordError: It cannot be accepted.
         """
         kind, first, last, rows = self._KEEPERS[type(record)](self, index, record, at, device_at)
-        self.rows.setdefault(kind, []).extend(rows)
+        of_kind = self.rows.get(kind)
+        if of_kind is None:
+            self.rows[kind] = rows
+        else:
+            of_kind += rows
         if self.first_at is None or first < self.first_at:
             self.first_at = first
         if self.last_at is None or last > self.last_at:
@@ -204,7 +208,7 @@ class RecordReader:
             record.name,
             start,
             end,
-            self._extras_of(bytes(record.extras)),
+            self._extras_of(bytes(record.extras)).decode() or None,
             _other_time(device_start, start),
         )
         return Kind.ACTIVITY, start, end or start, [row]
@@ -217,7 +221,7 @@ class RecordReader:
             self._id("job", record.job_id),
             record.name,
             at,
-            self._extras_of(bytes(record.extras)),
+            self._extras_of(bytes(record.extras)).decode() or None,
             _other_time(device_at, at),
         )
         return kind, at, at, [row]
@@ -239,7 +243,7 @@ class RecordReader:
         job_id = self._id("job", record.job_id) or derive_guid(
             self._batch_id, self._device_id, str(index)
         )
-        extras = self._extras_of(bytes(record.extras))
+        extras = self._extras_of(bytes(record.extras)).decode() or None
         row = (job_id, record.name, start, end, extras, _other_time(device_start, start))
         return Kind.JOB, start, end or start, [row]
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -257,19 +258,23 @@ def derive_guid(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def record_id_prefix(kind: Kind, device_id: str, batch_or_message_id: str) -> str:
-    """Return the first 24 hexadecimal digits of the ids of a batch's or a message's records.
+def record_id_prefixes(kind: Kind, sources: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the first 24 hexadecimal digits of the ids of the records of batches or messages.
 
     A record's id is these and then its place among the records of its kind in the batch or
     message, as 8 decimal digits. So it stays the same however often the record is delivered.
 
     Args:
         kind: The kind of the records.
-        device_id: Their device, 32 hexadecimal digits.
-        batch_or_message_id: What their sender calls the batch, or the tracking message.
+        sources: The device of each batch or tracking message, 32 hexadecimal digits, and what its
+            sender calls it.
     """
-    content = f"record\0{kind.value}\0{device_id}\0{batch_or_message_id}"
-    return hashlib.sha256(content.encode()).hexdigest()[:24]
+    head = f"record\0{kind.value}\0"
+    sha256 = hashlib.sha256
+    return [
+        sha256(f"{head}{device_id}\0{source}".encode()).hexdigest()[:24]
+        for device_id, source in sources
+    ]
 
 
 def text_tag_type(value: str) -> str:

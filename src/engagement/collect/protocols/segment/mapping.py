@@ -203,7 +203,7 @@ def _properties(message: Message) -> _Properties:
 
 def _is_told(*values: msgspec.Raw) -> bool:
     """Whether one of the values is there, and is not what JavaScript takes for false."""
-    return any(value and bytes(value) not in _FALSE for value in values)
+    return any(bytes(value) not in _FALSE for value in filter(None, values))
 
 
 def _start(at: int, told: _Properties) -> int | None:

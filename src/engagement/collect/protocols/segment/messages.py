@@ -1,5 +1,6 @@
 """Reads bodies of tracking messages, and makes batches of those that are new."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ from engagement.collect.protocols.segment.outcomes import (
 )
 from engagement.collect.protocols.segment.wire import read_message, text_of
 from engagement.collect.records import Row
-from engagement.model.records import UNFOLDED_KINDS, Kind, derive_guid, record_id_prefix
+from engagement.model.records import UNFOLDED_KINDS, Kind, derive_guid, record_id_prefixes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,10 @@ class Messages:
             known: Ids of messages that were accepted before and are left out.
         """
         before = frozenset(known)
-        groups: dict[MessageSender, list[KeptMessage]] = {}
-        for one in self.outcomes:
-            if isinstance(one, KeptMessage) and one.message_id not in before:
-                groups.setdefault(one.sender, []).append(one)
+        groups: defaultdict[MessageSender, list[KeptMessage]] = defaultdict(list)
+        for outcome in self.outcomes:
+            if isinstance(outcome, KeptMessage) and outcome.message_id not in before:
+                groups[outcome.sender].append(outcome)
         return [_batch(sender, group) for sender, group in groups.items()]
 
     def refused(self, known: Collection[str] = ()) -> list[RefusedMessage]:
@@ -55,9 +56,9 @@ class Messages:
         """
         before = frozenset(known)
         return [
-            one
-            for one in self.outcomes
-            if isinstance(one, RefusedMessage) and one.message_id not in before
+            outcome
+            for outcome in self.outcomes
+            if isinstance(outcome, RefusedMessage) and outcome.message_id not in before
         ]
 
 
@@ -102,42 +103,39 @@ def read_messages(
 
 
 def _batch(sender: MessageSender, messages: Sequence[KeptMessage]) -> Batch:
-    rows: dict[Kind, list[Row]] = {}
-    owners: dict[Kind, list[str]] = {}
+    rows: defaultdict[Kind, list[Row]] = defaultdict(list)
+    counts: defaultdict[Kind, list[tuple[str, int]]] = defaultdict(list)
     for message in messages:
         for kind, kept in message.rows.items():
-            rows.setdefault(kind, []).extend(kept)
-            owners.setdefault(kind, []).extend([message.message_id] * len(kept))
+            rows[kind] += kept
+            counts[kind].append((message.message_id, len(kept)))
     return Batch(
-        batch_id=derive_guid("tracking", *(one.message_id for one in messages)),
+        batch_id=derive_guid("tracking", *(message.message_id for message in messages)),
         device_id=sender.device_id,
         user_id=sender.user_id,
         info=messages[0].info,
         info_id=sender.info_id,
         location=messages[0].location,
         location_id=sender.location_id,
-        rows=rows,
-        first_at=min(one.first_at for one in messages),
-        last_at=max(one.last_at for one in messages),
+        rows=dict(rows),
+        first_at=min(message.first_at for message in messages),
+        last_at=max(message.last_at for message in messages),
         accepted=len(messages),
         refused=(),
         record_ids={
-            kind: _record_ids(kind, sender.device_id, message_ids)
-            for kind, message_ids in owners.items()
+            kind: _record_ids(kind, sender.device_id, of_messages)
+            for kind, of_messages in counts.items()
             if kind in UNFOLDED_KINDS
         },
     )
 
 
-def _record_ids(kind: Kind, device_id: str, message_ids: Sequence[str]) -> list[str]:
-    """The ids of rows, given the message of each; those of one message are one after another."""
-    ids: list[str] = []
-    before, place, prefix = None, 0, ""
-    for message_id in message_ids:
-        if message_id == before:
-            place += 1
-        else:
-            before, place = message_id, 0
-            prefix = record_id_prefix(kind, device_id, message_id)
-        ids.append(f"{prefix}{place:08}" if place else f"{prefix}00000000")
-    return ids
+def _record_ids(kind: Kind, device_id: str, counts: Sequence[tuple[str, int]]) -> list[str]:
+    """The ids of a kind's rows, given each message and how many of them it became."""
+    prefixes = record_id_prefixes(kind, ((device_id, message_id) for message_id, _ in counts))
+    places = [f"{place:08}" for place in range(max(count for _, count in counts))]
+    return [
+        prefix + place
+        for prefix, (_, count) in zip(prefixes, counts, strict=True)
+        for place in places[:count]
+    ]

@@ -159,7 +159,7 @@ class OutcomeReader:
             device_id,
             clock_shift=at - device_at,
             latest=None,
-            extras_of=_text_of_extras,
+            extras_of=bytes,  # the sanitiser leaves them as `compact_extras` would
         )
         event = TrackingEvent(
             message=message, type=message_type, context=context, at=at, device_at=device_at
@@ -209,11 +209,6 @@ class OutcomeReader:
 
     def _happened_at(self, message: Message) -> tuple[int | None, int | None]:
         return event_times(message, self._sent_at, self._received)
-
-
-def _text_of_extras(raw: bytes) -> str | None:
-    """Extras as the sanitiser leaves them, which is what `compact_extras` would make of them."""
-    return raw.decode() or None
 
 
 def _object(raw: msgspec.Raw, message: Message | None) -> Message:

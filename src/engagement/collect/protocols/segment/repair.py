@@ -69,11 +69,11 @@ class Sanitiser:
         """
         if raw.find(b"{", 1) < 0:
             try:
-                return msgspec.Raw((compact_extras(raw) or "").encode())
+                return msgspec.Raw(compact_extras(raw))
             except RefusedRecordError:
                 pass
         elif (flat := flatten_extras(raw)) is not None:
-            return msgspec.Raw(flat.encode())
+            return msgspec.Raw(flat)
         members: dict[str, Value] = {}
         for key, value in _flattened(self.members(raw)):
             self._put(members, key, value, EXTRAS_KEYS_MAX)

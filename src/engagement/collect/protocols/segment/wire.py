@@ -112,12 +112,15 @@ def event_times(
         None for the former if the message tells no time, or one before 1970; None for the latter
         if it tells none.
     """
-    timestamp, original = time_of(message.timestamp), time_of(message.original_timestamp)
+    timestamp = time_of(message.timestamp)
+    original = time_of(message.original_timestamp)
     device_at = original if timestamp is None else timestamp
+    if device_at is None:
+        return None, None
     at = device_at
-    if at is not None and (timestamp is None or original is None):
+    if timestamp is None or original is None:
         sent_at = time_of(message.sent_at)
         sent_at = body_sent_at if sent_at is None else sent_at
         if sent_at is not None:
             at += clock_shift(sent_at, received_at)
-    return (None if at is None or at < 0 else min(at, received_at)), device_at
+    return (min(at, received_at) if at >= 0 else None), device_at
