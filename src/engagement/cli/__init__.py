@@ -1,1 +1,1 @@
-"""The command line: the door for people and scripts on this machine."""
+"""The command line: for people and scripts, on this machine or at a server."""

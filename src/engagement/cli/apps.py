@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from engagement.cli.opening import opened
+from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, plain, print_fields, print_json, print_note, print_table
 from engagement.model.apps import App
 
@@ -22,7 +22,7 @@ def create(
     """Register an app; its key is shown this once."""
     from engagement import operations
 
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         made = operations.create_app(
             runtime,
             name=name,
@@ -31,7 +31,7 @@ def create(
             subscription=subscription,
         )
     if as_json:
-        print_json({**_described(made.app), "appKey": made.app_key})
+        print_json({**_describe(made.app), "appKey": made.app_key})
         return
     print_fields(
         [
@@ -48,17 +48,17 @@ def list_all(as_json: AsJson = False) -> None:
     """List every app, oldest first."""
     from engagement import operations
 
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         found = operations.list_apps(runtime)
     if as_json:
-        print_json([_described(one) for one in found])
+        print_json([_describe(app) for app in found])
         return
-    rows = [(one.app_id, one.name, one.collection, one.resource_group) for one in found]
+    rows = [(app.app_id, app.name, app.collection, app.resource_group) for app in found]
     print_table("Apps", ("app id", "name", "collection", "resource group"), rows)
 
 
-def _described(one: App) -> dict[str, object]:
-    described = plain(one)
+def _describe(app: App) -> dict[str, object]:
+    described = plain(app)
     if not isinstance(described, dict):
         raise TypeError(f"An app must become a mapping, got {type(described).__name__}.")
-    return {**described, "resourcePath": one.resource_path}
+    return {**described, "resourcePath": app.resource_path}

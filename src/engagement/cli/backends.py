@@ -5,9 +5,9 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from engagement.cli.opening import opened
+from engagement.cli.opening import open_service
 from engagement.cli.profiles import server_settings
-from engagement.cli.progress import follow_anywhere, follow_here, shown
+from engagement.cli.progress import follow_anywhere, follow_here, show_progress
 from engagement.exceptions import UnknownTaskError
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engagement.settings import ServerSettings
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """Where export tasks are; the same commands work at each."""
 
     def create(self, request: ExportRequest, *, follow: bool, as_json: bool) -> ExportTask:
@@ -44,27 +44,27 @@ class Place(Protocol):
         """A task that was queued again, followed to its end if asked for."""
 
     def command(self, words: str) -> str:
-        """A command line for the same place."""
+        """A command line for the same backend."""
 
 
-def place_of(server: str | None, profile: str | None) -> Place:
-    """The place that the options or the environment name.
+def choose_backend(server: str | None, profile: str | None) -> Backend:
+    """Return the backend that the options or the environment name.
 
     Raises:
         BadInputError: They name a server or profile that cannot be.
     """
     settings = server_settings(server, profile)
-    return Here() if settings is None else AtServer(settings)
+    return LocalBackend() if settings is None else ServerBackend(settings)
 
 
-class Here:
+class LocalBackend:
     """The home folder that the environment names."""
 
     def create(self, request: ExportRequest, *, follow: bool, as_json: bool) -> ExportTask:
         """A new task; without following nobody runs it yet."""
         from engagement import operations
 
-        with opened(workers=follow) as runtime:
+        with open_service(workers=follow) as runtime:
             task = operations.create_export(runtime, request)
             return follow_here(runtime, task.task_id, as_json=as_json) if follow else task
 
@@ -72,21 +72,21 @@ class Here:
         """How large an export would be."""
         from engagement.operations.estimates import estimate_export
 
-        with opened(workers=False) as runtime:
+        with open_service(workers=False) as runtime:
             return estimate_export(runtime, request)
 
     def newest(self, app_id: str | None, limit: int) -> list[ExportTask]:
         """The newest tasks, of one app or of all, newest first."""
         from engagement import operations
 
-        with opened(workers=False) as runtime:
+        with open_service(workers=False) as runtime:
             return operations.list_exports(runtime, app_id=app_id, limit=limit)
 
     def get(self, task_id: str) -> ExportTask:
         """A task."""
         from engagement import operations
 
-        with opened(workers=False) as runtime:
+        with open_service(workers=False) as runtime:
             return operations.get_export(runtime, task_id)
 
     def wait(self, task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
@@ -97,23 +97,23 @@ class Here:
         """A task after it was asked to stop."""
         from engagement import operations
 
-        with opened(workers=False) as runtime:
+        with open_service(workers=False) as runtime:
             return operations.cancel_export(runtime, task_id)
 
     def retry(self, task_id: str, container_url: str, *, follow: bool, as_json: bool) -> ExportTask:
         """A task that was queued again; without following nobody runs it yet."""
         from engagement import operations
 
-        with opened(workers=follow) as runtime:
+        with open_service(workers=follow) as runtime:
             task = operations.retry_export(runtime, task_id, container_url=container_url)
             return follow_here(runtime, task_id, as_json=as_json) if follow else task
 
     def command(self, words: str) -> str:
-        """A command line for the same place."""
+        """A command line for the same backend."""
         return f"engagement {words}"
 
 
-class AtServer:
+class ServerBackend:
     """A server, which runs the tasks itself."""
 
     def __init__(self, settings: "ServerSettings") -> None:
@@ -123,7 +123,7 @@ class AtServer:
         """A new task, which the server runs."""
         with closing(self._client()) as client:
             poller = client.start_export(request.app_id, request)
-            return self._followed(poller, as_json=as_json) if follow else poller.task
+            return self._follow(poller, as_json=as_json) if follow else poller.task
 
     def estimate(self, request: ExportRequest) -> Estimate:
         """How large an export would be."""
@@ -134,36 +134,36 @@ class AtServer:
         """The newest tasks, of one app or of all that the client may see, newest first."""
         with closing(self._client()) as client:
             apps: list[App] | list[str] = client.apps() if app_id is None else [app_id]
-            each = [client.list_exports(one) for one in apps]
+            each = [client.list_exports(app) for app in apps]
             merged = heapq.merge(*each, key=lambda task: task.created_at, reverse=True)
             return list(islice(merged, limit))
 
     def get(self, task_id: str) -> ExportTask:
         """A task."""
         with closing(self._client()) as client:
-            return _found(client, task_id).task
+            return _find_task(client, task_id).task
 
     def wait(self, task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
         """A task when it has ended or the time is over."""
         with closing(self._client()) as client:
-            return self._followed(
-                _found(client, task_id), timeout_seconds=timeout_seconds, as_json=as_json
+            return self._follow(
+                _find_task(client, task_id), timeout_seconds=timeout_seconds, as_json=as_json
             )
 
     def cancel(self, task_id: str) -> ExportTask:
         """A task after it was asked to stop."""
         with closing(self._client()) as client:
-            return _found(client, task_id).cancel()
+            return _find_task(client, task_id).cancel()
 
     def retry(self, task_id: str, container_url: str, *, follow: bool, as_json: bool) -> ExportTask:
         """A task that was queued again, which the server runs."""
         with closing(self._client()) as client:
-            task = _found(client, task_id).task
+            task = _find_task(client, task_id).task
             poller = client.retry_export(task.app_id, task_id, container_url)
-            return self._followed(poller, as_json=as_json) if follow else poller.task
+            return self._follow(poller, as_json=as_json) if follow else poller.task
 
     def command(self, words: str) -> str:
-        """A command line for the same place."""
+        """A command line for the same backend."""
         given = self._settings
         way = f"--profile {given.profile}" if given.profile else f"--server {given.server}"
         return f"engagement {words} {way}"
@@ -180,20 +180,20 @@ class AtServer:
             subscription=given.subscription,
         )
 
-    def _followed(
+    def _follow(
         self, poller: "ExportPoller", *, timeout_seconds: float | None = None, as_json: bool
     ) -> ExportTask:
         task_id = poller.task.task_id
         again = self.command(f"export wait {task_id}")
-        with shown(task_id, again=again, as_json=as_json) as show:
+        with show_progress(task_id, again=again, as_json=as_json) as show:
             return poller.wait(timeout_seconds, show)
 
 
-def _found(client: "Client", task_id: str) -> "ExportPoller":
+def _find_task(client: "Client", task_id: str) -> "ExportPoller":
     """The task of whichever app; the API asks for an app, a person knows the task's id."""
-    for one in client.apps():
+    for app in client.apps():
         try:
-            return client.follow_export(one, task_id)
+            return client.follow_export(app, task_id)
         except UnknownTaskError:
             continue
     raise UnknownTaskError(f"There is no export task {task_id[:64]!r} that the client may see.")

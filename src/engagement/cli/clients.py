@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from engagement.cli.opening import opened
+from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, plain, print_json, print_note, print_table
 from engagement.exceptions import UnknownRoleError
 from engagement.model.access import Client, NewClient, Role, Scope
@@ -23,7 +23,7 @@ SecretDays = Annotated[
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Your words for the program.")],
     role: Annotated[
-        str, typer.Option(help=", ".join(one.value for one in Role))
+        str, typer.Option(help=", ".join(role.value for role in Role))
     ] = Role.READER.value,
     scope: Annotated[
         str,
@@ -37,7 +37,7 @@ def create(
     """Register a client and show its secret, this once."""
     from engagement import operations
 
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         made = operations.create_client(
             runtime,
             name=name,
@@ -60,7 +60,7 @@ def rotate(
     """Give a client a new secret and show it, this once."""
     from engagement import operations
 
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         made = operations.rotate_client(
             runtime, client, secret_days=secret_days, keep_hours=keep_hours
         )
@@ -72,10 +72,10 @@ def revoke(client: ClientId, as_json: AsJson = False) -> None:
     """End a client: no new tokens, and those it has are refused within seconds."""
     from engagement import operations
 
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         ended = operations.revoke_client(runtime, client)
     if as_json:
-        print_json(_shown(ended))
+        print_json(_describe(ended))
     else:
         print_note(f"The client {ended.name} is revoked.")
 
@@ -85,29 +85,29 @@ def list_all(as_json: AsJson = False) -> None:
     """List the clients, oldest first; secrets are never shown again."""
     from engagement import operations
 
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         found = operations.list_clients(runtime)
     if as_json:
-        print_json([_shown(one) for one in found])
+        print_json([_describe(client) for client in found])
         return
     rows = [
         (
-            one.client_id,
-            one.name,
-            one.role.value,
-            one.scope.path,
-            _until(one),
-            format_rfc3339(one.created_at),
+            client.client_id,
+            client.name,
+            client.role.value,
+            client.scope.path,
+            _until(client),
+            format_rfc3339(client.created_at),
         )
-        for one in found
+        for client in found
     ]
     columns = ("client id", "name", "role", "scope", "secret until", "created")
     print_table("Clients", columns, rows)
 
 
-def _shown(client: Client) -> object:
-    shown = plain(client)
-    return shown | {"scope": client.scope.path} if isinstance(shown, dict) else shown
+def _describe(client: Client) -> object:
+    fields = plain(client)
+    return fields | {"scope": client.scope.path} if isinstance(fields, dict) else fields
 
 
 def _until(client: Client) -> str:

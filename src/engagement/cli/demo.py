@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engagement.cli.opening import opened
+from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, byte_count, print_json, print_note, print_table
 from engagement.exceptions import BadInputError, VerificationError
 from engagement.model.export_request import ExportRequest
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from engagement.runtime.opening import Runtime
 
 MARKER = ".engagement-demo"
-"""Says that a folder is a demonstration's own and may be emptied by the next one."""
+"""Says that a folder is a demonstration's own and may be emptied by the next outcome."""
 SEED = 1
 
 _WANTED = (
-    *((one, ExportFormat.JSON, Compression.NONE) for one in ExportType),
+    *((export_type, ExportFormat.JSON, Compression.NONE) for export_type in ExportType),
     (ExportType.EVENT, ExportFormat.NDJSON, Compression.GZIP),
     (ExportType.ACTIVITY, ExportFormat.CSV, Compression.ZSTD),
     (ExportType.SESSION, ExportFormat.PARQUET, Compression.NONE),
@@ -78,7 +78,7 @@ def demo(
     from engagement.settings import Settings
 
     settings = Settings(home=output / "home", local_roots=(container.resolve(),))
-    with opened(settings, workers=True) as runtime:
+    with open_service(settings, workers=True) as runtime:
         app_id = _import(runtime, sample)
         url = container.resolve().as_uri()
         outcomes = [_export(runtime, app_id, url, covered, *wanted) for wanted in _WANTED]
@@ -190,16 +190,16 @@ def _seconds(task: ExportTask) -> float:
 def _print_outcomes(outcomes: list[Outcome]) -> None:
     rows = [
         (
-            one.export_type.value,
-            one.export_format.value,
-            one.compression.value,
-            f"{one.rows:,}",
-            f"{one.bytes:,}",
-            str(one.files),
-            f"{one.seconds:.2f}",
-            "yes, with the lake" if one.compared_with_lake else "yes",
+            outcome.export_type.value,
+            outcome.export_format.value,
+            outcome.compression.value,
+            f"{outcome.rows:,}",
+            f"{outcome.bytes:,}",
+            str(outcome.files),
+            f"{outcome.seconds:.2f}",
+            "yes, with the lake" if outcome.compared_with_lake else "yes",
         )
-        for one in outcomes
+        for outcome in outcomes
     ]
     columns = (
         "export", "format", "compression", ">rows", ">bytes", ">files", ">seconds", "verified",

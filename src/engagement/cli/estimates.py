@@ -1,7 +1,7 @@
 """The command that says how large an export would be."""
 
 from engagement.cli.arguments import AppId
-from engagement.cli.backends import place_of
+from engagement.cli.backends import choose_backend
 from engagement.cli.export_options import TypeName
 from engagement.cli.output import AsJson, byte_count, print_fields, print_json
 from engagement.cli.profiles import ProfileName, ServerAddress
@@ -21,7 +21,7 @@ def estimate(
     Bytes are known once an export of the same type, format, compression and fields was made.
     """
     request = request_of(app_id, export_type, "", options)
-    found = place_of(server, profile).estimate(request)
+    found = choose_backend(server, profile).estimate(request)
     if as_json:
         print_json(found)
         return

@@ -1,4 +1,4 @@
-"""Gives commands the options of an export, from the list that every door has."""
+"""Gives commands the options of an export, from the list that HTTP and the clients have too."""
 
 import functools
 import inspect

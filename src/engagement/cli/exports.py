@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from engagement.cli.arguments import AppId, TaskId, container_url
-from engagement.cli.backends import Place, place_of
+from engagement.cli.backends import Backend, choose_backend
 from engagement.cli.estimates import estimate
 from engagement.cli.exit_statuses import EXIT_NOT_ENDED
 from engagement.cli.export_options import TypeName, with_export_options
@@ -62,9 +62,9 @@ def create(
     # What was asked is checked first: that takes no look at a file or a terminal.
     request = request_of(app_id, export_type, "", options)
     request = replace(request, container_url=container_url(container, container_file))
-    place = place_of(server, profile)
-    task = place.create(request, follow=not no_wait, as_json=as_json)
-    _conclude(place, task, no_wait=no_wait, as_json=as_json)
+    backend = choose_backend(server, profile)
+    task = backend.create(request, follow=not no_wait, as_json=as_json)
+    _conclude(backend, task, no_wait=no_wait, as_json=as_json)
 
 
 app.command("create")(with_export_options(create))
@@ -82,22 +82,22 @@ def list_newest(
     as_json: AsJson = False,
 ) -> None:
     """List the newest export tasks, newest first."""
-    found = place_of(server, profile).newest(app_id, limit)
+    found = choose_backend(server, profile).newest(app_id, limit)
     if as_json:
         print_json([task_fields(task) for task in found])
         return
     rows = [
         (
-            one.task_id,
-            one.export_type.value,
-            one.export_format.value,
-            one.state.value,
-            f"{one.progress.parts_done}/{one.progress.parts_total}",
-            f"{one.progress.rows_done:,}",
-            byte_count(one.progress.bytes_done),
-            format_rfc3339(one.created_at),
+            task.task_id,
+            task.export_type.value,
+            task.export_format.value,
+            task.state.value,
+            f"{task.progress.parts_done}/{task.progress.parts_total}",
+            f"{task.progress.rows_done:,}",
+            byte_count(task.progress.bytes_done),
+            format_rfc3339(task.created_at),
         )
-        for one in found
+        for task in found
     ]
     columns = ("task id", "type", "format", "state", ">parts", ">rows", ">size", "created")
     print_table("Export tasks", columns, rows)
@@ -111,7 +111,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one export task and how far it is."""
-    print_task(place_of(server, profile).get(task_id), as_json=as_json)
+    print_task(choose_backend(server, profile).get(task_id), as_json=as_json)
 
 
 @app.command("wait")
@@ -128,8 +128,8 @@ def wait(
 
     Exits with 4 when the time is over before the task has ended.
     """
-    place = place_of(server, profile)
-    task = place.wait(task_id, timeout_seconds=timeout, as_json=as_json)
+    backend = choose_backend(server, profile)
+    task = backend.wait(task_id, timeout_seconds=timeout, as_json=as_json)
     conclude(task, as_json=as_json)
     if not task.state.is_final:
         raise typer.Exit(EXIT_NOT_ENDED)
@@ -143,11 +143,11 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Cancel an export task; a running one stops soon, delivered parts stay."""
-    place = place_of(server, profile)
-    task = place.cancel(task_id)
+    backend = choose_backend(server, profile)
+    task = backend.cancel(task_id)
     print_task(task, as_json=as_json)
     if not task.state.is_final:
-        print_note(f"It stops soon; to see it end: {place.command(f'export wait {task_id}')}")
+        print_note(f"It stops soon; to see it end: {backend.command(f'export wait {task_id}')}")
 
 
 @app.command("retry")
@@ -161,14 +161,14 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Run a failed or cancelled task again with a new SAS; delivered parts stay delivered."""
-    place = place_of(server, profile)
+    backend = choose_backend(server, profile)
     url = container_url(container, container_file)
-    task = place.retry(task_id, url, follow=not no_wait, as_json=as_json)
-    _conclude(place, task, no_wait=no_wait, as_json=as_json)
+    task = backend.retry(task_id, url, follow=not no_wait, as_json=as_json)
+    _conclude(backend, task, no_wait=no_wait, as_json=as_json)
 
 
-def _conclude(place: Place, task: ExportTask, *, no_wait: bool, as_json: bool) -> None:
+def _conclude(backend: Backend, task: ExportTask, *, no_wait: bool, as_json: bool) -> None:
     if no_wait:
-        again = place.command(f"export wait {task.task_id}")
+        again = backend.command(f"export wait {task.task_id}")
         print_note(f"The task is queued; to wait for it: {again}")
     conclude(task, as_json=as_json)

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engagement.cli.arguments import AppId
-from engagement.cli.opening import opened
+from engagement.cli.opening import open_service
 from engagement.cli.output import (
     AsJson,
     byte_count,
@@ -49,8 +49,8 @@ def import_files(
 
     Repeating an import that was interrupted is safe: batches that were accepted are known.
     """
-    with opened(workers=True) as runtime, ExitStack() as closing:
-        inputs = Inputs([_open(one, closing) for one in files])
+    with open_service(workers=True) as runtime, ExitStack() as closing:
+        inputs = Inputs([_open(file, closing) for file in files])
         rejects = closing.enter_context(RefusedFile(refused, inputs))
         show = _progress(inputs, closing, as_json=as_json)
         try:
@@ -80,13 +80,15 @@ class Inputs:
     @property
     def bytes_total(self) -> int | None:
         """Bytes of all inputs as they are stored; None if one is not a file."""
-        sizes = [_size(one) for one in self._streams]
-        return None if None in sizes else sum(one for one in sizes if one is not None)
+        sizes = [_size(stream) for stream in self._streams]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
 
     @property
     def bytes_done(self) -> int:
         """Bytes read so far, as they are stored."""
-        return sum(one.tell() for one in self._streams if not one.closed and one.seekable())
+        return sum(
+            stream.tell() for stream in self._streams if not stream.closed and stream.seekable()
+        )
 
     def lines(self) -> Iterator[bytes]:
         """Every line."""

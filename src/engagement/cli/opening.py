@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(
+def open_service(
     settings: "Settings | None" = None, *, workers: bool, elsewhere: "Work | None" = None
 ) -> Iterator["Runtime"]:
     """The service on the home folder that the environment names.

@@ -25,15 +25,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 def plain(value: object) -> object:
     """A result as JSON can hold it: camelCase names, RFC 3339 times, enums as their values."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {to_camel_case(one.name): plain(getattr(value, one.name)) for one in fields(value)}
+        return {
+            to_camel_case(field.name): plain(getattr(value, field.name)) for field in fields(value)
+        }
     if isinstance(value, datetime):
         return format_rfc3339(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):
-        return {str(name): plain(one) for name, one in value.items()}
+        return {str(name): plain(content) for name, content in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     return value
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engagement.cli.exit_statuses import EXIT_FAILURE
-from engagement.cli.opening import opened
+from engagement.cli.opening import open_service
 from engagement.cli.output import (
     byte_count,
     print_error,
@@ -39,7 +39,7 @@ def follow_here(runtime: "Runtime", task_id: str, *, as_json: bool) -> ExportTas
     """The task when it has ended, in a process whose workers run it."""
     from engagement import operations
 
-    with shown(task_id, again=f"{WAIT_COMMAND} {task_id}", as_json=as_json) as show:
+    with show_progress(task_id, again=f"{WAIT_COMMAND} {task_id}", as_json=as_json) as show:
         return operations.wait_export(runtime, task_id, on_progress=show)
 
 
@@ -52,17 +52,17 @@ def follow_anywhere(task_id: str, *, timeout_seconds: float | None, as_json: boo
     from engagement import operations
 
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    with shown(task_id, again=f"{WAIT_COMMAND} {task_id}", as_json=as_json) as show:
+    with show_progress(task_id, again=f"{WAIT_COMMAND} {task_id}", as_json=as_json) as show:
         while True:
             seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
-                with opened(workers=True) as runtime:
+                with open_service(workers=True) as runtime:
                     return operations.wait_export(
                         runtime, task_id, on_progress=show, timeout_seconds=seconds
                     )
             except HomeBusyError:
                 beside = min(BESIDE_SECONDS_MAX, BESIDE_SECONDS_MAX if seconds is None else seconds)
-                with opened(workers=False) as runtime:
+                with open_service(workers=False) as runtime:
                     task = operations.wait_export(
                         runtime, task_id, on_progress=show, timeout_seconds=beside
                     )
@@ -71,7 +71,9 @@ def follow_anywhere(task_id: str, *, timeout_seconds: float | None, as_json: boo
 
 
 @contextmanager
-def shown(task_id: str, *, again: str, as_json: bool) -> "Iterator[Callable[[ExportTask], None]]":
+def show_progress(
+    task_id: str, *, again: str, as_json: bool
+) -> "Iterator[Callable[[ExportTask], None]]":
     """Show how far a task is while it is waited for; takes the task at each look.
 
     Args:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from engagement.cli.opening import opened
+from engagement.cli.opening import open_service
 from engagement.cli.output import (
     AsJson,
     byte_count,
@@ -35,7 +35,8 @@ App = Annotated[
 ]
 Code = Annotated[str | None, typer.Option(help="Only what was refused for this reason.")]
 Written = Annotated[
-    str | None, typer.Option("--protocol", help=", ".join(one.value for one in SenderProtocol))
+    str | None,
+    typer.Option("--protocol", help=", ".join(protocol.value for protocol in SenderProtocol)),
 ]
 Ids = Annotated[
     list[int] | None, typer.Argument(metavar="[ID…]", min=1, max=ID_MAX, help="Only these.")
@@ -57,14 +58,20 @@ def list_newest(
     from engagement import operations
 
     chosen = _chosen(app_id, code, protocol)
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         found = operations.list_refused(runtime, chosen, limit=limit, before=before)
     if as_json:
         print_json(found)
         return
     rows = [
-        (str(one.refused_id), one.app_id, format_rfc3339(one.received_at), one.code, one.message)
-        for one in found
+        (
+            str(record.refused_id),
+            record.app_id,
+            format_rfc3339(record.received_at),
+            record.code,
+            record.message,
+        )
+        for record in found
     ]
     print_table("Refused records", (">id", "app id", "received", "code", "message"), rows)
 
@@ -76,12 +83,15 @@ def count(
     """Count the refused records of each app by reason, the most first."""
     from engagement import operations
 
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         counts = operations.count_refused(runtime, _chosen(app_id, code, protocol))
     if as_json:
         print_json(counts)
         return
-    rows = [(one.app_id, one.code, f"{one.records:,}", byte_count(one.bytes)) for one in counts]
+    rows = [
+        (count.app_id, count.code, f"{count.records:,}", byte_count(count.bytes))
+        for count in counts
+    ]
     print_table("Refused records", ("app id", "code", ">records", ">size"), rows)
 
 
@@ -93,7 +103,7 @@ def show(
     """Print the body of a refused record, so that it can be mended and imported."""
     from engagement import operations
 
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         record = operations.get_refused(runtime, refused_id)
     if as_json:
         described = plain(record)
@@ -116,7 +126,7 @@ def replay(
 
     It may run beside a server. An interrupted replay can be repeated: nothing is taken twice.
     """
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         summary = _replay(runtime, _chosen(app_id, code, protocol, refused_ids), as_json=as_json)
     if as_json:
         print_json(summary)
@@ -143,9 +153,9 @@ def drop(
     from engagement import operations
 
     chosen = _chosen(app_id, code, protocol, refused_ids)
-    with opened(workers=False) as runtime:
+    with open_service(workers=False) as runtime:
         if not yes:
-            number = sum(one.records for one in operations.count_refused(runtime, chosen))
+            number = sum(count.records for count in operations.count_refused(runtime, chosen))
             raise BadInputError(
                 f"Dropping {number:,} refused records cannot be undone; add --yes to do it."
             )
@@ -175,7 +185,7 @@ def _replay(runtime: "Runtime", chosen: RefusedFilter, *, as_json: bool) -> "Rep
     console = progress_console(as_json=as_json)
     if console is None:
         return operations.replay_refused(runtime, chosen)
-    total = sum(one.records for one in operations.count_refused(runtime, chosen))
+    total = sum(count.records for count in operations.count_refused(runtime, chosen))
     columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         line = bar.add_task("replay", total=total)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engagement.cli.opening import opened
+from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, print_json, print_note
 from engagement.exceptions import BadInputError
 
@@ -39,12 +39,12 @@ def serve(
 
     limit_malloc_arenas()
     settings = Settings.from_environment()
-    proxies = [_network(one) for one in settings.trusted_proxies]
+    proxies = [_network(proxy) for proxy in settings.trusted_proxies]
     start_logging()
     with (
         running_worker(settings) as worker,
-        opened(settings, workers=False, elsewhere=worker) as runtime,
-        _listening(host, port) as listener,
+        open_service(settings, workers=False, elsewhere=worker) as runtime,
+        _listen(host, port) as listener,
     ):
         address = f"http://{_host_and_port(listener)}"
         public_url = settings.public_url.rstrip("/") or address
@@ -52,7 +52,7 @@ def serve(
         _run(runtime, listener, public_url, proxies)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2_048)
@@ -113,13 +113,13 @@ def _run(runtime: "Runtime", listener: socket.socket, public_url: str, proxies: 
 
     from engagement.runtime.tuning import tune_garbage_collector
     from engagement.server.app import build_server
-    from engagement.server.uvicorn_protocol import LimitedHeads
+    from engagement.server.uvicorn_protocol import LimitedHttpProtocol
 
     settings = runtime.settings
     server = build_server(runtime, public_url=public_url)
     config = uvicorn.Config(
         server,
-        http=LimitedHeads.allowing(
+        http=LimitedHttpProtocol.with_limits(
             settings.collect_concurrent_max, count_refused=server.count_refused
         ),
         log_config=None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engagement.cli.arguments import AppId
-from engagement.cli.opening import opened
+from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, plain, print_fields, print_json
 from engagement.model.text import to_camel_case
 
@@ -70,7 +70,7 @@ def erase(
 
 
 def _do(name: str, app_id: str, work: Callable[["Runtime"], object], *, as_json: bool) -> None:
-    with opened(workers=True) as runtime:
+    with open_service(workers=True) as runtime:
         report = plain(work(runtime))
     counts = report if isinstance(report, dict) else {}
     described = {"operation": name, "appId": app_id, **counts}

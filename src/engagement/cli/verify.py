@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import typer
 
 from engagement.cli.arguments import container_url
-from engagement.cli.opening import opened
+from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, byte_count, plain, print_fields, print_json
 from engagement.exceptions import BadInputError
 
@@ -43,7 +43,7 @@ def verify(
     from engagement import operations
 
     container, folder = split_location(container_url(location, container_file))
-    with opened(_settings_for(container), workers=False) as runtime:
+    with open_service(_settings_for(container), workers=False) as runtime:
         proof = operations.verify_export(runtime, container_url=container, folder=folder)
     if as_json:
         described = plain(proof)

@@ -1,4 +1,4 @@
-"""The ASGI server: both versions of the API behind one edge."""
+"""The ASGI server: both versions of the API, and the endpoints of devices."""
 
 import re
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from engagement.exceptions import EngagementError
 from engagement.runtime.opening import Runtime
 from engagement.server import health, token_endpoint
 from engagement.server.auth.authentication import Authentication
-from engagement.server.collection.admission import Intake
-from engagement.server.collection.native import NativeDoor
-from engagement.server.collection.router import Door, Doors
-from engagement.server.collection.segment import SettingsDoor, TrackingDoor
+from engagement.server.collection.admission import Admission
+from engagement.server.collection.native import NativeEndpoint
+from engagement.server.collection.router import CollectionEndpoint, CollectionRouter
+from engagement.server.collection.segment import SdkSettingsEndpoint, TrackingEndpoint
 from engagement.server.dependencies import AppsByPath, Context
 from engagement.server.errors import Problem, answer_to, invalid_fields
 from engagement.server.management import (
@@ -31,7 +31,7 @@ from engagement.server.management import (
     resources,
 )
 from engagement.server.metrics import Metrics
-from engagement.server.middleware import Edge, EdgeLimits
+from engagement.server.middleware import EdgeMiddleware, RequestLimits
 
 TITLE = "Engagement Export"
 API_VERSION = {
@@ -44,7 +44,7 @@ API_VERSION = {
 VERSIONS = (exports_2014_12_01.VERSION, exports_2026_11_01.VERSION)
 
 
-def build_server(runtime: Runtime, *, public_url: str) -> Doors:
+def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
     """The server of an opened service.
 
     Args:
@@ -64,19 +64,23 @@ def build_server(runtime: Runtime, *, public_url: str) -> Doors:
         public_url=public_url,
     )
     settings = runtime.settings
-    intake = Intake(runtime, metrics)
-    edge = Edge(
-        Versions(published=published_server(context), current=current_server(context)),
+    admission = Admission(runtime, metrics)
+    edge = EdgeMiddleware(
+        Versions(published=build_published_app(context), current=build_current_app(context)),
         authentication=authentication,
         metrics=metrics,
-        limits=EdgeLimits(
+        limits=RequestLimits(
             request_bytes_max=settings.request_bytes_max,
             requests_per_minute=settings.requests_per_minute,
         ),
         public_url=public_url,
     )
-    doors: list[Door] = [NativeDoor(intake), TrackingDoor(intake), SettingsDoor(public_url)]
-    return Doors(doors, others=edge, metrics=metrics)
+    endpoints: list[CollectionEndpoint] = [
+        NativeEndpoint(admission),
+        TrackingEndpoint(admission),
+        SdkSettingsEndpoint(public_url),
+    ]
+    return CollectionRouter(endpoints, others=edge, metrics=metrics)
 
 
 class Versions:
@@ -111,14 +115,14 @@ def _version(scope: Scope) -> str:
     return given[0]
 
 
-def published_server(context: Context) -> FastAPI:
+def build_published_app(context: Context) -> FastAPI:
     """Version 2014-12-01, whose document was published elsewhere."""
     app = FastAPI(title=TITLE, version=exports_2014_12_01.VERSION, openapi_url=None)
     _equip(app, context, [exports_2014_12_01.router, resources.router, devices.router])
     return app
 
 
-def current_server(context: Context) -> FastAPI:
+def build_current_app(context: Context) -> FastAPI:
     """Version 2026-11-01 with its document, and everything that has no version."""
     app = FastAPIOffline(
         title=TITLE,
@@ -175,7 +179,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
 def _path_parameters(path: str, operation: dict[str, Any]) -> list[dict[str, Any]]:
     """The parameters of an operation with those of its path, which routes read by themselves."""
     declared = operation.get("parameters", [])
-    known = {one["name"] for one in declared}
+    known = {parameter["name"] for parameter in declared}
     return [
         *(
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}

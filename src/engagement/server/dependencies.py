@@ -41,7 +41,7 @@ class AppsByPath:
         self._runtime = runtime
         self._found: dict[Names, tuple[App, float]] = {}
 
-    def remembered(self, names: Names) -> App | None:
+    def get_cached(self, names: Names) -> App | None:
         """The app, if it was found a moment ago."""
         found = self._found.get(names)
         return found[0] if found is not None and time.monotonic() < found[1] else None
@@ -117,7 +117,7 @@ class AppFor:
         context: Context = request.app.state.context
         caller: Caller = request.state.caller
         names = tuple(request.path_params[name] for name in APP_NAMES)
-        app = context.apps.remembered(names)
+        app = context.apps.get_cached(names)
         if app is None:
             app = await run_in_threadpool(context.apps.find, names)
         if not caller.sees(app):

@@ -62,6 +62,7 @@ OVERLOAD_SECONDS = 1
 _COME_AGAIN = {429, 503, 507}
 _NAME = re.compile(r"\$?\w[\w-]{0,39}", re.ASCII)
 MESSAGE_CHARACTERS_MAX = 1_024
+FIELDS_NAMED_MAX = 5
 
 
 class Problem(HTTPException):
@@ -107,11 +108,11 @@ def problem(
 
 def invalid_fields(errors: Sequence[Any]) -> Problem:
     """The answer to a request with fields that cannot be; never repeats a value."""
-    said = []
-    for one in errors[:5]:
-        steps = [str(step) for step in one["loc"] if step not in {"body", "query", "path"}]
+    reasons = []
+    for error in errors[:FIELDS_NAMED_MAX]:
+        steps = [str(step) for step in error["loc"] if step not in {"body", "query", "path"}]
         # A name that is none may be a value in the wrong place, and a secret.
         place = ".".join(step if _NAME.fullmatch(step) else "a field" for step in steps)
-        where = one["loc"][0] if one["loc"] else "request"
-        said.append(f"{place or 'the body'} ({where}): {one['msg']}")
-    return Problem(400, "BadRequest", "The request is not valid: " + "; ".join(said) + ".")
+        where = error["loc"][0] if error["loc"] else "request"
+        reasons.append(f"{place or 'the body'} ({where}): {error['msg']}")
+    return Problem(400, "BadRequest", "The request is not valid: " + "; ".join(reasons) + ".")

@@ -77,7 +77,7 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _AskedWhenRead(Collector):
+class _ReadOnScrape(Collector):
     """Asks for its values when they are read, and for nothing when it is registered."""
 
     def describe(self) -> Iterator[Metric]:
@@ -85,7 +85,7 @@ class _AskedWhenRead(Collector):
         return iter(())
 
 
-class _Tasks(_AskedWhenRead):
+class _Tasks(_ReadOnScrape):
     def __init__(self, count_tasks: Callable[[], Mapping[str, int]]) -> None:
         self._count_tasks = count_tasks
 
@@ -99,7 +99,7 @@ class _Tasks(_AskedWhenRead):
         yield family
 
 
-class _Inbox(_AskedWhenRead):
+class _Inbox(_ReadOnScrape):
     def __init__(self, look: Callable[[], InboxState]) -> None:
         self._look = look
 

@@ -20,7 +20,7 @@ from engagement.server.auth.authentication import Authentication, challenge
 from engagement.server.body_limits import LimitedBody
 from engagement.server.errors import Problem, answer_to, problem
 from engagement.server.metrics import Metrics
-from engagement.server.paths import canonical
+from engagement.server.paths import canonical_path
 
 CLIENT_REQUEST_ID_CHARACTERS_MAX = 128
 SECURITY_HEADERS = {
@@ -42,7 +42,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeLimits:
+class RequestLimits:
     """What one caller may ask of the server."""
 
     request_bytes_max: int
@@ -51,7 +51,7 @@ class EdgeLimits:
     """Requests of one client."""
 
 
-class Edge:
+class EdgeMiddleware:
     """Lets a request in when it may come in, and gives every answer what all answers have."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Edge:
         *,
         authentication: Authentication,
         metrics: Metrics,
-        limits: EdgeLimits,
+        limits: RequestLimits,
         public_url: str,
     ) -> None:
         self._app = app
@@ -83,7 +83,7 @@ class Edge:
         exchange = _Exchange(scope, send, self._common_headers(scope["path"], headers))
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # a copy, since the server looks at its own
-        scope["path"] = canonical(scope["path"], scope["method"])
+        scope["path"] = canonical_path(scope["path"], scope["method"])
         scope.setdefault("state", {})
         try:
             _check_characters(scope)
@@ -96,7 +96,7 @@ class Edge:
             if not isinstance(error, (Problem, NotAuthenticatedError)):
                 _log.error("request_failed", error=type(error).__name__, exc_info=True)
         finally:
-            self._tell(scope, exchange)
+            self._record(scope, exchange)
 
     def _common_headers(self, path: str, headers: Headers) -> dict[str, str]:
         common = {**self._headers, "x-ms-request-id": str(uuid.UUID(int=next(_request_numbers)))}
@@ -113,7 +113,7 @@ class Edge:
             return
         given = headers.getlist("authorization")
         authorization = given[0] if len(given) == 1 else None
-        caller = self._authentication.remembered(authorization)
+        caller = self._authentication.get_cached(authorization)
         if caller is None:
             caller = await run_in_threadpool(self._authentication.caller, authorization)
         scope["state"]["caller"] = caller
@@ -135,7 +135,7 @@ class Edge:
             answer = problem(401, "AuthenticationFailed", str(error), self._challenge)
         await answer(scope, receive, exchange.send)
 
-    def _tell(self, scope: Scope, exchange: "_Exchange") -> None:
+    def _record(self, scope: Scope, exchange: "_Exchange") -> None:
         route = getattr(scope.get("route"), "path", "none")
         seconds = time.perf_counter() - exchange.started
         status = exchange.status or 0

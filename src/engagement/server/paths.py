@@ -1,8 +1,8 @@
 """Spells resource paths as the published contract does, whatever their case."""
 
 _LITERALS = {
-    one.lower(): one
-    for one in (
+    word.lower(): word
+    for word in (
         "subscriptions", "resourceGroups", "providers", "Microsoft.MobileEngagement",
         "checkAppCollectionNameAvailability", "supportedPlatforms", "apps", "devices", "users",
         "exportTasks", "importTasks", "tag", "activities", "crashes", "errors", "events", "jobs",
@@ -15,7 +15,7 @@ _NAME_PLACES = frozenset({1, 3, 7, 9})
 _DEVICE_OR_USER = 11
 
 
-def canonical(path: str, method: str) -> str:
+def canonical_path(path: str, method: str) -> str:
     """The path with its fixed words spelled as published; names and ids stay as they are."""
     segments = path.split("/")[1:]
     if segments[0].lower() != "subscriptions":

@@ -132,7 +132,9 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 """What every operation on resources may answer besides success."""
 
 
-def answered(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(
+    body: BaseModel, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
     """A body as the answer, encoded once."""
     return Response(
         body.model_dump_json(by_alias=True, exclude_none=True),

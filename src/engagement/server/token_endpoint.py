@@ -112,7 +112,7 @@ async def _token(request: Request, context: Context, tenant: str, *, wanted: str
     try:
         form = _form(request, await request.body())
         _check_form(context, form, wanted)
-        client = await run_in_threadpool(_proved, context, *_credentials(request, form))
+        client = await run_in_threadpool(_prove_client, context, *_credentials(request, form))
     except _RefusedError as refused:
         if refused.status == 401:  # noqa: PLR2004 - HTTP's own number
             failures.hit(limit, address)
@@ -133,7 +133,7 @@ async def _token(request: Request, context: Context, tenant: str, *, wanted: str
     return JSONResponse(body, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
 
-def _proved(context: Context, client_id: str, secret: str) -> Client:
+def _prove_client(context: Context, client_id: str, secret: str) -> Client:
     client = operations.authenticate_client(context.runtime, client_id, secret)
     if client is None:
         raise _RefusedError("invalid_client", "The client id or its secret is not right.", 401)

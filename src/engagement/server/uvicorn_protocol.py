@@ -30,11 +30,11 @@ _COME_AGAIN = (
 
 
 def _is_of_devices(url: bytes) -> bool:
-    """Whether a device's door answers there, however many slashes its sender wrote."""
+    """Whether an endpoint of devices answers there, however many slashes its sender wrote."""
     return (b"/" + url.lstrip(b"/")).startswith(_DEVICES)
 
 
-class LimitedHeads(HttpToolsProtocol):
+class LimitedHttpProtocol(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, on a connection that is closed if a head does not come."""
 
     _timer: asyncio.TimerHandle | None = None
@@ -105,12 +105,12 @@ class LimitedHeads(HttpToolsProtocol):
         super().connection_lost(exc)
 
     @classmethod
-    def allowing(
+    def with_limits(
         cls, requests_max: int, *, count_refused: Callable[[], None]
-    ) -> type["LimitedHeads"]:
+    ) -> type["LimitedHttpProtocol"]:
         """The protocol with its limit of devices' requests, since uvicorn takes a class."""
         limits = {"requests_max": requests_max, "count_refused": staticmethod(count_refused)}
-        return type("LimitedHeads", (cls,), limits)
+        return type("LimitedHttpProtocol", (cls,), limits)
 
     def _is_too_much(self) -> bool:
         if self.cycle is not None and not self.cycle.response_complete:

@@ -84,6 +84,8 @@ def test_head_is_answered_wherever_get_is(
         if "get" in verbs and not path.startswith("/subscriptions")
     ]
     addresses += [(path, {}, {}) for path in ("/docs", "/openapi.json", "/nowhere", "/redoc")]
+    settings = ("/sourceConfig", "/projects/k/settings", "/v1/projects/k/settings")
+    addresses += [(path, {}, {}) for path in settings]
 
     statuses = set()
     for address, params, headers in addresses:

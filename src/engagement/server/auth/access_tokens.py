@@ -41,7 +41,7 @@ class IssuedToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnClaims:
+class AccessTokenClaims:
     """What a token of ours proves."""
 
     client_id: str
@@ -50,7 +50,7 @@ class OwnClaims:
     """When, in seconds since 1970."""
 
 
-class OwnTokens:
+class AccessTokens:
     """The tokens of this installation: signed with one key, of one type, for one audience."""
 
     def __init__(self, private_key_pem: str, *, issuer: str, seconds: int) -> None:
@@ -103,29 +103,29 @@ class OwnTokens:
         )
         return IssuedToken(text=text, issued_at=now, expires_at=now + self._seconds)
 
-    def claims(self, token: str) -> OwnClaims:
+    def claims(self, token: str) -> AccessTokenClaims:
         """What a token of ours proves.
 
         Raises:
             NotAuthenticatedError: It is not ours, not an access token, or not valid now.
         """
-        header, _ = unverified(token)
+        header, _ = decode_unverified(token)
         if (
             header.get("alg") != OWN_ALGORITHM
             or header.get("kid") != self.key_id
             or str(header.get("typ")).lower() not in TOKEN_TYPES
         ):
             raise NotAuthenticatedError(_REFUSED)
-        claims = verified(token, self._key.public_key(), [OWN_ALGORITHM], AUDIENCE, self.issuer)
+        claims = verify_token(token, self._key.public_key(), [OWN_ALGORITHM], AUDIENCE, self.issuer)
         client_id, issued_at = claims.get("client_id"), claims["iat"]
         if not isinstance(client_id, str) or client_id != claims["sub"]:
             raise NotAuthenticatedError(_REFUSED)
         if claims["exp"] - issued_at > TOKEN_SECONDS_MAX:
             raise NotAuthenticatedError(_REFUSED)
-        return OwnClaims(client_id=client_id, issued_at=issued_at)
+        return AccessTokenClaims(client_id=client_id, issued_at=issued_at)
 
 
-def unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def decode_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The header and claims of a well-formed token, which prove nothing by themselves.
 
     Raises:
@@ -135,13 +135,13 @@ def unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     segments = token.split(".")
     if len(token) > TOKEN_CHARACTERS_MAX or len(segments) != 3 or not all(segments):  # noqa: PLR2004 - JWS has three
         raise NotAuthenticatedError(_REFUSED)
-    header, claims = (_json_object(one) for one in segments[:2])
+    header, claims = (_json_object(segment) for segment in segments[:2])
     if KEY_HEADERS & header.keys():
         raise NotAuthenticatedError(_REFUSED)
     return header, claims
 
 
-def verified(
+def verify_token(
     token: str, key: Any, algorithms: list[str], audience: str, issuer: str
 ) -> dict[str, Any]:
     """The claims of a token that this key signed, for this audience, valid now.
@@ -159,13 +159,13 @@ def verified(
             leeway=LEEWAY_SECONDS,
             options={
                 "require": ["exp", "iat", "iss", "aud", "sub"],
-                "strict_aud": isinstance(unverified(token)[1].get("aud"), str),
+                "strict_aud": isinstance(decode_unverified(token)[1].get("aud"), str),
             },
         )
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
         raise NotAuthenticatedError(_REFUSED) from error
     times = [claims[name] for name in ("exp", "iat", "nbf") if name in claims]
-    if not all(type(one) is int for one in times) or not isinstance(claims["sub"], str):
+    if not all(type(instant) is int for instant in times) or not isinstance(claims["sub"], str):
         raise NotAuthenticatedError(_REFUSED)
     return claims
 

@@ -11,8 +11,8 @@ from engagement import operations
 from engagement.exceptions import NotAuthenticatedError, UnknownClientError
 from engagement.model.access import Caller, Grant
 from engagement.runtime.opening import Runtime
-from engagement.server.auth.access_tokens import OwnTokens, instant_seconds
-from engagement.server.auth.openid_issuers import ForeignTokens
+from engagement.server.auth.access_tokens import AccessTokens, instant_seconds
+from engagement.server.auth.openid_issuers import IssuerTokens
 
 TRUSTED_SECONDS_MAX = 2
 """How long a token that was accepted is not looked at again; revoking takes as long to act."""
@@ -26,16 +26,16 @@ class Authentication:
         settings = runtime.settings
         self._runtime = runtime
         self.tenant_id = operations.tenant_id(runtime)
-        self.own = OwnTokens(
+        self.own = AccessTokens(
             operations.signing_key(runtime),
             issuer=f"{public_url}/{self.tenant_id}/v2.0",
             seconds=settings.token_seconds,
         )
-        self._foreign = ForeignTokens(settings.issuers, audience=settings.issuer_audience)
+        self._foreign = IssuerTokens(settings.issuers, audience=settings.issuer_audience)
         self.failures = FixedWindowRateLimiter(MemoryStorage())
         self._trusted: dict[bytes, tuple[Caller, float]] = {}
 
-    def remembered(self, authorization: str | None) -> Caller | None:
+    def get_cached(self, authorization: str | None) -> Caller | None:
         """The caller, if this very header was accepted a moment ago."""
         found = self._trusted.get(_digest(authorization))
         return found[0] if found is not None and time.monotonic() < found[1] else None
@@ -51,13 +51,13 @@ class Authentication:
             raise NotAuthenticatedError(
                 "The request needs an Authorization header with a bearer token, got none."
             )
-        caller = self._judged(token)
+        caller = self._judge(token)
         if len(self._trusted) >= TRUSTED_TOKENS_MAX:
             self._trusted.clear()
         self._trusted[_digest(authorization)] = (caller, time.monotonic() + TRUSTED_SECONDS_MAX)
         return caller
 
-    def _judged(self, token: str) -> Caller:
+    def _judge(self, token: str) -> Caller:
         try:
             claims = self.own.claims(token)
         except NotAuthenticatedError:

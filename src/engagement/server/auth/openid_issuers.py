@@ -13,7 +13,7 @@ import jwt
 from engagement.exceptions import BadInputError, NotAuthenticatedError
 from engagement.model.access import Caller, Grant, Role, Scope
 from engagement.model.hosts import LOOPBACK_HOSTS
-from engagement.server.auth.access_tokens import unverified, verified
+from engagement.server.auth.access_tokens import decode_unverified, verify_token
 
 ALGORITHMS = {"RSA": ["RS256"], "EC": ["ES256"], "OKP": ["EdDSA"]}
 """Which signatures each type of key may have made; never chosen by the token."""
@@ -25,7 +25,7 @@ METADATA_BYTES_MAX = 1_048_576
 ROLES_MAX = 32
 
 
-class ForeignTokens:
+class IssuerTokens:
     """Tokens of other issuers; their `roles` claim says what the caller may do.
 
     A role is `reader`, `exporter` or `owner`, over everything, or with a scope behind a colon:
@@ -39,7 +39,7 @@ class ForeignTokens:
                 "somebody else must not be accepted."
             )
         self._audience = audience
-        self._issuers = {one: _Issuer(one) for one in issuers}
+        self._issuers = {name: _Issuer(name) for name in issuers}
 
     def caller(self, token: str) -> Caller:
         """Whom a token names, and what the issuer lets it do.
@@ -47,12 +47,12 @@ class ForeignTokens:
         Raises:
             NotAuthenticatedError: No trusted issuer signed it, or it is not for us or not now.
         """
-        header, claims = unverified(token)
+        header, claims = decode_unverified(token)
         issuer = self._issuers.get(str(claims.get("iss")))
         if issuer is None:
             raise NotAuthenticatedError("The access token's issuer is not one that is accepted.")
         key = issuer.key(str(header.get("kid")))
-        accepted = verified(
+        accepted = verify_token(
             token, key.key, ALGORITHMS.get(key.key_type or "", []), self._audience, issuer.name
         )
         return Caller(client_id=f"{issuer.name} {accepted['sub']}", grants=_grants(accepted))
@@ -86,13 +86,13 @@ class _Issuer:
             age = time.monotonic() - self._keys.fetched_at
             is_unknown = key_id not in self._keys.by_id
             if age > KEYS_SECONDS_MAX or (is_unknown and age > KEYS_SECONDS_MIN):
-                self._keys = _Keys(self._fetched() or self._keys.by_id, time.monotonic())
+                self._keys = _Keys(self._fetch_keys() or self._keys.by_id, time.monotonic())
         found = self._keys.by_id.get(key_id)
         if found is None:
             raise NotAuthenticatedError("The access token's key is not one of its issuer's.")
         return found
 
-    def _fetched(self) -> dict[str, jwt.PyJWK]:
+    def _fetch_keys(self) -> dict[str, jwt.PyJWK]:
         """The issuer's keys by id; none if it does not answer as it should."""
         try:
             metadata = _fetch(f"{self.name.rstrip('/')}/.well-known/openid-configuration")
@@ -102,9 +102,9 @@ class _Issuer:
         except (OSError, ValueError, KeyError, TypeError, jwt.PyJWTError):
             return {}
         return {
-            str(one.key_id): one
-            for one in keys
-            if one.key_type in ALGORITHMS and one.public_key_use in {None, "sig"}
+            str(key.key_id): key
+            for key in keys
+            if key.key_type in ALGORITHMS and key.public_key_use in {None, "sig"}
         }
 
 
@@ -123,8 +123,8 @@ def _grants(claims: dict[str, Any]) -> tuple[Grant, ...]:
     """What the roles say; those that are not ours say nothing."""
     roles = claims.get("roles", [])
     grants = []
-    for one in roles[:ROLES_MAX] if isinstance(roles, list) else []:
-        name, _, scope = str(one).partition(":")
+    for role in roles[:ROLES_MAX] if isinstance(roles, list) else []:
+        name, _, scope = str(role).partition(":")
         if name in set(Role):
             try:
                 grants.append(Grant(role=Role(name), scope=Scope.parse(scope)))

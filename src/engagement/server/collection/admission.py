@@ -36,8 +36,8 @@ LEASES_PER_MINUTE = 1_000
 Result = TypeVar("Result")
 
 
-class Intake:
-    """What all doors for devices have in common."""
+class Admission:
+    """Admits the requests of devices, whatever endpoint they are sent to."""
 
     def __init__(self, runtime: Runtime, metrics: Metrics) -> None:
         settings = runtime.settings
@@ -76,7 +76,7 @@ class Intake:
         self._count_of_app(app.app_id)
         return app
 
-    async def taken_in(
+    async def store_body(
         self, protocol: SenderProtocol, body: bytes, collect: Callable[[], Collected]
     ) -> Collected:
         """What became of a body, when that is durable.
@@ -86,9 +86,9 @@ class Intake:
             StorageFullError: The disk is full; nothing of it is acknowledged.
             StorageUnavailableError: The disk fails; nothing of it is acknowledged.
         """
-        collected = await beside(body, collect)
+        collected = await run_for_body(body, collect)
         await asyncio.wrap_future(collected.durable)
-        refused = [one.code for one in collected.refused]
+        refused = [refusal.code for refusal in collected.refused]
         if collected.unreadable is not None:
             refused.append(collected.unreadable.code)
         self._metrics.count_logs(protocol, accepted=collected.accepted, refused=refused)
@@ -131,8 +131,8 @@ class Intake:
             )
 
 
-async def beside(body: bytes, work: Callable[[], Result]) -> Result:
-    """What work on a body comes to; in a thread if it takes long, so that others go on."""
+async def run_for_body(body: bytes, work: Callable[[], Result]) -> Result:
+    """Return what work on a body gives; in a thread if it takes long, so that others go on."""
     return work() if len(body) <= INLINE_BYTES_MAX else await run_in_threadpool(work)
 
 

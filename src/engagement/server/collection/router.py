@@ -1,4 +1,4 @@
-"""Sends what devices ask to their doors, beside the edge of the API and not behind it.
+"""Routes the requests of devices to their endpoints, without the middleware of the API.
 
 Devices come by the thousand, know one key each and are answered in a few shapes, so a request
 passes nothing that it does not need: no log line each, no routes to try.
@@ -24,24 +24,26 @@ _SLASHES = re.compile("/{2,}")
 _log = structlog.get_logger()
 
 
-class Door(Protocol):
+class CollectionEndpoint(Protocol):
     """Answers the requests to some paths."""
 
     headers: Mapping[str, str]
     """What every answer says, also one that refuses."""
 
     def route(self, path: str) -> str | None:
-        """The template of a `plain_path`, without keys in it, if the door answers there."""
+        """The template of a `plain_path`, without keys in it, if the endpoint answers there."""
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
         """The answer to one request."""
 
 
-class Doors:
-    """The devices' doors, and one way in for everybody else."""
+class CollectionRouter:
+    """The endpoints of devices, and one application for all other requests."""
 
-    def __init__(self, doors: Sequence[Door], *, others: ASGIApp, metrics: Metrics) -> None:
-        self._doors = doors
+    def __init__(
+        self, endpoints: Sequence[CollectionEndpoint], *, others: ASGIApp, metrics: Metrics
+    ) -> None:
+        self._endpoints = endpoints
         self._others = others
         self._metrics = metrics
 
@@ -49,9 +51,9 @@ class Doors:
         """Answer one request."""
         if scope["type"] == "http":
             path = plain_path(scope["path"])
-            for door in self._doors:
-                if (route := door.route(path)) is not None:
-                    await self._answer(door, route, {**scope, "path": path}, receive, send)
+            for endpoint in self._endpoints:
+                if (route := endpoint.route(path)) is not None:
+                    await self._answer(endpoint, route, {**scope, "path": path}, receive, send)
                     return
         await self._others(scope, receive, send)
 
@@ -60,16 +62,16 @@ class Doors:
         self._metrics.count(route="none", method="POST", status=503, seconds=0)
 
     async def _answer(
-        self, door: Door, route: str, scope: Scope, receive: Receive, send: Send
+        self, endpoint: CollectionEndpoint, route: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         started = time.perf_counter()
         try:
-            answer = await door.answer(scope, receive)
+            answer = await endpoint.answer(scope, receive)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it gets an answer
             answer = _refusal(error)
-        answer.headers.update({**_HEADERS, **door.headers})
+        answer.headers.update({**_HEADERS, **endpoint.headers})
         self._metrics.count(
             route=route,
             method=scope["method"] if scope["method"] in {"POST", "GET"} else "other",

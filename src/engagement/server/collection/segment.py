@@ -1,4 +1,4 @@
-"""The door for tracking messages, as SDKs of Segment and RudderStack send them."""
+"""The endpoints for tracking messages, as SDKs of Segment and RudderStack send them."""
 
 import json
 import re
@@ -12,15 +12,15 @@ from starlette.types import Receive, Scope
 from engagement import operations
 from engagement.exceptions import NotAuthenticatedError
 from engagement.model.refused import SenderProtocol
-from engagement.server.collection.admission import Intake, beside, key_of
+from engagement.server.collection.admission import Admission, key_of, run_for_body
 from engagement.server.errors import Problem
 
 MESSAGE_TYPES = ("track", "screen", "page", "identify", "alias", "group")
 _BATCH_PATHS = ("/v1/batch", "/v1/b", "/v1/import")
 TYPE_OF_PATH: dict[str, str | None] = {
     **dict.fromkeys(_BATCH_PATHS),
-    **{f"/v1/{one}": one for one in MESSAGE_TYPES},
-    **{f"/v1/{one[0]}": one for one in MESSAGE_TYPES},
+    **{f"/v1/{name}": name for name in MESSAGE_TYPES},
+    **{f"/v1/{name[0]}": name for name in MESSAGE_TYPES},
 }
 """For each path the type of its message; None where each message says its own."""
 _ANY_ORIGIN: Mapping[str, str] = {
@@ -44,7 +44,7 @@ _PREFLIGHT = {
 _SUCCESS = b'{"success":true}'
 
 
-class TrackingDoor:
+class TrackingEndpoint:
     """Takes in tracking messages: 200 for every body of a known key, once it is durable.
 
     SDKs throw away what is answered with another 4xx, or send it for ever; so what cannot be read
@@ -53,8 +53,8 @@ class TrackingDoor:
 
     headers = _ANY_ORIGIN
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
 
     def route(self, path: str) -> str | None:
         """The paths of all SDKs."""
@@ -75,28 +75,28 @@ class TrackingDoor:
         return Response(_SUCCESS, 200, media_type="application/json")
 
     async def _take_in(self, scope: Scope, receive: Receive, headers: Headers) -> None:
-        intake = self._intake
+        admission = self._admission
         key = key_of(headers)
-        app = await intake.app(key, scope) if key else None
-        body = await intake.body(receive, headers)
-        posted = await beside(
+        app = await admission.app(key, scope) if key else None
+        body = await admission.body(receive, headers)
+        posted = await run_for_body(
             body,
             lambda: operations.read_posted(
-                intake.runtime,
+                admission.runtime,
                 body,
                 content_encoding=headers.get("content-encoding"),
                 message_type=TYPE_OF_PATH[scope["path"]],
             ),
         )
-        known = app or await intake.app(posted.write_key, scope)
-        await intake.taken_in(
+        known = app or await admission.app(posted.write_key, scope)
+        await admission.store_body(
             SenderProtocol.TRACKING,
             body,
-            lambda: operations.collect_messages(intake.runtime, known.app_id, posted),
+            lambda: operations.collect_messages(admission.runtime, known.app_id, posted),
         )
 
 
-class SettingsDoor:
+class SdkSettingsEndpoint:
     """Tells SDKs that ask before they send anything to send it here.
 
     The same for every key: an SDK that got no answer would send to where it was made for.

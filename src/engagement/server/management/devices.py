@@ -21,8 +21,8 @@ from engagement.server.dependencies import (
     InContext,
     resource_address,
 )
-from engagement.server.management.paging import TOP_DEFAULT, Skip, Top
-from engagement.server.schemas import FAILURES, Answer, AnyCaseBody, Instant, answered
+from engagement.server.management.odata import TOP_DEFAULT, Skip, Top
+from engagement.server.schemas import FAILURES, Answer, AnyCaseBody, Instant, json_response
 
 DEVICES_MAX = 100
 IMPORTS_PATH = f"{APP_PATH}/devices/importTasks"
@@ -63,7 +63,7 @@ class Device(ListedDevice):
     location: dict[str, str]
 
 
-class TagsAsked(AnyCaseBody):
+class TagsBody(AnyCaseBody):
     """Tags to set, by device or user id."""
 
     delete_on_null: bool = Field(default=False, description="Whether null deletes a tag.")
@@ -76,7 +76,7 @@ class TagsAnswer(Answer):
     invalid_ids: list[str]
 
 
-class ImportAsked(AnyCaseBody):
+class ImportBody(AnyCaseBody):
     """Where the tags to import lie."""
 
     storage_url: str = Field(description="A blob with a SAS that may read; a secret.")
@@ -114,7 +114,7 @@ def _meta(state: DeviceState) -> DeviceMeta:
     )
 
 
-def _listed(state: DeviceState) -> ListedDevice:
+def _listed_device(state: DeviceState) -> ListedDevice:
     meta = _meta(state)
     return ListedDevice(
         device_id=state.device_id,
@@ -123,7 +123,7 @@ def _listed(state: DeviceState) -> ListedDevice:
     )
 
 
-def _whole(state: DeviceState) -> Device:
+def _whole_device(state: DeviceState) -> Device:
     return Device(
         device_id=state.device_id,
         meta=_meta(state),
@@ -165,7 +165,9 @@ def list_devices(  # noqa: PLR0913, PLR0917 - FastAPI reads the query from param
         query = {"api-version": request.query_params["api-version"], "$top": str(top)}
         query |= {"$select": select} if select else {}
         link = resource_address(context, app, "devices", query | {"$filter": page.next_filter})
-    return answered(ListedDevices(value=[_listed(one) for one in page.devices], next_link=link))
+    return json_response(
+        ListedDevices(value=[_listed_device(device) for device in page.devices], next_link=link)
+    )
 
 
 @router.get(
@@ -199,7 +201,9 @@ def list_imports(  # noqa: PLR0913, PLR0917 - FastAPI reads the query from param
         query |= {"$skip": str(skip + top), "$top": str(top)}
         query |= {"$orderby": orderby} if orderby else {}
         link = resource_address(context, app, "devices/importTasks", query)
-    return answered(ImportsAnswer(value=[_import(one) for one in page.tasks], next_link=link))
+    return json_response(
+        ImportsAnswer(value=[_import(task) for task in page.tasks], next_link=link)
+    )
 
 
 @router.post(
@@ -210,12 +214,12 @@ def list_imports(  # noqa: PLR0913, PLR0917 - FastAPI reads the query from param
     status_code=202,
 )
 def create_import(
-    request: Request, context: InContext, app: AppToOwn, body: ImportAsked
+    request: Request, context: InContext, app: AppToOwn, body: ImportBody
 ) -> Response:
     """Import the tags that lie in a blob, in the background."""
     task = operations.create_import_task(context.runtime, app.app_id, storage_url=body.storage_url)
     place = _import_address(context, app, task, request.query_params["api-version"])
-    return answered(_import(task), 202, {"Location": place})
+    return json_response(_import(task), 202, {"Location": place})
 
 
 def _import_address(context: Context, app: App, task: ImportTask, version: str) -> str:
@@ -231,7 +235,7 @@ def _import_address(context: Context, app: App, task: ImportTask, version: str) 
 )
 def get_import(context: InContext, app: AppToRead, task_id: TaskId) -> Response:
     """An import of tags."""
-    return answered(_import(operations.get_import_task(context.runtime, app.app_id, task_id)))
+    return json_response(_import(operations.get_import_task(context.runtime, app.app_id, task_id)))
 
 
 def _import(task: ImportTask) -> ImportAnswer:
@@ -251,9 +255,9 @@ def _import(task: ImportTask) -> ImportAnswer:
     response_model=TagsAnswer,
     responses=FAILURES,
 )
-def tag_devices(context: InContext, app: AppToOwn, body: TagsAsked) -> Response:
+def tag_devices(context: InContext, app: AppToOwn, body: TagsBody) -> Response:
     """Set the tags of devices; ids that are not the app's are in the answer."""
-    return _tagged(context, app, body, by_user=False)
+    return _set_tags(context, app, body, by_user=False)
 
 
 @router.post(
@@ -262,12 +266,12 @@ def tag_devices(context: InContext, app: AppToOwn, body: TagsAsked) -> Response:
     response_model=TagsAnswer,
     responses=FAILURES,
 )
-def tag_users(context: InContext, app: AppToOwn, body: TagsAsked) -> Response:
+def tag_users(context: InContext, app: AppToOwn, body: TagsBody) -> Response:
     """Set the tags of users' devices; ids that are not the app's are in the answer."""
-    return _tagged(context, app, body, by_user=True)
+    return _set_tags(context, app, body, by_user=True)
 
 
-def _tagged(context: Context, app: App, body: TagsAsked, *, by_user: bool) -> Response:
+def _set_tags(context: Context, app: App, body: TagsBody, *, by_user: bool) -> Response:
     invalid = operations.tag_devices(
         context.runtime,
         app.app_id,
@@ -275,7 +279,7 @@ def _tagged(context: Context, app: App, body: TagsAsked, *, by_user: bool) -> Re
         by_user=by_user,
         delete_on_null=body.delete_on_null,
     )
-    return answered(TagsAnswer(invalid_ids=invalid))
+    return json_response(TagsAnswer(invalid_ids=invalid))
 
 
 @router.get(
@@ -290,7 +294,9 @@ def get_device(
     device_id: Annotated[str, Path(alias="deviceId", description="Device identifier.")],
 ) -> Response:
     """A device, by its id."""
-    return answered(_whole(operations.get_device(context.runtime, app.app_id, device_id)))
+    return json_response(
+        _whole_device(operations.get_device(context.runtime, app.app_id, device_id))
+    )
 
 
 @router.get(
@@ -305,4 +311,6 @@ def get_user(
     user_id: Annotated[str, Path(alias="userId", description="User identifier.")],
 ) -> Response:
     """The device that a user used last."""
-    return answered(_whole(operations.get_device_by_user(context.runtime, app.app_id, user_id)))
+    return json_response(
+        _whole_device(operations.get_device_by_user(context.runtime, app.app_id, user_id))
+    )

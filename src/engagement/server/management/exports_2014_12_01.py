@@ -33,7 +33,7 @@ from engagement.server.dependencies import (
     resource_address,
 )
 from engagement.server.management.export_routes import TASKS_PATH, task_of
-from engagement.server.management.paging import next_page, task_page
+from engagement.server.management.odata import next_page, task_page
 from engagement.server.schemas import (
     FAILURES,
     Answer,
@@ -41,7 +41,7 @@ from engagement.server.schemas import (
     Instant,
     UtcDay,
     UtcInstant,
-    answered,
+    json_response,
 )
 
 VERSION = "2014-12-01"
@@ -75,7 +75,7 @@ class PublishedOptions(AnyCaseBody):
     export_user_id: bool = False
 
 
-class CreateBody(AnyCaseBody):
+class PublishedBody(AnyCaseBody):
     """What every published request has; fields that are not published are left aside."""
 
     container_url: str = Field(description="Container with a SAS that may write.")
@@ -103,7 +103,7 @@ class CreateBody(AnyCaseBody):
         }
 
 
-class DaysBody(CreateBody):
+class PublishedDaysBody(PublishedBody):
     """A history of whole UTC days, both included."""
 
     start_date: UtcDay
@@ -114,7 +114,7 @@ class DaysBody(CreateBody):
         return {**super().options(), "start": self.start_date, "end": self.end_date}
 
 
-class WindowBody(CreateBody):
+class PublishedWindowBody(PublishedBody):
     """The feedback of the campaigns of a window."""
 
     campaign_type: CampaignType
@@ -131,7 +131,7 @@ class WindowBody(CreateBody):
         }
 
 
-class CampaignsBody(CreateBody):
+class PublishedCampaignsBody(PublishedBody):
     """The feedback of campaigns by their ids."""
 
     campaign_type: CampaignType
@@ -165,7 +165,7 @@ class PublishedTasks(Answer):
     next_link: str | None = None
 
 
-def published(task: ExportTask) -> PublishedTask:
+def task_body(task: ExportTask) -> PublishedTask:
     """A task with the fields and states that version 2014-12-01 knows."""
     state = ExportState.FAILED if task.state is ExportState.CANCELLED else task.state
     return PublishedTask(
@@ -215,8 +215,8 @@ def list_tasks(
     if len(found) > page.top:
         query = {"api-version": VERSION, **next_page(page)}
         link = resource_address(context, app, "devices/exportTasks", query)
-    return answered(
-        PublishedTasks(value=[published(task) for task in found[: page.top]], next_link=link)
+    return json_response(
+        PublishedTasks(value=[task_body(task) for task in found[: page.top]], next_link=link)
     )
 
 
@@ -224,7 +224,7 @@ async def get_task(request: Request) -> Response:
     """An export task."""
     app = await readable_app(request)
     task = _published_task(request.app.state.context, app, request.path_params["id"])
-    return answered(published(task))
+    return json_response(task_body(task))
 
 
 router.add_api_route(
@@ -237,22 +237,22 @@ router.add_api_route(
 )
 
 
-def _created(context: InContext, app: App, request: ExportRequest) -> Response:
+def _create_task(context: InContext, app: App, request: ExportRequest) -> Response:
     task = operations.create_export(context.runtime, request)
     place = resource_address(
         context, app, f"devices/exportTasks/{task.task_id}", {"api-version": VERSION}
     )
-    return answered(published(task), 202, {"Location": place})
+    return json_response(task_body(task), 202, {"Location": place})
 
 
-def _create(kind: ExportType, model: type[CreateBody]) -> Callable[..., Response]:
+def _create(kind: ExportType, model: type[PublishedBody]) -> Callable[..., Response]:
     def create(context: InContext, app: AppToExport, body: model) -> Response:  # type: ignore[valid-type]
-        return _created(context, app, body.request(app, kind))  # type: ignore[attr-defined]
+        return _create_task(context, app, body.request(app, kind))  # type: ignore[attr-defined]
 
     return create
 
 
-def _add(word: str, operation: str, kind: ExportType, model: type[CreateBody]) -> None:
+def _add(word: str, operation: str, kind: ExportType, model: type[PublishedBody]) -> None:
     router.add_api_route(
         f"{TASKS_PATH}/{word}",
         _create(kind, model),
@@ -266,8 +266,8 @@ def _add(word: str, operation: str, kind: ExportType, model: type[CreateBody]) -
 
 
 for _word, _kind in HISTORIES.items():
-    _add(_word, f"Create{_word.capitalize()}Task", _kind, DaysBody)
+    _add(_word, f"Create{_word.capitalize()}Task", _kind, PublishedDaysBody)
 for _word, _kind in SNAPSHOTS.items():
-    _add(_word, f"Create{_word.capitalize()}Task", _kind, CreateBody)
-_add("feedbackByDate", "CreateFeedbackTaskByDateRange", ExportType.PUSH, WindowBody)
-_add("feedbackByCampaign", "CreateFeedbackTaskByCampaign", ExportType.PUSH, CampaignsBody)
+    _add(_word, f"Create{_word.capitalize()}Task", _kind, PublishedBody)
+_add("feedbackByDate", "CreateFeedbackTaskByDateRange", ExportType.PUSH, PublishedWindowBody)
+_add("feedbackByCampaign", "CreateFeedbackTaskByCampaign", ExportType.PUSH, PublishedCampaignsBody)

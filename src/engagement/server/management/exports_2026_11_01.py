@@ -36,8 +36,8 @@ from engagement.server.management.export_bodies import (
     WindowBody,
 )
 from engagement.server.management.export_routes import TASKS_PATH, task_of
-from engagement.server.management.paging import next_page, task_page
-from engagement.server.schemas import FAILURES, Answer, Instant, StrictBody, answered
+from engagement.server.management.odata import next_page, task_page
+from engagement.server.schemas import FAILURES, Answer, Instant, StrictBody, json_response
 
 VERSION = "2026-11-01"
 POLL_SECONDS = 1
@@ -134,13 +134,17 @@ def list_tasks(
     if len(found) > page.top:
         query = {"api-version": VERSION, **next_page(page)}
         link = resource_address(context, app, "devices/exportTasks", query)
-    return answered(Tasks(value=[task_body(task) for task in found[: page.top]], next_link=link))
+    return json_response(
+        Tasks(value=[task_body(task) for task in found[: page.top]], next_link=link)
+    )
 
 
 async def get_task(request: Request) -> Response:
     """An export task, with its progress."""
     app = await readable_app(request)
-    return answered(task_body(task_of(request.app.state.context, app, request.path_params["id"])))
+    return json_response(
+        task_body(task_of(request.app.state.context, app, request.path_params["id"]))
+    )
 
 
 router.add_api_route(
@@ -176,7 +180,7 @@ def get_manifest(context: InContext, app: AppToRead, task_id: TaskId) -> Respons
 def cancel_task(context: InContext, app: AppToExport, task_id: TaskId) -> Response:
     """Cancel a task: at once if it waits, else soon."""
     task = task_of(context, app, task_id)
-    return answered(task_body(operations.cancel_export(context.runtime, task.task_id)))
+    return json_response(task_body(operations.cancel_export(context.runtime, task.task_id)))
 
 
 @router.post(
@@ -197,7 +201,7 @@ def _accepted(context: Context, app: App, task: ExportTask) -> Response:
     rest = f"devices/exportTasks/{task.task_id}"
     place = resource_address(context, app, rest, {"api-version": VERSION})
     headers = {"Location": place, "Retry-After": str(POLL_SECONDS)}
-    return answered(task_body(task), 202, headers)
+    return json_response(task_body(task), 202, headers)
 
 
 def _create(kind: ExportType, model: type[CreateBody]) -> Callable[..., Response]:
@@ -211,7 +215,7 @@ def _create(kind: ExportType, model: type[CreateBody]) -> Callable[..., Response
         request = body.request(app, kind)  # type: ignore[attr-defined]
         if dry_run:
             found = operations.estimate_export(context.runtime, request)
-            return answered(EstimateAnswer.model_validate(found, from_attributes=True))
+            return json_response(EstimateAnswer.model_validate(found, from_attributes=True))
         task = operations.create_export(context.runtime, request, idempotency_key=idempotency_key)
         return _accepted(context, app, task)
 

@@ -18,7 +18,7 @@ from engagement.server.dependencies import (
     ByCaller,
     InContext,
 )
-from engagement.server.schemas import FAILURES, Answer, AnyCaseBody, answered
+from engagement.server.schemas import FAILURES, Answer, AnyCaseBody, json_response
 
 PLATFORMS = ("Android", "iOS", "Web", "Windows", "WindowsPhone", "WindowsXaml")
 LOCATION = "Global"
@@ -83,7 +83,7 @@ class Platforms(Answer):
     platforms: list[str]
 
 
-class NameAsked(AnyCaseBody):
+class NameBody(AnyCaseBody):
     """The name that a new collection would have."""
 
     name: Annotated[str, Field(description="Name.")] = ""
@@ -112,7 +112,7 @@ def list_collections(request: Request, context: InContext, caller: ByCaller) -> 
             path.lower(),
             Collection(id=path, name=app.collection, type=f"{PROVIDER}/appcollections"),
         )
-    return answered(Collections(value=list(found.values())))
+    return json_response(Collections(value=list(found.values())))
 
 
 @router.get(
@@ -142,7 +142,7 @@ def list_apps(request: Request, context: InContext, caller: ByCaller) -> Respons
         )
         for app in found
     ]
-    return answered(Apps(value=value))
+    return json_response(Apps(value=value))
 
 
 @router.get(
@@ -154,7 +154,7 @@ def list_apps(request: Request, context: InContext, caller: ByCaller) -> Respons
 def list_platforms(request: Request, context: InContext, caller: ByCaller) -> Response:
     """The platforms whose apps may report."""
     _apps(request, context.runtime, caller)
-    return answered(Platforms(platforms=list(PLATFORMS)))
+    return json_response(Platforms(platforms=list(PLATFORMS)))
 
 
 @router.post(
@@ -163,7 +163,7 @@ def list_platforms(request: Request, context: InContext, caller: ByCaller) -> Re
     response_model=NameAvailability,
     responses=FAILURES,
 )
-def check_name(request: Request, context: InContext, caller: ByCaller, body: NameAsked) -> Response:
+def check_name(request: Request, context: InContext, caller: ByCaller, body: NameBody) -> Response:
     """Whether a new collection of the subscription may have a name."""
     taken = {app.collection.lower() for app in _apps(request, context.runtime, caller)}
     reason = None
@@ -171,7 +171,7 @@ def check_name(request: Request, context: InContext, caller: ByCaller, body: Nam
         reason = "Invalid"
     elif body.name.lower() in taken:
         reason = "AlreadyExists"
-    return answered(
+    return json_response(
         NameAvailability(name=body.name, available=reason is None, unavailability_reason=reason)
     )
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from engagement.exceptions import BadInputError, NotAuthenticatedError
 from engagement.model.access import Role
-from engagement.server.auth.openid_issuers import ForeignTokens
+from engagement.server.auth.openid_issuers import IssuerTokens
 
 AUDIENCE = "api://exports"
 
@@ -97,8 +97,8 @@ def issuer() -> Iterator[Issuer]:
         yield running
 
 
-def accepting(issuer: Issuer) -> ForeignTokens:
-    return ForeignTokens((issuer.name,), audience=AUDIENCE)
+def accepting(issuer: Issuer) -> IssuerTokens:
+    return IssuerTokens((issuer.name,), audience=AUDIENCE)
 
 
 @pytest.mark.parametrize("key_id", ["rsa", "ec", "ed"])
@@ -183,6 +183,6 @@ def test_an_issuer_that_is_down_lets_nobody_in_and_breaks_nothing(issuer: Issuer
 
 def test_an_issuer_needs_an_audience_and_https() -> None:
     with pytest.raises(BadInputError, match="AUDIENCE"):
-        ForeignTokens(("https://login.example",), audience="")
+        IssuerTokens(("https://login.example",), audience="")
     with pytest.raises(BadInputError, match="https"):
-        ForeignTokens(("http://login.example",), audience=AUDIENCE)
+        IssuerTokens(("http://login.example",), audience=AUDIENCE)
