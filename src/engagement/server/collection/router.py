@@ -74,10 +74,12 @@ class CollectionRouter:
         answer.headers.update({**_HEADERS, **endpoint.headers})
         self._metrics.count(
             route=route,
-            method=scope["method"] if scope["method"] in {"POST", "GET"} else "other",
+            method=scope["method"] if scope["method"] in {"POST", "GET", "HEAD"} else "other",
             status=answer.status_code,
             seconds=time.perf_counter() - started,
         )
+        if scope["method"] == "HEAD":
+            answer.body = b""  # its length stays in the headers
         await answer(scope, receive, send)
 
 

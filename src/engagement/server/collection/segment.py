@@ -118,8 +118,9 @@ class SdkSettingsEndpoint:
         del receive
         if scope["method"] == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT)
-        if scope["method"] != "GET":
-            raise Problem(405, "MethodNotAllowed", "Settings are read.", {"Allow": "GET"})
+        if scope["method"] not in {"GET", "HEAD"}:
+            allowed = {"Allow": "GET, HEAD"}
+            raise Problem(405, "MethodNotAllowed", "Settings are read.", allowed)
         found = _SETTINGS.fullmatch(scope["path"])
         content = self._segment(found["key"]) if found else _RUDDERSTACK
         return Response(json.dumps(content), 200, media_type="application/json")
