@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
-from engagement.failpoints import pass_by
+from engagement.failpoints import no_failpoint
 from engagement.store.state import metadata, open_state
 from support.home import Home, open_home
 from support.servers import S3, Azurite, running_azurite, running_s3
@@ -123,6 +123,6 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 def home(shared_home: Home) -> Home:
     """The home that a module's tests share, with an app that has no records yet."""
     shared_home.next_app()
-    shared_home.reach = pass_by
+    shared_home.on_failpoint = no_failpoint
     shared_home.restart()
     return shared_home

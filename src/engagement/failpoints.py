@@ -1,14 +1,14 @@
-"""Names the points of a flush and of an export at which a process may die.
+"""The failpoints of a flush and of an export: places where a process may die.
 
-The service passes them by; the durability tests kill it at each. Adding an effect to a flush or
-an export means adding a point here, so that the tests kill there too.
+The service does nothing there; the durability tests kill it at each. Whoever adds an effect to a
+flush or an export adds a failpoint here, so that the tests kill there too.
 """
 
 from collections.abc import Callable
 from enum import StrEnum
 
 
-class Point(StrEnum):
+class Failpoint(StrEnum):
     """A place between two effects."""
 
     FLUSH_DECODED = "flush_decoded"
@@ -27,10 +27,10 @@ class Point(StrEnum):
     EXPORT_FINISHED = "export_finished"
 
 
-Reach = Callable[[Point], None]
-"""Told each point that is reached."""
+FailpointHook = Callable[[Failpoint], None]
+"""Called at each failpoint that is reached."""
 
 
-def pass_by(point: Point) -> None:
-    """Do nothing at any point, as the service does."""
-    del point
+def no_failpoint(failpoint: Failpoint) -> None:
+    """Do nothing at any failpoint, as the service does."""
+    del failpoint

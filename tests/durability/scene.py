@@ -12,7 +12,7 @@ from pathlib import Path
 from victim import SECONDS_MAX, settings_of
 
 from engagement import operations
-from engagement.failpoints import Point
+from engagement.failpoints import Failpoint
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportFormat, ExportType, TimeRange
@@ -46,7 +46,7 @@ class Scene:
         self,
         action: str,
         *subjects: str,
-        kill_at: Point | None = None,
+        kill_at: Failpoint | None = None,
         nth: int = 1,
         plant: str | None = None,
     ) -> subprocess.CompletedProcess[str]:

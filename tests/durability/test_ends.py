@@ -15,7 +15,7 @@ from victim import settings_of
 
 from engagement import operations
 from engagement.exceptions import BadInputError, ErrorCode, HomeBusyError, IllegalStateError
-from engagement.failpoints import Point
+from engagement.failpoints import Failpoint
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportFormat, ExportState, ExportType
@@ -39,12 +39,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 class Gate:
     """Holds an export at a point until it is told to go on."""
 
-    def __init__(self, point: Point) -> None:
+    def __init__(self, point: Failpoint) -> None:
         self._point = point
         self.reached = threading.Event()
         self.open = threading.Event()
 
-    def __call__(self, here: Point) -> None:
+    def __call__(self, here: Failpoint) -> None:
         if here is self._point:
             self.reached.set()
             wait_for_event(self.open, "a test that opens the gate")
@@ -105,9 +105,9 @@ def test_succeeded(scene: Scene) -> None:
 
 
 def test_failed_where_the_container_goes_away(scene: Scene) -> None:
-    gate = Gate(Point.PART_DELIVERED)
+    gate = Gate(Failpoint.PART_DELIVERED)
 
-    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         task = operations.create_export(runtime, request(scene))
         wait_for_event(gate.reached, "an export at the gate")
         folder = scene.out / "Event" / task.task_id
@@ -125,9 +125,9 @@ def test_failed_where_the_container_goes_away(scene: Scene) -> None:
 def test_retried_after_a_failure(scene: Scene, azurite: Azurite) -> None:
     """Parts that were delivered stay; only the credential is new."""
     container = azurite.container("retried")
-    gate = Gate(Point.PART_RECORDED)
+    gate = Gate(Failpoint.PART_RECORDED)
 
-    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         stopped = cancelled_at(gate, runtime, request(scene, container.write_url))
         with pytest.raises(BadInputError):
             operations.retry_export(runtime, stopped.task_id)
@@ -153,9 +153,9 @@ def test_retried_after_a_failure(scene: Scene, azurite: Azurite) -> None:
 
 def test_failed_where_the_pinned_files_were_vacuumed(scene: Scene) -> None:
     """A retry may come so late that what its plan reads is gone; it must not deliver less."""
-    gate = Gate(Point.PART_RECORDED)
+    gate = Gate(Failpoint.PART_RECORDED)
 
-    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         task = cancelled_at(gate, runtime, request(scene))
         part = next(data for name, data in scene.tree().items() if "/part-" in name)
         device_id = json.loads(part.splitlines()[0])["deviceId"]
@@ -184,9 +184,9 @@ def test_a_retry_is_not_ended_by_the_attempt_that_was_cancelled_while_it_waited(
     scene: Scene,
 ) -> None:
     """The first attempt's workflow is still in the queue when the second one joins it."""
-    gate = Gate(Point.EXPORT_PLAN_KEPT)
+    gate = Gate(Failpoint.EXPORT_PLAN_KEPT)
 
-    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         ahead = [
             operations.create_export(runtime, request(scene)) for _ in range(EXPORTS_CONCURRENT_MAX)
         ]
@@ -203,9 +203,9 @@ def test_a_retry_is_not_ended_by_the_attempt_that_was_cancelled_while_it_waited(
 
 
 def test_cancelled_while_it_runs(scene: Scene) -> None:
-    gate = Gate(Point.PART_STARTED)
+    gate = Gate(Failpoint.PART_STARTED)
 
-    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         task = cancelled_at(gate, runtime, request(scene))
         assert runtime.plans.read_export(task.task_id).sealed_container_url is None
 
@@ -215,9 +215,9 @@ def test_cancelled_while_it_runs(scene: Scene) -> None:
 
 def test_a_cancel_that_comes_too_late_changes_nothing(scene: Scene) -> None:
     """Once the manifest is delivered the task has succeeded, whoever asks for what."""
-    gate = Gate(Point.MANIFEST_DELIVERED)
+    gate = Gate(Failpoint.MANIFEST_DELIVERED)
 
-    with open_runtime(settings_of(scene.home, scene.out), reach=gate) as runtime:
+    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         task = cancelled_at(gate, runtime, request(scene))
 
     assert task.state is ExportState.SUCCEEDED

@@ -5,11 +5,16 @@ from pathlib import Path
 import pytest
 from scene import Scene, Tree, exported_rows, new_scene, queue_export, visible, was_killed
 
-from engagement.failpoints import Point
+from engagement.failpoints import Failpoint
 
-FLUSH_POINTS = [point for point in Point if point.value.startswith("flush_")]
-EXPORT_POINTS = [point for point in Point if point not in FLUSH_POINTS]
-REPEATED_POINTS = [Point.PART_STARTED, Point.PART_CHUNK, Point.PART_DELIVERED, Point.PART_RECORDED]
+FLUSH_POINTS = [point for point in Failpoint if point.value.startswith("flush_")]
+EXPORT_POINTS = [point for point in Failpoint if point not in FLUSH_POINTS]
+REPEATED_POINTS = [
+    Failpoint.PART_STARTED,
+    Failpoint.PART_CHUNK,
+    Failpoint.PART_DELIVERED,
+    Failpoint.PART_RECORDED,
+]
 LATER = [(point, nth) for point in REPEATED_POINTS for nth in (2, 3)]
 
 
@@ -40,7 +45,7 @@ def undisturbed(queued: tuple[Scene, str], tmp_path_factory: pytest.TempPathFact
 
 @pytest.mark.parametrize(("point", "nth"), [*((one, 1) for one in EXPORT_POINTS), *LATER])
 def test_a_killed_export_ends_as_if_nothing_had_happened(
-    queued: tuple[Scene, str], undisturbed: Tree, tmp_path: Path, point: Point, nth: int
+    queued: tuple[Scene, str], undisturbed: Tree, tmp_path: Path, point: Failpoint, nth: int
 ) -> None:
     base, task_id = queued
     scene = base.copy(tmp_path / "home")
@@ -74,10 +79,10 @@ def test_a_finished_export_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("point", "nth"), [*((one, 1) for one in FLUSH_POINTS), (Point.FLUSH_TABLE_APPENDED, 6)]
+    ("point", "nth"), [*((one, 1) for one in FLUSH_POINTS), (Failpoint.FLUSH_TABLE_APPENDED, 6)]
 )
 def test_a_killed_flush_loses_and_repeats_nothing(
-    fresh: Scene, tmp_path: Path, point: Point, nth: int
+    fresh: Scene, tmp_path: Path, point: Failpoint, nth: int
 ) -> None:
     scene = fresh.copy(tmp_path / "home")
 
@@ -91,7 +96,7 @@ def test_a_killed_flush_loses_and_repeats_nothing(
 
 def test_the_tests_kill_at_every_point() -> None:
     """A new effect needs a new point, and a new point is killed at without being listed here."""
-    assert {*FLUSH_POINTS, *EXPORT_POINTS} == set(Point)
+    assert {*FLUSH_POINTS, *EXPORT_POINTS} == set(Failpoint)
     assert FLUSH_POINTS
     assert EXPORT_POINTS
 

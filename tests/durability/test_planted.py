@@ -6,7 +6,7 @@ import pytest
 from scene import Scene, exported_rows, new_scene, queue_export, visible, was_killed
 
 from engagement.exceptions import ErrorCode
-from engagement.failpoints import Point
+from engagement.failpoints import Failpoint
 from engagement.model.exports import ExportState
 
 
@@ -26,7 +26,7 @@ def test_objects_written_in_place_are_seen_half(scene: Scene, tmp_path: Path) ->
     undisturbed = whole.tree()
     again = own.copy(tmp_path / "again")
 
-    died = again.run("wait", task_id, kill_at=Point.PART_CHUNK, nth=2, plant="partial_objects")
+    died = again.run("wait", task_id, kill_at=Failpoint.PART_CHUNK, nth=2, plant="partial_objects")
 
     assert was_killed(died)
     assert not visible(again.tree()).items() <= undisturbed.items()
@@ -36,7 +36,7 @@ def test_names_from_the_clock_leave_a_part_twice(scene: Scene, tmp_path: Path) -
     own = scene.copy(tmp_path / "home")
     task_id = queue_export(own)
 
-    own.run("wait", task_id, kill_at=Point.PART_DELIVERED, plant="names_from_the_clock")
+    own.run("wait", task_id, kill_at=Failpoint.PART_DELIVERED, plant="names_from_the_clock")
     own.run("wait", task_id, plant="names_from_the_clock")
 
     parts = [name for name in own.tree() if "/part-" in name]
@@ -47,7 +47,7 @@ def test_ignored_receipts_write_finished_parts_again(scene: Scene, tmp_path: Pat
     own = scene.copy(tmp_path / "home")
     task_id = queue_export(own)
 
-    own.run("wait", task_id, kill_at=Point.PART_RECORDED, plant="receipts_ignored")
+    own.run("wait", task_id, kill_at=Failpoint.PART_RECORDED, plant="receipts_ignored")
     before, receipts = own.inodes(), own.task(task_id).progress.parts_done
     own.run("wait", task_id, plant="receipts_ignored")
 
@@ -71,7 +71,7 @@ def test_an_inbox_emptied_first_loses_rows(scene: Scene, tmp_path: Path) -> None
     whole = exported_rows(scene.copy(tmp_path / "golden"))
     own = new_scene(tmp_path / "own")
 
-    own.import_sample(kill_at=Point.FLUSH_TABLE_APPENDED, plant="inbox_emptied_first")
+    own.import_sample(kill_at=Failpoint.FLUSH_TABLE_APPENDED, plant="inbox_emptied_first")
     own.import_sample(plant="inbox_emptied_first")
 
     assert len(exported_rows(own)) < len(whole)
@@ -81,7 +81,7 @@ def test_unrecorded_commits_that_stay_repeat_rows(scene: Scene, tmp_path: Path) 
     whole = exported_rows(scene.copy(tmp_path / "golden"))
     own = new_scene(tmp_path / "own")
 
-    own.import_sample(kill_at=Point.FLUSH_BEFORE_RECORD, plant="not_recovered")
+    own.import_sample(kill_at=Failpoint.FLUSH_BEFORE_RECORD, plant="not_recovered")
     own.import_sample(plant="not_recovered")
 
     assert len(exported_rows(own)) > len(whole)

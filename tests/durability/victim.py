@@ -15,7 +15,7 @@ from pathlib import Path
 import planted
 
 from engagement import operations
-from engagement.failpoints import Point, Reach, pass_by
+from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.runtime.opening import open_runtime
 from engagement.settings import Settings
 
@@ -35,17 +35,17 @@ def settings_of(home: Path, out: Path) -> Settings:
     )
 
 
-def dying_at(point: Point, nth: int) -> Reach:
+def dying_at(point: Failpoint, nth: int) -> FailpointHook:
     """Kills the process, as a power switch would, when a point is reached for the n-th time."""
     reached = 0
 
-    def reach(here: Point) -> None:
+    def on_failpoint(here: Failpoint) -> None:
         nonlocal reached
         reached += here is point
         if here is point and reached == nth:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return reach
+    return on_failpoint
 
 
 def main() -> None:
@@ -55,14 +55,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("action", choices=["import", "wait"])
     parser.add_argument("subjects", nargs="+")
-    parser.add_argument("--kill-at", type=Point)
+    parser.add_argument("--kill-at", type=Failpoint)
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--plant")
     given = parser.parse_args()
     if given.plant:
         planted.BUGS[given.plant]()
-    reach = pass_by if given.kill_at is None else dying_at(given.kill_at, given.nth)
-    with open_runtime(settings_of(given.home, given.out), reach=reach) as runtime:
+    on_failpoint = no_failpoint if given.kill_at is None else dying_at(given.kill_at, given.nth)
+    with open_runtime(settings_of(given.home, given.out), on_failpoint=on_failpoint) as runtime:
         if given.action == "import":
             file, app_id = given.subjects
             with Path(file).open("rb") as stream:

@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from engagement.exceptions import LakeDamagedError
-from engagement.failpoints import Point, pass_by
+from engagement.failpoints import Failpoint, no_failpoint
 from engagement.model.exports import ExportType
 from engagement.model.records import Kind
 from support.batches import DEVICES, everything
@@ -90,7 +90,7 @@ def flushed_half(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_home(folder) as home:
         home.take(*BATCHES)
         home.accept(*MORE)
-        home.reach = stop_at(Point.FLUSH_BEFORE_RECORD)
+        home.on_failpoint = stop_at(Failpoint.FLUSH_BEFORE_RECORD)
         with pytest.raises(StoppedError):
             home.flush()
     return folder
@@ -212,10 +212,10 @@ def test_the_first_commit_of_a_table_is_written_again(
 ) -> None:
     with open_home(tmp_path / "home") as home:
         home.accept(*BATCHES)
-        home.reach = stop_at(Point.FLUSH_BEFORE_RECORD)
+        home.on_failpoint = stop_at(Failpoint.FLUSH_BEFORE_RECORD)
         with pytest.raises(StoppedError):
             home.flush()
-        home.reach = pass_by
+        home.on_failpoint = no_failpoint
         for kind in Kind:
             damage(commit_file(home, kind, 0))
 

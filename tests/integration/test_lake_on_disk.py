@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engagement.failpoints import Point
+from engagement.failpoints import Failpoint
 from engagement.store.lake import Lake
 from support.checkout import TESTS
 from support.waiting import WAIT_SECONDS_MAX
@@ -33,12 +33,12 @@ if sys.argv[2] == "unsynced":
     lake.sync_commit = lambda table, commit_file: None
 
 
-def reach(point):
+def on_failpoint(point):
     os.close(os.open(folder / f"point-{point}", os.O_CREAT | os.O_WRONLY))
 
 
 with open_home(folder) as home:
-    home.reach = reach
+    home.on_failpoint = on_failpoint
     for number in range(2):
         home.take(everything(number))
     upkeep = home.upkeep()
@@ -105,7 +105,7 @@ def _parsed(lines: list[str]) -> Traced:
 def not_on_disk(traced: Traced, lake: Path) -> Iterator[Path]:
     """Lake files and folders that a power loss just before some record could take away."""
     for record, point in traced.points:
-        if point != Point.FLUSH_BEFORE_RECORD:
+        if point != Failpoint.FLUSH_BEFORE_RECORD:
             continue
         for made, path in traced.made:
             # A name with # is a file that is being written; it is made again under its own name.
@@ -118,8 +118,8 @@ def not_on_disk(traced: Traced, lake: Path) -> Iterator[Path]:
 
 def test_everything_is_on_disk_before_a_batch_leaves_the_inbox(tmp_path: Path) -> None:
     traced = trace_of(tmp_path, "as it is")
-    before = [place for place, point in traced.points if point == Point.FLUSH_BEFORE_RECORD]
-    after = [place for place, point in traced.points if point == Point.FLUSH_AFTER_RECORD]
+    before = [place for place, point in traced.points if point == Failpoint.FLUSH_BEFORE_RECORD]
+    after = [place for place, point in traced.points if point == Failpoint.FLUSH_AFTER_RECORD]
 
     made = {path.suffix for _, path in traced.made if path.is_relative_to(tmp_path / "home/lake")}
     assert {".json", ".parquet"} <= made

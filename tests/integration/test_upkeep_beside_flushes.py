@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from deltalake.transaction import AddAction
 
-from engagement.failpoints import Point, pass_by
+from engagement.failpoints import Failpoint, no_failpoint
 from engagement.model.records import Kind
 from engagement.store import upkeep as upkeep_module
 from engagement.store.commits import Commit
@@ -21,16 +21,16 @@ def numbered(home: Home, number: int) -> None:
     home.accept(batch(log("event", number, name=str(number)), log("activity", number)))
 
 
-@pytest.mark.parametrize("point", [Point.FLUSH_TABLE_APPENDED, Point.FLUSH_BEFORE_RECORD])
-def test_upkeep_keeps_rows_that_a_flush_has_not_recorded_yet(home: Home, point: Point) -> None:
+@pytest.mark.parametrize("point", [Failpoint.FLUSH_TABLE_APPENDED, Failpoint.FLUSH_BEFORE_RECORD])
+def test_upkeep_keeps_rows_that_a_flush_has_not_recorded_yet(home: Home, point: Failpoint) -> None:
     for number in range(2):
         numbered(home, number)
         home.flush()
     numbered(home, 2)
-    home.reach = stop_at(point)
+    home.on_failpoint = stop_at(point)
     with pytest.raises(StoppedError):
         home.flush()
-    home.reach = pass_by
+    home.on_failpoint = no_failpoint
 
     home.upkeep().compact(home.app_id)
     home.upkeep().erase(home.app_id, DEVICES[5])

@@ -23,7 +23,7 @@ from engagement.export import freeze
 from engagement.export.part_writer import compress, encode_part
 from engagement.export.requests import shape_of_request
 from engagement.export.steps import ExportSteps, ExportTools
-from engagement.failpoints import pass_by
+from engagement.failpoints import no_failpoint
 from engagement.model.codec import decode, encode
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
@@ -267,7 +267,7 @@ def open_product(home: Path, *, workers: bool = False) -> Iterator[Product]:
         if workers:
             yield Product(opened, clock, folder, None)
         else:
-            tools, _ = opening._tools(opened, pass_by)  # noqa: SLF001 - what an owner works with
+            tools, _ = opening._tools(opened, no_failpoint)  # noqa: SLF001 - what an owner works with
             yield Product(replace(opened, work=AtOnce(tools)), clock, folder, tools)
 
 

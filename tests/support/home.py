@@ -17,7 +17,7 @@ from engagement.export.freeze import make_plan
 from engagement.export.part_writer import compress, encode_part, part_receipt
 from engagement.export.requests import selection_of
 from engagement.export.rows import part_rows
-from engagement.failpoints import Point, Reach, pass_by
+from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.model.codec import decode, encode
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
@@ -60,7 +60,7 @@ class Home:
         self.inbox = InboxQueries(self.engine)
         self.seen = SightingQueries(self.engine)
         self.tasks = TaskQueries(self.engine)
-        self.reach: Reach = pass_by
+        self.on_failpoint: FailpointHook = no_failpoint
         self.app_id = f"{0:032x}"
         self._limits = FlushLimits(
             records_max=records_max, session_timeout=timedelta(seconds=timeout_seconds)
@@ -77,12 +77,12 @@ class Home:
             self.lake,
             limits=self._limits,
             clock=lambda: NOW,
-            reach=self._reached,
+            on_failpoint=self._reached,
         )
 
-    def _reached(self, point: Point) -> None:
-        """Tests set `reach` at any time, so it is looked up when a point is reached."""
-        self.reach(point)
+    def _reached(self, point: Failpoint) -> None:
+        """Tests set the hook at any time, so it is looked up when a failpoint is reached."""
+        self.on_failpoint(point)
 
     def next_app(self) -> None:
         """Go on with an app that has no records yet."""
@@ -202,15 +202,15 @@ def open_home(folder: Path, **options: int) -> Iterator[Home]:
         home.engine.dispose()
 
 
-def stop_at(point: Point, *, time: int = 1) -> Callable[[Point], None]:
-    """A reach that dies when a point is reached for the nth time."""
+def stop_at(point: Failpoint, *, time: int = 1) -> Callable[[Failpoint], None]:
+    """A hook that dies when a failpoint is reached for the nth time."""
     left = itertools.count(time - 1, -1)
 
-    def reach(reached: Point) -> None:
+    def on_failpoint(reached: Failpoint) -> None:
         if reached is point and next(left) == 0:
             raise StoppedError(point)
 
-    return reach
+    return on_failpoint
 
 
 def queued_task(task_id: str, *, created_at: timedelta = timedelta(0)) -> ExportTask:

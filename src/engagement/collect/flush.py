@@ -16,7 +16,7 @@ from engagement.collect.record_tables import (
 )
 from engagement.collect.sessions import assign_sessions, session_changes
 from engagement.collect.spans import place_spans
-from engagement.failpoints import Point, Reach, pass_by
+from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
 from engagement.store.commits import Commit
 from engagement.store.folds import fold
@@ -53,14 +53,14 @@ class Flush:
         *,
         limits: FlushLimits,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        reach: Reach = pass_by,
+        on_failpoint: FailpointHook = no_failpoint,
     ) -> None:
         self._inbox = inbox
         self._seen = seen
         self._lake = lake
         self._limits = limits
         self._clock = clock
-        self._reach = reach
+        self._on_failpoint = on_failpoint
         self._whole: set[str] = set()
         """Apps whose last round is recorded in this process, so that no table is ahead."""
 
@@ -92,14 +92,14 @@ class Flush:
 
     def _flush_round(self, app_id: str, rows: Sequence[InboxRow]) -> None:
         tables, seen = self._tables(app_id, rows)
-        self._reach(Point.FLUSH_DECODED)
+        self._on_failpoint(Failpoint.FLUSH_DECODED)
         made: list[Commit] = []
         for kind, table in tables.items():
             made.append(
                 self._lake.append(app_id, kind, in_order(table, kind), position=rows[-1].position)
             )
-            self._reach(Point.FLUSH_TABLE_APPENDED)
-        self._reach(Point.FLUSH_BEFORE_RECORD)
+            self._on_failpoint(Failpoint.FLUSH_TABLE_APPENDED)
+        self._on_failpoint(Failpoint.FLUSH_BEFORE_RECORD)
         self._inbox.record_commits(
             app_id,
             made,
@@ -107,7 +107,7 @@ class Flush:
             seen=seen,
             flushed=rows,
         )
-        self._reach(Point.FLUSH_AFTER_RECORD)
+        self._on_failpoint(Failpoint.FLUSH_AFTER_RECORD)
 
     def _tables(
         self, app_id: str, rows: Sequence[InboxRow]

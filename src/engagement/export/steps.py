@@ -12,7 +12,7 @@ from engagement.exceptions import CancelledError, ErrorCode, IncompleteExportErr
 from engagement.export.freeze import check_source, make_plan
 from engagement.export.part_writer import PartWriter
 from engagement.export.report import manifest_of
-from engagement.failpoints import Point, Reach, pass_by
+from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportState, Receipt
 from engagement.model.plan import PlanHead
@@ -47,8 +47,8 @@ class ExportTools:
     """Rows that a part aims at."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     """Now, in UTC."""
-    reach: Reach = pass_by
-    """Told each point."""
+    on_failpoint: FailpointHook = no_failpoint
+    """Called at each failpoint."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the process is about to end."""
 
@@ -84,7 +84,7 @@ class ExportSteps:
         """
         if not self._tasks.start(task_id, attempt, now=self._tools.clock()):
             raise CancelledError("The attempt has ended before its turn came.")
-        self._tools.reach(Point.EXPORT_STARTED)
+        self._tools.on_failpoint(Failpoint.EXPORT_STARTED)
         export = self._plans.read_export(task_id)
         request = self._request(export)
         if export.plan_head is not None:
@@ -95,9 +95,9 @@ class ExportSteps:
         plan = make_plan(
             self._tools.lake, request, commits, part_rows_target=self._tools.part_rows_target
         )
-        self._tools.reach(Point.EXPORT_PLANNED)
+        self._tools.on_failpoint(Failpoint.EXPORT_PLANNED)
         parts = self._plans.keep_plan(task_id, plan)
-        self._tools.reach(Point.EXPORT_PLAN_KEPT)
+        self._tools.on_failpoint(Failpoint.EXPORT_PLAN_KEPT)
         return parts
 
     def write_part(self, task_id: str, index: int) -> None:
@@ -110,14 +110,14 @@ class ExportSteps:
         if stored.is_delivered:
             return
         request, head = self._request(stored.export), _head(stored.export)
-        self._tools.reach(Point.PART_STARTED)
+        self._tools.on_failpoint(Failpoint.PART_STARTED)
         name = part_name(stored.export.folder, index, request.export_format, request.compression)
         writer = PartWriter(self._tools.lake, request, head, stored.part)
         destination = self._tools.open_destination(request.container_url)
         destination.put(name, self._watched(task_id, writer.data()))
-        self._tools.reach(Point.PART_DELIVERED)
+        self._tools.on_failpoint(Failpoint.PART_DELIVERED)
         self._plans.keep_receipt(task_id, index, writer.receipt(name))
-        self._tools.reach(Point.PART_RECORDED)
+        self._tools.on_failpoint(Failpoint.PART_RECORDED)
 
     def finish(self, task_id: str, attempt: int) -> None:
         """Return only when the manifest is delivered and the task has Succeeded.
@@ -131,13 +131,13 @@ class ExportSteps:
         export = self._plans.read_export(task_id)
         check_counts(planned_rows, receipts, parts_total=export.parts_total)
         request, head = self._request(export), _head(export)
-        self._tools.reach(Point.MANIFEST_STARTED)
+        self._tools.on_failpoint(Failpoint.MANIFEST_STARTED)
         destination = self._tools.open_destination(request.container_url)
         manifest = manifest_of(task_id, request, head, receipts)
         destination.put(manifest_name(export.folder), [manifest])
-        self._tools.reach(Point.MANIFEST_DELIVERED)
+        self._tools.on_failpoint(Failpoint.MANIFEST_DELIVERED)
         self._tasks.finish(task_id, attempt, ExportState.SUCCEEDED, now=self._tools.clock())
-        self._tools.reach(Point.EXPORT_FINISHED)
+        self._tools.on_failpoint(Failpoint.EXPORT_FINISHED)
 
     def fail(self, task_id: str, attempt: int, code: ErrorCode, details: str) -> None:
         """Return only when the attempt has ended, and its credential is erased."""
@@ -151,7 +151,7 @@ class ExportSteps:
         """The data, stopping soon after somebody cancels."""
         checked = time.monotonic()
         for chunk in data:
-            self._tools.reach(Point.PART_CHUNK)
+            self._tools.on_failpoint(Failpoint.PART_CHUNK)
             if self._tools.stopping.is_set():
                 raise StoppedError
             if time.monotonic() - checked > CANCEL_CHECK_SECONDS:

@@ -13,7 +13,7 @@ from engagement.deliver.containers import open_destination
 from engagement.deliver.destination import Destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.export.steps import ExportTools
-from engagement.failpoints import Reach, pass_by
+from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.runtime.home import Work, locked, private_file
 from engagement.settings import Settings
 from engagement.store.lake import Lake
@@ -89,7 +89,7 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
     elsewhere: Work | None = None,
     allow_memory: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    reach: Reach = pass_by,
+    on_failpoint: FailpointHook = no_failpoint,
 ) -> Iterator[Runtime]:
     """The service on the settings' home folder; unfinished exports go on by themselves.
 
@@ -101,7 +101,7 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
         elsewhere: Who does the owner's work for a process without workers, if any.
         allow_memory: Whether containers may be `memory://`, for tests.
         clock: Now, in UTC.
-        reach: Told each point of flushes and exports, for tests.
+        on_failpoint: Called at each failpoint of flushes and exports, for tests.
 
     Raises:
         HomeBusyError: Another process runs on this home folder.
@@ -139,13 +139,13 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
             from engagement.runtime.engine import owning  # noqa: PLC0415
 
             _recover_lake(runtime)
-            tools, imports = _tools(runtime, reach)
+            tools, imports = _tools(runtime, on_failpoint)
             owner = closing.enter_context(owning(settings, tools, imports))
             runtime = replace(runtime, work=owner)
         yield runtime
 
 
-def _tools(runtime: Runtime, reach: Reach) -> tuple[ExportTools, ImportRunner]:
+def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, ImportRunner]:
     """What an owner works with."""
     limits = FlushLimits(
         records_max=runtime.settings.flush_logs_max,
@@ -157,7 +157,7 @@ def _tools(runtime: Runtime, reach: Reach) -> tuple[ExportTools, ImportRunner]:
         runtime.lake,
         limits=limits,
         clock=runtime.clock,
-        reach=reach,
+        on_failpoint=on_failpoint,
     )
     exports = ExportTools(
         tasks=runtime.tasks,
@@ -169,7 +169,7 @@ def _tools(runtime: Runtime, reach: Reach) -> tuple[ExportTools, ImportRunner]:
         open_destination=runtime.destination,
         part_rows_target=runtime.settings.part_rows_target,
         clock=runtime.clock,
-        reach=reach,
+        on_failpoint=on_failpoint,
     )
     imports = ImportTools(
         tasks=runtime.imports,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
-from engagement.failpoints import Point, pass_by
+from engagement.failpoints import Failpoint, no_failpoint
 from engagement.model.records import Kind
 from engagement.store.folds import fold
 from support.batches import DEVICES, NOW, batch, everything, log
@@ -19,12 +19,12 @@ from support.home import Home, StoppedError, open_home, stop_at
 
 TABLES = len(Kind)
 STOPS = [
-    (Point.FLUSH_DECODED, 1),
-    (Point.FLUSH_TABLE_APPENDED, 1),
-    (Point.FLUSH_TABLE_APPENDED, TABLES // 2),
-    (Point.FLUSH_TABLE_APPENDED, TABLES),
-    (Point.FLUSH_BEFORE_RECORD, 1),
-    (Point.FLUSH_AFTER_RECORD, 1),
+    (Failpoint.FLUSH_DECODED, 1),
+    (Failpoint.FLUSH_TABLE_APPENDED, 1),
+    (Failpoint.FLUSH_TABLE_APPENDED, TABLES // 2),
+    (Failpoint.FLUSH_TABLE_APPENDED, TABLES),
+    (Failpoint.FLUSH_BEFORE_RECORD, 1),
+    (Failpoint.FLUSH_AFTER_RECORD, 1),
 ]
 BATCHES = [everything(number, device=DEVICES[number % 2]) for number in range(4)]
 MORE = [everything(number, device=DEVICES[number % 3]) for number in range(4, 7)]
@@ -94,16 +94,16 @@ def test_the_flush_says_how_many_logs_it_moved(home: Home) -> None:
 def test_an_interrupted_flush_leaves_no_trace(
     home: Home,
     undisturbed: Tables,
-    point: Point,
+    point: Failpoint,
     time: int,
     *,
     is_recovered: bool,
 ) -> None:
     home.accept(*BATCHES)
-    home.reach = stop_at(point, time=time)
+    home.on_failpoint = stop_at(point, time=time)
     with pytest.raises(StoppedError):
         home.flush()
-    home.reach = pass_by
+    home.on_failpoint = no_failpoint
 
     if is_recovered:
         home.restart()
@@ -116,14 +116,14 @@ def test_an_interrupted_flush_leaves_no_trace(
 
 @pytest.mark.parametrize(("point", "time"), STOPS[2:5])
 def test_an_interrupted_second_flush_leaves_no_trace(
-    home: Home, undisturbed: Tables, point: Point, time: int
+    home: Home, undisturbed: Tables, point: Failpoint, time: int
 ) -> None:
     home.take(*BATCHES)
     home.accept(*MORE)
-    home.reach = stop_at(point, time=time)
+    home.on_failpoint = stop_at(point, time=time)
     with pytest.raises(StoppedError):
         home.flush()
-    home.reach = pass_by
+    home.on_failpoint = no_failpoint
 
     home.restart()
     home.recover()
@@ -134,14 +134,14 @@ def test_an_interrupted_second_flush_leaves_no_trace(
 
 @pytest.mark.parametrize(("point", "time"), STOPS[:5:2])
 def test_batches_that_come_after_an_interrupted_flush_do_not_repeat_it(
-    home: Home, undisturbed: Tables, point: Point, time: int
+    home: Home, undisturbed: Tables, point: Failpoint, time: int
 ) -> None:
     """The next round would be longer than the one that some of the tables hold already."""
     home.accept(*BATCHES)
-    home.reach = stop_at(point, time=time)
+    home.on_failpoint = stop_at(point, time=time)
     with pytest.raises(StoppedError):
         home.flush()
-    home.reach = pass_by
+    home.on_failpoint = no_failpoint
 
     home.accept(*MORE)
     home.flush()
