@@ -86,8 +86,6 @@ def test_head_is_answered_wherever_get_is(
     addresses += [(path, {}, {}) for path in ("/docs", "/openapi.json", "/nowhere", "/redoc")]
     settings = ("/sourceConfig", "/projects/k/settings", "/v1/projects/k/settings")
     addresses += [(path, {}, {}) for path in settings]
-    settings = ("/sourceConfig", "/projects/k/settings", "/v1/projects/k/settings")
-    addresses += [(path, {}, {}) for path in settings]
 
     statuses = set()
     for address, params, headers in addresses:
