@@ -7,7 +7,7 @@ import typer
 from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, plain, print_json, print_note, print_table
 from engagement.exceptions import UnknownRoleError
-from engagement.model.access import Client, NewClient, Role, Scope
+from engagement.model.access import ApiClient, NewClient, Role, Scope
 from engagement.model.choices import parse_choice
 from engagement.model.instants import format_rfc3339
 
@@ -105,12 +105,12 @@ def list_all(as_json: AsJson = False) -> None:
     print_table("Clients", columns, rows)
 
 
-def _describe(client: Client) -> object:
+def _describe(client: ApiClient) -> object:
     fields = plain(client)
     return fields | {"scope": client.scope.path} if isinstance(fields, dict) else fields
 
 
-def _until(client: Client) -> str:
+def _until(client: ApiClient) -> str:
     if client.revoked_at is not None or client.secret_expires_at is None:
         return "revoked"
     return format_rfc3339(client.secret_expires_at)

@@ -85,7 +85,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class ApiClient:
     """A program that was registered to use the API."""
 
     client_id: str
@@ -112,7 +112,7 @@ class NewClient:
 
     tenant_id: str
     """The directory that issues its tokens; a part of the token address."""
-    client: Client
+    client: ApiClient
     """The client."""
     client_secret: str = field(repr=False)
     """Only a hash of it is kept."""

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from engagement.exceptions import BadInputError, IllegalStateError, UnknownClientError
-from engagement.model.access import Client, NewClient, Role, Scope
+from engagement.model.access import ApiClient, NewClient, Role, Scope
 from engagement.runtime.opening import Runtime
 
 CLIENT_NAME_CHARACTERS_MAX = 64
@@ -60,7 +60,7 @@ def create_client(
         )
     now = runtime.clock()
     expires_at = now + timedelta(days=_checked_days(runtime, secret_days))
-    client = Client(
+    client = ApiClient(
         client_id=str(uuid.uuid4()),
         name=name,
         role=role,
@@ -102,7 +102,7 @@ def rotate_client(
     )
 
 
-def revoke_client(runtime: Runtime, client_id: str) -> Client:
+def revoke_client(runtime: Runtime, client_id: str) -> ApiClient:
     """The client after its end: it gets no tokens, and those it has are refused.
 
     Raises:
@@ -113,12 +113,12 @@ def revoke_client(runtime: Runtime, client_id: str) -> Client:
     return runtime.clients.get(client.client_id)
 
 
-def list_clients(runtime: Runtime) -> list[Client]:
+def list_clients(runtime: Runtime) -> list[ApiClient]:
     """Every client, oldest first, the revoked ones too."""
     return runtime.clients.list_all()
 
 
-def get_client(runtime: Runtime, client_id: str) -> Client:
+def get_client(runtime: Runtime, client_id: str) -> ApiClient:
     """The client with this id or name.
 
     Raises:
@@ -127,7 +127,7 @@ def get_client(runtime: Runtime, client_id: str) -> Client:
     return runtime.clients.get(client_id)
 
 
-def authenticate_client(runtime: Runtime, client_id: str, client_secret: str) -> Client | None:
+def authenticate_client(runtime: Runtime, client_id: str, client_secret: str) -> ApiClient | None:
     """The client whose secret this is; None says nothing about why it is not.
 
     Secrets are random, so a plain hash of them is as hard to invert as they are to guess.

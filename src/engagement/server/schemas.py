@@ -20,7 +20,9 @@ from engagement.model.export_request import SURROGATE
 from engagement.model.instants import format_rfc3339
 from engagement.model.option_kinds import read_day_or_instant
 
-Instant = Annotated[datetime, PlainSerializer(format_rfc3339, return_type=str, when_used="json")]
+ResponseInstant = Annotated[
+    datetime, PlainSerializer(format_rfc3339, return_type=str, when_used="json")
+]
 """An instant in an answer."""
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from engagement import operations
-from engagement.model.access import Client
+from engagement.model.access import ApiClient
 from engagement.server.auth.access_tokens import AUDIENCE, OWN_ALGORITHM
 from engagement.server.dependencies import Context, InContext
 from engagement.server.errors import Problem
@@ -133,7 +133,7 @@ async def _token(request: Request, context: Context, tenant: str, *, wanted: str
     return JSONResponse(body, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
 
-def _prove_client(context: Context, client_id: str, secret: str) -> Client:
+def _prove_client(context: Context, client_id: str, secret: str) -> ApiClient:
     client = operations.authenticate_client(context.runtime, client_id, secret)
     if client is None:
         raise _RefusedError("invalid_client", "The client id or its secret is not right.", 401)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from engagement.exceptions import NotAuthenticatedError
-from engagement.model.access import Client
+from engagement.model.access import ApiClient
 
 AUDIENCE = "urn:engagement-export"
 OWN_ALGORITHM = "ES256"
@@ -81,7 +81,7 @@ class AccessTokens:
             "keys": [self._public_jwk | {"kid": self.key_id, "alg": OWN_ALGORITHM, "use": "sig"}]
         }
 
-    def issue(self, client: Client) -> IssuedToken:
+    def issue(self, client: ApiClient) -> IssuedToken:
         """A token for a client that proved its secret."""
         now = int(time.time())
         claims = {

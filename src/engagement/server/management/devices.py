@@ -22,7 +22,7 @@ from engagement.server.dependencies import (
     resource_address,
 )
 from engagement.server.management.odata import TOP_DEFAULT, Skip, Top
-from engagement.server.schemas import FAILURES, Answer, AnyCaseBody, Instant, json_response
+from engagement.server.schemas import FAILURES, Answer, AnyCaseBody, ResponseInstant, json_response
 
 DEVICES_MAX = 100
 IMPORTS_PATH = f"{APP_PATH}/devices/importTasks"
@@ -88,8 +88,8 @@ class ImportAnswer(Answer):
     id: str
     state: str
     storage_url: str = Field(description="The blob, without its SAS.")
-    date_created: Instant
-    date_completed: Instant | None = None
+    date_created: ResponseInstant
+    date_completed: ResponseInstant | None = None
     error_details: str | None = None
 
 

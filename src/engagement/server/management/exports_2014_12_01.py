@@ -38,7 +38,7 @@ from engagement.server.schemas import (
     FAILURES,
     Answer,
     AnyCaseBody,
-    Instant,
+    ResponseInstant,
     UtcDay,
     UtcInstant,
     json_response,
@@ -153,8 +153,8 @@ class PublishedTask(Answer):
     state: str
     export_type: str
     description: str | None = None
-    date_created: Instant
-    date_completed: Instant | None = None
+    date_created: ResponseInstant
+    date_completed: ResponseInstant | None = None
     error_details: str | None = None
 
 

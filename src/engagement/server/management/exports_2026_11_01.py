@@ -37,7 +37,7 @@ from engagement.server.management.export_bodies import (
 )
 from engagement.server.management.export_routes import TASKS_PATH, task_of
 from engagement.server.management.odata import next_page, task_page
-from engagement.server.schemas import FAILURES, Answer, Instant, StrictBody, json_response
+from engagement.server.schemas import FAILURES, Answer, ResponseInstant, StrictBody, json_response
 
 VERSION = "2026-11-01"
 POLL_SECONDS = 1
@@ -86,9 +86,9 @@ class Task(SelectionAnswer):  # type: ignore[valid-type,misc]
     container: str
     folder: str
     attempt: int
-    date_created: Instant
-    date_started: Instant | None = None
-    date_completed: Instant | None = None
+    date_created: ResponseInstant
+    date_started: ResponseInstant | None = None
+    date_completed: ResponseInstant | None = None
     error_code: str | None = None
     error_details: str | None = None
     progress: ProgressAnswer

@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from engagement.exceptions import BadInputError, UnknownClientError
-from engagement.model.access import Client, Role, Scope
+from engagement.model.access import ApiClient, Role, Scope
 from engagement.store.state import client_secrets, clients, installation
 
 
@@ -26,7 +26,7 @@ class ClientQueries:
                 kept = first
         return bytes(kept)
 
-    def add(self, client: Client, *, secret_sha256: str, expires_at: datetime) -> None:
+    def add(self, client: ApiClient, *, secret_sha256: str, expires_at: datetime) -> None:
         """Keep a new client with its first secret.
 
         Raises:
@@ -54,7 +54,7 @@ class ClientQueries:
                 f"The client's name must be new, got {client.name!r}, which exists."
             ) from error
 
-    def get(self, client_id: str) -> Client:
+    def get(self, client_id: str) -> ApiClient:
         """The client with this id or name.
 
         Raises:
@@ -68,7 +68,7 @@ class ClientQueries:
             )
         return found[0]
 
-    def list_all(self) -> list[Client]:
+    def list_all(self) -> list[ApiClient]:
         """Every client, oldest first."""
         return self._select(sa.true())
 
@@ -109,7 +109,7 @@ class ClientQueries:
                 client_secrets.delete().where(client_secrets.c.client_id == client_id)
             )
 
-    def _select(self, condition: sa.ColumnElement[bool]) -> list[Client]:
+    def _select(self, condition: sa.ColumnElement[bool]) -> list[ApiClient]:
         newest = (
             sa.select(sa.func.max(client_secrets.c.expires_at))
             .where(client_secrets.c.client_id == clients.c.client_id)
@@ -120,7 +120,7 @@ class ClientQueries:
         with self._reading.begin() as connection:
             rows = connection.execute(question.order_by(clients.c.created_at, clients.c.client_id))
             return [
-                Client(
+                ApiClient(
                     client_id=row.client_id,
                     name=row.name,
                     role=Role(row.role),
