@@ -14,7 +14,7 @@ from engagement.export import freeze, part_writer, requests, rows, steps
 from engagement.model.exports import ExportType
 from engagement.model.plan import Plan
 from engagement.model.records import Kind, derive_guid
-from engagement.store import folds
+from engagement.store import folds, upkeep
 from engagement.store.upkeep import Upkeep
 
 _PLAIN = {ExportType.ACTIVITY, ExportType.EVENT, ExportType.ERROR, ExportType.CRASH}
@@ -175,6 +175,12 @@ def messages_have_the_record_ids_of_their_batch(patch: pytest.MonkeyPatch) -> No
 class _WithoutIds:
     device_id: str
     record_ids: None = None
+
+
+@shown_by({ExportType.SESSION, ExportType.JOB})
+def upkeep_gathers_files_without_a_fold(patch: pytest.MonkeyPatch) -> None:
+    """A file that upkeep made holds several rows of one job, which exports take for folded."""
+    patch.setattr(upkeep, "_folded", lambda _, rows: rows)
 
 
 @shown_by({ExportType.SESSION, ExportType.JOB})

@@ -67,9 +67,7 @@ class Upkeep:
     def compact(self, app_id: str, *, small_count: int | None = None) -> UpkeepReport:
         """Gather the files of each day, and those of information, into few sorted ones.
 
-        No row changes.
-
-        What flushes said of one session or one job is folded into one row.
+        What flushes said of one session or one job becomes one row; else no row changes.
 
         Args:
             app_id: The app.
@@ -80,7 +78,7 @@ class Upkeep:
             app_id,
             [kind for kind in Kind if kind.is_historical or kind in CONTENT_KINDS],
             wanted=_scattered if small_count is None else partial(_small, count=small_count),
-            change=lambda kind, rows: (fold(kind, rows) if kind in FOLD_KEYS else rows).collect(),
+            change=lambda _, rows: rows.collect(),
         )
 
     def fold_snapshots(self, app_id: str, *, keep_days: int) -> UpkeepReport:
@@ -199,6 +197,7 @@ class Upkeep:
     ) -> UpkeepReport:
         """Replace the wanted groups of each table's files, each of one day where it has days.
 
+        Sessions and jobs are folded, since the rows of several files may come into one.
         Flushes go on meanwhile; what they append stays as it is.
         """
         report = UpkeepReport()
@@ -252,13 +251,16 @@ class Upkeep:
         files: list[DataFile],
         change: Callable[[Kind, pl.LazyFrame], pl.DataFrame],
     ) -> Iterator[Iterator[pl.DataFrame]]:
-        """The rows, changed and sorted, a file and in it a range of device ids at a time."""
+        """The rows, changed and sorted, a file and in it a range of device ids at a time.
+
+        Exports rely on it that no file holds two rows of one session or job.
+        """
         rows = self._lake.scan(app_id, kind, [file.path for file in files])
         edges = [None, *self._boundaries(app_id, kind, files), None]
         ranges = pairwise(edges)
         for _ in range(0, len(edges) - 1, RANGES_PER_FILE):
             yield (
-                in_order(change(kind, in_devices(rows, low, high)), kind)
+                in_order(change(kind, _folded(kind, in_devices(rows, low, high))), kind)
                 for low, high in islice(ranges, RANGES_PER_FILE)
             )
 
@@ -278,6 +280,10 @@ class Upkeep:
             seen += file.rows
         sample.sort()
         return sorted({sample[len(sample) * step // wanted] for step in range(1, wanted)})
+
+
+def _folded(kind: Kind, rows: pl.LazyFrame) -> pl.LazyFrame:
+    return fold(kind, rows) if kind in SPAN_KINDS else rows
 
 
 def _scattered(kind: Kind, files: list[DataFile]) -> list[list[DataFile]]:
