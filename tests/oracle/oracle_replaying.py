@@ -9,9 +9,10 @@ from oracle_histories import History, Operation
 from oracle_model import Batch, Model, Record, read_batch
 from oracle_product import Product
 from oracle_records import Request, expected_records
-from oracle_shapes import as_text, written
+from oracle_shapes import as_text, is_refused, written
 from oracle_tracking import read_messages
 
+from engagement.exceptions import InvalidExportError
 from engagement.model.exports import ExportType
 from engagement.settings import Settings
 
@@ -113,6 +114,9 @@ def compare(request: Request, model: Model, product: Product) -> None:
         DifferenceError: Not so; shows some of what is missing and what is too much.
     """
     request = dict(request)
+    if is_refused(request):
+        _check_refusal(request, product)
+        return
     if request.get("as_of") and model.horizon is not None:
         as_of = max(datetime.fromisoformat(request["as_of"]), model.horizon)
         request["as_of"] = as_of.isoformat()
@@ -129,6 +133,14 @@ def compare(request: Request, model: Model, product: Product) -> None:
             f"missing {missing.total()} of {wanted.total()}: {_some(missing)}\n"
             f"surplus {surplus.total()} of {got.total()}: {_some(surplus)}"
         )
+
+
+def _check_refusal(request: Request, product: Product) -> None:
+    try:
+        product.exported(request)
+    except InvalidExportError:
+        return
+    raise DifferenceError(f"{json.dumps(request)}\nmust be refused")
 
 
 def _certain(

@@ -64,6 +64,12 @@ def fields_of(request: Request) -> tuple[str, ...]:
     return tuple(name for name in fields if not columns or name in columns)
 
 
+def is_refused(request: Request) -> bool:
+    """Whether a CSV of its one column would have lines without anything, which readers skip."""
+    is_csv, is_session = request["format"] == ExportFormat.CSV, request["type"] == "Session"
+    return is_csv and not is_session and fields_of(request) == ("sessionId",)
+
+
 def written(record: Record, request: Request) -> Record:
     """A record as its format holds it, without the fields that are not there."""
     export_type, export_format = ExportType(request["type"]), ExportFormat(request["format"])
