@@ -139,19 +139,16 @@ class Model:
     """Ids of accepted batches and messages, with the day of the receipt."""
     horizon: datetime | None = None
     """Snapshots as of an earlier instant are not exact any more, since changes were folded."""
-    reduced: bool = False
-    """Whether something was taken out, which leaves open when what is left was told first."""
-    doubtful: dict[str, list[tuple[datetime, str]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    """Receipts of contents that no record named when history was taken out: they may be gone."""
-    receipts: dict[str, set[datetime]] = field(default_factory=lambda: defaultdict(set))
-    """All receipts that there ever were of each information and location."""
     open_sessions: list[OpenSession] = field(default_factory=list)
     starts: dict[tuple[str, ...], set[date]] = field(default_factory=lambda: defaultdict(set))
     """The days on which each session and job ever started, by what was told of it."""
     told: dict[str, list[tuple[datetime, str]]] = field(default_factory=lambda: defaultdict(list))
-    """When each information and location was ever told, and by which device."""
+    """When each information and location was told, and by which device."""
+    doubtful: dict[str, list[tuple[datetime, str]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """The same of those that no record of their device named when history was taken out: they
+    may be gone."""
     flushed: int = 0
     """Batches whose activities have sessions."""
     kept: int = 0
@@ -181,7 +178,6 @@ class Model:
         # A batch tells them even if all of its logs are refused.
         for content in filter(None, (content_id(batch.info), content_id(batch.location))):
             self.told[content].append((batch.received, batch.device))
-            self.receipts[content].add(batch.received)
 
     def flush(self, timeout: timedelta) -> None:
         """Find the sessions of the activities that came since the last flush."""
@@ -215,10 +211,18 @@ class Model:
         """Take out history from before a day, on which no session or job stands."""
         for row in self.history():
             row["gone"] = row["at"].date() < first_kept
-        named = {row[name] for row in self.history() for name in ("infoId", "locationId")}
-        for content in self.told.keys() - named:
-            self.doubtful[content] += self.told.pop(content)
-        self.reduced = True
+        named = {
+            (row[name], row["device"])
+            for row in self.history()
+            for name in ("infoId", "locationId")
+        }
+        for content, receipts in self.told.items():
+            self.doubtful[content] += [
+                (at, device) for at, device in receipts if (content, device) not in named
+            ]
+            self.told[content] = [
+                (at, device) for at, device in receipts if (content, device) in named
+            ]
 
     def erase(self, device: str) -> None:
         """Take out all that a device told."""
@@ -231,7 +235,6 @@ class Model:
         self.starts = defaultdict(
             set, {key: days for key, days in self.starts.items() if key[1] != device}
         )
-        self.reduced = True
 
     def rows(self, *kinds: str, as_of: datetime | None = None) -> list[Row]:
         """The rows of some kinds, in the order of arrival."""

@@ -77,18 +77,20 @@ def _as_exported(content: Record) -> Record:
 
 
 def _contents(model: Model, export_type: ExportType, as_of: datetime | None) -> list[Record]:
-    """One record an id. After a reduction its first receipt, and whether it is there, may vary."""
+    """One record an id. When it came first, and if it is there, may vary after history went."""
     own_id = "infoId" if export_type is ExportType.INFO else "locationId"
     kind = export_type.value.lower()
     records = []
     for name, content in contents(model, export_type).items():
-        there = [at for at, _ in model.told[str(name)] if as_of is None or at <= as_of]
-        may_be = model.receipts[str(name)] if model.reduced else set(there)
-        if not any(as_of is None or at <= as_of for at in may_be):
+        there, may_be = (
+            [at for at, _ in ledger[str(name)] if as_of is None or at <= as_of]
+            for ledger in (model.told, model.doubtful)
+        )
+        if not there and not may_be:
             continue
-        first = min(there, default=min(may_be))
+        first = min(there or may_be)
         record = content | {own_id: name, "receivedAt": first, "maybe": not there}
-        record["receipts"] = may_be if model.reduced else {first}
+        record["receipts"] = {first, *(at for at in may_be if not there or at < first)}
         records.append(record | {"recordId": derive_guid("record", kind, str(name))})
     return records
 
