@@ -23,40 +23,29 @@ from engagement.model.exports import (
     TimeRange,
 )
 from engagement.operations.estimates import estimate_export
-from engagement.runtime.opening import Runtime, open_runtime
-from engagement.settings import Settings
+from engagement.runtime.opening import Runtime
+from engagement.testing import StoppedClock, open_test_runtime
 from support.batches import batch, log
 from support.command_line import Shell
 from support.waiting import WAIT_SECONDS_MAX
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ONE_HOUR = timedelta(hours=1)
 ALL_TIME = TimeRange.of_days(date(2010, 1, 1), date(2030, 12, 31))
 
 
-class Clock:
-    """A clock that tests set."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def runtime(tmp_path: Path, clock: Clock) -> Iterator[Runtime]:
-    settings = Settings(
-        home=tmp_path / "home", local_roots=(tmp_path / "out",), part_rows_target=100
-    )
-    (tmp_path / "out").mkdir()
-    with open_runtime(settings, clock=clock) as opened:
-        yield opened
+def runtime(tmp_path: Path, clock: StoppedClock) -> Iterator[Runtime]:
+    out = tmp_path / "out"
+    out.mkdir()
+    with open_test_runtime(
+        tmp_path / "home", clock=clock, local_roots=(out,), part_rows_target=100
+    ) as runtime:
+        yield runtime
 
 
 @pytest.fixture
@@ -110,7 +99,7 @@ def manifest(folder: Path, task: ExportTask) -> dict[str, Any]:
 
 
 def test_a_copy_that_is_made_every_hour_misses_nothing(
-    runtime: Runtime, app_id: str, clock: Clock, tmp_path: Path
+    runtime: Runtime, app_id: str, clock: StoppedClock, tmp_path: Path
 ) -> None:
     """Devices report late, so what happened in an hour is not what came in during it."""
     out, found, sent = tmp_path / "out", [], []

@@ -40,6 +40,7 @@ from engagement.model.tag_imports import ImportTask
 from engagement.runtime import opening
 from engagement.runtime.opening import Runtime, open_runtime
 from engagement.settings import Settings
+from engagement.testing import StoppedClock
 
 PART_ROWS = 2
 """So few that most exports have several parts."""
@@ -53,16 +54,6 @@ _OPTIONS = {
     "guard": "csv_formula_guard",
     "published": "published_contract",
 }
-
-
-class StoppedClock:
-    """Stands still until it is set."""
-
-    now = datetime(2026, 3, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        """Tell the time."""
-        return self.now
 
 
 class AtOnce:
@@ -261,7 +252,7 @@ def open_product(home: Path, *, workers: bool = False) -> Iterator[Product]:
     """
     folder = home / "delivered"
     folder.mkdir(parents=True)
-    clock = StoppedClock()
+    clock = StoppedClock(datetime(2026, 3, 1, tzinfo=UTC))
     settings = Settings(home=home, local_roots=(folder,), part_rows_target=PART_ROWS)
     with open_runtime(settings, workers=workers, clock=clock) as opened:
         if workers:

@@ -1,11 +1,13 @@
 """Writes batches as devices send them, one log of a type at a time."""
 
 import itertools
-import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from engagement.model.instants import format_rfc3339
+from engagement.testing import NOON, make_batch
+
+NOW = NOON
 
 DAY = date(2026, 2, 20)
 
@@ -18,20 +20,15 @@ def batch(
     *logs: dict[str, Any], device: str = DEVICES[0], batch_id: str | None = None, **more: Any
 ) -> bytes:
     """A batch as a device sends it; its id is new unless given."""
-    content = {
-        "batchId": batch_id or f"batch-{next(_numbers)}",
-        "sentAt": "2026-03-01T12:00:00Z",
-        "deviceId": device,
-        "logs": list(logs),
-        **more,
-    }
-    return json.dumps(content, ensure_ascii=False).encode()
+    return make_batch(
+        *logs, device_id=device, batch_id=batch_id or f"batch-{next(_numbers)}", **more
+    )
 
 
 def at(seconds: float = 0, *, day: date = DAY, hour: int = 10) -> str:
     """A time of the day as a device writes it."""
     instant = datetime(day.year, day.month, day.day, hour, tzinfo=UTC) + timedelta(seconds=seconds)
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_rfc3339(instant)
 
 
 def log(kind: str, seconds: float = 0, *, day: date = DAY, **fields: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from engagement.deliver.containers import BLOCK_BYTES, open_destination
 from engagement.deliver.destination import Destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.exceptions import DestinationError, ErrorCode, Retryable
+from engagement.testing import MemoryContainer
 from support.servers import S3, Azurite
 
 MIB = 1024 * 1024
@@ -46,13 +47,14 @@ def _opened(url: str, *, local_root: Path | None = None) -> Destination:
 
 
 def _memory() -> Backend:
-    destination = _opened(f"memory://{secrets.token_hex(8)}/below/here")
+    container, prefix = MemoryContainer(), "below/here/"
+    destination = _opened(container.url + "/below/here")
     return Backend(
         writer=destination,
         owner=destination,
         absent=None,
-        names=lambda: destination.list_keys(""),
-        read=lambda key: b"".join(destination.get(key)),
+        names=lambda: [key.removeprefix(prefix) for key in container.list_keys(prefix)],
+        read=lambda key: container.read(prefix + key),
     )
 
 

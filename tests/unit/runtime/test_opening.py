@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,36 +11,24 @@ from engagement import operations
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
 from engagement.model.records import Kind
-from engagement.runtime.opening import Runtime, open_runtime
-from engagement.settings import Settings
+from engagement.runtime.opening import Runtime
+from engagement.testing import StoppedClock, open_test_runtime
 
 FLUSH_SECONDS = 20
 FLUSH_LOGS = 10
 
 
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 3, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        """Now."""
-        return self.now
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def runtime(tmp_path: Path, clock: Clock) -> Iterator[Runtime]:
-    settings = Settings(
-        home=tmp_path / "home", flush_seconds=FLUSH_SECONDS, flush_logs_max=FLUSH_LOGS
-    )
-    with open_runtime(settings, clock=clock) as opened:
-        yield opened
+def runtime(tmp_path: Path, clock: StoppedClock) -> Iterator[Runtime]:
+    with open_test_runtime(
+        tmp_path / "home", clock=clock, flush_seconds=FLUSH_SECONDS, flush_logs_max=FLUSH_LOGS
+    ) as runtime:
+        yield runtime
 
 
 @pytest.fixture
@@ -67,7 +55,7 @@ def test_nothing_is_flushed_where_nothing_waits(runtime: Runtime) -> None:
 
 
 def test_a_few_logs_are_flushed_when_they_have_waited(
-    runtime: Runtime, app_id: str, clock: Clock
+    runtime: Runtime, app_id: str, clock: StoppedClock
 ) -> None:
     _post(runtime, app_id, "1", logs=FLUSH_LOGS - 1)
     assert operations.flush_due(runtime) == 0
@@ -83,7 +71,7 @@ def test_many_logs_are_flushed_at_once(runtime: Runtime, app_id: str) -> None:
 
 
 def test_keeping_in_shape_and_tidying_lose_no_row(
-    runtime: Runtime, app_id: str, clock: Clock
+    runtime: Runtime, app_id: str, clock: StoppedClock
 ) -> None:
     for number in range(4):
         _post(runtime, app_id, str(number), logs=2)
