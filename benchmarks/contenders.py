@@ -22,7 +22,7 @@ from engagement import operations
 from engagement.exceptions import EngagementError
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Compression, ExportFormat, ExportState, ExportType, TimeRange
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 
 THREADS = 2
@@ -38,7 +38,7 @@ Measured = dict[str, float]
 def ours(home: Path, out: Path, container: str, wanted: str) -> Measured:
     """The real export, in an embedded runtime."""
     name, _, compression = wanted.partition("+")
-    with open_runtime(_settings(home, out)) as runtime:
+    with open_service(_settings(home, out)) as runtime:
         begin = time.perf_counter()
         request = _request(runtime, container, ExportFormat(name), Compression(compression))
         task = operations.create_export(runtime, request)
@@ -57,7 +57,7 @@ def ours_small(home: Path, out: Path, container: str, wanted: str) -> Measured:
     """The median of small exports, one after another, from the request to Succeeded."""
     del wanted
     seconds = []
-    with open_runtime(_settings(home, out)) as runtime:
+    with open_service(_settings(home, out)) as runtime:
         for _ in range(SMALL_EXPORTS):
             begin = time.perf_counter()
             request = _request(runtime, container, ExportFormat.JSON, Compression.NONE)
@@ -71,7 +71,7 @@ def ready_made(home: Path, out: Path, container: str, wanted: str) -> Measured:
     """The same bytes as our export's, already made, through the same destination."""
     made = ours(home, out, f"file://{out}/made", wanted)
     parts = [path.read_bytes() for path in sorted(out.glob("made/*/*/part-*"))]
-    with open_runtime(_settings(home, out), workers=False) as runtime:
+    with open_service(_settings(home, out), run_tasks=False) as runtime:
         destination = runtime.destination(container)
         begin = time.perf_counter()
         for index, part in enumerate(parts):

@@ -11,7 +11,7 @@ import polars as pl
 
 from engagement import operations
 from engagement.model.records import Kind
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from engagement.store.lake import in_order
 from engagement.store.schemas import file_schema
@@ -39,7 +39,7 @@ def lake_of_apps(sizes: Sequence[int], *, name: str = "") -> Path:
     home = OUTPUT / (name or f"home-{len(sizes)}-apps-{sum(sizes)}")
     if not (home / "complete").exists():
         shutil.rmtree(home, ignore_errors=True)
-        with open_runtime(Settings(home=home)) as runtime:
+        with open_service(Settings(home=home)) as runtime:
             for number, events in enumerate(sizes):
                 _fill(runtime, f"bench-{number}", events)
         (home / "complete").touch()

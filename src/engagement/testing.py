@@ -16,7 +16,7 @@ from engagement.deliver.containers import open_destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.model.export_tasks import ExportTask
 from engagement.model.instants import format_rfc3339
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.sample import generate
 from engagement.settings import Settings
 
@@ -83,7 +83,7 @@ def open_test_runtime(
         clock: Its clock; one that stands at `NOON` if absent.
         settings: Further settings by their names in `Settings`; the environment is not read.
     """
-    return open_runtime(
+    return open_service(
         Settings(home=home, **settings), allow_memory=True, clock=clock or StoppedClock()
     )
 

@@ -10,7 +10,7 @@ import pytest
 from engagement import operations
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportFormat, ExportState, ExportType, TimeRange
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from support.postgres import open_postgres
 from support.servers import S3, S3_REGION
@@ -34,7 +34,7 @@ def runtime(
             local_roots=(tmp_path / "out",),
             part_rows_target=500,
         )
-        yield closing.enter_context(open_runtime(settings))
+        yield closing.enter_context(open_service(settings))
 
 
 def _bucket_lake(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:

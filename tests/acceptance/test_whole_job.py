@@ -20,7 +20,7 @@ from engagement.model.exports import (
     TimeRange,
 )
 from engagement.model.records import Kind
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from support.checkout import SHARED
 from support.real_input import ExpectedRecord, real_batches
@@ -40,7 +40,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     settings = Settings(
         home=tmp_path / "home", allow_loopback_containers=True, part_rows_target=1_000
     )
-    with open_runtime(settings) as opened:
+    with open_service(settings) as opened:
         yield opened
 
 

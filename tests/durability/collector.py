@@ -22,7 +22,7 @@ from checker import ACKNOWLEDGED, Verdict, judge
 from engagement import Client, operations
 from engagement.model.access import NewClient, Role, Scope
 from engagement.model.exports import ExportState
-from engagement.runtime.opening import open_runtime
+from engagement.runtime.opening import open_service
 from engagement.settings import Settings
 from support.server_process import RunningServer, running_server
 from support.waiting import WAIT_SECONDS_MAX, wait_for, waiting_for
@@ -181,7 +181,7 @@ def new_collector(
     """A collector in a folder, its home elsewhere if wanted, with apps and without a server yet."""
     places = {"collection": "apps", "resource_group": "group", "subscription": "default"}
     home = home or folder / "home"
-    with open_runtime(Settings(home=home), workers=False) as runtime:
+    with open_service(Settings(home=home), run_tasks=False) as runtime:
         made = [operations.create_app(runtime, name=f"app {n}", **places) for n in range(APPS)]
         client = operations.create_client(runtime, name="owner", role=Role.OWNER, scope=Scope())
     return Collector(

@@ -16,7 +16,7 @@ from engagement.failpoints import Failpoint
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportFormat, ExportType, TimeRange
-from engagement.runtime.opening import open_runtime
+from engagement.runtime.opening import open_service
 
 VICTIM = Path(__file__).with_name("victim.py")
 SPAN = TimeRange.of_days(date(2026, 1, 1), date(2026, 1, 31))
@@ -68,7 +68,7 @@ class Scene:
 
     def task(self, task_id: str) -> ExportTask:
         """The task as it stands."""
-        with open_runtime(settings_of(self.home, self.out), workers=False) as runtime:
+        with open_service(settings_of(self.home, self.out), run_tasks=False) as runtime:
             return operations.get_export(runtime, task_id)
 
     def tree(self) -> Tree:
@@ -87,7 +87,7 @@ class Scene:
 def new_scene(folder: Path) -> Scene:
     """An app and a sample file that is not imported yet."""
     home, out, sample = folder / "base", folder / "out", folder / "sample.ndjson"
-    with open_runtime(settings_of(home, out), workers=False) as runtime:
+    with open_service(settings_of(home, out), run_tasks=False) as runtime:
         app = operations.create_app(
             runtime, name="app", collection="apps", resource_group="group", subscription="own"
         ).app
@@ -104,7 +104,7 @@ def queue_export(
     container_url: str | None = None,
 ) -> str:
     """A task that waits in the scene's home; nobody runs it yet."""
-    with open_runtime(settings_of(scene.home, scene.out), workers=False) as runtime:
+    with open_service(settings_of(scene.home, scene.out), run_tasks=False) as runtime:
         task = operations.create_export(
             runtime,
             ExportRequest(

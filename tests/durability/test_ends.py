@@ -21,7 +21,7 @@ from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportFormat, ExportState, ExportType
 from engagement.model.records import Kind
 from engagement.runtime.engine import EXPORTS_CONCURRENT_MAX
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from support.servers import Azurite
 from support.waiting import WAIT_SECONDS_MAX, wait_for, wait_for_event
 
@@ -86,7 +86,7 @@ def manifests(scene: Scene) -> list[str]:
 def test_succeeded(scene: Scene) -> None:
     seen: list[ExportState] = []
 
-    with open_runtime(settings_of(scene.home, scene.out)) as runtime:
+    with open_service(settings_of(scene.home, scene.out)) as runtime:
         task = operations.create_export(runtime, request(scene))
         task = operations.wait_export(
             runtime,
@@ -107,7 +107,7 @@ def test_succeeded(scene: Scene) -> None:
 def test_failed_where_the_container_goes_away(scene: Scene) -> None:
     gate = Gate(Failpoint.PART_DELIVERED)
 
-    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
+    with open_service(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         task = operations.create_export(runtime, request(scene))
         wait_for_event(gate.reached, "an export at the gate")
         folder = scene.out / "Event" / task.task_id
@@ -127,7 +127,7 @@ def test_retried_after_a_failure(scene: Scene, azurite: Azurite) -> None:
     container = azurite.container("retried")
     gate = Gate(Failpoint.PART_RECORDED)
 
-    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
+    with open_service(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         stopped = cancelled_at(gate, runtime, request(scene, container.write_url))
         with pytest.raises(BadInputError):
             operations.retry_export(runtime, stopped.task_id)
@@ -155,7 +155,7 @@ def test_failed_where_the_pinned_files_were_vacuumed(scene: Scene) -> None:
     """A retry may come so late that what its plan reads is gone; it must not deliver less."""
     gate = Gate(Failpoint.PART_RECORDED)
 
-    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
+    with open_service(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         task = cancelled_at(gate, runtime, request(scene))
         part = next(data for name, data in scene.tree().items() if "/part-" in name)
         device_id = json.loads(part.splitlines()[0])["deviceId"]
@@ -170,7 +170,7 @@ def test_failed_where_the_pinned_files_were_vacuumed(scene: Scene) -> None:
 
 
 def test_cancelled_while_it_waits(scene: Scene) -> None:
-    with open_runtime(settings_of(scene.home, scene.out), workers=False) as runtime:
+    with open_service(settings_of(scene.home, scene.out), run_tasks=False) as runtime:
         task = operations.create_export(runtime, request(scene))
         task = operations.cancel_export(runtime, task.task_id)
         with pytest.raises(IllegalStateError):
@@ -186,7 +186,7 @@ def test_a_retry_is_not_ended_by_the_attempt_that_was_cancelled_while_it_waited(
     """The first attempt's workflow is still in the queue when the second one joins it."""
     gate = Gate(Failpoint.EXPORT_PLAN_KEPT)
 
-    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
+    with open_service(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         ahead = [
             operations.create_export(runtime, request(scene)) for _ in range(EXPORTS_CONCURRENT_MAX)
         ]
@@ -205,7 +205,7 @@ def test_a_retry_is_not_ended_by_the_attempt_that_was_cancelled_while_it_waited(
 def test_cancelled_while_it_runs(scene: Scene) -> None:
     gate = Gate(Failpoint.PART_STARTED)
 
-    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
+    with open_service(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         task = cancelled_at(gate, runtime, request(scene))
         assert runtime.plans.read_export(task.task_id).sealed_container_url is None
 
@@ -217,7 +217,7 @@ def test_a_cancel_that_comes_too_late_changes_nothing(scene: Scene) -> None:
     """Once the manifest is delivered the task has succeeded, whoever asks for what."""
     gate = Gate(Failpoint.MANIFEST_DELIVERED)
 
-    with open_runtime(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
+    with open_service(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         task = cancelled_at(gate, runtime, request(scene))
 
     assert task.state is ExportState.SUCCEEDED
@@ -229,7 +229,7 @@ def test_a_credential_is_nowhere_in_the_home_folder(scene: Scene, azurite: Azuri
     signature = container.write_url.partition("sig=")[2].partition("&")[0]
     assert len(signature) > 20
 
-    with open_runtime(settings_of(scene.home, scene.out)) as runtime:
+    with open_service(settings_of(scene.home, scene.out)) as runtime:
         task = operations.create_export(runtime, request(scene, container.write_url))
         waiting = secret_files(scene.home, signature)
         task = ended(runtime, task)
@@ -249,10 +249,10 @@ def secret_files(home: Path, secret: str) -> list[str]:
 
 
 def test_a_second_process_is_refused_and_may_look(scene: Scene) -> None:
-    with open_runtime(settings_of(scene.home, scene.out)):
-        with pytest.raises(HomeBusyError), open_runtime(settings_of(scene.home, scene.out)):
+    with open_service(settings_of(scene.home, scene.out)):
+        with pytest.raises(HomeBusyError), open_service(settings_of(scene.home, scene.out)):
             pass
-        with open_runtime(settings_of(scene.home, scene.out), workers=False) as beside:
+        with open_service(settings_of(scene.home, scene.out), run_tasks=False) as beside:
             assert operations.list_apps(beside)
 
 
@@ -275,7 +275,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(
 
     def is_busy() -> bool:
         try:
-            with open_runtime(settings_of(scene.home, scene.out)):
+            with open_service(settings_of(scene.home, scene.out)):
                 return False
         except HomeBusyError:
             return True
@@ -284,5 +284,5 @@ def test_the_lock_of_a_killed_process_is_taken_over(
     running.send_signal(signal.SIGKILL)
     running.wait(WAIT_SECONDS_MAX)
 
-    with open_runtime(settings_of(scene.home, scene.out)) as runtime:
+    with open_service(settings_of(scene.home, scene.out)) as runtime:
         assert operations.list_apps(runtime)

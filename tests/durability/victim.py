@@ -16,7 +16,7 @@ import planted
 
 from engagement import operations
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
-from engagement.runtime.opening import open_runtime
+from engagement.runtime.opening import open_service
 from engagement.settings import Settings
 
 PART_ROWS = 400
@@ -62,7 +62,7 @@ def main() -> None:
     if given.plant:
         planted.BUGS[given.plant]()
     on_failpoint = no_failpoint if given.kill_at is None else dying_at(given.kill_at, given.nth)
-    with open_runtime(settings_of(given.home, given.out), on_failpoint=on_failpoint) as runtime:
+    with open_service(settings_of(given.home, given.out), on_failpoint=on_failpoint) as runtime:
         if given.action == "import":
             file, app_id = given.subjects
             with Path(file).open("rb") as stream:

@@ -38,7 +38,7 @@ from engagement.model.exports import (
 from engagement.model.plan import Plan
 from engagement.model.tag_imports import ImportTask
 from engagement.runtime import opening
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from engagement.testing import StoppedClock
 
@@ -57,7 +57,7 @@ _OPTIONS = {
 
 
 class AtOnce:
-    """Does an owner's work where it is asked for."""
+    """Runs tasks where it is asked to."""
 
     def __init__(self, tools: ExportTools) -> None:
         self._tools = tools
@@ -243,31 +243,31 @@ def _check_parts(request: Request, records: list[Record], names: list[str]) -> N
 
 
 @contextmanager
-def open_product(home: Path, *, workers: bool = False) -> Iterator[Product]:
+def open_product(home: Path, *, run_tasks: bool = False) -> Iterator[Product]:
     """A service on a folder.
 
     Args:
         home: The folder.
-        workers: Whether exports run in the durable queue.
+        run_tasks: Whether exports run in the durable queue.
     """
     folder = home / "delivered"
     folder.mkdir(parents=True)
     clock = StoppedClock(datetime(2026, 3, 1, tzinfo=UTC))
     settings = Settings(home=home, local_roots=(folder,), part_rows_target=PART_ROWS)
-    with open_runtime(settings, workers=workers, clock=clock) as opened:
-        if workers:
+    with open_service(settings, run_tasks=run_tasks, clock=clock) as opened:
+        if run_tasks:
             yield Product(opened, clock, folder, None)
         else:
             tools, _ = opening._tools(opened, no_failpoint)  # noqa: SLF001 - what an owner works with
-            yield Product(replace(opened, work=AtOnce(tools)), clock, folder, tools)
+            yield Product(replace(opened, runner=AtOnce(tools)), clock, folder, tools)
 
 
 @contextmanager
-def opened(folder: Path, *, workers: bool = False) -> Iterator[Product]:
+def opened(folder: Path, *, run_tasks: bool = False) -> Iterator[Product]:
     """A product in memory where that is possible: nothing here is about what a disk keeps."""
     where = IN_MEMORY if IN_MEMORY.is_dir() else folder
     with (
         TemporaryDirectory(dir=where) as home,
-        open_product(Path(home) / "home", workers=workers) as product,
+        open_product(Path(home) / "home", run_tasks=run_tasks) as product,
     ):
         yield product

@@ -35,7 +35,7 @@ def test_every_export_is_what_the_model_says(share: int, histories: range, tmp_p
 
 @pytest.mark.slow
 def test_the_workers_deliver_what_the_model_says(histories: range, tmp_path: Path) -> None:
-    with opened(tmp_path, workers=True) as product:
+    with opened(tmp_path, run_tasks=True) as product:
         history = history_of(histories[0])
         hold(history, product, named=f"--histories 1 --seed {histories[0]} with workers")
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from engagement import operations
 from engagement.model.access import NewClient, Role, Scope
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.server.app import build_server
 from engagement.server.auth.authentication import Authentication
 from engagement.settings import Settings
@@ -175,10 +175,10 @@ class Route:
 
 
 @contextmanager
-def open_service(home: Path, **more: Any) -> Iterator[Service]:
+def serve_in_process(home: Path, **more: Any) -> Iterator[Service]:
     """A service on a folder, with further settings."""
     settings = Settings(home=home, requests_per_minute=10**9, **more)
-    with open_runtime(settings) as runtime:
+    with open_service(settings) as runtime:
         clients = {}
         for tenant in TENANTS:
             operations.create_app(

@@ -16,7 +16,7 @@ from engagement.model.tag_imports import ImportTask
 from engagement.operations.apps import create_app
 from engagement.operations.devices import list_devices
 from engagement.operations.tag_imports import create_import_task, get_import_task
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from support.batches import DEVICES, batch, log
 from support.waiting import wait_for
@@ -83,7 +83,7 @@ class ImportScene:
         path = self.folder / new_guid()
         path.write_bytes(LINES)
         with ExitStack() as closing:
-            other = closing.enter_context(open_runtime(self.runtime.settings, workers=False))
+            other = closing.enter_context(open_service(self.runtime.settings, run_tasks=False))
             return create_import_task(other, app_id, storage_url=f"file://{path}")
 
     def resumed(self, task: ImportTask) -> ImportTask:
@@ -118,5 +118,5 @@ class ImportScene:
 def open_import_scene(folder: Path) -> Iterator[ImportScene]:
     """A service on a folder, in which blobs may lie too."""
     settings = Settings(home=folder / "home", local_roots=(folder,), allow_loopback_containers=True)
-    with open_runtime(settings) as runtime:
+    with open_service(settings) as runtime:
         yield ImportScene(runtime=runtime)

@@ -22,7 +22,7 @@ def create(
     """Register an app; its key is shown this once."""
     from engagement import operations
 
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         made = operations.create_app(
             runtime,
             name=name,
@@ -48,7 +48,7 @@ def list_all(as_json: AsJson = False) -> None:
     """List every app, oldest first."""
     from engagement import operations
 
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         found = operations.list_apps(runtime)
     if as_json:
         print_json([_describe(app) for app in found])

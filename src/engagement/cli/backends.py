@@ -64,7 +64,7 @@ class LocalBackend:
         """A new task; without following nobody runs it yet."""
         from engagement import operations
 
-        with open_service(workers=follow) as runtime:
+        with open_service(run_tasks=follow) as runtime:
             task = operations.create_export(runtime, request)
             return follow_here(runtime, task.task_id, as_json=as_json) if follow else task
 
@@ -72,21 +72,21 @@ class LocalBackend:
         """How large an export would be."""
         from engagement.operations.estimates import estimate_export
 
-        with open_service(workers=False) as runtime:
+        with open_service(run_tasks=False) as runtime:
             return estimate_export(runtime, request)
 
     def newest(self, app_id: str | None, limit: int) -> list[ExportTask]:
         """The newest tasks, of one app or of all, newest first."""
         from engagement import operations
 
-        with open_service(workers=False) as runtime:
+        with open_service(run_tasks=False) as runtime:
             return operations.list_exports(runtime, app_id=app_id, limit=limit)
 
     def get(self, task_id: str) -> ExportTask:
         """A task."""
         from engagement import operations
 
-        with open_service(workers=False) as runtime:
+        with open_service(run_tasks=False) as runtime:
             return operations.get_export(runtime, task_id)
 
     def wait(self, task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
@@ -97,14 +97,14 @@ class LocalBackend:
         """A task after it was asked to stop."""
         from engagement import operations
 
-        with open_service(workers=False) as runtime:
+        with open_service(run_tasks=False) as runtime:
             return operations.cancel_export(runtime, task_id)
 
     def retry(self, task_id: str, container_url: str, *, follow: bool, as_json: bool) -> ExportTask:
         """A task that was queued again; without following nobody runs it yet."""
         from engagement import operations
 
-        with open_service(workers=follow) as runtime:
+        with open_service(run_tasks=follow) as runtime:
             task = operations.retry_export(runtime, task_id, container_url=container_url)
             return follow_here(runtime, task_id, as_json=as_json) if follow else task
 

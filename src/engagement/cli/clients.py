@@ -37,7 +37,7 @@ def create(
     """Register a client and show its secret, this once."""
     from engagement import operations
 
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         made = operations.create_client(
             runtime,
             name=name,
@@ -60,7 +60,7 @@ def rotate(
     """Give a client a new secret and show it, this once."""
     from engagement import operations
 
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         made = operations.rotate_client(
             runtime, client, secret_days=secret_days, keep_hours=keep_hours
         )
@@ -72,7 +72,7 @@ def revoke(client: ClientId, as_json: AsJson = False) -> None:
     """End a client: no new tokens, and those it has are refused within seconds."""
     from engagement import operations
 
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         ended = operations.revoke_client(runtime, client)
     if as_json:
         print_json(_describe(ended))
@@ -85,7 +85,7 @@ def list_all(as_json: AsJson = False) -> None:
     """List the clients, oldest first; secrets are never shown again."""
     from engagement import operations
 
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         found = operations.list_clients(runtime)
     if as_json:
         print_json([_describe(client) for client in found])

@@ -78,7 +78,7 @@ def demo(
     from engagement.settings import Settings
 
     settings = Settings(home=output / "home", local_roots=(container.resolve(),))
-    with open_service(settings, workers=True) as runtime:
+    with open_service(settings, run_tasks=True) as runtime:
         app_id = _import(runtime, sample)
         url = container.resolve().as_uri()
         outcomes = [_export(runtime, app_id, url, covered, *wanted) for wanted in _WANTED]

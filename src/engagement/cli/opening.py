@@ -5,29 +5,29 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engagement.runtime.home import Work
+    from engagement.runtime.home import TaskRunner
     from engagement.runtime.opening import Runtime
     from engagement.settings import Settings
 
 
 @contextmanager
 def open_service(
-    settings: "Settings | None" = None, *, workers: bool, elsewhere: "Work | None" = None
+    settings: "Settings | None" = None, *, run_tasks: bool, runner: "TaskRunner | None" = None
 ) -> Iterator["Runtime"]:
     """The service on the home folder that the environment names.
 
     Args:
         settings: Other settings than the environment's.
-        workers: Whether to run exports and flushes here, which locks the home folder; without,
+        run_tasks: Whether to run exports and flushes here, which locks the home folder; without,
             the command looks and asks beside a process that does.
-        elsewhere: Who does that work for a process without workers, if any.
+        runner: What runs tasks for a process that does not run them itself, if any.
 
     Raises:
         HomeBusyError: Another process runs on the home folder.
     """
-    from engagement.runtime.opening import open_runtime
+    from engagement.runtime.opening import open_service
     from engagement.settings import Settings
 
     given = settings or Settings.from_environment()
-    with open_runtime(given, workers=workers, elsewhere=elsewhere) as runtime:
+    with open_service(given, run_tasks=run_tasks, runner=runner) as runtime:
         yield runtime

@@ -56,13 +56,13 @@ def follow_anywhere(task_id: str, *, timeout_seconds: float | None, as_json: boo
         while True:
             seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
-                with open_service(workers=True) as runtime:
+                with open_service(run_tasks=True) as runtime:
                     return operations.wait_export(
                         runtime, task_id, on_progress=show, timeout_seconds=seconds
                     )
             except HomeBusyError:
                 beside = min(BESIDE_SECONDS_MAX, BESIDE_SECONDS_MAX if seconds is None else seconds)
-                with open_service(workers=False) as runtime:
+                with open_service(run_tasks=False) as runtime:
                     task = operations.wait_export(
                         runtime, task_id, on_progress=show, timeout_seconds=beside
                     )

@@ -58,7 +58,7 @@ def list_newest(
     from engagement import operations
 
     chosen = _chosen(app_id, code, protocol)
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         found = operations.list_refused(runtime, chosen, limit=limit, before=before)
     if as_json:
         print_json(found)
@@ -83,7 +83,7 @@ def count(
     """Count the refused records of each app by reason, the most first."""
     from engagement import operations
 
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         counts = operations.count_refused(runtime, _chosen(app_id, code, protocol))
     if as_json:
         print_json(counts)
@@ -103,7 +103,7 @@ def show(
     """Print the body of a refused record, so that it can be mended and imported."""
     from engagement import operations
 
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         record = operations.get_refused(runtime, refused_id)
     if as_json:
         described = plain(record)
@@ -126,7 +126,7 @@ def replay(
 
     It may run beside a server. An interrupted replay can be repeated: nothing is taken twice.
     """
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         summary = _replay(runtime, _chosen(app_id, code, protocol, refused_ids), as_json=as_json)
     if as_json:
         print_json(summary)
@@ -153,7 +153,7 @@ def drop(
     from engagement import operations
 
     chosen = _chosen(app_id, code, protocol, refused_ids)
-    with open_service(workers=False) as runtime:
+    with open_service(run_tasks=False) as runtime:
         if not yes:
             number = sum(count.records for count in operations.count_refused(runtime, chosen))
             raise BadInputError(

@@ -43,7 +43,7 @@ def serve(
     start_logging()
     with (
         running_worker(settings) as worker,
-        open_service(settings, workers=False, elsewhere=worker) as runtime,
+        open_service(settings, run_tasks=False, runner=worker) as runtime,
         _listen(host, port) as listener,
     ):
         address = f"http://{_host_and_port(listener)}"

@@ -70,7 +70,7 @@ def erase(
 
 
 def _do(name: str, app_id: str, work: Callable[["Runtime"], object], *, as_json: bool) -> None:
-    with open_service(workers=True) as runtime:
+    with open_service(run_tasks=True) as runtime:
         report = plain(work(runtime))
     counts = report if isinstance(report, dict) else {}
     described = {"operation": name, "appId": app_id, **counts}

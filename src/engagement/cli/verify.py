@@ -43,7 +43,7 @@ def verify(
     from engagement import operations
 
     container, folder = split_location(container_url(location, container_file))
-    with open_service(_settings_for(container), workers=False) as runtime:
+    with open_service(_settings_for(container), run_tasks=False) as runtime:
         proof = operations.verify_export(runtime, container_url=container, folder=folder)
     if as_json:
         described = plain(proof)

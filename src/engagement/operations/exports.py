@@ -60,8 +60,8 @@ def create_export(
     )
     if not is_new and idempotency and (found := _repeated(runtime, request.app_id, idempotency)):
         return found  # the same request came twice at the same time
-    if runtime.work is not None:
-        runtime.work.submit(task.task_id)
+    if runtime.runner is not None:
+        runtime.runner.submit(task.task_id)
     return task
 
 
@@ -188,8 +188,8 @@ def retry_export(runtime: Runtime, task_id: str, *, container_url: str | None = 
         )
     runtime.destination(container_url).check()
     sealed = runtime.vault.seal(container_url, context=task_id)
-    if runtime.tasks.reopen(task_id, sealed_container_url=sealed) and runtime.work is not None:
-        runtime.work.submit(task_id)
+    if runtime.tasks.reopen(task_id, sealed_container_url=sealed) and runtime.runner is not None:
+        runtime.runner.submit(task_id)
     return get_export(runtime, task_id)
 
 

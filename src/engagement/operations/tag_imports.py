@@ -53,8 +53,8 @@ def create_import_task(runtime: Runtime, app_id: str, *, storage_url: str) -> Im
     )
     sealed = runtime.vault.seal(storage_url, context=task_id)
     runtime.imports.add(task, sealed_storage_url=sealed)
-    if runtime.work is not None:
-        runtime.work.start_import(task)
+    if runtime.runner is not None:
+        runtime.runner.start_import(task)
     return task
 
 

@@ -28,7 +28,7 @@ STOP_SECONDS_MAX = 5
 _DBOS_GAVE_UP = {"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
 
 
-class Owner:
+class Engine:
     """Runs exports and imports in threads of this process, and flushes when asked."""
 
     def __init__(self, tools: ExportTools, imports: ImportRunner) -> None:
@@ -71,9 +71,11 @@ class Owner:
 
 
 @contextmanager
-def owning(settings: Settings, tools: ExportTools, imports: ImportRunner) -> Iterator[Owner]:
+def running_engine(
+    settings: Settings, tools: ExportTools, imports: ImportRunner
+) -> Iterator[Engine]:
     """Exports and imports run here, and those that another run of the service left go on."""
-    owner = Owner(tools, imports)
+    engine = Engine(tools, imports)
     imports.resume()
     DBOS(config=_dbos_config(settings))
     try:
@@ -85,8 +87,8 @@ def owning(settings: Settings, tools: ExportTools, imports: ImportRunner) -> Ite
             DBOS.register_queue(
                 queue, worker_concurrency=concurrent_max, polling_interval_sec=QUEUE_POLL_SECONDS
             )
-        owner.reconcile()
-        yield owner
+        engine.reconcile()
+        yield engine
     finally:
         tools.stopping.set()
         # DBOS waits in whole seconds even if there is nothing to wait for.

@@ -1,4 +1,4 @@
-"""Lets one process own a home folder, and says what others may ask of it."""
+"""Locks a home folder for the one process that runs its tasks, and says what others may ask."""
 
 import fcntl
 import os
@@ -12,12 +12,12 @@ from engagement.exceptions import HomeBusyError
 from engagement.model.tag_imports import ImportTask
 
 LOCK_SECONDS_MAX = 0.5
-"""How long a home folder may stay locked after its owner was killed: its worker must notice."""
+"""How long a home folder may stay locked after its process was killed: its worker must notice."""
 LOCK_POLL_SECONDS = 0.01
 
 
-class Work(Protocol):
-    """What is asked of the owner, be it this process or one that this process started."""
+class TaskRunner(Protocol):
+    """Runs flushes, exports and tag imports, in this process or in one that it started."""
 
     def flush(self, app_id: str) -> int:
         """Return only when what was accepted before is in the lake; how many logs were moved."""
@@ -31,13 +31,13 @@ class Work(Protocol):
 
 @contextmanager
 def locked(home: Path) -> Iterator[int]:
-    """Own a home folder: two owners would flush the same batches and run the same steps.
+    """Lock a home folder: two processes would flush the same batches and run the same steps.
 
     Returns:
-        The descriptor that holds the lock; a process that inherits it is an owner too.
+        The descriptor that holds the lock; a process that inherits it holds it too.
 
     Raises:
-        HomeBusyError: Another process owns the folder.
+        HomeBusyError: Another process holds the lock.
     """
     descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

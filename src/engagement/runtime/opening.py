@@ -14,7 +14,7 @@ from engagement.deliver.destination import Destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.export.steps import ExportTools
 from engagement.failpoints import FailpointHook, no_failpoint
-from engagement.runtime.home import Work, locked, private_file
+from engagement.runtime.home import TaskRunner, locked, private_file
 from engagement.settings import Settings
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
@@ -59,8 +59,8 @@ class Runtime:
     """Imports of tags from blobs."""
     policy: DestinationPolicy
     """Which containers may be named."""
-    work: Work | None
-    """The owner's work; None beside an owner, who looks around for tasks by itself."""
+    runner: TaskRunner | None
+    """Runs tasks; None beside another process that runs them, which looks around by itself."""
     clock: Callable[[], datetime]
     """Now, in UTC."""
 
@@ -76,17 +76,17 @@ class Runtime:
         return open_destination(url)
 
     def flush(self, app_id: str) -> int:
-        """Bring accepted batches into the lake, if this is the owner; how many logs were moved."""
-        return 0 if self.work is None else self.work.flush(app_id)
+        """Bring accepted batches into the lake, if tasks run here; how many logs were moved."""
+        return 0 if self.runner is None else self.runner.flush(app_id)
 
 
 @contextmanager
-def open_runtime(  # noqa: PLR0913 - the composition root takes what tests exchange
+def open_service(  # noqa: PLR0913 - the composition root takes what tests exchange
     settings: Settings,
     *,
-    workers: bool = True,
+    run_tasks: bool = True,
     is_locked: bool = False,
-    elsewhere: Work | None = None,
+    runner: TaskRunner | None = None,
     allow_memory: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     on_failpoint: FailpointHook = no_failpoint,
@@ -95,10 +95,10 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
 
     Args:
         settings: Where and how.
-        workers: Whether to run exports and flushes here. Only one process may: the home folder
+        run_tasks: Whether to run exports and flushes here. Only one process may: the home folder
             is locked. Without, the process may look and ask beside the one that runs.
         is_locked: Whether the process has inherited the lock of the one that started it.
-        elsewhere: Who does the owner's work for a process without workers, if any.
+        runner: What runs tasks for a process that does not run them itself, if any.
         allow_memory: Whether containers may be `memory://`, for tests.
         clock: Now, in UTC.
         on_failpoint: Called at each failpoint of flushes and exports, for tests.
@@ -110,7 +110,7 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as closing:
-        if workers and not is_locked:
+        if run_tasks and not is_locked:
             closing.enter_context(locked(home))
         engine = open_state(settings.state_url or f"sqlite:///{private_file(home / 'state.db')}")
         closing.callback(engine.dispose)
@@ -131,22 +131,22 @@ def open_runtime(  # noqa: PLR0913 - the composition root takes what tests excha
             lake=Lake(settings.lake_url or str(home / "lake")),
             vault=Vault(load_or_create_key(home / "keys" / "vault.key")),
             policy=DestinationPolicy.from_settings(settings, allow_memory=allow_memory),
-            work=elsewhere,
+            runner=runner,
             clock=clock,
         )
-        if workers:
-            # It brings DBOS with it, which a process without workers can spare.
-            from engagement.runtime.engine import owning  # noqa: PLC0415
+        if run_tasks:
+            # It brings DBOS with it, which a process that runs no tasks can spare.
+            from engagement.runtime.engine import running_engine  # noqa: PLC0415
 
             _recover_lake(runtime)
             tools, imports = _tools(runtime, on_failpoint)
-            owner = closing.enter_context(owning(settings, tools, imports))
-            runtime = replace(runtime, work=owner)
+            runner = closing.enter_context(running_engine(settings, tools, imports))
+            runtime = replace(runtime, runner=runner)
         yield runtime
 
 
 def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, ImportRunner]:
-    """What an owner works with."""
+    """What tasks are run with."""
     limits = FlushLimits(
         records_max=runtime.settings.flush_logs_max,
         session_timeout=timedelta(seconds=runtime.settings.session_timeout_seconds),

@@ -16,9 +16,9 @@ import structlog
 
 from engagement import operations
 from engagement.exceptions import EngagementError
-from engagement.runtime.engine import Owner
+from engagement.runtime.engine import Engine
 from engagement.runtime.logging import start_logging
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.runtime.tuning import tune_garbage_collector
 from engagement.settings import Settings
 from engagement.worker.messages import STOP, Reply, Request, decode_request, encode_reply
@@ -40,25 +40,25 @@ def main() -> None:
     start_logging()
     requests = _Requests(Connection(int(sys.argv[1])))
     try:
-        with open_runtime(Settings.from_environment(), is_locked=True) as runtime:
-            owner = runtime.work
-            if not isinstance(owner, Owner):
-                raise TypeError(f"The worker must be an owner, got {owner}.")
+        with open_service(Settings.from_environment(), is_locked=True) as runtime:
+            engine = runtime.runner
+            if not isinstance(engine, Engine):
+                raise TypeError(f"The worker must run tasks itself, got {engine}.")
             with ExitStack() as routines:
-                for name, seconds, effect in _routines(runtime, owner):
+                for name, seconds, effect in _routines(runtime, engine):
                     routines.enter_context(_repeated(name, seconds, effect))
                 tune_garbage_collector()
                 requests.reply(Reply(number=None))
-                requests.serve(runtime, owner)
+                requests.serve(runtime, engine)
     except EngagementError as error:
         requests.reply(Reply(number=None, error=error))
 
 
-def _routines(runtime: Runtime, owner: Owner) -> list[tuple[str, float, Callable[[], object]]]:
+def _routines(runtime: Runtime, engine: Engine) -> list[tuple[str, float, Callable[[], object]]]:
     """What a server does by itself, and how many seconds apart."""
     settings = runtime.settings
     return [
-        ("reconcile", RECONCILE_SECONDS, owner.reconcile),
+        ("reconcile", RECONCILE_SECONDS, engine.reconcile),
         ("flush", FLUSH_LOOK_SECONDS, lambda: operations.flush_due(runtime)),
         ("shape", SHAPE_SECONDS, lambda: operations.keep_in_shape(runtime)),
         ("tidy", settings.tidy_hours * 3_600, lambda: operations.tidy_up(runtime)),
@@ -77,11 +77,11 @@ class _Requests:
         with self._sending:
             self._connection.send_bytes(encode_reply(reply))
 
-    def serve(self, runtime: Runtime, owner: Owner) -> None:
+    def serve(self, runtime: Runtime, engine: Engine) -> None:
         """Carry requests out, each in a thread, until one asks to stop."""
         with ThreadPoolExecutor(REQUESTS_CONCURRENT_MAX, thread_name_prefix="request") as threads:
             while (request := self._next()).do != STOP:
-                threads.submit(self._answer, request, runtime, owner)
+                threads.submit(self._answer, request, runtime, engine)
 
     def _next(self) -> Request:
         try:
@@ -92,9 +92,9 @@ class _Requests:
             os._exit(EXIT_ORPHANED)
         return decode_request(message)
 
-    def _answer(self, request: Request, runtime: Runtime, owner: Owner) -> None:
+    def _answer(self, request: Request, runtime: Runtime, engine: Engine) -> None:
         try:
-            reply = Reply(number=request.number, result=_carry_out(request, runtime, owner))
+            reply = Reply(number=request.number, result=_carry_out(request, runtime, engine))
         except EngagementError as error:
             reply = Reply(number=request.number, error=error)
         except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
@@ -106,15 +106,15 @@ class _Requests:
         self.reply(reply)
 
 
-def _carry_out(request: Request, runtime: Runtime, owner: Owner) -> int:
+def _carry_out(request: Request, runtime: Runtime, engine: Engine) -> int:
     arguments = request.arguments
     match request.do:
         case "flush":
-            return owner.flush(arguments["app_id"])
+            return engine.flush(arguments["app_id"])
         case "submit":
-            owner.submit(arguments["task_id"])
+            engine.submit(arguments["task_id"])
         case "start_import":
-            owner.start_import(runtime.imports.get(arguments["app_id"], arguments["task_id"]))
+            engine.start_import(runtime.imports.get(arguments["app_id"], arguments["task_id"]))
         case other:
             raise ValueError(f"The worker flushes, submits and imports, but was asked to {other}.")
     return 0

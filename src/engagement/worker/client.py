@@ -43,7 +43,7 @@ def running_worker(settings: Settings) -> Iterator["WorkerProcess"]:
 
 
 class WorkerProcess:
-    """The owner's work, done in another process."""
+    """Runs tasks in another process."""
 
     def __init__(self, lock: int) -> None:
         self._lock = lock

@@ -11,7 +11,7 @@ from engagement.exceptions import CorruptInputError
 from engagement.model.records import new_guid
 from engagement.model.refused import RefusedFilter, RefusedRecord, SenderProtocol
 from engagement.operations import create_app, list_refused
-from engagement.runtime.opening import open_runtime
+from engagement.runtime.opening import open_service
 from engagement.settings import Settings
 from support.batches import NOW, batch, log
 from support.command_line import Shell
@@ -38,7 +38,7 @@ class Refusing:
 
     def ids(self) -> list[str]:
         """The ids of the app's refused records, newest first."""
-        with open_runtime(self.settings, workers=False) as runtime:
+        with open_service(self.settings, run_tasks=False) as runtime:
             found = list_refused(runtime, RefusedFilter(app_id=self.app_id), limit=9)
         return [str(one.refused_id) for one in found]
 
@@ -61,7 +61,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 @pytest.fixture
 def refusing(shell: Shell) -> Refusing:
     place = {"collection": "mobile", "resource_group": "group", "subscription": "sub"}
-    with open_runtime(Settings(home=shell.folder / "home"), workers=False) as runtime:
+    with open_service(Settings(home=shell.folder / "home"), run_tasks=False) as runtime:
         app_id = create_app(runtime, name=new_guid(), **place).app.app_id
         runtime.refused.add([_whole(app_id, NO_BATCH), *_logs(app_id), _whole(app_id, ACCEPTABLE)])
     return Refusing(shell=shell, app_id=app_id)

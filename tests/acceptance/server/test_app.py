@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 
 from engagement import operations
 from engagement.model.access import Role
-from support.server_in_process import VERSIONS, Route, Service, app_path, open_service, routes_of
+from support.server_in_process import (
+    VERSIONS,
+    Route,
+    Service,
+    app_path,
+    routes_of,
+    serve_in_process,
+)
 
 TENANT = "alpha"
 PUBLISHED, CURRENT = VERSIONS
@@ -29,7 +36,7 @@ DIFFERS = {"x-ms-request-id", "date"}
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("routes")
-    with open_service(folder / "home", local_roots=(folder / "out",)) as opened:
+    with serve_in_process(folder / "home", local_roots=(folder / "out",)) as opened:
         yield opened
 
 

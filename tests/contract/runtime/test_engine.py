@@ -1,4 +1,4 @@
-"""Asks the owner for its work, in this process and in one of its own."""
+"""Runs tasks in this process and in one of their own."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from engagement.exceptions import WorkerLostError
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportFormat, ExportState, ExportType, TimeRange
 from engagement.model.tag_imports import ImportState, ImportTask
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from engagement.worker.client import WorkerProcess, running_worker
 from support.waiting import WAIT_SECONDS_MAX, join_threads, wait_for
@@ -28,16 +28,16 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 def runtime(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Runtime]:
-    """A service whose owner's work is done here or elsewhere."""
+    """A service whose tasks run here or in a worker."""
     monkeypatch.setenv("ENGAGEMENT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ENGAGEMENT_LOCAL_ROOTS", str(tmp_path))
     settings = Settings.from_environment()
     with ExitStack() as closing:
         if request.param == "in this process":
-            yield closing.enter_context(open_runtime(settings))
+            yield closing.enter_context(open_service(settings))
         else:
             work = closing.enter_context(running_worker(settings))
-            yield closing.enter_context(open_runtime(settings, workers=False, elsewhere=work))
+            yield closing.enter_context(open_service(settings, run_tasks=False, runner=work))
 
 
 @pytest.fixture
@@ -86,8 +86,8 @@ def test_a_submitted_export_runs_once(runtime: Runtime, app_id: str, tmp_path: P
     )
 
     task = operations.create_export(runtime, request)
-    assert runtime.work is not None
-    runtime.work.submit(task.task_id)  # again
+    assert runtime.runner is not None
+    runtime.runner.submit(task.task_id)  # again
     done = operations.wait_export(runtime, task.task_id, timeout_seconds=WAIT_SECONDS_MAX)
 
     assert (done.state, done.progress.rows_done) == (ExportState.SUCCEEDED, 3)

@@ -24,7 +24,7 @@ from engagement.operations.devices import (
     list_devices,
     tag_devices,
 )
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from support.batches import DEVICES, NOW, batch, log
 
@@ -36,7 +36,7 @@ def clock() -> datetime:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     settings = Settings(home=tmp_path_factory.mktemp("devices") / "home")
-    with open_runtime(settings, clock=clock) as runtime:
+    with open_service(settings, clock=clock) as runtime:
         yield runtime
 
 
@@ -250,7 +250,7 @@ def test_the_tag_userid_names_the_user(runtime: Runtime, app_id: str) -> None:
 def test_tags_are_durable_before_they_are_in_the_lake(runtime: Runtime, app_id: str) -> None:
     _tag(runtime, app_id, {DEVICES[0]: {"plan": "free"}})
 
-    with open_runtime(Settings(home=runtime.settings.home), workers=False) as other:
+    with open_service(Settings(home=runtime.settings.home), run_tasks=False) as other:
         assert app_id in other.inbox.waiting()
 
     assert _tags(runtime, app_id)[0] == {"plan": "free"}

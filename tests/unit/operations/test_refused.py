@@ -24,7 +24,7 @@ from engagement.model.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.model.records import Kind, new_guid
 from engagement.model.refused import RefusedEntry, RefusedFilter, RefusedRecord, SenderProtocol
 from engagement.operations import list_refused, replay_refused
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from engagement.store.queries.refused import RefusedQueries, Replay
 from engagement.store.state import open_state
@@ -138,7 +138,7 @@ def test_a_body_that_cannot_be_read_is_kept_as_it_is_up_to_a_limit() -> None:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     home: Path = tmp_path_factory.mktemp("refused") / "home"
-    with open_runtime(Settings(home=home), clock=lambda: LATER) as opened:
+    with open_service(Settings(home=home), clock=lambda: LATER) as opened:
         yield opened
 
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from engagement import operations
 from engagement.exceptions import NotAuthenticatedError
 from engagement.model.access import Role, Scope
-from support.server_in_process import VERSIONS, Route, Service, open_service, routes_of
+from support.server_in_process import VERSIONS, Route, Service, routes_of, serve_in_process
 from support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with open_service(tmp_path_factory.mktemp("access")) as opened:
+    with serve_in_process(tmp_path_factory.mktemp("access")) as opened:
         yield opened
 
 

@@ -11,12 +11,12 @@ import pytest
 from engagement import operations
 from engagement.model.access import Role
 from engagement.runtime.logging import start_logging
-from support.server_in_process import TENANTS, VERSIONS, Route, Service, open_service, routes_of
+from support.server_in_process import TENANTS, VERSIONS, Route, Service, routes_of, serve_in_process
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with open_service(tmp_path_factory.mktemp("access")) as opened:
+    with serve_in_process(tmp_path_factory.mktemp("access")) as opened:
         yield opened
 
 

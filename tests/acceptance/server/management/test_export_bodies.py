@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from engagement.model.access import Role
-from support.server_in_process import VERSIONS, Service, app_path, open_service
+from support.server_in_process import VERSIONS, Service, app_path, serve_in_process
 
 TENANT = "alpha"
 PUBLISHED, CURRENT = VERSIONS
@@ -18,7 +18,7 @@ PUBLISHED, CURRENT = VERSIONS
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("doors")
-    with open_service(folder / "home", local_roots=(folder / "out",)) as opened:
+    with serve_in_process(folder / "home", local_roots=(folder / "out",)) as opened:
         yield opened
 
 
