@@ -33,9 +33,9 @@ from engagement.model.records import Kind, new_guid
 from engagement.model.servers import server_address
 
 FLUSH_SECONDS = 10.0
-"""How long `flush` tries if it is not told."""
+"""How long `flush` tries if the caller sets no time."""
 CLOSE_SECONDS = 5.0
-"""How long `close` tries if it is not told."""
+"""How long `close` tries if the caller sets no time."""
 STOP_SECONDS = 1.0
 """How long a request that is on the way may keep the app from ending."""
 DAY_SECONDS = 86_400.0
@@ -45,7 +45,7 @@ _LOGGER = logging.getLogger("engagement.agent")
 
 
 class AgentOptions(TypedDict, total=False):
-    """What an agent may be told besides where it reports."""
+    """The options of an agent, besides where it reports."""
 
     device_id: str | None
     """The device; the id that the folder keeps if absent, made on the first use."""
@@ -130,7 +130,7 @@ class DeviceAgent:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # The hook hears of an exception only when it has left every block, this one too.
+        # The hook sees an exception only when it has left every block, this one too.
         if kind is None:
             self._crash_hook.remove()
         self._close(CLOSE_SECONDS)
@@ -229,7 +229,7 @@ class DeviceAgent:
             self._reporter.report(record, is_crash=True)
 
     def install_crash_hook(self) -> None:
-        """See to it that every exception that nobody catches is on disk before it takes its course.
+        """Record every exception that nobody catches on disk, before it takes its course.
 
         Those of threads count too; the hooks that were there are called afterwards. `close` takes
         the hook away, and so does the end of a `with` block, unless an exception ends it.
@@ -289,7 +289,7 @@ class DeviceAgent:
             self._reporter.report(feedback_record(campaign_type, campaign_id, status, now))
 
     def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
-        """Whether everything that was reported until now is answered for within the time.
+        """Return whether everything reported until now is answered for within the time.
 
         It does not shorten a pause that the server asked for. What has not ended is not waited for.
 

@@ -60,7 +60,7 @@ class BatchSender:
         self._thread.start()
 
     def flush(self, timeout_seconds: float) -> bool:
-        """Whether everything that was reported until now is answered for within the time."""
+        """Return whether everything reported until now is answered for within the time."""
         deadline = time.monotonic() + timeout_seconds
         try:
             last = self._queue.last_number
@@ -153,7 +153,7 @@ class BatchSender:
         asked = min(unanswered.seconds or 0.0, RETRY_AFTER_SECONDS_MAX)
         # Devices that were turned away together must not come again together.
         seconds = asked + _dice.uniform(longest / 2, longest)
-        # Somebody may have to put the key or the address right, but needs to hear of it once.
+        # Somebody may have to put the key or the address right, but needs to be told once only.
         level = logging.INFO if self._failures else logging.WARNING
         self._failures += 1
         _LOGGER.log(level, "No answer (%s); again in %.0f s.", unanswered.reason, seconds)

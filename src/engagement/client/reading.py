@@ -19,7 +19,7 @@ from engagement.model.manifest import Manifest
 from engagement.model.records import NIL_GUID, text_tag_type
 
 CSV_BLOCK_BYTES = 16 * 1024 * 1024
-"""A record must fit into a block; the longest one has some thousands of bytes."""
+"""A record must fit into a block; the longest has some thousands of bytes."""
 _RECORD_LISTS = {
     ExportType.ACTIVITY: "activities",
     ExportType.EVENT: "events",
@@ -52,7 +52,7 @@ class _Number(str):
 
 
 def schema_of(manifest: Manifest) -> pa.Schema:
-    """The fields of a table, whatever format it is read from.
+    """Return the schema of a table, whatever format it is read from.
 
     Raises:
         VerificationError: A field is of a type that this client does not know.
@@ -76,7 +76,7 @@ def _is_epoch_time(manifest: Manifest, name: str) -> bool:
 
 
 def part_table(manifest: Manifest, part: Receipt, data: bytes) -> pa.Table:
-    """The records of one part.
+    """Return the records of one part.
 
     Args:
         manifest: The manifest that lists the part.
@@ -105,7 +105,7 @@ def part_table(manifest: Manifest, part: Receipt, data: bytes) -> pa.Table:
 
 
 def frame_of(manifest: Manifest, tables: Sequence[pa.Table], as_: FrameKind) -> Any:
-    """The tables as one frame of the wanted library.
+    """Return the tables as one frame of a library.
 
     Raises:
         BadInputError: The library is not installed.

@@ -30,8 +30,8 @@ _OF_STATUS: dict[int, type[EngagementError]] = {
 
 
 def refusal(response: HttpResponse) -> EngagementError:
-    """The error that an answer names, of the class that raised it on the server."""
-    name, message = _named(response)
+    """Return the error that an answer names, of the class that raised it on the server."""
+    name, message = _code_and_message(response)
     code = code_of_name(name)
     if code is None or code is ErrorCode.INTERNAL:
         return _of_status(response, name, message)
@@ -41,11 +41,11 @@ def refusal(response: HttpResponse) -> EngagementError:
 
 
 def token_refusal(response: HttpResponse) -> EngagementError:
-    """The error of an answer to a token request, which has a shape of its own (RFC 6749)."""
+    """Return the error of an answer to a token request, whose shape is that of RFC 6749."""
     if response.status not in {400, 401, 404}:
         return refusal(response)
     content = _content(response)
-    why = content.get("error_description") or _named(response)[1]
+    why = content.get("error_description") or _code_and_message(response)[1]
     return NotAuthenticatedError(f"The server gives no token: {str(why)[:MESSAGE_CHARACTERS_MAX]}")
 
 
@@ -61,7 +61,7 @@ def _of_status(response: HttpResponse, name: str, message: str) -> EngagementErr
     return wrong(f"The server answered {response.status}{named}: {message}")
 
 
-def _named(response: HttpResponse) -> tuple[str, str]:
+def _code_and_message(response: HttpResponse) -> tuple[str, str]:
     """Code and message of the published error shape; no code if it is something else."""
     error = _content(response).get("error")
     if not isinstance(error, dict) or not isinstance(error.get("code"), str):

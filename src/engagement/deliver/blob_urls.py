@@ -1,4 +1,4 @@
-"""Takes the URL of one blob apart: the container URL it lies below, and its key."""
+"""Splits the URL of a blob into a container URL and the blob's key."""
 
 from urllib.parse import urlunsplit
 
@@ -8,7 +8,7 @@ from engagement.exceptions import InvalidContainerError
 
 
 def split_blob_url(text: str) -> tuple[str, str]:
-    """The URL of what a blob lies in, with the same credential, and the blob's name there.
+    """Return the URL of the folder of a blob, with the same credential, and the blob's name.
 
     Nothing is checked but the form: what is returned first is a container URL as users give it,
     to be parsed and judged like any other.

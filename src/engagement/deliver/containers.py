@@ -1,4 +1,4 @@
-"""Opens destinations over obstore, which hears of nothing but the container URL."""
+"""Opens destinations with obstore, which is configured by the container URL alone."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -38,7 +38,7 @@ _MEMORY: dict[str, MemoryStore] = {}
 
 
 def open_destination(url: ContainerUrl, *, resolve: Resolve = resolve_addresses) -> Destination:
-    """The destination of a checked container URL.
+    """Open the destination of a checked container URL.
 
     Credentials come from the URL alone: each store gets an explicit provider, because without
     one the host's own credentials would sign, or override the user's SAS. Every request goes

@@ -24,7 +24,7 @@ HEAD_BYTES_MAX = 65_536
 COPY_BYTES = 256 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MARK = "EgressRefused"
-"""The code in the proxy's own answers, by which they are told from the container's."""
+"""The code in the proxy's own answers, which tells them from those of the container."""
 
 FORBIDDEN = tuple(
     ip_network(network)
@@ -49,7 +49,7 @@ Resolve = Callable[[str, int], Iterable[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectFailure:
-    """Why the proxy did not connect, which the store's client does not tell."""
+    """Why the proxy did not connect, which the store's client does not report."""
 
     code: ErrorCode
     """The reason."""

@@ -20,7 +20,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,24}")
 
 
 def decode_escapes(text: str) -> str:
-    """The text with its percent-encoding undone once; `+` stays `+`.
+    """Return the text with its percent-encoding undone once; `+` stays `+`.
 
     Raises:
         InvalidContainerError: An escape is broken or is not UTF-8; the text is not repeated.
@@ -38,7 +38,7 @@ def decode_escapes(text: str) -> str:
 
 
 def parse_parameters(query: str, *, plus_is_space: AbstractSet[str] = frozenset()) -> Parameters:
-    """The parameters of a query.
+    """Return the parameters of a query.
 
     Args:
         query: What follows the question mark.

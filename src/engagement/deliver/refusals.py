@@ -191,7 +191,7 @@ def _by_network(text: str) -> tuple[ErrorCode, bool]:
 
 
 def _by_time(error: _StoreError, url: ContainerUrl) -> ErrorCode | None:
-    """Whether the SAS is out of its time: the service's word first, then our clock."""
+    """Whether the SAS is not valid yet or no more, by the service's message, else by our clock."""
     frame = _TIME_FRAME.search(error.text)
     if frame:
         try:

@@ -40,7 +40,7 @@ class Sas:
 
 
 def parse_sas(query: str, *, scheme: str, depth: int, now: datetime, permission: str) -> Sas:
-    """The SAS in the query of a container URL, if it has the permission now.
+    """Return the SAS in the query of a container URL, if it has the permission now.
 
     Args:
         query: What follows the question mark of the URL.

@@ -120,7 +120,7 @@ class ContainerUrl:
 def parse_container_url(
     text: str, policy: DestinationPolicy, *, now: datetime | None = None, permission: str = "w"
 ) -> ContainerUrl:
-    """The checked parts of a container URL that may be used and can work.
+    """Return the checked parts of a container URL that may be used and can work.
 
     Args:
         text: What the client gave; never part of an error message.
@@ -153,7 +153,7 @@ def parse_container_url(
 
 
 def split_plain_url(text: str) -> tuple[SplitResult, int | None]:
-    """A URL's parts and its port, if its text is one that all parsers split alike.
+    """Split a URL whose text all parsers split alike, and return its parts and its port.
 
     Raises:
         InvalidContainerError: It is not.

@@ -55,7 +55,7 @@ class AsyncClient:
         Args:
             server: Address of the server, like https://HOST.
             http: A client of httpx to send with, for proxies and certificates of your own.
-            pause: What waits between tries and looks.
+            pause: Waits between tries and between looks at a task.
             access: See `Access`.
 
         Raises:
@@ -91,7 +91,7 @@ class AsyncClient:
             await self._http.aclose()
 
     async def apps(self, subscription: str | None = None) -> list[App]:
-        """The apps of a subscription that the caller may see.
+        """Return the apps of a subscription that the caller may see.
 
         Raises:
             UnknownAppError: It has none.
@@ -99,7 +99,7 @@ class AsyncClient:
         return await self._apps.list_all(subscription)
 
     async def app(self, app: App | str) -> App:
-        """The app of an id or a resource path.
+        """Return the app of an id or a resource path.
 
         Raises:
             UnknownAppError: There is none, or the caller may not see it.
@@ -115,7 +115,7 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **options: Unpack[ExportOptions],
     ) -> "AsyncExportPoller":
-        """A task that was created, once, however often the line broke.
+        """Create an export task, once, however often the connection breaks.
 
         Args:
             app: The app, its id or its resource path.
@@ -138,7 +138,7 @@ class AsyncClient:
     async def start_export(
         self, app: App | str, request: ExportRequest, *, idempotency_key: str | None = None
     ) -> "AsyncExportPoller":
-        """A task that was created from a request of the model; else as `create_export`."""
+        """Create an export task from a request of the model; else as `create_export`."""
         owner = await self.app(app)
         # A key goes with every request, so that no repeat makes a second task.
         key = idempotency_key or uuid.uuid4().hex
@@ -148,17 +148,17 @@ class AsyncClient:
     async def estimate_export(
         self, app: App | str, export_type: ExportType | str, **options: Unpack[ExportOptions]
     ) -> Estimate:
-        """How large an export would be, at the most; creates nothing and needs no container."""
+        """Return the largest size an export may have; create nothing, and need no container."""
         owner = await self.app(app)
         request = request_of(owner.app_id, export_type, "", options)
         return await self.estimate_request(owner, request)
 
     async def estimate_request(self, app: App | str, request: ExportRequest) -> Estimate:
-        """How large the export of a request of the model would be."""
+        """Return the largest size that the export of a request of the model may have."""
         return await self._connection.call(calls.estimate_export(await self.app(app), request))
 
     async def get_export(self, app: App | str, task_id: str) -> ExportTask:
-        """A task as it is now.
+        """Return a task as it is now.
 
         Raises:
             UnknownTaskError: The app has none with this id.
@@ -166,7 +166,7 @@ class AsyncClient:
         return await self._connection.call(calls.get_export(await self.app(app), task_id))
 
     async def follow_export(self, app: App | str, task_id: str) -> "AsyncExportPoller":
-        """A task that was created before, to be waited for."""
+        """Return a poller for a task that was created before."""
         return AsyncExportPoller(self, await self.get_export(app, task_id))
 
     async def list_exports(
@@ -176,9 +176,9 @@ class AsyncClient:
         order_by: TaskOrder = TaskOrder.CREATED,
         descending: bool = True,
     ) -> AsyncIterator[ExportTask]:
-        """All tasks of an app, the newest first; pages are asked for as they are needed.
+        """Yield all tasks of an app, the newest first; pages are fetched as they are needed.
 
-        A task that is created meanwhile may be missing, none comes twice.
+        A task that is created meanwhile may be missing; none comes twice.
         """
         first = TaskPage(top=TASKS_A_PAGE, order_by=order_by, descending=descending)
         seen: set[str] = set()
@@ -194,7 +194,7 @@ class AsyncClient:
             page = await self._connection.call(calls.list_exports_after(owner, page.next_query))
 
     async def cancel_export(self, app: App | str, task_id: str) -> ExportTask:
-        """The task after it was asked to stop: at once if it waited, else soon.
+        """Ask a task to stop: at once if it waits, else soon. Return it as it is then.
 
         Raises:
             IllegalStateError: It has ended.
@@ -204,7 +204,7 @@ class AsyncClient:
     async def retry_export(
         self, app: App | str, task_id: str, container_url: str
     ) -> "AsyncExportPoller":
-        """A failed or cancelled task, queued again; delivered parts stay delivered.
+        """Queue a failed or cancelled task again; delivered parts stay delivered.
 
         Raises:
             IllegalStateError: It has not failed and was not cancelled.
@@ -213,7 +213,7 @@ class AsyncClient:
         return AsyncExportPoller(self, await self._connection.call(call))
 
     async def manifest(self, task: ExportTask) -> Manifest:
-        """What a task that succeeded delivered.
+        """Return the manifest of what a task that succeeded delivered.
 
         Raises:
             IllegalStateError: It has not succeeded.
@@ -224,9 +224,9 @@ class AsyncClient:
     async def read(
         self, task: ExportTask | Manifest, container_url: str, as_: FrameKind = "polars"
     ) -> Any:
-        """The delivered records as one frame of Polars or pandas, or one table of Arrow.
+        """Return the delivered records as one frame of Polars or pandas, or one table of Arrow.
 
-        Every part is proved first: its bytes, its SHA-256, its number of records.
+        Every part is verified first: its size, its SHA-256, its number of records.
 
         Args:
             task: A task that succeeded, or its manifest.
@@ -262,7 +262,7 @@ class AsyncClient:
         timeout_seconds: float | None = None,
         on_progress: Progressed | None = None,
     ) -> ExportTask:
-        """The task when it has ended, or as it is when the time is over."""
+        """Return the task when it has ended, or as it is when the time is over."""
         owner = await self.app(task.app_id)
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         delay = POLL_SECONDS_FIRST
@@ -294,24 +294,24 @@ class AsyncExportPoller:
         return self._task
 
     async def refresh(self) -> ExportTask:
-        """The task as it is now."""
+        """Fetch the task as it is now."""
         self._task = await self._client.get_export(self._task.app_id, self._task.task_id)
         return self._task
 
     async def done(self) -> bool:
-        """Whether it has ended, well or badly; looks if it had not."""
+        """Return whether it has ended, well or badly; fetch it if it had not."""
         return self._task.state.is_final or (await self.refresh()).state.is_final
 
     async def wait(
         self, timeout_seconds: float | None = None, on_progress: Progressed | None = None
     ) -> ExportTask:
-        """The task when it has ended, well or badly, or as it is when the time is over.
+        """Return the task when it has ended, well or badly, or as it is when the time is over.
 
         What it failed with is its `error`, which `result` raises.
 
         Args:
             timeout_seconds: How long to wait at most.
-            on_progress: Is given the task at each look.
+            on_progress: Called with the task each time it was fetched.
         """
         self._task = await self._client.wait_export(
             self._task, timeout_seconds=timeout_seconds, on_progress=on_progress
@@ -321,7 +321,7 @@ class AsyncExportPoller:
     async def result(
         self, timeout_seconds: float | None = None, on_progress: Progressed | None = None
     ) -> ExportTask:
-        """The task when it has succeeded.
+        """Return the task when it has succeeded.
 
         Raises:
             EngagementError: It failed or was cancelled; of the class of its code.
@@ -337,7 +337,7 @@ class AsyncExportPoller:
         return task
 
     async def cancel(self) -> ExportTask:
-        """The task after it was asked to stop.
+        """Ask the task to stop, and return it as it is then.
 
         Raises:
             IllegalStateError: It has ended.

@@ -1,4 +1,4 @@
-"""Fetches delivered parts from a container and proves each against its manifest."""
+"""Fetches delivered parts from a container and verifies each against its manifest."""
 
 import hashlib
 from pathlib import Path

@@ -1,5 +1,5 @@
 # Generated from ../asynchronous/parts.py by `make generate`; edit that file instead.
-"""Fetches delivered parts from a container and proves each against its manifest."""
+"""Fetches delivered parts from a container and verifies each against its manifest."""
 
 import hashlib
 from pathlib import Path
