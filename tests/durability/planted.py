@@ -113,10 +113,10 @@ def acknowledged_early() -> None:
     """A batch is acknowledged when it is handed in, and made durable at leisure."""
     accept, commit = GroupCommit.accept, GroupCommit._commit  # noqa: SLF001
 
-    def early(self: GroupCommit, offer: inbox.Offer, *, size: int) -> Future[int]:
-        accept(self, offer, size=size)
+    def early(self: GroupCommit, submission: inbox.Submission, *, size: int) -> Future[int]:
+        accept(self, submission, size=size)
         done: Future[int] = Future()
-        done.set_result(len(offer.keys))
+        done.set_result(len(submission.keys))
         return done
 
     def late(self: GroupCommit, group: Any) -> None:
@@ -150,9 +150,9 @@ def failures_swallowed() -> None:
 
     def hopeful(self: GroupCommit, group: Any) -> None:
         with contextlib.suppress(Exception):
-            self._inbox.accept([offer for offer, _ in group])
-        for offer, answer in group:
-            answer.set_result(len(offer.keys))
+            self._inbox.accept([submission for submission, _ in group])
+        for submission, answer in group:
+            answer.set_result(len(submission.keys))
 
     GroupCommit._commit = hopeful  # type: ignore[method-assign]  # noqa: SLF001
 
@@ -161,8 +161,10 @@ def keys_forgotten() -> None:
     """What was accepted is not known when it comes again."""
     accept = inbox.InboxQueries.accept
 
-    def other(self: inbox.InboxQueries, offers: Sequence[inbox.Offer]) -> list[int]:
-        unheard = [replace(one, keys=tuple(uuid.uuid4().hex for _ in one.keys)) for one in offers]
+    def other(self: inbox.InboxQueries, submissions: Sequence[inbox.Submission]) -> list[int]:
+        unheard = [
+            replace(one, keys=tuple(uuid.uuid4().hex for _ in one.keys)) for one in submissions
+        ]
         return accept(self, unheard)
 
     inbox.InboxQueries.accept = other  # type: ignore[method-assign]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from engagement.exceptions import EngagementError, OverloadedError
-from engagement.store.queries.inbox import InboxQueries, Offer
+from engagement.store.queries.inbox import InboxQueries, Submission
 
 WAITING_BYTES_MAX = 32 * 1024 * 1024
 """Content that waits at most for its transaction; who brings more is told to come again."""
@@ -28,26 +28,26 @@ class GroupCommit:
         """Transactions so far."""
         self._inbox = inbox
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[Offer, int, Future[int]]] = deque()
+        self._waiting: deque[tuple[Submission, int, Future[int]]] = deque()
         self._waiting_bytes = 0
         self._is_closing = False
         self._thread: threading.Thread | None = None
 
-    def accept(self, offer: Offer, *, size: int) -> Future[int]:
-        """A future that is done only when the offer is durable: how many of its keys are new.
+    def accept(self, submission: Submission, *, size: int) -> Future[int]:
+        """A future that is done only when the submission is durable: how many of its keys are new.
 
         Args:
-            offer: What to keep.
+            submission: What to keep.
             size: About how many bytes of memory it takes.
 
         Raises:
-            OverloadedError: Too much waits already; nothing of the offer is kept.
+            OverloadedError: Too much waits already; nothing of the submission is kept.
         """
         answer: Future[int] = Future()
         with self._changed:
             if self._is_closing or self._waiting_bytes + size > WAITING_BYTES_MAX:
                 raise OverloadedError("The service has more to take in than it can; come again.")
-            self._waiting.append((offer, size, answer))
+            self._waiting.append((submission, size, answer))
             self._waiting_bytes += size
             if self._thread is None:  # whoever takes nothing in needs none
                 self._thread = threading.Thread(target=self._run, name="group-commit")
@@ -67,27 +67,27 @@ class GroupCommit:
         while (group := self._next_group()) is not None:
             self._commit(group)
 
-    def _next_group(self) -> list[tuple[Offer, Future[int]]] | None:
+    def _next_group(self) -> list[tuple[Submission, Future[int]]] | None:
         """What to commit together; None when closing and nothing waits."""
-        group: list[tuple[Offer, Future[int]]] = []
+        group: list[tuple[Submission, Future[int]]] = []
         group_bytes = 0
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closing)
             while self._waiting and group_bytes < GROUP_BYTES_MAX:
-                offer, size, answer = self._waiting.popleft()
+                submission, size, answer = self._waiting.popleft()
                 group_bytes += size
                 if answer.set_running_or_notify_cancel():  # else who asked has gone away
-                    group.append((offer, answer))
+                    group.append((submission, answer))
             self._waiting_bytes -= group_bytes
             return group if group_bytes or not self._is_closing else None
 
-    def _commit(self, group: Sequence[tuple[Offer, Future[int]]]) -> None:
+    def _commit(self, group: Sequence[tuple[Submission, Future[int]]]) -> None:
         try:
-            fresh = self._inbox.accept([offer for offer, _ in group])
+            fresh = self._inbox.accept([submission for submission, _ in group])
         except EngagementError as error:
             for _, answer in group:
                 answer.set_exception(error)
-        except Exception as error:  # noqa: BLE001 - one bad offer must not take the others along
+        except Exception as error:  # noqa: BLE001 - one bad submission must not take the others along
             _log.exception("group_commit_failed")
             if len(group) > 1:
                 for one in group:

@@ -8,7 +8,7 @@ import msgspec
 from engagement.collect.payload import Batch
 from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
-from engagement.store.queries.inbox import InboxQueries, InboxRow, Kept, Offer
+from engagement.store.queries.inbox import AcceptedContent, InboxQueries, InboxRow, Submission
 
 
 class StoredBatch(msgspec.Struct, array_like=True, frozen=True):
@@ -40,17 +40,19 @@ def accept(
     Returns:
         For each batch, whether it is new; one whose id is known was accepted before.
     """
-    offers = [offer_of(app_id, batch, received_at=received_at) for batch in batches]
-    return [bool(fresh) for fresh in queries.accept(offers)]
+    submissions = [submission_of(app_id, batch, received_at=received_at) for batch in batches]
+    return [bool(fresh) for fresh in queries.accept(submissions)]
 
 
-def offer_of(
+def submission_of(
     app_id: str, batch: Batch, *, received_at: datetime, refused: Sequence[RefusedRecord] = ()
-) -> Offer:
+) -> Submission:
     """A batch to be accepted once, by its id, with what was refused of it."""
-    kept = Kept(rows=(inbox_row(app_id, batch, received_at=received_at),), refused=refused)
-    return Offer(
-        app_id=app_id, received_at=received_at, keys=(batch.batch_id,), kept=lambda _: kept
+    kept = AcceptedContent(
+        rows=(inbox_row(app_id, batch, received_at=received_at),), refused=refused
+    )
+    return Submission(
+        app_id=app_id, received_at=received_at, keys=(batch.batch_id,), content=lambda _: kept
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engagement.collect.bodies import plain_body
-from engagement.collect.inbox import inbox_row, offer_of
+from engagement.collect.inbox import inbox_row, submission_of
 from engagement.collect.payload import Refusal, decode_batch
 from engagement.collect.protocols.segment.messages import Messages, read_messages
 from engagement.collect.protocols.segment.outcomes import RefusedMessage
@@ -20,7 +20,7 @@ from engagement.exceptions import BadInputError, NotAuthenticatedError, StorageF
 from engagement.model.apps import App
 from engagement.model.refused import RefusedRecord, SenderProtocol
 from engagement.runtime.opening import Runtime
-from engagement.store.queries.inbox import Kept, Offer
+from engagement.store.queries.inbox import AcceptedContent, Submission
 
 _DONE: Future[int] = Future()
 _DONE.set_result(0)
@@ -104,9 +104,9 @@ def collect_batch(
     refused: Sequence[RefusedRecord] = ()
     if batch.refused and _has_room(runtime):
         refused = make_refused_records(text, batch, app_id=app_id, received_at=received_at)
-    offer = offer_of(app_id, batch, received_at=received_at, refused=refused)
+    submission = submission_of(app_id, batch, received_at=received_at, refused=refused)
     return Collected(
-        durable=runtime.group_commit.accept(offer, size=len(text)),
+        durable=runtime.group_commit.accept(submission, size=len(text)),
         accepted=batch.accepted,
         refused=batch.refused,
         trailing=len(trailing),
@@ -170,10 +170,10 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
     if isinstance(messages, BadInputError):
         return _kept_aside(runtime, app_id, posted.body, messages, SenderProtocol.TRACKING)
 
-    def kept(known: frozenset[str]) -> Kept:
+    def kept(known: frozenset[str]) -> AcceptedContent:
         before = {id_ for key, id_ in keys.items() if key in known}
         batches, aside = messages.batches(before), messages.refused(before)
-        return Kept(
+        return AcceptedContent(
             rows=[inbox_row(app_id, one, received_at=posted.received_at) for one in batches],
             refused=make_refused_message_records(
                 aside, app_id=app_id, received_at=posted.received_at
@@ -183,14 +183,14 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
     # Batches are known by texts of their senders too, which must not be taken for messages.
     keys = {f"message {one}": one for one in messages.ids}
     all_new = kept(frozenset())  # here, since most are new and the others wait for the transaction
-    offer = Offer(
+    submission = Submission(
         app_id=app_id,
         received_at=posted.received_at,
         keys=tuple(keys),
-        kept=lambda known: kept(known) if known else all_new,
+        content=lambda known: kept(known) if known else all_new,
     )
     return Collected(
-        durable=runtime.group_commit.accept(offer, size=len(posted.body)),
+        durable=runtime.group_commit.accept(submission, size=len(posted.body)),
         accepted=len(keys) - len(refused),
         refused=refused,
         repaired=messages.repaired,
@@ -210,12 +210,12 @@ def _kept_aside(
     record = make_unreadable_record(
         body, error, app_id=app_id, protocol=protocol, received_at=received_at
     )
-    kept = Kept(refused=(record,))
-    offer = Offer(
+    kept = AcceptedContent(refused=(record,))
+    submission = Submission(
         app_id=app_id,
         received_at=received_at,
         keys=(f"body {hashlib.sha256(body).hexdigest()}",),
-        kept=lambda _: kept,
+        content=lambda _: kept,
     )
-    durable = runtime.group_commit.accept(offer, size=len(body))
+    durable = runtime.group_commit.accept(submission, size=len(body))
     return Collected(durable=durable, unreadable=error)

@@ -21,7 +21,7 @@ from engagement.model.exports import Compression, ExportFormat, ExportType, Time
 from engagement.model.plan import Part, Plan, PlanHead
 from engagement.model.records import Kind
 from engagement.model.request_identity import write_identity
-from engagement.store.queries.inbox import InboxQueries, InboxRow, Kept, Offer
+from engagement.store.queries.inbox import AcceptedContent, InboxQueries, InboxRow, Submission
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import MIGRATIONS, metadata, open_state
@@ -29,17 +29,17 @@ from support.batches import NOW
 from support.home import APP_ID, queued_task
 
 
-def offer(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Offer:
+def submission(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Submission:
     """Something to accept whose row is named by those of its keys that are new."""
 
-    def kept(known: frozenset[str]) -> Kept:
+    def kept(known: frozenset[str]) -> AcceptedContent:
         name = " ".join(key for key in keys if key not in known)
         row = InboxRow(
             app_id=app_id, batch_id=name, received_at=NOW, records=logs, payload=name.encode()
         )
-        return Kept(rows=[row])
+        return AcceptedContent(rows=[row])
 
-    return Offer(app_id=app_id, received_at=NOW, keys=keys, kept=kept)
+    return Submission(app_id=app_id, received_at=NOW, keys=keys, content=kept)
 
 
 def test_the_migrated_schema_is_the_one_that_the_code_uses(engine: sa.Engine) -> None:
@@ -101,8 +101,8 @@ def test_what_was_accepted_stays_known_when_the_schema_comes_forward(tmp_path: P
     engine = open_state(url)
 
     queries = InboxQueries(engine)
-    assert queries.accept([offer("batch 0", "batch 20000", "batch 20001")]) == [1]
-    assert queries.accept([offer("batch 0", app_id="b" * 32)]) == [1]
+    assert queries.accept([submission("batch 0", "batch 20000", "batch 20001")]) == [1]
+    assert queries.accept([submission("batch 0", app_id="b" * 32)]) == [1]
     engine.dispose()
 
 
@@ -200,13 +200,13 @@ def test_tasks_keep_what_was_asked_and_their_plans_when_the_schema_comes_forward
 def test_a_full_database_is_named_and_keeps_what_it_has(tmp_path: Path) -> None:
     engine = open_state(f"sqlite:///{tmp_path / 'state.db'}")
     inbox = InboxQueries(engine)
-    inbox.accept([offer("before")])
+    inbox.accept([submission("before")])
     with engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")  # of the pooled connection
 
     with pytest.raises(StorageFullError):
-        inbox.accept([offer("x" * 100_000)])
+        inbox.accept([submission("x" * 100_000)])
 
     assert [row.batch_id for row in inbox.oldest(APP_ID, records_max=9, position_max=9)] == [
         "before"

@@ -1,1 +1,1 @@
-"""Every question asked of the state database, by name."""
+"""Every query of the state database, by name."""

@@ -72,6 +72,6 @@ class AppQueries:
 
     def _select(self, condition: sa.ColumnElement[bool]) -> list[App]:
         columns = [apps.c[name] for name in App.__dataclass_fields__]
-        question = sa.select(*columns).where(condition).order_by(apps.c.created_at, apps.c.app_id)
+        query = sa.select(*columns).where(condition).order_by(apps.c.created_at, apps.c.app_id)
         with self._reading.begin() as connection:
-            return [App(**row) for row in connection.execute(question).mappings()]
+            return [App(**row) for row in connection.execute(query).mappings()]

@@ -18,9 +18,9 @@ class ClientQueries:
 
     def value(self, name: str, first: bytes) -> bytes:
         """The installation's value of this name; of several first ones, one stays for ever."""
-        question = sa.select(installation.c.value).where(installation.c.name == name)
+        query = sa.select(installation.c.value).where(installation.c.name == name)
         with self._engine.begin() as connection:
-            kept = connection.scalar(question)
+            kept = connection.scalar(query)
             if kept is None:
                 connection.execute(installation.insert().values(name=name, value=first))
                 kept = first
@@ -74,11 +74,11 @@ class ClientQueries:
 
     def secrets(self, client_id: str, *, now: datetime) -> list[str]:
         """The SHA-256 of each of the client's secrets that has not ended."""
-        question = sa.select(client_secrets.c.sha256).where(
+        query = sa.select(client_secrets.c.sha256).where(
             client_secrets.c.client_id == client_id, client_secrets.c.expires_at > now
         )
         with self._reading.begin() as connection:
-            return list(connection.scalars(question))
+            return list(connection.scalars(query))
 
     def rotate(
         self, client_id: str, *, secret_sha256: str, expires_at: datetime, others_end_at: datetime
@@ -116,9 +116,9 @@ class ClientQueries:
             .scalar_subquery()
             .label("secret_expires_at")
         )
-        question = sa.select(clients, newest).where(condition)
+        query = sa.select(clients, newest).where(condition)
         with self._reading.begin() as connection:
-            rows = connection.execute(question.order_by(clients.c.created_at, clients.c.client_id))
+            rows = connection.execute(query.order_by(clients.c.created_at, clients.c.client_id))
             return [
                 ApiClient(
                     client_id=row.client_id,

@@ -47,8 +47,8 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What of an offer is new."""
+class AcceptedContent:
+    """What of a submission is new."""
 
     rows: Sequence[InboxRow] = ()
     """What goes on to the lake."""
@@ -57,7 +57,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Submission:
     """What somebody hands in at once, to be kept if it is new."""
 
     app_id: str
@@ -66,7 +66,7 @@ class Offer:
     """When."""
     keys: tuple[str, ...]
     """Ids, each of which is accepted once: of the batch, or of every message in it."""
-    kept: Callable[[frozenset[str]], Kept]
+    content: Callable[[frozenset[str]], AcceptedContent]
     """What to keep, given the keys that are known and whose content must be left out."""
 
 
@@ -77,16 +77,16 @@ class InboxQueries:
         self._engine = engine
         self._reading = engine.execution_options(read_only=True)
 
-    def accept(self, offers: Sequence[Offer]) -> list[int]:
+    def accept(self, submissions: Sequence[Submission]) -> list[int]:
         """Return only when what is new is durable, all in one transaction.
 
         Returns:
-            For each offer, how many of its keys are new; what is known is not stored again.
+            For each submission, how many of its keys are new; what is known is not stored again.
         """
-        if not offers:
+        if not submissions:
             return []
-        keys = [{_accepted_key(one.app_id, key): key for key in one.keys} for one in offers]
-        day = max(_day(one.received_at) for one in offers)
+        keys = [{_accepted_key(one.app_id, key): key for key in one.keys} for one in submissions]
+        day = max(_day(one.received_at) for one in submissions)
         with self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 # Without it a batch could appear below a position that a flush has passed, and be
@@ -96,12 +96,12 @@ class InboxQueries:
             fresh: list[int] = []
             rows: list[InboxRow] = []
             aside: list[RefusedRecord] = []
-            for offer, its in zip(offers, keys, strict=True):
+            for submission, its in zip(submissions, keys, strict=True):
                 mine = new.intersection(its)
                 fresh.append(len(mine))
                 if mine:
                     known = frozenset(its[key] for key in its.keys() - mine)
-                    kept = offer.kept(known)
+                    kept = submission.content(known)
                     rows += kept.rows
                     aside += kept.refused
                     new -= mine
@@ -112,13 +112,13 @@ class InboxQueries:
 
     def newest_position(self, app_id: str) -> int:
         """The position of the app's newest batch in the inbox; 0 if there is none."""
-        question = sa.select(sa.func.max(inbox.c.position)).where(inbox.c.app_id == app_id)
+        query = sa.select(sa.func.max(inbox.c.position)).where(inbox.c.app_id == app_id)
         with self._reading.begin() as connection:
-            return connection.scalar(question) or 0
+            return connection.scalar(query) or 0
 
     def oldest(self, app_id: str, *, records_max: int, position_max: int) -> list[InboxRow]:
         """The app's oldest batches up to a position, of about `records_max` records together."""
-        question = (
+        query = (
             sa.select(*_ROW_COLUMNS)
             .where(inbox.c.app_id == app_id, inbox.c.position <= position_max)
             .order_by(inbox.c.position)
@@ -128,7 +128,7 @@ class InboxQueries:
         # Read on and stopped, since to ask how many rows are enough looks at all that wait.
         with (
             self._reading.begin() as connection,
-            connection.execute(question, execution_options={"yield_per": ROWS_AT_ONCE}) as answer,
+            connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE}) as answer,
         ):
             for row in answer:
                 taken.append(InboxRow(**row._asdict()))
@@ -149,9 +149,9 @@ class InboxQueries:
 
     def oldest_at(self) -> datetime | None:
         """When the batch that waits longest was received; None if none waits."""
-        question = sa.select(inbox.c.received_at).order_by(inbox.c.position).limit(1)
+        query = sa.select(inbox.c.received_at).order_by(inbox.c.position).limit(1)
         with self._reading.begin() as connection:
-            return connection.scalar(question)
+            return connection.scalar(query)
 
     def forget_keys(self, before: datetime) -> None:
         """Drop the keys received on days before an instant's; they could be accepted again.
@@ -162,9 +162,9 @@ class InboxQueries:
         last: str | None = ""
         while last is not None:
             some = accepted.c.key > last
-            question = sa.select(accepted.c.key).where(some).order_by(accepted.c.key)
+            query = sa.select(accepted.c.key).where(some).order_by(accepted.c.key)
             with self._engine.begin() as connection:
-                last = connection.scalar(question.offset(KEYS_AT_ONCE).limit(1))
+                last = connection.scalar(query.offset(KEYS_AT_ONCE).limit(1))
                 if last is not None:
                     some &= accepted.c.key <= last
                 connection.execute(accepted.delete().where(some, old))
@@ -177,7 +177,7 @@ class InboxQueries:
             .group_by(commits.c.kind)
             .subquery()
         )
-        question = sa.select(commits).join(
+        query = sa.select(commits).join(
             newest,
             sa.and_(
                 commits.c.app_id == app_id,
@@ -186,7 +186,7 @@ class InboxQueries:
             ),
         )
         with self._reading.begin() as connection:
-            return {Kind(row.kind): _commit(row) for row in connection.execute(question)}
+            return {Kind(row.kind): _commit(row) for row in connection.execute(query)}
 
     def apps_with_tables(self) -> list[str]:
         """The ids of the apps that have a table in the lake."""

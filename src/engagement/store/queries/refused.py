@@ -53,23 +53,23 @@ class RefusedQueries:
         self, chosen: RefusedFilter, *, limit: int, before: int | None = None
     ) -> list[RefusedEntry]:
         """Some records without their bodies, newest first, from before an id on."""
-        question = sa.select(*_ENTRY_COLUMNS).where(_condition(chosen))
+        query = sa.select(*_ENTRY_COLUMNS).where(_condition(chosen))
         if before is not None:
-            question = question.where(refused.c.refused_id < before)
-        question = question.order_by(refused.c.refused_id.desc()).limit(limit)
+            query = query.where(refused.c.refused_id < before)
+        query = query.order_by(refused.c.refused_id.desc()).limit(limit)
         with self._reading.begin() as connection:
-            return [RefusedEntry(**_typed(row)) for row in connection.execute(question).mappings()]
+            return [RefusedEntry(**_typed(row)) for row in connection.execute(query).mappings()]
 
     def take_page(self, chosen: RefusedFilter, *, limit: int, after: int) -> list[RefusedRecord]:
         """Some records with their bodies, oldest first, from after an id on."""
-        question = (
+        query = (
             sa.select(refused)
             .where(_condition(chosen), refused.c.refused_id > after)
             .order_by(refused.c.refused_id)
             .limit(limit)
         )
         with self._reading.begin() as connection:
-            return [RefusedRecord(**_typed(row)) for row in connection.execute(question).mappings()]
+            return [RefusedRecord(**_typed(row)) for row in connection.execute(query).mappings()]
 
     def get(self, refused_id: int) -> RefusedRecord:
         """The record with this id.
@@ -87,7 +87,7 @@ class RefusedQueries:
     def count(self, chosen: RefusedFilter) -> list[RefusedCount]:
         """How many records there are of each app and code, the most first."""
         records = sa.func.count()
-        question = (
+        query = (
             sa.select(refused.c.app_id, refused.c.code, records, _BYTES)
             .where(_condition(chosen))
             .group_by(refused.c.app_id, refused.c.code)
@@ -96,7 +96,7 @@ class RefusedQueries:
         with self._reading.begin() as connection:
             return [
                 RefusedCount(app_id=app_id, code=code, records=number, bytes=size)
-                for app_id, code, number, size in connection.execute(question)
+                for app_id, code, number, size in connection.execute(query)
             ]
 
     def newest_id(self) -> int:

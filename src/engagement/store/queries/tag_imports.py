@@ -51,9 +51,9 @@ class ImportTaskQueries:
         Raises:
             UnknownTaskError: There is none.
         """
-        question = sa.select(import_tasks).filter_by(app_id=app_id, task_id=task_id)
+        query = sa.select(import_tasks).filter_by(app_id=app_id, task_id=task_id)
         with self._reading.begin() as connection:
-            row = connection.execute(question).one_or_none()
+            row = connection.execute(query).one_or_none()
         if row is None:
             raise UnknownTaskError(f"The app has no import task with the id {task_id[:60]!r}.")
         return _task(row)
@@ -62,7 +62,7 @@ class ImportTaskQueries:
         """Some of the app's tasks."""
         column = _COLUMNS[order.by]
         # Databases differ in where they put what is absent, so that is asked for by itself.
-        question = (
+        query = (
             sa.select(import_tasks)
             .filter_by(app_id=app_id)
             .order_by(
@@ -74,24 +74,24 @@ class ImportTaskQueries:
             .limit(top + 1)
         )
         with self._reading.begin() as connection:
-            found = [_task(row) for row in connection.execute(question)]
+            found = [_task(row) for row in connection.execute(query)]
         return ImportPage(tasks=tuple(found[:top]), has_more=len(found) > top)
 
     def unfinished(self) -> list[ImportTask]:
         """The tasks of all apps whose state is not final, oldest first."""
-        question = (
+        query = (
             sa.select(import_tasks)
             .where(import_tasks.c.state.in_(_UNFINISHED))
             .order_by(import_tasks.c.created_at, import_tasks.c.task_id)
         )
         with self._reading.begin() as connection:
-            return [_task(row) for row in connection.execute(question)]
+            return [_task(row) for row in connection.execute(query)]
 
     def sealed_storage_url(self, task_id: str) -> bytes | None:
         """The encrypted URL of the blob; None once the task has ended."""
-        question = sa.select(import_tasks.c.sealed_storage_url).filter_by(task_id=task_id)
+        query = sa.select(import_tasks.c.sealed_storage_url).filter_by(task_id=task_id)
         with self._reading.begin() as connection:
-            sealed: bytes | None = connection.scalar(question)
+            sealed: bytes | None = connection.scalar(query)
         return sealed
 
     def start(self, task_id: str, *, now: datetime) -> None:

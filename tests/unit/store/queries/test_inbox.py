@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from engagement.model.records import Kind
 from engagement.store.commits import Commit
 from engagement.store.queries import inbox
-from engagement.store.queries.inbox import InboxQueries, InboxRow, Kept, Offer
+from engagement.store.queries.inbox import AcceptedContent, InboxQueries, InboxRow, Submission
 from engagement.store.queries.sightings import OpenSession, SightingQueries, Sightings
 from support.batches import NOW
 from support.home import APP_ID
@@ -20,25 +20,27 @@ SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 
 
-def offer(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Offer:
+def submission(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Submission:
     """Something to accept whose row is named by those of its keys that are new."""
 
-    def kept(known: frozenset[str]) -> Kept:
+    def kept(known: frozenset[str]) -> AcceptedContent:
         name = " ".join(key for key in keys if key not in known)
         row = InboxRow(
             app_id=app_id, batch_id=name, received_at=NOW, records=logs, payload=name.encode()
         )
-        return Kept(rows=[row])
+        return AcceptedContent(rows=[row])
 
-    return Offer(app_id=app_id, received_at=NOW, keys=keys, kept=kept)
+    return Submission(app_id=app_id, received_at=NOW, keys=keys, content=kept)
 
 
 def test_the_inbox_gives_the_oldest_first_within_the_limits(engine: sa.Engine) -> None:
     queries = InboxQueries(engine)
     other = "b" * 32
-    queries.accept([offer("a", logs=2), offer("o", app_id=other), offer("b", logs=2)])
+    queries.accept(
+        [submission("a", logs=2), submission("o", app_id=other), submission("b", logs=2)]
+    )
     newest = queries.newest_position(APP_ID)
-    queries.accept([offer("c", logs=2)])
+    queries.accept([submission("c", logs=2)])
 
     def taken(**limits: int) -> list[str]:
         return [row.batch_id for row in queries.oldest(APP_ID, **limits)]
@@ -62,19 +64,23 @@ def test_a_batch_id_is_known_until_its_day_is_forgotten(
     monkeypatch.setattr(inbox, "KEYS_AT_ONCE", 1)
     queries = InboxQueries(engine)
 
-    assert queries.accept([offer("a"), offer("a")]) == [1, 0]
-    assert queries.accept([offer("a"), offer("b")]) == [0, 1]
+    assert queries.accept([submission("a"), submission("a")]) == [1, 0]
+    assert queries.accept([submission("a"), submission("b")]) == [0, 1]
     queries.forget_keys(NOW)
-    assert queries.accept([offer("a"), offer("b")]) == [0, 0]
+    assert queries.accept([submission("a"), submission("b")]) == [0, 0]
     queries.forget_keys(NOW + DAY)
-    assert queries.accept([offer("a"), offer("b")]) == [1, 1]
+    assert queries.accept([submission("a"), submission("b")]) == [1, 1]
 
 
-def test_of_an_offer_with_several_keys_only_what_is_new_is_kept(engine: sa.Engine) -> None:
+def test_of_a_submission_with_several_keys_only_what_is_new_is_kept(engine: sa.Engine) -> None:
     queries = InboxQueries(engine)
 
-    assert queries.accept([offer("a", "b"), offer("b", "c"), offer("a", "c")]) == [2, 1, 0]
-    assert queries.accept([offer("c", "d", "d"), offer("a", app_id="b" * 32)]) == [1, 1]
+    assert queries.accept([submission("a", "b"), submission("b", "c"), submission("a", "c")]) == [
+        2,
+        1,
+        0,
+    ]
+    assert queries.accept([submission("c", "d", "d"), submission("a", app_id="b" * 32)]) == [1, 1]
     kept = queries.oldest(APP_ID, records_max=9, position_max=2**31)
     assert [row.batch_id for row in kept] == ["a b", "c", "d d"]
 
@@ -88,7 +94,7 @@ def test_batches_accepted_at_once_are_each_accepted_once(engine: sa.Engine) -> N
 
     def accept() -> None:
         together.wait(WAIT_SECONDS_MAX)
-        answers.append([queries.accept([offer(one)])[0] for one in ids])
+        answers.append([queries.accept([submission(one)])[0] for one in ids])
 
     threads = [threading.Thread(target=accept) for _ in range(4)]
     for thread in threads:
@@ -107,7 +113,7 @@ def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> 
 
     def accept() -> None:
         for number in range(30):
-            queries.accept([offer(f"{threading.get_ident()} {number}")])
+            queries.accept([submission(f"{threading.get_ident()} {number}")])
 
     def look() -> None:
         while not ended.is_set():
@@ -129,7 +135,7 @@ def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> 
 
 def test_what_was_recorded_comes_back_newest_first(engine: sa.Engine) -> None:
     queries = InboxQueries(engine)
-    queries.accept([offer("a"), offer("b")])
+    queries.accept([submission("a"), submission("b")])
     (first, second) = queries.oldest(APP_ID, records_max=9, position_max=2**31)
     commits = [
         Commit(kind=Kind.EVENT, version=version, rows_total=version, sha256=f"{version:064x}")
@@ -154,10 +160,10 @@ def test_what_was_recorded_comes_back_newest_first(engine: sa.Engine) -> None:
 def test_positions_are_never_given_twice(engine: sa.Engine) -> None:
     """Tables remember the last position that they hold: a batch below it would be taken as held."""
     queries = InboxQueries(engine)
-    queries.accept([offer("a")])
+    queries.accept([submission("a")])
     first = queries.newest_position(APP_ID)
     rows = queries.oldest(APP_ID, records_max=9, position_max=first)
     queries.record_commits(APP_ID, [], committed_at=NOW, flushed=rows)
-    queries.accept([offer("b")])
+    queries.accept([submission("b")])
 
     assert queries.newest_position(APP_ID) > first
