@@ -1,6 +1,9 @@
 """Uses what is shipped for users' own tests as they would."""
 
 import json
+import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +19,26 @@ from engagement.testing import (
     open_test_runtime,
     sample_batches,
 )
+from support.checkout import ROOT
+from support.waiting import WAIT_SECONDS_MAX
+
+PAGE = ROOT / "docs" / "howto" / "test-against-a-service.md"
+
+
+def test_the_test_of_the_page_passes(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "test_page.py").write_text(program, encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_page.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS_MAX,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_clock_stands_still_until_it_is_moved(tmp_path: Path) -> None:
