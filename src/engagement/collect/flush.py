@@ -157,10 +157,10 @@ class Flush:
         ids = contents.select("device_id", CONTENT_KINDS[kind]).iter_rows()
         keys = sighting_keys(app_id, kind, ids)
         known = self._seen.contents(keys)
-        days = contents.select(pl.col("last_at").dt.date())["last_at"]
+        places_and_days = contents.select("place", pl.col("last_at").dt.date()).iter_rows()
         unknown: list[int] = []
         changed: list[Content] = []
-        for key, place, day in zip(keys, contents["place"], days, strict=True):
+        for key, (place, day) in zip(keys, places_and_days, strict=True):
             before = known.get(key)
             if before is None:
                 unknown.append(place)

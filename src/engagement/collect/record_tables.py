@@ -26,6 +26,7 @@ ROWS_PER_BATCH_BITS = 20
 """A row's sequence is its batch's inbox position, then its place in the batch; 2^20 rows fit."""
 
 NO_RECORD_ID = pl.lit(None, pl.String()).alias("record_id")
+_KINDS = {kind.value: kind for kind in RECORD_COLUMNS}
 _KEY_COLUMNS: dict[Kind, tuple[str, ...]] = {
     Kind.TAG: ("device_id", "key"),
     Kind.TOKEN: ("device_id", "type", "token"),
@@ -63,22 +64,21 @@ def gather_batches(rows: Sequence[InboxRow]) -> Round:
     columns: dict[Kind, list[list[object]]] = {
         kind: [[] for _ in names] for kind, names in RECORD_COLUMNS.items()
     }
-    counts: dict[Kind, list[int]] = {kind: [] for kind in RECORD_COLUMNS}
+    counts: dict[Kind, list[int]] = {kind: [0] * len(rows) for kind in RECORD_COLUMNS}
     batches = []
-    for row in rows:
+    for place, row in enumerate(rows):
         batch = decode_stored_batch(row)
-        for kind, of_batches in counts.items():
-            records = batch.rows.pop(kind, None)
-            if not records:
-                of_batches.append(0)
-                continue
-            of_batches.append(len(records))
-            for column, values in zip(columns[kind], zip(*records, strict=True), strict=False):
+        for name, records in batch.rows.items():
+            kind = _KINDS[name]
+            counts[kind][place] = len(records)
+            of_kind = columns[kind]
+            for column, values in zip(of_kind, zip(*records, strict=True), strict=False):
                 column.extend(values)
-            if len(records[0]) < len(columns[kind]):
+            if records and len(records[0]) < len(of_kind):
                 # It was accepted before there were more columns.
-                for column in columns[kind][len(records[0]) :]:
+                for column in of_kind[len(records[0]) :]:
                     column.extend(repeat(None, len(records)))
+        batch.rows.clear()
         batches.append(batch)
     return Round(
         batches=batches,
@@ -168,7 +168,7 @@ def with_record_ids(kind: Kind, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of a folded kind, each with the record id of the row that it is a change of."""
     head = f"record\0{kind.value}"
     keys = rows.select(pl.concat_str(pl.lit(head), *_KEY_COLUMNS[kind], separator="\0"))
-    ids = {key: derive_guid(key) for key in keys.to_series().unique()}
+    ids = {key: derive_guid(key) for key in keys.to_series().unique().to_list()}
     record_ids = keys.to_series().replace_strict(ids, return_dtype=pl.String())
     return rows.with_columns(record_ids.alias("record_id")).select(file_schema(kind).keys())
 
@@ -231,7 +231,8 @@ def _records(kind: Kind, gathered: Round) -> pl.DataFrame:
 def _record_ids(kind: Kind, gathered: Round, owners: pl.Series, places: pl.Series) -> pl.Series:
     """The id of each record: of its tracking message, else of its batch and its place in it."""
     counts = gathered.counts[kind]
-    sent_ids = [(batch.record_ids or {}).get(kind.value) for batch in gathered.batches]
+    name = kind.value
+    sent_ids = [batch.record_ids and batch.record_ids.get(name) for batch in gathered.batches]
     lack_ids = [bool(count) and not ids for count, ids in zip(counts, sent_ids, strict=True)]
     senders = gathered.senders.select("device_id", "batch_id").filter(lack_ids)
     prefixes = iter(record_id_prefixes(kind, senders.iter_rows()))

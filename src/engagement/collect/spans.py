@@ -31,34 +31,41 @@ def place_spans(
     """
     has_device_time = "device_timestamp" in rows.columns
     device_time = pl.col("device_timestamp") if has_device_time else pl.lit(None).alias("none")
-    placed: list[Span] = []
     changed: list[Span] = []
-    moments = rows.select("start", device_time, pl.col("received_at").dt.date()).iter_rows()
-    for key, (start, device_start, received_on) in zip(keys, moments, strict=True):
+    placed: dict[int, Span] = {}
+    """Those that were reported before, by the places of their rows."""
+    moments = rows.select(
+        "start",
+        device_time,
+        pl.col("start").dt.date().alias("day"),
+        pl.col("received_at").dt.date(),
+    ).iter_rows()
+    for place, (key, moment) in enumerate(zip(keys, moments, strict=True)):
+        start, device_start, day, received_on = moment
         before = known.get(key)
         span = Span(
-            key=key,
-            day=start.date(),
-            start=start,
-            device_start=device_start,
-            received_on=received_on,
+            key=key, day=day, start=start, device_start=device_start, received_on=received_on
         )
         if before is not None:
             first = min(before, span, key=_first_start)
             span = replace(first, day=before.day, received_on=max(before.received_on, received_on))
-        placed.append(span)
+            placed[place] = span
         if span != before:
             changed.append(span)
+    dated = rows.with_columns(pl.col("start").dt.date().alias("date"))
+    if not placed:
+        return dated, changed
     columns: dict[str, list[Any]] = {
-        "start": [span.start for span in placed],
-        "date": [span.day for span in placed],
+        "start": [span.start for span in placed.values()],
+        "date": [span.day for span in placed.values()],
     }
     if has_device_time:
-        columns["device_timestamp"] = [span.device_start for span in placed]
-    types = rows.schema | {"date": pl.Date()}
+        columns["device_timestamp"] = [span.device_start for span in placed.values()]
+    places = list(placed)
     return (
-        rows.with_columns(
-            pl.Series(name, values, dtype=types[name]) for name, values in columns.items()
+        dated.with_columns(
+            dated[name].scatter(places, pl.Series(values, dtype=dated.schema[name]))
+            for name, values in columns.items()
         ),
         changed,
     )

@@ -131,7 +131,7 @@ class InboxQueries:
             connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE}) as answer,
         ):
             for row in answer:
-                taken.append(InboxRow(**row._asdict()))
+                taken.append(InboxRow(**dict(zip(_ROW_NAMES, row, strict=True))))
                 records += row.records
                 if records >= records_max:
                     break
@@ -269,11 +269,9 @@ _KEY_STATEMENTS = {
 }
 """Built once: they are executed in every transaction that accepts something."""
 _ADD_ROWS = inbox.insert()
-_ROW_COLUMNS = [
-    inbox.c.logs.label("records") if name == "records" else inbox.c[name]
-    for name in InboxRow.__dataclass_fields__
-]
-"""The columns by the names of `InboxRow`'s fields."""
+_ROW_NAMES = tuple(InboxRow.__dataclass_fields__)
+_ROW_COLUMNS = [inbox.c["logs" if name == "records" else name] for name in _ROW_NAMES]
+"""The columns of `InboxRow`'s fields, in their order."""
 
 
 def _inbox_values(row: InboxRow) -> dict[str, object]:

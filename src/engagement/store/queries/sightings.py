@@ -8,7 +8,7 @@ Information and locations are written to the lake where they were not told befor
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -264,7 +264,17 @@ def _keep_sessions(connection: sa.Connection, app_id: str, sessions: Sequence[Op
             )
         )
         connection.execute(
-            open_sessions.insert(), [asdict(session) | {"app_id": app_id} for session in some]
+            open_sessions.insert(),
+            [
+                {
+                    "app_id": app_id,
+                    "session_id": session.session_id,
+                    "device_id": session.device_id,
+                    "start": session.start,
+                    "end": session.end,
+                }
+                for session in some
+            ],
         )
 
 
