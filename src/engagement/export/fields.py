@@ -265,10 +265,10 @@ def narrowed(shape: Shape, columns: Sequence[str]) -> Shape:
         InvalidExportError: A name is not one of its fields; names those that are.
     """
     names = [field.name for field in shape.fields]
-    unknown = [one for one in columns if one not in names]
+    unknown = [name for name in columns if name not in names]
     if unknown:
         raise InvalidExportError(f"Columns must be of {', '.join(names)}, got {unknown[0]!r:.100}.")
-    return replace(shape, fields=tuple(one for one in shape.fields if one.name in columns))
+    return replace(shape, fields=tuple(field for field in shape.fields if field.name in columns))
 
 
 def check_no_empty_line(shape: Shape, kind: Kind) -> None:
@@ -277,7 +277,7 @@ def check_no_empty_line(shape: Shape, kind: Kind) -> None:
     Raises:
         InvalidExportError: There is one column alone, and a row may lack its value.
     """
-    always = {"device_id", *(one.name for one in own_columns(kind) if one.required)}
+    always = {"device_id", *(column.name for column in own_columns(kind) if column.required)}
     first, *more = shape.fields
     is_there = first.column in always or (first.required and first.type is not FieldType.GUID)
     if not more and not is_there:

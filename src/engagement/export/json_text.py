@@ -33,7 +33,7 @@ def joined(pieces: Sequence[Piece]) -> pl.Expr:
             merged[-1] += piece
         else:
             merged.append(piece)
-    return pl.concat_str([pl.lit(one) if isinstance(one, str) else one for one in merged])
+    return pl.concat_str([pl.lit(piece) if isinstance(piece, str) else piece for piece in merged])
 
 
 def json_object(fields: Sequence[Field]) -> list[Piece]:
@@ -45,7 +45,9 @@ def json_object(fields: Sequence[Field]) -> list[Piece]:
             pieces += _member(field)
         elif field.parent not in parents:
             parents.append(field.parent)
-            pieces.append(_nested([one for one in fields if one.parent == field.parent]))
+            pieces.append(
+                _nested([sibling for sibling in fields if sibling.parent == field.parent])
+            )
     first = pieces[0]
     if isinstance(first, str):
         return ["{" + first.removeprefix(","), *pieces[1:], "}"]

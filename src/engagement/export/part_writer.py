@@ -149,10 +149,10 @@ class _Meter:
             yield chunk.data
 
     def count_bytes(self, data: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-        for one in data:
-            self._bytes += len(one)
-            self._digest.update(one)
-            yield one
+        for chunk in data:
+            self._bytes += len(chunk)
+            self._digest.update(chunk)
+            yield chunk
 
     def receipt(self, name: str) -> Receipt:
         return Receipt(

@@ -109,7 +109,9 @@ def _json_rows(data: bytes, manifest: Manifest) -> int:
     """Records of the array; where they are gathered in objects, those inside."""
     shape = shape_of(manifest.export_type)
     items = json.loads(data)
-    return len(items) if shape.gathered is None else sum(len(one[shape.gathered]) for one in items)
+    return (
+        len(items) if shape.gathered is None else sum(len(item[shape.gathered]) for item in items)
+    )
 
 
 def _ndjson_rows(data: bytes, manifest: Manifest) -> int:

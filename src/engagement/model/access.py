@@ -47,7 +47,7 @@ class Scope:
             BadInputError: The text is no path of a subscription, collection or app.
         """
         names = text.strip("/").split("/") if text.strip("/") else []
-        words = [one.casefold() for one in names]
+        words = [name.casefold() for name in names]
         fixed = (
             *(("subscriptions", 0), ("resourcegroups", 2), ("providers", 4)),
             *(("microsoft.mobileengagement", 5), ("appcollections", 6), ("apps", 8)),
@@ -81,7 +81,7 @@ class Scope:
             (self.collection, app.collection),
             (self.app, app.name),
         )
-        return all(mine is None or mine.casefold() == one.casefold() for mine, one in pairs)
+        return all(wanted is None or wanted.casefold() == name.casefold() for wanted, name in pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +139,8 @@ class Caller:
 
     def sees(self, app: App) -> bool:
         """Whether the app exists as far as this caller is concerned."""
-        return any(one.scope.covers(app) for one in self.grants)
+        return any(grant.scope.covers(app) for grant in self.grants)
 
     def may(self, role: Role, app: App) -> bool:
         """Whether it may do with the app what the role is for."""
-        return any(one.role.includes(role) and one.scope.covers(app) for one in self.grants)
+        return any(grant.role.includes(role) and grant.scope.covers(app) for grant in self.grants)

@@ -148,8 +148,8 @@ def parse_select(text: str | None) -> DeviceSelection:
     meta: set[MetaProperty] = set()
     keys: set[str] = set()
     every_key = False
-    for one in text.split(","):
-        name, slash, part = one.strip().partition("/")
+    for selected in text.split(","):
+        name, slash, part = selected.strip().partition("/")
         if name == "meta" and not slash:
             meta.update(MetaProperty)
         elif name == "meta" and part in set(MetaProperty):
@@ -161,7 +161,7 @@ def parse_select(text: str | None) -> DeviceSelection:
         else:
             raise BadInputError(
                 "A $select must be appInfo, appInfo/KEY, meta and meta/NAME separated by commas, "
-                f"NAME one of {', '.join(MetaProperty)}, got {_quoted(one)}."
+                f"NAME one of {', '.join(MetaProperty)}, got {_quoted(selected)}."
             )
     return DeviceSelection(
         meta=frozenset(meta), app_info=None if every_key else frozenset(keys), is_everything=False

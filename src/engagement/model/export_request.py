@@ -128,11 +128,11 @@ def _check_names(request: ExportRequest) -> None:
         raise InvalidExportError(
             f"There may be up to {EVENT_NAMES_MAX} event names, got {len(names)}."
         )
-    for one in names:
-        if not 0 < len(one) <= EVENT_NAME_CHARACTERS_MAX:
+    for name in names:
+        if not 0 < len(name) <= EVENT_NAME_CHARACTERS_MAX:
             raise InvalidExportError(
                 f"An event name must have 1 to {EVENT_NAME_CHARACTERS_MAX} characters, "
-                f"got {len(one)}."
+                f"got {len(name)}."
             )
 
 

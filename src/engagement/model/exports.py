@@ -37,7 +37,9 @@ class ExportType(StrEnum):
     @property
     def is_named(self) -> bool:
         """Whether its records have a name of their own."""
-        return self.is_historical and any(one.name == "name" for one in own_columns(self.kind))
+        return self.is_historical and any(
+            column.name == "name" for column in own_columns(self.kind)
+        )
 
     @property
     def has_device_time(self) -> bool:

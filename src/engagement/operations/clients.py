@@ -140,7 +140,7 @@ def authenticate_client(runtime: Runtime, client_id: str, client_secret: str) ->
     if client.client_id != client_id or client.revoked_at is not None:
         return None
     kept = runtime.clients.secrets(client_id, now=runtime.clock())
-    return client if any(hmac.compare_digest(given, one) for one in kept) else None
+    return client if any(hmac.compare_digest(given, known) for known in kept) else None
 
 
 def _checked_days(runtime: Runtime, days: int | None) -> int:

@@ -174,14 +174,14 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
         before = {id_ for key, id_ in keys.items() if key in known}
         batches, aside = messages.batches(before), messages.refused(before)
         return AcceptedContent(
-            rows=[inbox_row(app_id, one, received_at=posted.received_at) for one in batches],
+            rows=[inbox_row(app_id, batch, received_at=posted.received_at) for batch in batches],
             refused=make_refused_message_records(
                 aside, app_id=app_id, received_at=posted.received_at
             ),
         )
 
     # Batches are known by texts of their senders too, which must not be taken for messages.
-    keys = {f"message {one}": one for one in messages.ids}
+    keys = {f"message {message_id}": message_id for message_id in messages.ids}
     all_new = kept(frozenset())  # here, since most are new and the others wait for the transaction
     submission = Submission(
         app_id=app_id,

@@ -127,7 +127,7 @@ def tag_devices(
     batches: list[Batch] = []
     invalid: list[str] = []
     for given, values in tags.items():
-        kept = {key: one for key, one in values.items() if delete_on_null or one is not None}
+        kept = {key: value for key, value in values.items() if delete_on_null or value is not None}
         batch_id = f"tag-{request_id}-{len(batches)}"
         try:
             made = [
@@ -156,15 +156,15 @@ def _targets(
     devices: DeviceReader, tags: Mapping[str, object], *, by_user: bool
 ) -> dict[str, list[str]]:
     """The devices that each of the ids stands for; only ids that have one."""
-    possible = [one for one in tags if _can_be_id(one)]
+    possible = [given for given in tags if _can_be_id(given)]
     if by_user:
         return devices.of_users(possible)
-    by_given = {one: guid(one, "device") for one in possible}
+    by_given = {given: guid(given, "device") for given in possible}
     known = devices.known(set(by_given.values()))
-    return {given: [one] for given, one in by_given.items() if one in known}
+    return {given: [device_id] for given, device_id in by_given.items() if device_id in known}
 
 
 def _can_be_id(text: str) -> bool:
     """Whether a batch could name a device or user so."""
-    is_whole = not any("\ud800" <= one <= "\udfff" for one in text)
+    is_whole = not any("\ud800" <= character <= "\udfff" for character in text)
     return 0 < len(text) <= ID_CHARACTERS_MAX and is_whole

@@ -84,5 +84,7 @@ def _bytes(runtime: Runtime, request: ExportRequest, rows: int) -> int | None:
     last = list(islice(alike, EXPORTS_COMPARED_MAX))
     if not last:
         return None
-    mean = sum(one.bytes_done for one in last) / sum(one.rows_done for one in last)
+    mean = sum(progress.bytes_done for progress in last) / sum(
+        progress.rows_done for progress in last
+    )
     return round(rows * mean)

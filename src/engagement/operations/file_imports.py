@@ -119,8 +119,10 @@ def _decoded(
     try:
         batch = decode_batch(line, received_at=runtime.clock(), live=False)
         refusals = [
-            ImportRefusal(line=number, index=one.index, code=one.code, message=one.message)
-            for one in batch.refused
+            ImportRefusal(
+                line=number, index=refused.index, code=refused.code, message=refused.message
+            )
+            for refused in batch.refused
         ]
     except CorruptInputError as error:
         refusals = [ImportRefusal(line=number, index=None, code=error.code, message=str(error))]

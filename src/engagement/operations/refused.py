@@ -82,7 +82,7 @@ def replay_refused(
     summary = ReplaySummary()
     newest, last = runtime.refused.newest_id(), 0
     while page := runtime.refused.take_page(chosen, limit=REPLAYED_PER_TRANSACTION, after=last):
-        records = [one for one in page if one.refused_id <= newest]
+        records = [record for record in page if record.refused_id <= newest]
         if not records:
             break
         _replay(runtime, records, summary)
@@ -109,8 +109,8 @@ def _replay(runtime: Runtime, records: Sequence[RefusedRecord], summary: ReplayS
     runtime.refused.settle(Replay(gone=gone, kept=kept, left=left))
     summary.tried += len(records)
     summary.replayed += len(gone)
-    for one in (*kept, *left):
-        summary.refused[one.code] = summary.refused.get(one.code, 0) + 1
+    for record in (*kept, *left):
+        summary.refused[record.code] = summary.refused.get(record.code, 0) + 1
 
 
 def _decoded(record: RefusedRecord) -> Decoded:

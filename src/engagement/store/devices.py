@@ -126,9 +126,9 @@ class DeviceReader:
             return
         count = min(1 + sum(file.rows for file in files) // self._range_rows, RANGES_MAX)
         inside = [
-            one
-            for one in device_boundaries(files, count)
-            if (low is None or one > low) and (high is None or one < high)
+            boundary
+            for boundary in device_boundaries(files, count)
+            if (low is None or boundary > low) and (high is None or boundary < high)
         ]
         step, place = 1, -1
         while place + step < len(inside):
@@ -250,14 +250,14 @@ def _state(row: Mapping[str, Any]) -> DeviceState:
         device_id=row["device_id"],
         user_id=row["user_id"],
         info={
-            contract_name(one.name): row[one.name]
-            for one in INFO_COLUMNS
-            if row[one.name] is not None
+            contract_name(column.name): row[column.name]
+            for column in INFO_COLUMNS
+            if row[column.name] is not None
         },
         location={
-            contract_name(one.name): row[one.name]
-            for one in LOCATION_COLUMNS
-            if row[one.name] is not None
+            contract_name(column.name): row[column.name]
+            for column in LOCATION_COLUMNS
+            if row[column.name] is not None
         },
         first_seen_at=row["first_seen_at"],
         last_seen_at=row["seen_at"],

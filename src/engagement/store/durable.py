@@ -25,7 +25,7 @@ def sync_commit(table: Path, commit_file: Path) -> None:
     if last_checkpoint.exists():
         sync_path(last_checkpoint)
     sync_path(commit_file)
-    for folder in sorted(folders, key=lambda one: -len(one.parts)):
+    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
         sync_path(folder)
 
 

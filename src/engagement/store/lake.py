@@ -97,7 +97,7 @@ class Lake:
         """
         folder = self._path(app_id, kind)
         written = [write_file(folder, kind, frames, day=day) for frames in files]
-        return [one for one in written if one is not None]
+        return [action for action in written if action is not None]
 
     def exchange(
         self, app_id: str, kind: Kind, old: Sequence[DataFile], new: Sequence[AddAction]
@@ -108,10 +108,10 @@ class Lake:
             LakeDamagedError: An old one is in its place no more; the table is left as it was, since
                 what became of the file's rows may be in the table already.
         """
-        gone = [remove_file(one) for one in old]
+        gone = [remove_file(file) for file in old]
         with self.lock(app_id, kind):
             table = self._require(app_id, kind)
-            missing = {one.path for one in old} - {one.path for one in files_of(table, kind)}
+            missing = {file.path for file in old} - {file.path for file in files_of(table, kind)}
             if missing:
                 raise LakeDamagedError(f"A file to replace is not in the table: {min(missing)}.")
             table.create_write_transaction(
@@ -185,8 +185,8 @@ class Lake:
             return Commit(kind=kind, version=version, rows_total=rows_total, sha256="")
         table_folder = self._local / app_id / kind.value
         first = self._sealed.get((app_id, kind), version - 1) + 1
-        for one in range(first, version + 1):
-            sync_commit(table_folder, self._commit_file(app_id, kind, one))
+        for sealed in range(first, version + 1):
+            sync_commit(table_folder, self._commit_file(app_id, kind, sealed))
         sync_tree_root(self._local, table_folder)
         self._sealed[app_id, kind] = version
         file = self._commit_file(app_id, kind, version)

@@ -35,7 +35,7 @@ def device_boundaries(files: Sequence[DataFile], count: int) -> list[str]:
         boundaries.append(f"{min(place, _PLACE_MAX):0{_HEX_DIGITS}x}".ljust(32, "0"))
     first = min(file.device_min for file in files)
     last = max(file.device_max for file in files)
-    return sorted({one for one in boundaries if first < one <= last})
+    return sorted({boundary for boundary in boundaries if first < boundary <= last})
 
 
 def in_devices(rows: pl.LazyFrame, device_from: str | None, device_to: str | None) -> pl.LazyFrame:

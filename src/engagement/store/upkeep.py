@@ -241,8 +241,8 @@ class Upkeep:
         with self._alone(app_id, kind):
             made = self._lake.exchange(app_id, kind, files, new)
             self._inbox.record_commits(app_id, [made], committed_at=self._clock())
-        paths = {one.path for one in new}
-        return [one for one in self._lake.files(app_id, kind, made.version) if one.path in paths]
+        paths = {action.path for action in new}
+        return [file for file in self._lake.files(app_id, kind, made.version) if file.path in paths]
 
     def _changed(
         self,
@@ -288,14 +288,14 @@ def _folded(kind: Kind, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def _scattered(kind: Kind, files: list[DataFile]) -> list[list[DataFile]]:
     """All files of a day if fewer would do, or device ids have to be looked for in several."""
-    overlap = any(one.device_max >= other.device_min for one, other in pairwise(files))
+    overlap = any(file.device_max >= other.device_min for file, other in pairwise(files))
     fewest = -(-_ranges_wanted(kind, files) // RANGES_PER_FILE)
     return [files] if overlap or len(files) > fewest else []
 
 
 def _small(kind: Kind, files: list[DataFile], *, count: int) -> list[list[DataFile]]:
     """The small files of a day, so many at a time; fewer are left alone."""
-    small = [one for one in files if one.rows * SMALL_SHARE < row_group_rows(kind)]
+    small = [file for file in files if file.rows * SMALL_SHARE < row_group_rows(kind)]
     return [small[first : first + count] for first in range(0, len(small) + 1 - count, count)]
 
 

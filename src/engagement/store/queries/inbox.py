@@ -85,30 +85,33 @@ class InboxQueries:
         """
         if not submissions:
             return []
-        keys = [{_accepted_key(one.app_id, key): key for key in one.keys} for one in submissions]
-        day = max(_day(one.received_at) for one in submissions)
+        keys = [
+            {_accepted_key(submission.app_id, key): key for key in submission.keys}
+            for submission in submissions
+        ]
+        day = max(_day(submission.received_at) for submission in submissions)
         with self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 # Without it a batch could appear below a position that a flush has passed, and be
                 # taken as flushed; and the same batch could be accepted by two processes at once.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ACCEPT_LOCK)))
             new = _remember_keys(connection, set().union(*keys), day)
-            fresh: list[int] = []
+            counts: list[int] = []
             rows: list[InboxRow] = []
-            aside: list[RefusedRecord] = []
-            for submission, its in zip(submissions, keys, strict=True):
-                mine = new.intersection(its)
-                fresh.append(len(mine))
-                if mine:
-                    known = frozenset(its[key] for key in its.keys() - mine)
-                    kept = submission.content(known)
-                    rows += kept.rows
-                    aside += kept.refused
-                    new -= mine
+            refused: list[RefusedRecord] = []
+            for submission, names in zip(submissions, keys, strict=True):
+                accepted_now = new.intersection(names)
+                counts.append(len(accepted_now))
+                if accepted_now:
+                    known = frozenset(names[key] for key in names.keys() - accepted_now)
+                    content = submission.content(known)
+                    rows += content.rows
+                    refused += content.refused
+                    new -= accepted_now
             if rows:
                 connection.execute(_ADD_ROWS, [_inbox_values(row) for row in rows])
-            insert_refused(connection, aside)
-        return fresh
+            insert_refused(connection, refused)
+        return counts
 
     def newest_position(self, app_id: str) -> int:
         """The position of the app's newest batch in the inbox; 0 if there is none."""

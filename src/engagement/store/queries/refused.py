@@ -17,7 +17,7 @@ from engagement.model.refused import (
 )
 from engagement.store.state import refused
 
-_ENTRY_COLUMNS = [refused.c[one.name] for one in fields(RefusedEntry)]
+_ENTRY_COLUMNS = [refused.c[field.name] for field in fields(RefusedEntry)]
 BYTES_KNOWN_SECONDS = 5.0
 _BYTES = sa.func.coalesce(sa.func.sum(sa.func.length(refused.c.body)), 0)
 
@@ -37,7 +37,7 @@ class Replay:
 def insert_refused(connection: sa.Connection, records: Sequence[RefusedRecord]) -> None:
     """Keep records, in the transaction that the connection is in; the database gives the ids."""
     if records:
-        connection.execute(refused.insert(), [_values(one) for one in records])
+        connection.execute(refused.insert(), [_values(record) for record in records])
 
 
 class RefusedQueries:
@@ -131,11 +131,11 @@ class RefusedQueries:
         """Keep what a replay came to, all in one transaction."""
         with self._engine.begin() as connection:
             connection.execute(refused.delete().where(refused.c.refused_id.in_(replay.gone)))
-            for one in replay.kept:
+            for record in replay.kept:
                 connection.execute(
                     refused.update()
-                    .where(refused.c.refused_id == one.refused_id)
-                    .values(code=one.code, message=one.message)
+                    .where(refused.c.refused_id == record.refused_id)
+                    .values(code=record.code, message=record.message)
                 )
             insert_refused(connection, replay.left)
 
