@@ -15,7 +15,7 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The export task,
 
 
 def container_url(given: str | None, file: Path | None) -> str:
-    """The container URL, from the option itself, standard input or a file.
+    """Return the container URL, from the option itself, standard input or a file.
 
     A SAS is a secret that does not belong into a list of processes; `-` and a file keep it out.
 

@@ -23,28 +23,28 @@ class Backend(Protocol):
     """Where export tasks are; the same commands work at each."""
 
     def create(self, request: ExportRequest, *, follow: bool, as_json: bool) -> ExportTask:
-        """A new task, followed to its end if asked for."""
+        """Create a task, followed to its end if asked for."""
 
     def estimate(self, request: ExportRequest) -> Estimate:
-        """How large an export would be."""
+        """Return how large an export would be."""
 
     def newest(self, app_id: str | None, limit: int) -> list[ExportTask]:
-        """The newest tasks, of one app or of all, newest first."""
+        """Return the newest tasks, of one app or of all, newest first."""
 
     def get(self, task_id: str) -> ExportTask:
-        """A task."""
+        """Return a task."""
 
     def wait(self, task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
-        """A task when it has ended or the time is over."""
+        """Return a task when it has ended or the time is over."""
 
     def cancel(self, task_id: str) -> ExportTask:
-        """A task after it was asked to stop."""
+        """Ask a task to stop, and return it."""
 
     def retry(self, task_id: str, container_url: str, *, follow: bool, as_json: bool) -> ExportTask:
-        """A task that was queued again, followed to its end if asked for."""
+        """Queue a task again, followed to its end if asked for."""
 
     def command(self, words: str) -> str:
-        """A command line for the same backend."""
+        """Return a command line for the same backend."""
 
 
 def choose_backend(server: str | None, profile: str | None) -> Backend:
@@ -61,7 +61,7 @@ class LocalBackend:
     """The home folder that the environment names."""
 
     def create(self, request: ExportRequest, *, follow: bool, as_json: bool) -> ExportTask:
-        """A new task; without following nobody runs it yet."""
+        """Create a task; without following nobody runs it yet."""
         from engagement import operations
 
         with open_service(run_tasks=follow) as runtime:
@@ -69,39 +69,39 @@ class LocalBackend:
             return follow_here(runtime, task.task_id, as_json=as_json) if follow else task
 
     def estimate(self, request: ExportRequest) -> Estimate:
-        """How large an export would be."""
+        """Return how large an export would be."""
         from engagement.operations.estimates import estimate_export
 
         with open_service(run_tasks=False) as runtime:
             return estimate_export(runtime, request)
 
     def newest(self, app_id: str | None, limit: int) -> list[ExportTask]:
-        """The newest tasks, of one app or of all, newest first."""
+        """Return the newest tasks, of one app or of all, newest first."""
         from engagement import operations
 
         with open_service(run_tasks=False) as runtime:
             return operations.list_exports(runtime, app_id=app_id, limit=limit)
 
     def get(self, task_id: str) -> ExportTask:
-        """A task."""
+        """Return a task."""
         from engagement import operations
 
         with open_service(run_tasks=False) as runtime:
             return operations.get_export(runtime, task_id)
 
     def wait(self, task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
-        """A task when it has ended or the time is over, run here if nobody else does."""
+        """Return a task when it has ended or the time is over, run here if nobody else does."""
         return follow_anywhere(task_id, timeout_seconds=timeout_seconds, as_json=as_json)
 
     def cancel(self, task_id: str) -> ExportTask:
-        """A task after it was asked to stop."""
+        """Ask a task to stop, and return it."""
         from engagement import operations
 
         with open_service(run_tasks=False) as runtime:
             return operations.cancel_export(runtime, task_id)
 
     def retry(self, task_id: str, container_url: str, *, follow: bool, as_json: bool) -> ExportTask:
-        """A task that was queued again; without following nobody runs it yet."""
+        """Queue a task again; without following nobody runs it yet."""
         from engagement import operations
 
         with open_service(run_tasks=follow) as runtime:
@@ -109,7 +109,7 @@ class LocalBackend:
             return follow_here(runtime, task_id, as_json=as_json) if follow else task
 
     def command(self, words: str) -> str:
-        """A command line for the same backend."""
+        """Return a command line for the same backend."""
         return f"engagement {words}"
 
 
@@ -120,18 +120,18 @@ class ServerBackend:
         self._settings = settings
 
     def create(self, request: ExportRequest, *, follow: bool, as_json: bool) -> ExportTask:
-        """A new task, which the server runs."""
+        """Create a task, which the server runs."""
         with closing(self._client()) as client:
             poller = client.start_export(request.app_id, request)
             return self._follow(poller, as_json=as_json) if follow else poller.task
 
     def estimate(self, request: ExportRequest) -> Estimate:
-        """How large an export would be."""
+        """Return how large an export would be."""
         with closing(self._client()) as client:
             return client.estimate_request(request.app_id, request)
 
     def newest(self, app_id: str | None, limit: int) -> list[ExportTask]:
-        """The newest tasks, of one app or of all that the client may see, newest first."""
+        """Return the newest tasks, of one app or of all that the client may see, newest first."""
         with closing(self._client()) as client:
             apps: list[App] | list[str] = client.apps() if app_id is None else [app_id]
             each = [client.list_exports(app) for app in apps]
@@ -139,31 +139,31 @@ class ServerBackend:
             return list(islice(merged, limit))
 
     def get(self, task_id: str) -> ExportTask:
-        """A task."""
+        """Return a task."""
         with closing(self._client()) as client:
             return _find_task(client, task_id).task
 
     def wait(self, task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
-        """A task when it has ended or the time is over."""
+        """Return a task when it has ended or the time is over."""
         with closing(self._client()) as client:
             return self._follow(
                 _find_task(client, task_id), timeout_seconds=timeout_seconds, as_json=as_json
             )
 
     def cancel(self, task_id: str) -> ExportTask:
-        """A task after it was asked to stop."""
+        """Ask a task to stop, and return it."""
         with closing(self._client()) as client:
             return _find_task(client, task_id).cancel()
 
     def retry(self, task_id: str, container_url: str, *, follow: bool, as_json: bool) -> ExportTask:
-        """A task that was queued again, which the server runs."""
+        """Queue a task again, which the server runs."""
         with closing(self._client()) as client:
             task = _find_task(client, task_id).task
             poller = client.retry_export(task.app_id, task_id, container_url)
             return self._follow(poller, as_json=as_json) if follow else poller.task
 
     def command(self, words: str) -> str:
-        """A command line for the same backend."""
+        """Return a command line for the same backend."""
         given = self._settings
         way = f"--profile {given.profile}" if given.profile else f"--server {given.server}"
         return f"engagement {words} {way}"
@@ -190,7 +190,7 @@ class ServerBackend:
 
 
 def _find_task(client: "Client", task_id: str) -> "ExportPoller":
-    """The task of whichever app; the API asks for an app, a person knows the task's id."""
+    """Return the task of whichever app; the API asks for an app, a person knows the task's id."""
     for app in client.apps():
         try:
             return client.follow_export(app, task_id)

@@ -90,7 +90,7 @@ def demo(
 
 
 def _fresh(output: Path) -> Path:
-    """The empty folder of exports; what an earlier demonstration left goes, nothing else."""
+    """Return the empty folder of exports; what an earlier demonstration left goes, nothing else."""
     if output.exists() and any(output.iterdir()):
         if not (output / MARKER).is_file():
             raise BadInputError(

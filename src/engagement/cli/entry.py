@@ -72,7 +72,7 @@ def _root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit status of a command; nothing is raised and no stack trace is shown.
+    """Run a command and return its exit status; nothing is raised and no stack trace is shown.
 
     Args:
         arguments: The words after `engagement`.
@@ -107,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _output_closed(error: BaseException) -> int:
-    """The status when the reader of the output went away, as `| head` does."""
+    """Return the status when the reader of the output went away, as `| head` does."""
     if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
         return error.code if isinstance(error.code, int) else EXIT_FAILURE
     # Without this the interpreter complains once more when it flushes at exit.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def open_service(
     settings: "Settings | None" = None, *, run_tasks: bool, runner: "TaskRunner | None" = None
 ) -> Iterator["Runtime"]:
-    """The service on the home folder that the environment names.
+    """Open the service on the home folder that the environment names.
 
     Args:
         settings: Other settings than the environment's.

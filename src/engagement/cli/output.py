@@ -23,7 +23,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 
 def plain(value: object) -> object:
-    """A result as JSON can hold it: camelCase names, RFC 3339 times, enums as their values."""
+    """Return a result as JSON holds it: camelCase names, RFC 3339 times, enums as their values."""
     if is_dataclass(value) and not isinstance(value, type):
         return {
             to_camel_case(field.name): plain(getattr(value, field.name)) for field in fields(value)
@@ -40,7 +40,7 @@ def plain(value: object) -> object:
 
 
 def byte_count(count: int) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes for people."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < UNIT_STEP:
@@ -95,7 +95,7 @@ def print_interruption(hint: str, *, as_json: bool, **names: str) -> None:
 
 
 def progress_console(*, as_json: bool) -> Console | None:
-    """Where progress is drawn: on a terminal's standard error, else nowhere."""
+    """Return where progress is drawn: on a terminal's standard error, else nowhere."""
     console = Console(stderr=True)
     return console if console.is_terminal and not as_json else None
 

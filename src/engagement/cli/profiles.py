@@ -27,7 +27,7 @@ ProfileName = Annotated[
 
 
 def server_settings(server: str | None, profile: str | None) -> "ServerSettings | None":
-    """How to reach the server that is meant; None if the command is to be carried out here.
+    """Return how to reach the server that is meant; None if the work is to be done here.
 
     An option wins over the environment. What a profile holds wins over the environment too, so
     that a secret may stay out of the file.

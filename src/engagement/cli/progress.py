@@ -36,7 +36,7 @@ BESIDE_SECONDS_MAX = 1.0
 
 
 def follow_here(runtime: "Runtime", task_id: str, *, as_json: bool) -> ExportTask:
-    """The task when it has ended, in a process whose workers run it."""
+    """Return the task when it has ended, in a process whose workers run it."""
     from engagement import operations
 
     with show_progress(task_id, again=f"{WAIT_COMMAND} {task_id}", as_json=as_json) as show:
@@ -44,7 +44,7 @@ def follow_here(runtime: "Runtime", task_id: str, *, as_json: bool) -> ExportTas
 
 
 def follow_anywhere(task_id: str, *, timeout_seconds: float | None, as_json: bool) -> ExportTask:
-    """The task when it has ended or the time is over.
+    """Return the task when it has ended or the time is over.
 
     If no other process runs on the home folder this one does, so a task that a crash or a Ctrl-C
     left goes on; else the task is watched.
@@ -130,7 +130,7 @@ def print_task(task: ExportTask, *, as_json: bool) -> None:
 
 
 def task_fields(task: ExportTask) -> dict[str, object]:
-    """All that is known of a task; what was asked has the names that it has over HTTP."""
+    """Return all that is known of a task; what was asked has the names that it has over HTTP."""
     kept = {field.name: getattr(task, field.name) for field in fields(task)}
     del kept["request"]
     return {

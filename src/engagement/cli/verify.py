@@ -62,7 +62,7 @@ def verify(
 
 
 def split_location(location: str) -> tuple[str, str]:
-    """The container URL, with its credential, and the export's folder inside.
+    """Return the container URL, with its credential, and the export's folder inside.
 
     Raises:
         BadInputError: The location does not end in a folder of an export.
@@ -80,7 +80,7 @@ def split_location(location: str) -> tuple[str, str]:
 
 
 def _settings_for(container: str) -> "Settings":
-    """The settings, with leave to read the local folder that the person at the keyboard names."""
+    """Return the settings, with leave to read the local folder that the command names."""
     from engagement.settings import Settings
 
     settings = Settings.from_environment()

@@ -45,7 +45,7 @@ VERSIONS = (exports_2014_12_01.VERSION, exports_2026_11_01.VERSION)
 
 
 def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
-    """The server of an opened service.
+    """Return the server of an opened service.
 
     Args:
         runtime: The service; it must outlive the server.
@@ -116,14 +116,14 @@ def _version(scope: Scope) -> str:
 
 
 def build_published_app(context: Context) -> FastAPI:
-    """Version 2014-12-01, whose document was published elsewhere."""
+    """Return the application of version 2014-12-01, whose document was published elsewhere."""
     app = FastAPI(title=TITLE, version=exports_2014_12_01.VERSION, openapi_url=None)
     _equip(app, context, [exports_2014_12_01.router, resources.router, devices.router])
     return app
 
 
 def build_current_app(context: Context) -> FastAPI:
-    """Version 2026-11-01 with its document, and everything that has no version."""
+    """Return the application of version 2026-11-01, and of everything without a version."""
     app = FastAPIOffline(
         title=TITLE,
         version=exports_2026_11_01.VERSION,
@@ -147,7 +147,7 @@ def _equip(app: FastAPI, context: Context, routers: Sequence[APIRouter]) -> None
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """The answer; a fault of ours is raised again behind it, so that the edge logs it."""
+    """Answer; a fault of ours is raised again behind it, so that the middleware logs it."""
     del request
     return answer_to(error)
 
@@ -159,7 +159,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    """The generated document, with the ways to authenticate and without FastAPI's own errors."""
+    """Return the generated document, with authentication and without FastAPI's own errors."""
     if app.openapi_schema is not None:
         return app.openapi_schema
     document = FastAPI.openapi(app)

@@ -27,7 +27,7 @@ class LimitedBody:
             raise self._too_large()
 
     async def receive(self) -> Message:
-        """The next part of the body; after it, whatever comes."""
+        """Return the next part of the body; after it, whatever comes."""
         if self._is_whole:
             return await self._receive()
         message = await self._next()
@@ -39,7 +39,7 @@ class LimitedBody:
         return message
 
     async def read(self) -> bytes:
-        """The whole body.
+        """Return the whole body.
 
         Raises:
             ClientDisconnect: Whoever sent it went away.

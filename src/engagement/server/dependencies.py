@@ -42,12 +42,12 @@ class AppsByPath:
         self._found: dict[Names, tuple[App, float]] = {}
 
     def get_cached(self, names: Names) -> App | None:
-        """The app, if it was found a moment ago."""
+        """Return the app, if it was found a moment ago."""
         found = self._found.get(names)
         return found[0] if found is not None and time.monotonic() < found[1] else None
 
     def find(self, names: Names) -> App:
-        """The app.
+        """Return the app.
 
         Raises:
             UnknownAppError: There is none.
@@ -86,13 +86,13 @@ class Context:
 
 
 async def context_of(request: Request) -> Context:
-    """What the server was opened with."""
+    """Return what the server was opened with."""
     context: Context = request.app.state.context
     return context
 
 
 async def caller_of(request: Request) -> Caller:
-    """Who makes the request; the edge lets nobody else in."""
+    """Return who makes the request; the middleware admits nobody else."""
     caller: Caller = request.state.caller
     return caller
 
@@ -108,7 +108,7 @@ class AppFor:
         self._role = role
 
     async def __call__(self, request: Request) -> App:
-        """The app.
+        """Return the app.
 
         Raises:
             UnknownAppError: There is none, or the caller may not know of it.
@@ -141,12 +141,12 @@ class DirectRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The function itself."""
+        """Return the function itself."""
         handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
         return handler
 
 
 def resource_address(context: Context, app: App, rest: str, query: dict[str, str]) -> str:
-    """The absolute address of something that belongs to an app."""
+    """Return the absolute address of something that belongs to an app."""
     path = quote(f"{app.resource_path}/{rest}", safe="/")
     return f"{context.public_url}{path}?{urlencode(query)}"

@@ -76,7 +76,7 @@ class Problem(HTTPException):
 
 
 def answer_to(error: Exception) -> Response:
-    """The answer to a request that ended with this exception; faults of ours say nothing more."""
+    """Return the answer to a request that ended so; faults of ours say nothing more."""
     if isinstance(error, Problem):
         return problem(error.status_code, error.code, error.detail, error.headers)
     if isinstance(error, HTTPException):
@@ -96,7 +96,7 @@ def answer_to(error: Exception) -> Response:
 def problem(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An answer of the published error shape, `{error: {code, message}}`."""
+    """Return an answer of the published error shape, `{error: {code, message}}`."""
     body = {"error": {"code": code, "message": message[:MESSAGE_CHARACTERS_MAX]}}
     return Response(
         json.dumps(body).encode(),
@@ -107,7 +107,7 @@ def problem(
 
 
 def invalid_fields(errors: Sequence[Any]) -> Problem:
-    """The answer to a request with fields that cannot be; never repeats a value."""
+    """Return the problem of a request with fields that cannot be; no value is repeated."""
     reasons = []
     for error in errors[:FIELDS_NAMED_MAX]:
         steps = [str(step) for step in error["loc"] if step not in {"body", "query", "path"}]

@@ -73,7 +73,7 @@ class Metrics:
             self._trailing.labels(protocol).inc(trailing)
 
     def text(self) -> bytes:
-        """Everything, in the text format that Prometheus reads."""
+        """Return everything, in the text format that Prometheus reads."""
         return generate_latest(self._registry)
 
 

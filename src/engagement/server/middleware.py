@@ -1,4 +1,4 @@
-"""What every request passes first: ids, limits, caller, headers, log and metrics."""
+"""The middleware of the API: ids, limits, caller, headers, log and metrics."""
 
 import itertools
 import time
@@ -52,7 +52,7 @@ class RequestLimits:
 
 
 class EdgeMiddleware:
-    """Lets a request in when it may come in, and gives every answer what all answers have."""
+    """Admits requests, and gives every answer the headers that all answers have."""
 
     def __init__(
         self,

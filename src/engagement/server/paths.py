@@ -16,7 +16,7 @@ _DEVICE_OR_USER = 11
 
 
 def canonical_path(path: str, method: str) -> str:
-    """The path with its fixed words spelled as published; names and ids stay as they are."""
+    """Return the path with its fixed words spelled as published; names and ids stay as they are."""
     segments = path.split("/")[1:]
     if segments[0].lower() != "subscriptions":
         return path

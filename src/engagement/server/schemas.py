@@ -137,7 +137,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 def json_response(
     body: BaseModel, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    """A body as the answer, encoded once."""
+    """Return a body as the response, encoded once."""
     return Response(
         body.model_dump_json(by_alias=True, exclude_none=True),
         status_code=status,

@@ -108,7 +108,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def with_limits(
         cls, requests_max: int, *, count_refused: Callable[[], None]
     ) -> type["LimitedHttpProtocol"]:
-        """The protocol with its limit of devices' requests, since uvicorn takes a class."""
+        """Return the protocol with its limit of devices' requests, since uvicorn takes a class."""
         limits = {"requests_max": requests_max, "count_refused": staticmethod(count_refused)}
         return type("LimitedHttpProtocol", (cls,), limits)
 

@@ -82,7 +82,7 @@ class AccessTokens:
         }
 
     def issue(self, client: ApiClient) -> IssuedToken:
-        """A token for a client that proved its secret."""
+        """Return a token for a client that proved its secret."""
         now = int(time.time())
         claims = {
             "iss": self.issuer,
@@ -104,7 +104,7 @@ class AccessTokens:
         return IssuedToken(text=text, issued_at=now, expires_at=now + self._seconds)
 
     def claims(self, token: str) -> AccessTokenClaims:
-        """What a token of ours proves.
+        """Return what a token of ours proves.
 
         Raises:
             NotAuthenticatedError: It is not ours, not an access token, or not valid now.
@@ -126,7 +126,7 @@ class AccessTokens:
 
 
 def decode_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The header and claims of a well-formed token, which prove nothing by themselves.
+    """Return header and claims of a well-formed token, which prove nothing by themselves.
 
     Raises:
         NotAuthenticatedError: It is too long, not three segments of base64url, or its JSON is not
@@ -144,7 +144,7 @@ def decode_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def verify_token(
     token: str, key: Any, algorithms: list[str], audience: str, issuer: str
 ) -> dict[str, Any]:
-    """The claims of a token that this key signed, for this audience, valid now.
+    """Return the claims of a token that this key signed, for this audience, valid now.
 
     Raises:
         NotAuthenticatedError: Not so.
@@ -171,7 +171,7 @@ def verify_token(
 
 
 def instant_seconds(instant: datetime) -> int:
-    """Whole seconds since 1970, as tokens count time."""
+    """Return whole seconds since 1970, as tokens count time."""
     return int(instant.timestamp())
 
 

@@ -36,12 +36,12 @@ class Authentication:
         self._trusted: dict[bytes, tuple[Caller, float]] = {}
 
     def get_cached(self, authorization: str | None) -> Caller | None:
-        """The caller, if this very header was accepted a moment ago."""
+        """Return the caller, if this very header was accepted a moment ago."""
         found = self._trusted.get(_digest(authorization))
         return found[0] if found is not None and time.monotonic() < found[1] else None
 
     def caller(self, authorization: str | None) -> Caller:
-        """Whoever the `Authorization` header proves to make the request.
+        """Return whoever the `Authorization` header proves to make the request.
 
         Raises:
             NotAuthenticatedError: It is missing, of another scheme, or its token is not accepted.
@@ -75,7 +75,7 @@ class Authentication:
 
 
 def challenge(public_url: str, tenant_id: str) -> Mapping[str, str]:
-    """The header that tells a client where tokens come from (RFC 6750, and as Azure says it)."""
+    """Return the header that says where tokens come from (RFC 6750, and as Azure says it)."""
     address = f"{public_url}/{tenant_id}"
     return {
         "WWW-Authenticate": f'Bearer authorization_uri="{address}", error="invalid_token", '

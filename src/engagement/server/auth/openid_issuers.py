@@ -42,7 +42,7 @@ class IssuerTokens:
         self._issuers = {name: _Issuer(name) for name in issuers}
 
     def caller(self, token: str) -> Caller:
-        """Whom a token names, and what the issuer lets it do.
+        """Return whom a token names, and what the issuer lets it do.
 
         Raises:
             NotAuthenticatedError: No trusted issuer signed it, or it is not for us or not now.
@@ -77,7 +77,7 @@ class _Issuer:
         self._keys = _Keys({}, float("-inf"))
 
     def key(self, key_id: str) -> jwt.PyJWK:
-        """The key with this id.
+        """Return the key with this id.
 
         Raises:
             NotAuthenticatedError: The issuer has none, or does not answer.
@@ -93,7 +93,7 @@ class _Issuer:
         return found
 
     def _fetch_keys(self) -> dict[str, jwt.PyJWK]:
-        """The issuer's keys by id; none if it does not answer as it should."""
+        """Return the issuer's keys by id; none if it does not answer as it should."""
         try:
             metadata = _fetch(f"{self.name.rstrip('/')}/.well-known/openid-configuration")
             if metadata.get("issuer") != self.name:

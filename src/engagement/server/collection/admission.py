@@ -52,7 +52,7 @@ class Admission:
         self._unknown_rate = RateLimitItemPerMinute(settings.unknown_keys_per_minute)
 
     async def body(self, receive: Receive, headers: Headers) -> bytes:
-        """The whole body as it was sent.
+        """Return the whole body as it was sent.
 
         Raises:
             Problem: It is too large or comes too slowly.
@@ -60,7 +60,7 @@ class Admission:
         return await LimitedBody(receive, headers, bytes_max=self._body_bytes_max).read()
 
     async def app(self, key: str | None, scope: Scope) -> App:
-        """The app whose key this is.
+        """Return the app whose key this is.
 
         Raises:
             NotAuthenticatedError: There is none, or no key was given.
@@ -79,7 +79,7 @@ class Admission:
     async def store_body(
         self, protocol: SenderProtocol, body: bytes, collect: Callable[[], Collected]
     ) -> Collected:
-        """What became of a body, when that is durable.
+        """Return what became of a body, when that is durable.
 
         Raises:
             OverloadedError: Too much waits; nothing of it is kept.
@@ -137,7 +137,7 @@ async def run_for_body(body: bytes, work: Callable[[], Result]) -> Result:
 
 
 def key_of(headers: Headers) -> str | None:
-    """The app key of a request: a bearer token, or the name of basic authentication."""
+    """Return the app key of a request: a bearer token, or the name of basic authentication."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return given.strip() or None

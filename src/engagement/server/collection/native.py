@@ -25,11 +25,11 @@ class NativeEndpoint:
         self._admission = admission
 
     def route(self, path: str) -> str | None:
-        """The one path of native batches."""
+        """Return the path of native batches, if it is this one."""
         return PATH if path == PATH else None
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
-        """202 with the logs that were refused, after the others are on disk."""
+        """Answer 202 with the records that were refused, after the others are on disk."""
         if scope["method"] != "POST":
             raise Problem(405, "MethodNotAllowed", "Batches are posted.", {"Allow": "POST"})
         headers = Headers(scope=scope)

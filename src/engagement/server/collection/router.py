@@ -31,10 +31,10 @@ class CollectionEndpoint(Protocol):
     """What every answer says, also one that refuses."""
 
     def route(self, path: str) -> str | None:
-        """The template of a `plain_path`, without keys in it, if the endpoint answers there."""
+        """Return the template of a `plain_path`, without keys, if the endpoint answers there."""
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
-        """The answer to one request."""
+        """Return the answer to one request."""
 
 
 class CollectionRouter:
@@ -84,7 +84,7 @@ class CollectionRouter:
 
 
 def plain_path(path: str) -> str:
-    """The path with each run of slashes as one, and none at the end.
+    """Return the path with each run of slashes as one, and none at the end.
 
     SDKs put their paths behind an address that somebody typed, with a slash at its end or not.
     """

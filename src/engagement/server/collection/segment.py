@@ -57,11 +57,11 @@ class TrackingEndpoint:
         self._admission = admission
 
     def route(self, path: str) -> str | None:
-        """The paths of all SDKs."""
+        """Return the path, if it is one of any SDK."""
         return path if path in TYPE_OF_PATH else None
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
-        """200 after the messages are on disk."""
+        """Answer 200 after the messages are on disk."""
         if scope["method"] == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT)
         if scope["method"] != "POST":
@@ -108,13 +108,13 @@ class SdkSettingsEndpoint:
         self._host = urlsplit(public_url).netloc
 
     def route(self, path: str) -> str | None:
-        """Where the SDKs of Segment, and those of RudderStack, look for settings."""
+        """Return the template, if SDKs of Segment or RudderStack look there for settings."""
         if path == "/sourceConfig":
             return path
         return "/projects/{key}/settings" if _SETTINGS.fullmatch(path) else None
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
-        """The least settings with which an SDK sends everything, and to this server."""
+        """Answer with the least settings with which an SDK sends everything, and to this server."""
         del receive
         if scope["method"] == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT)

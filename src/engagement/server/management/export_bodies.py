@@ -62,7 +62,7 @@ class CreateBody(StrictBody):
     export_options: Switches | None = None  # type: ignore[valid-type]
 
     def request(self, app: App, kind: ExportType) -> ExportRequest:
-        """What is asked, in our own words.
+        """Return the request, in our own words.
 
         Raises:
             InvalidExportError: There is no such export.
@@ -70,7 +70,7 @@ class CreateBody(StrictBody):
         return request_of(app.app_id, kind, self.container_url, self.options())
 
     def options(self) -> dict[str, Any]:
-        """The options by their keywords; None where they are not in the body."""
+        """Return the options by their keywords; None where they are not in the body."""
         switches = {name: getattr(self.export_options, name, None) for name in _SWITCHES}
         given = {name: getattr(self, name) for name in type(self).model_fields if name in OPTIONS}
         return switches | {
@@ -89,7 +89,7 @@ class _Days(CreateBody):
     end_date: UtcDay | None = Field(default=None, description="Last UTC day inside.")
 
     def options(self) -> dict[str, Any]:
-        """The options, with the range from whichever pair was given."""
+        """Return the options, with the range from whichever pair was given."""
         has_days = self.start_date is not None or self.end_date is not None
         has_times = self.start_time is not None or self.end_time is not None
         start, end = (
@@ -110,7 +110,7 @@ class _Window(CreateBody):
     campaign_window_end: UtcInstant
 
     def options(self) -> dict[str, Any]:
-        """The options, with the window as the range."""
+        """Return the options, with the window as the range."""
         window = {"start": self.campaign_window_start, "end": self.campaign_window_end}
         return super().options() | window
 

@@ -10,7 +10,7 @@ TASKS_PATH = f"{APP_PATH}/devices/exportTasks"
 
 
 def task_of(context: Context, app: App, task_id: str) -> ExportTask:
-    """The task, if it belongs to the app.
+    """Return the task, if it belongs to the app.
 
     Raises:
         UnknownTaskError: It does not, or there is none.

@@ -84,7 +84,7 @@ class PublishedBody(AnyCaseBody):
     export_options: PublishedOptions | None = None
 
     def request(self, app: App, kind: ExportType) -> ExportRequest:
-        """What is asked, in our own words.
+        """Return the request, in our own words.
 
         Raises:
             InvalidExportError: There is no such export.
@@ -94,7 +94,7 @@ class PublishedBody(AnyCaseBody):
         )
 
     def options(self) -> ExportOptions:
-        """What is asked by the keywords of the options."""
+        """Return the options by their keywords."""
         has_user = self.export_options is not None and self.export_options.export_user_id
         return {
             "export_format": self.export_format.value,
@@ -110,7 +110,7 @@ class PublishedDaysBody(PublishedBody):
     end_date: UtcDay
 
     def options(self) -> ExportOptions:
-        """What is asked by the keywords of the options."""
+        """Return the options by their keywords."""
         return {**super().options(), "start": self.start_date, "end": self.end_date}
 
 
@@ -122,7 +122,7 @@ class PublishedWindowBody(PublishedBody):
     campaign_window_end: UtcInstant
 
     def options(self) -> ExportOptions:
-        """What is asked by the keywords of the options."""
+        """Return the options by their keywords."""
         return {
             **super().options(),
             "start": self.campaign_window_start,
@@ -138,7 +138,7 @@ class PublishedCampaignsBody(PublishedBody):
     campaign_ids: list[int]
 
     def options(self) -> ExportOptions:
-        """What is asked by the keywords of the options."""
+        """Return the options by their keywords."""
         return {
             **super().options(),
             "campaign_type": self.campaign_type,
@@ -166,7 +166,7 @@ class PublishedTasks(Answer):
 
 
 def task_body(task: ExportTask) -> PublishedTask:
-    """A task with the fields and states that version 2014-12-01 knows."""
+    """Return a task with the fields and states that version 2014-12-01 knows."""
     state = ExportState.FAILED if task.state is ExportState.CANCELLED else task.state
     return PublishedTask(
         id=task.task_id,

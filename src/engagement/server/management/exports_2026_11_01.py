@@ -103,7 +103,7 @@ class Tasks(Answer):
 
 
 def task_body(task: ExportTask) -> Task:
-    """A task with everything that may be shown of it."""
+    """Return a task with everything that may be shown of it."""
     has_manifest = task.state is ExportState.SUCCEEDED
     return Task(
         **{"description": "", **body_of(task.request)},

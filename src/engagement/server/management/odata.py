@@ -26,7 +26,7 @@ OrderBy = Annotated[
 
 
 async def task_page(skip: Skip = 0, top: Top = TOP_DEFAULT, orderby: OrderBy = None) -> TaskPage:
-    """The page that the options ask for.
+    """Return the page that the options ask for.
 
     Raises:
         BadInputError: `$orderby` names something else than it may.
@@ -36,7 +36,7 @@ async def task_page(skip: Skip = 0, top: Top = TOP_DEFAULT, orderby: OrderBy = N
 
 
 def next_page(page: TaskPage) -> dict[str, str]:
-    """The options of the page after this one."""
+    """Return the options of the page after this one."""
     direction = "desc" if page.descending else "asc"
     return {
         "$skip": str(page.skip + page.top),
