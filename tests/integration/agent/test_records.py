@@ -11,7 +11,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engagement import DeviceAgent
-from engagement.agent.device import INFO_FIELDS, device_head
 from engagement.agent.records import (
     crash_record,
     feedback_record,
@@ -153,23 +152,6 @@ def test_a_crash_is_accepted_by_the_agent_if_a_server_accepts_it(stack: str) -> 
 
     wanted = {"type": "crash", "timestamp": "2026-03-01T12:00:00Z", "name": "e", "stack": stack}
     assert (_log(make, stack) is not None) == _server_accepts(wanted)
-
-
-@given(
-    device_id=texts | st.sampled_from(["d" * 256, "d" * 257]),
-    user_id=st.none() | texts,
-    info=st.dictionaries(st.sampled_from([*INFO_FIELDS]), scalars),
-)
-def test_a_device_is_accepted_by_the_agent_only_if_a_server_accepts_it(
-    device_id: str, user_id: str | None, info: dict[str, Any]
-) -> None:
-    head = _log(device_head, device_id, user_id, info)
-
-    if head is not None:
-        body = f'{{"batchId":"b","sentAt":"2026-03-01T12:00:00Z",{head},"logs":[]}}'
-        batch = decode_batch(body.encode(), received_at=RECEIVED_AT, live=True)
-        assert len(batch.info or {}) == len(info)
-        assert batch.user_id == user_id
 
 
 @pytest.fixture

@@ -1,0 +1,89 @@
+"""Tests which files and folders a commit brings to disk, and what passes for a Parquet file."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from engagement.store.durable import parquet_bytes, sync_commit, sync_tree_root
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The paths that are brought to disk, in order."""
+    paths: list[Path] = []
+    fsync = os.fsync
+
+    def seen(descriptor: int) -> None:
+        paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    return paths
+
+
+def test_a_commit_brings_its_files_to_disk_before_the_folders_that_name_them(
+    tmp_path: Path, synced: list[Path]
+) -> None:
+    table = tmp_path / "table"
+    added, log = table / "date=2026-01-01" / "part.parquet", table / "_delta_log"
+    added.parent.mkdir(parents=True)
+    log.mkdir()
+    added.write_bytes(b"rows")
+    commit = log / "00000000000000000007.json"
+    actions = [{"add": {"path": "date=2026-01-01/part.parquet"}}, {"remove": {"path": "old"}}]
+    commit.write_text("\n".join(map(json.dumps, actions)))
+
+    sync_commit(table, commit)
+
+    assert synced[:2] == [added, commit]
+    assert set(synced[2:]) == {added.parent, log, table}
+    assert synced[-1] == table
+
+
+def test_a_checkpoint_is_brought_to_disk_with_its_commit(
+    tmp_path: Path, synced: list[Path]
+) -> None:
+    log = tmp_path / "_delta_log"
+    log.mkdir()
+    commit = log / "00000000000000000010.json"
+    others = [log / "00000000000000000010.checkpoint.parquet", log / "_last_checkpoint"]
+    for path in (commit, *others):
+        path.write_bytes(b"")
+
+    sync_commit(tmp_path, commit)
+
+    assert synced[:3] == [*others, commit]
+
+
+def test_the_folders_up_to_the_one_that_names_the_lake_are_brought_to_disk(
+    tmp_path: Path, synced: list[Path]
+) -> None:
+    root = tmp_path / "lake"
+    table = root / "app" / "event"
+    table.mkdir(parents=True)
+
+    sync_tree_root(root, table)
+
+    assert synced == [table, root / "app", root, tmp_path]
+
+
+@pytest.mark.parametrize(
+    ("content", "size"),
+    [
+        (b"PAR1 rows PAR1", 14),
+        (b"PAR1PAR1", 8),
+        (b"PAR1 rows PAR", None),
+        (b"\0" * 14, None),
+        (b"", None),
+    ],
+)
+def test_a_file_has_a_size_only_if_it_begins_and_ends_as_parquet(
+    tmp_path: Path, content: bytes, size: int | None
+) -> None:
+    file = tmp_path / "part.parquet"
+    file.write_bytes(content)
+
+    assert parquet_bytes(file) == size
+    assert parquet_bytes(tmp_path / "missing") is None
