@@ -1,0 +1,57 @@
+"""Tests that apps are registered once, by names that resource paths can hold."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from engagement.exceptions import BadInputError, UnknownAppError
+from engagement.model.apps import NewApp
+from engagement.operations.apps import NAME_CHARACTERS_MAX, create_app, find_app, get_app, list_apps
+from engagement.operations.collecting import app_of_key
+from engagement.runtime.opening import Runtime, open_runtime
+from engagement.settings import Settings
+
+PLACE = {"collection": "c", "resource_group": "g", "subscription": "s"}
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    with open_runtime(Settings(home=tmp_path_factory.mktemp("apps") / "home")) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def shop(runtime: Runtime) -> NewApp:
+    return create_app(runtime, name="shop", **PLACE)
+
+
+def test_an_app_is_found_by_its_id_key_and_path(runtime: Runtime, shop: NewApp) -> None:
+    assert get_app(runtime, shop.app.app_id) == shop.app
+    assert app_of_key(runtime, shop.app_key) == shop.app
+    assert find_app(runtime, name="SHOP", **PLACE) == shop.app
+    assert shop.app in list_apps(runtime)
+
+
+def test_the_key_of_an_app_is_not_shown(shop: NewApp) -> None:
+    assert shop.app_key not in repr(shop)
+
+
+def test_a_name_is_new_in_its_collection_in_any_case(runtime: Runtime, shop: NewApp) -> None:
+    with pytest.raises(BadInputError, match="must be new in its collection"):
+        create_app(runtime, name="Shop", **PLACE)
+    other = create_app(runtime, name="shop", **PLACE | {"collection": "other"})
+    assert other.app.app_id != shop.app.app_id
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\nb", "x" * (NAME_CHARACTERS_MAX + 1)])
+@pytest.mark.parametrize("what", ["name", *PLACE])
+def test_a_name_that_no_path_can_hold_is_refused(runtime: Runtime, what: str, name: str) -> None:
+    with pytest.raises(BadInputError, match=what.replace("_", " ")):
+        create_app(runtime, **{"name": "new", **PLACE, what: name})
+
+
+def test_an_unknown_app_is_named(runtime: Runtime) -> None:
+    with pytest.raises(UnknownAppError):
+        get_app(runtime, "f" * 32)
+    with pytest.raises(UnknownAppError):
+        find_app(runtime, name="nothing", **PLACE)
