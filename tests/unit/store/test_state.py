@@ -21,25 +21,13 @@ from engagement.model.exports import Compression, ExportFormat, ExportType, Time
 from engagement.model.plan import Part, Plan, PlanHead
 from engagement.model.records import Kind
 from engagement.model.request_identity import write_identity
-from engagement.store.queries.inbox import AcceptedContent, InboxQueries, InboxRow, Submission
+from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.state import MIGRATIONS, metadata, open_state
 from support.batches import NOW
 from support.home import APP_ID, queued_task
-
-
-def submission(*keys: str, logs: int = 1, app_id: str = APP_ID) -> Submission:
-    """Something to accept whose row is named by those of its keys that are new."""
-
-    def kept(known: frozenset[str]) -> AcceptedContent:
-        name = " ".join(key for key in keys if key not in known)
-        row = InboxRow(
-            app_id=app_id, batch_id=name, received_at=NOW, records=logs, payload=name.encode()
-        )
-        return AcceptedContent(rows=[row])
-
-    return Submission(app_id=app_id, received_at=NOW, keys=keys, content=kept)
+from unit.store.queries.test_inbox import submission
 
 
 def test_the_migrated_schema_is_the_one_that_the_code_uses(engine: sa.Engine) -> None:

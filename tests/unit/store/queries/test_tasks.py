@@ -2,7 +2,6 @@
 
 import itertools
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -12,11 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from engagement.exceptions import (
     ErrorCode,
-    IncompleteExportError,
     InvalidExportError,
     UnknownTaskError,
 )
-from engagement.export.plan import empty_part
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
@@ -24,33 +21,12 @@ from engagement.model.exports import (
     ExportState,
     ExportType,
     Progress,
-    Receipt,
 )
-from engagement.model.plan import Plan, PlanHead
-from engagement.model.records import Kind
-from engagement.store.queries.plans import PlanQueries, StoredPart
+from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.tasks import ERROR_DETAILS_CHARACTERS_MAX, TaskQueries
 from support.batches import NOW
 from support.home import APP_ID, queued_task
-
-SECOND = timedelta(seconds=1)
-
-
-def receipt(rows: int) -> Receipt:
-    return Receipt(
-        name=f"part-{rows}",
-        rows=rows,
-        rows_read=rows,
-        bytes=rows * 10,
-        sha256="0" * 64,
-        first_at=NOW,
-        last_at=NOW + SECOND,
-    )
-
-
-def plan_of(*rows: int) -> Plan:
-    parts = (replace(empty_part(), index=index, rows=count) for index, count in enumerate(rows))
-    return Plan(head=PlanHead(versions={Kind.EVENT: 3}, campaign_ids=(4, 2)), parts=tuple(parts))
+from unit.store.queries.test_plans import SECOND, plan_of, receipt
 
 
 def test_a_plan_is_kept_once_and_receipts_add_up(engine: sa.Engine) -> None:
@@ -78,28 +54,6 @@ def test_a_plan_is_kept_once_and_receipts_add_up(engine: sa.Engine) -> None:
         rows_per_second=3.0,
         seconds_left=5.0,
     )
-
-
-def test_a_part_is_read_with_its_task_and_whether_it_was_delivered(engine: sa.Engine) -> None:
-    tasks, plans = TaskQueries(engine), PlanQueries(engine)
-    tasks.add(queued_task("1"), sealed_container_url=b"sealed")
-    with pytest.raises(IncompleteExportError, match="part 0"):
-        plans.read_part("1", 0)
-    plan = plan_of(10, 20)
-    plans.keep_plan("1", plan)
-    plans.keep_receipt("1", 0, receipt(10))
-
-    export = plans.read_export("1")
-    assert (export.task_id, export.attempt, export.cancel_requested) == ("1", 1, False)
-    assert (export.request, export.folder) == (queued_task("1").request, queued_task("1").folder)
-    assert (export.plan_head, export.parts_total) == (plan.head, 2)
-    assert export.sealed_container_url == b"sealed"
-    for index, part in enumerate(plan.parts):
-        assert plans.read_part("1", index) == StoredPart(
-            export=export, part=part, is_delivered=index == 0
-        )
-    with pytest.raises(IncompleteExportError, match="part 2"):
-        plans.read_part("1", 2)
 
 
 def test_a_task_is_kept_whole_but_for_its_secret(engine: sa.Engine) -> None:
