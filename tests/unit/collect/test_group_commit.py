@@ -9,18 +9,18 @@ import sqlalchemy as sa
 
 from engagement.collect import group_commit
 from engagement.collect.group_commit import GroupCommit
-from engagement.collect.inbox import offer_of
+from engagement.collect.inbox import submission_of
 from engagement.collect.payload import decode_batch
 from engagement.exceptions import OverloadedError, StorageFullError
-from engagement.store.queries.inbox import InboxQueries, Offer
+from engagement.store.queries.inbox import InboxQueries, Submission
 from support.batches import NOW, batch, log
 from support.home import APP_ID
 from support.waiting import WAIT_SECONDS_MAX, wait_for_event
 
 
-def offer(batch_id: str) -> Offer:
+def submission(batch_id: str) -> Submission:
     sent = batch(log("event"), batch_id=batch_id)
-    return offer_of(APP_ID, decode_batch(sent, received_at=NOW, live=False), received_at=NOW)
+    return submission_of(APP_ID, decode_batch(sent, received_at=NOW, live=False), received_at=NOW)
 
 
 class GatedInbox(InboxQueries):
@@ -32,12 +32,12 @@ class GatedInbox(InboxQueries):
         self.gate = threading.Event()
         self.error: Exception | None = None
 
-    def accept(self, offers: Sequence[Offer]) -> list[int]:
+    def accept(self, submissions: Sequence[Submission]) -> list[int]:
         self.begun.set()
         wait_for_event(self.gate, "the transaction to be let through")
         if self.error is not None:
             raise self.error
-        return super().accept(offers)
+        return super().accept(submissions)
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def count(future: Future[int]) -> int:
 def test_what_came_during_a_transaction_shares_the_next(
     inbox: GatedInbox, commits: GroupCommit
 ) -> None:
-    first = commits.accept(offer("first"), size=1)
+    first = commits.accept(submission("first"), size=1)
     wait_for_event(inbox.begun, "the first transaction")
-    others = [commits.accept(offer(name), size=1) for name in ("a", "b", "a")]
+    others = [commits.accept(submission(name), size=1) for name in ("a", "b", "a")]
     inbox.gate.set()
 
     assert count(first) == 1
@@ -74,35 +74,35 @@ def test_more_than_may_wait_is_refused_and_leaves_the_others(
     inbox: GatedInbox, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "WAITING_BYTES_MAX", 10)
-    commits.accept(offer("first"), size=1)
+    commits.accept(submission("first"), size=1)
     wait_for_event(inbox.begun, "the first transaction")
-    kept = commits.accept(offer("kept"), size=10)
+    kept = commits.accept(submission("kept"), size=10)
 
     with pytest.raises(OverloadedError):
-        commits.accept(offer("refused"), size=1)
+        commits.accept(submission("refused"), size=1)
     inbox.gate.set()
     assert count(kept) == 1
 
 
 def test_an_error_reaches_all_who_wait_for_it(inbox: GatedInbox, commits: GroupCommit) -> None:
     inbox.error = StorageFullError("full")
-    future = commits.accept(offer("a"), size=1)
+    future = commits.accept(submission("a"), size=1)
     inbox.gate.set()
 
     with pytest.raises(StorageFullError):
         count(future)
     inbox.error = None
-    assert count(commits.accept(offer("a"), size=1)) == 1
+    assert count(commits.accept(submission("a"), size=1)) == 1
 
 
 def test_closing_waits_for_what_was_handed_in_and_takes_no_more(
     inbox: GatedInbox, commits: GroupCommit
 ) -> None:
     inbox.gate.set()
-    future = commits.accept(offer("a"), size=1)
+    future = commits.accept(submission("a"), size=1)
 
     commits.close()
 
     assert future.done()
     with pytest.raises(OverloadedError):
-        commits.accept(offer("b"), size=1)
+        commits.accept(submission("b"), size=1)

@@ -8,7 +8,7 @@ from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import NewApp
 from engagement.operations.apps import NAME_CHARACTERS_MAX, create_app, find_app, get_app, list_apps
 from engagement.operations.collecting import app_of_key
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 
 PLACE = {"collection": "c", "resource_group": "g", "subscription": "s"}
@@ -16,7 +16,7 @@ PLACE = {"collection": "c", "resource_group": "g", "subscription": "s"}
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    with open_runtime(Settings(home=tmp_path_factory.mktemp("apps") / "home")) as runtime:
+    with open_service(Settings(home=tmp_path_factory.mktemp("apps") / "home")) as runtime:
         yield runtime
 
 

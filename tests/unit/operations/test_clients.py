@@ -20,7 +20,7 @@ from engagement.operations.clients import (
     signing_key,
     tenant_id,
 )
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from support.batches import NOW
 
@@ -44,7 +44,7 @@ def clock() -> Clock:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Runtime]:
     settings = Settings(home=tmp_path_factory.mktemp("clients") / "home")
-    with open_runtime(settings, clock=clock) as runtime:
+    with open_service(settings, clock=clock) as runtime:
         yield runtime
 
 

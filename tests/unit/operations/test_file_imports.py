@@ -10,7 +10,7 @@ from engagement.model.records import new_guid
 from engagement.operations import file_imports
 from engagement.operations.apps import create_app
 from engagement.operations.file_imports import ImportRefusal, generate_sample, import_batches
-from engagement.runtime.opening import Runtime, open_runtime
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from support.batches import NOW, batch, log
 
@@ -18,7 +18,7 @@ from support.batches import NOW, batch, log
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     settings = Settings(home=tmp_path_factory.mktemp("imports") / "home")
-    with open_runtime(settings, clock=lambda: NOW) as runtime:
+    with open_service(settings, clock=lambda: NOW) as runtime:
         yield runtime
 
 

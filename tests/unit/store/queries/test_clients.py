@@ -7,12 +7,12 @@ import pytest
 import sqlalchemy as sa
 
 from engagement.exceptions import BadInputError, UnknownClientError
-from engagement.model.access import Client, Role, Scope
+from engagement.model.access import ApiClient, Role, Scope
 from engagement.store.queries.clients import ClientQueries
 from support.batches import NOW
 
 HOUR = timedelta(hours=1)
-CLIENT = Client(
+CLIENT = ApiClient(
     client_id="00000000-0000-0000-0000-000000000001",
     name="nightly",
     role=Role.EXPORTER,
