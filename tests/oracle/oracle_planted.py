@@ -13,7 +13,7 @@ from engagement.collect.limits import RefusedRecordError, parse_instant
 from engagement.export import freeze, part_writer, requests, rows, steps
 from engagement.model.exports import ExportType
 from engagement.model.plan import Plan
-from engagement.model.records import Kind, derive_guid
+from engagement.model.records import CONTENT_KINDS, Kind, derive_guid
 from engagement.store import folds, upkeep
 from engagement.store.upkeep import Upkeep
 
@@ -103,6 +103,19 @@ def folding_deletes_information(patch: pytest.MonkeyPatch) -> None:
         return fold_snapshots(self, app_id, keep_days=keep_days)
 
     patch.setattr(Upkeep, "fold_snapshots", deleting)
+
+
+@shown_by({ExportType.INFO, ExportType.LOCATION})
+def erasing_leaves_information(patch: pytest.MonkeyPatch) -> None:
+    """What an erased device told of itself is there still."""
+    rewrite = Upkeep._rewrite  # noqa: SLF001
+
+    def leaving(self: Upkeep, app_id: str, kinds: Any, **named: Any) -> Any:
+        if len(kinds) == len(Kind):  # as only erasing asks for
+            kinds = [kind for kind in kinds if kind not in CONTENT_KINDS]
+        return rewrite(self, app_id, kinds, **named)
+
+    patch.setattr(Upkeep, "_rewrite", leaving)
 
 
 @shown_by(_HISTORY)
