@@ -135,7 +135,7 @@ class InboxQueries:
         ):
             for row in answer:
                 taken.append(InboxRow(**dict(zip(_ROW_NAMES, row, strict=True))))
-                records += row.records
+                records += taken[-1].records
                 if records >= records_max:
                     break
         return taken
