@@ -273,7 +273,7 @@ _KEY_STATEMENTS = {
 """Built once: they are executed in every transaction that accepts something."""
 _ADD_ROWS = inbox.insert()
 _ROW_NAMES = tuple(InboxRow.__dataclass_fields__)
-_ROW_COLUMNS = [inbox.c["logs" if name == "records" else name] for name in _ROW_NAMES]
+_ROW_COLUMNS = [inbox.c["logs" if name == "records" else name].label(name) for name in _ROW_NAMES]
 """The columns of `InboxRow`'s fields, in their order."""
 
 
