@@ -47,8 +47,8 @@ def _section(page: str, heading: str) -> str:
 
 def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     """Every command that does something, with the words that call it."""
-    for name, one in getattr(command, "commands", {}).items():
-        yield from _commands(one, (*path, name))
+    for name, item in getattr(command, "commands", {}).items():
+        yield from _commands(item, (*path, name))
     if not hasattr(command, "commands"):
         yield " ".join(path), command
 
@@ -88,7 +88,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def test_every_command_is_documented_with_its_options(command: str) -> None:
     section = _section(_page("reference/command-line.md"), command)
 
-    missing = [one for one in _options(COMMANDS[command]) if f"`{one}" not in section]
+    missing = [option for option in _options(COMMANDS[command]) if f"`{option}" not in section]
 
     assert section
     assert missing == []
@@ -119,7 +119,7 @@ def test_everything_of_the_device_agent_is_documented() -> None:
 def test_every_error_code_is_documented() -> None:
     page = _page("reference/errors.md")
 
-    assert [one.value for one in ErrorCode if f"`{one.value}`" not in page] == []
+    assert [item.value for item in ErrorCode if f"`{item.value}`" not in page] == []
 
 
 def test_every_kind_and_export_type_is_in_the_glossary() -> None:
@@ -128,7 +128,7 @@ def test_every_kind_and_export_type_is_in_the_glossary() -> None:
     missing = [
         kind.value for kind in Kind if not re.search(rf"^\| {kind.value} \|", section, re.MULTILINE)
     ]
-    missing += [one.value for one in ExportType if f"| {one.value} |" not in section]
+    missing += [item.value for item in ExportType if f"| {item.value} |" not in section]
 
     assert missing == []
 
@@ -136,7 +136,7 @@ def test_every_kind_and_export_type_is_in_the_glossary() -> None:
 def test_every_state_is_in_the_glossary() -> None:
     section = _section(_page("glossary.md"), "States of an export task")
 
-    assert [one.value for one in ExportState if one.value not in section] == []
+    assert [item.value for item in ExportState if item.value not in section] == []
 
 
 @pytest.mark.parametrize("term", GLOSSARY_TERMS)
@@ -148,13 +148,13 @@ def test_every_choice_of_an_export_is_on_the_command_line_page() -> None:
     section = _section(_page("reference/command-line.md"), "engagement export create")
     choices = (*ExportType, *ExportFormat, *Compression, *CampaignType, *TimeAxis)
 
-    assert [one.value for one in choices if one.value not in section] == []
+    assert [choice.value for choice in choices if choice.value not in section] == []
 
 
 def test_every_path_of_devices_is_documented() -> None:
     page = _page("reference/collecting.md")
 
-    missing = [one for one in (NATIVE_PATH, *TYPE_OF_PATH) if f"`{one}`" not in page]
+    missing = [item for item in (NATIVE_PATH, *TYPE_OF_PATH) if f"`{item}`" not in page]
 
     assert missing == []
 
@@ -164,7 +164,7 @@ def test_every_metric_of_what_devices_post_is_documented() -> None:
     names = re.findall(r'"(engagement_(?:request|logs|inbox|refused)\w+)"', getsource(metrics))
 
     assert len(names) >= 7
-    assert [one for one in names if f"`{one}" not in page] == []
+    assert [name for name in names if f"`{name}" not in page] == []
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
@@ -189,7 +189,7 @@ def test_every_page_can_be_reached_from_the_index() -> None:
             continue
         reached.add(page)
         links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text(encoding="utf-8"))
-        waiting += [(page.parent / one).resolve() for one in links]
+        waiting += [(page.parent / link).resolve() for link in links]
 
     lost = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if page not in reached]
 

@@ -106,15 +106,17 @@ def test_what_was_sent_twice_is_exported_once(
     app = server.app()
     recorded = [request for name, request in requests() if name == client]
 
-    answers = [_replayed(server.address, one, app["appKey"]) for one in recorded * 2]
+    answers = [_replayed(server.address, item, app["appKey"]) for item in recorded * 2]
 
     types = [ExportType(name) for name in FIELDS]
     found = exported(server, server.client("owner"), app["appId"], tmp_path, types)
-    assert [(one.status_code, one.text) for one in answers] == [
+    assert [(answer.status_code, answer.text) for answer in answers] == [
         (200, '{"success":true}')
     ] * 2 * CLIENTS[client]
     told = {
-        name: sorted((tuple(one.get(field) for field in FIELDS[name]) for one in records), key=str)
+        name: sorted(
+            (tuple(record.get(field) for field in FIELDS[name]) for record in records), key=str
+        )
         for name, records in found.items()
     }
     assert told == {name: sorted(rows, key=str) for name, rows in EXPECTED[client].items()}

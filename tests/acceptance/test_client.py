@@ -137,7 +137,7 @@ def text_of(row: dict[str, Any]) -> str:
 
 def bag_by_others(container: AzureContainer, task: ExportTask) -> Counter[str]:
     """The delivered rows as a reader that is not the client's has them."""
-    names = [one for one in container.admin.list() if one.startswith(task.folder + "/part-")]
+    names = [item for item in container.admin.list() if item.startswith(task.folder + "/part-")]
     rows = [
         row
         for name in names
@@ -165,7 +165,7 @@ def test_an_export_is_read_as_the_frame_of_each_library(
     with place.client() as client:
         created = client.create_export(FIRST_APP, "event", container.write_url, **DAYS)
         task = created.result(WAIT_SECONDS_MAX)
-        frames = {one: client.read(task, container.read_url, one) for one in get_args(FrameKind)}
+        frames = {arg: client.read(task, container.read_url, arg) for arg in get_args(FrameKind)}
 
         with pytest.raises(BadInputError, match="polars, pandas, arrow"):
             client.read(task, container.read_url, "excel")  # type: ignore[arg-type]
@@ -173,7 +173,7 @@ def test_an_export_is_read_as_the_frame_of_each_library(
     assert isinstance(frames["polars"], pl.DataFrame)
     assert isinstance(frames["pandas"], pd.DataFrame)
     assert isinstance(frames["arrow"], pa.Table)
-    assert {len(one) for one in frames.values()} == {task.progress.rows_done}
+    assert {len(frame) for frame in frames.values()} == {task.progress.rows_done}
     assert frames["polars"].schema["timestamp"] == pl.Datetime("ms", "UTC")
 
 
@@ -188,7 +188,7 @@ def test_waiting_shows_progress_up_to_the_end(place: Place, container: AzureCont
         assert poller.task == task == seen[-1]
         assert task.state is ExportState.SUCCEEDED
         assert task.progress.parts_done == task.progress.parts_total > 1
-        shares = [one.progress.parts_done for one in seen]
+        shares = [item.progress.parts_done for item in seen]
         assert shares == sorted(shares)
         assert client.get_export(FIRST_APP, task.task_id).task_id == task.task_id
         assert client.follow_export(task.app_id, task.task_id).result().state is task.state
@@ -196,9 +196,9 @@ def test_waiting_shows_progress_up_to_the_end(place: Place, container: AzureCont
 
 def test_an_estimate_creates_nothing_and_holds(place: Place, container: AzureContainer) -> None:
     with place.client() as client:
-        before = [one.task_id for one in client.list_exports(FIRST_APP)]
+        before = [export.task_id for export in client.list_exports(FIRST_APP)]
         estimate = client.estimate_export(FIRST_APP, "Crash", **DAYS)
-        assert [one.task_id for one in client.list_exports(FIRST_APP)] == before
+        assert [export.task_id for export in client.list_exports(FIRST_APP)] == before
 
         created = client.create_export(FIRST_APP, "Crash", container.write_url, **DAYS)
         assert created.result(WAIT_SECONDS_MAX).progress.rows_done <= estimate.rows
@@ -210,13 +210,13 @@ def test_lists_go_over_all_pages(place: Place, container: AzureContainer) -> Non
             client.create_export(FIRST_APP, "Tag", container.write_url, description=f"{number}")
             for number in range(45)
         ]
-        ids = [one.task.task_id for one in made]
-        listed = [one.task_id for one in client.list_exports(FIRST_APP)]
-        for one in made:
-            one.result(WAIT_SECONDS_MAX)
+        ids = [item.task.task_id for item in made]
+        listed = [export.task_id for export in client.list_exports(FIRST_APP)]
+        for item in made:
+            item.result(WAIT_SECONDS_MAX)
 
     assert len(listed) == len(set(listed))
-    assert [one for one in listed if one in ids] == ids[::-1]
+    assert [entry for entry in listed if entry in ids] == ids[::-1]
 
 
 def test_a_cancelled_export_goes_on_with_another_sas(
@@ -302,7 +302,7 @@ def test_a_token_of_ones_own_is_enough_and_is_asked_for_again(
 ) -> None:
     tokens = chain(["stale"], repeat(place.server.token(place.owner)))
     with engagement.Client(place.server.address, token=lambda: next(tokens)) as client:
-        assert [one.name for one in client.apps()] == ["first"]
+        assert [app.name for app in client.apps()] == ["first"]
     with (
         engagement.Client(place.server.address, token="stale") as client,  # noqa: S106 - none
         pytest.raises(NotAuthenticatedError),
@@ -319,8 +319,8 @@ def test_threads_may_share_a_client(place: Place, container: AzureContainer) -> 
             found.append(created.result(WAIT_SECONDS_MAX).state)
 
         threads = [threading.Thread(target=run) for _ in range(8)]
-        for one in threads:
-            one.start()
+        for thread in threads:
+            thread.start()
         join_threads(threads, "exports of threads")
 
     assert found == [ExportState.SUCCEEDED] * 8
@@ -335,14 +335,14 @@ def test_the_asynchronous_client_does_the_same(place: Place, container: AzureCon
             client_id=who.client_id,
             client_secret=who.client_secret,
         ) as client:
-            assert [one.name for one in await client.apps()] == ["first"]
+            assert [item.name for item in await client.apps()] == ["first"]
             pollers = [
                 await client.create_export(FIRST_APP, kind, container.write_url, **DAYS)
                 for kind in (ExportType.EVENT, ExportType.JOB)
             ]
-            tasks = await asyncio.gather(*(one.result(WAIT_SECONDS_MAX) for one in pollers))
-            listed = {one.task_id async for one in client.list_exports(FIRST_APP)}
-            assert {one.task_id for one in tasks} <= listed
+            tasks = await asyncio.gather(*(poller.result(WAIT_SECONDS_MAX) for poller in pollers))
+            listed = {export.task_id async for export in client.list_exports(FIRST_APP)}
+            assert {item.task_id for item in tasks} <= listed
             for task in tasks:
                 frame = await client.read(task, container.read_url)
                 assert frame.height == task.progress.rows_done > 0

@@ -61,8 +61,8 @@ def test_apps_create_prints_what_scripts_need(imported: Imported) -> None:
     assert set(made) >= {"appId", "appKey", "resourcePath"}
     assert made["resourcePath"].endswith("/appcollections/mobile/apps/second")
     listed = imported.shell.json("apps", "list")
-    assert {"shop", "second"} <= {one["name"] for one in listed}
-    assert not any("appKey" in one for one in listed)
+    assert {"shop", "second"} <= {entry["name"] for entry in listed}
+    assert not any("appKey" in entry for entry in listed)
 
 
 def test_sample_is_the_same_for_a_seed(imported: Imported) -> None:
@@ -78,7 +78,7 @@ def test_import_counts_what_it_accepted(imported: Imported) -> None:
     assert imported.summary["batches"] == len(lines)
     assert imported.summary["refused"] == {}
     assert imported.summary["refusedFile"] is None
-    assert imported.summary["accepted"] >= sum(len(json.loads(one)["logs"]) for one in lines)
+    assert imported.summary["accepted"] >= sum(len(json.loads(line)["logs"]) for line in lines)
 
 
 def test_import_takes_compressed_files_and_knows_batches_it_has(imported: Imported) -> None:
@@ -103,7 +103,7 @@ def test_import_writes_refused_records_with_their_reason(imported: Imported) -> 
     summary = shell.json(*words, given=lines)
 
     refused = (shell.folder / "refused.ndjson").read_text(encoding="utf-8").splitlines()
-    first, second = (json.loads(one) for one in refused)
+    first, second = (json.loads(refusal) for refusal in refused)
     assert summary["batches"] == 1
     assert sum(summary["refused"].values()) == 2
     assert (first["line"], first["index"], first["record"]) == (1, None, "not a batch")
@@ -145,7 +145,7 @@ def test_export_delivers_named_files_that_verify(
     proof = imported.shell.json("verify", str(folder))
     assert task["state"] == "Succeeded"
     assert task["folder"].split("/") == [task["exportType"], task["taskId"]]
-    assert {one.name for one in folder.iterdir()} == {name, "manifest.json"}
+    assert {path.name for path in folder.iterdir()} == {name, "manifest.json"}
     assert proof["rows"] == task["progress"]["rowsDone"] > 0
     assert proof["comparedWithLake"]
 
@@ -167,7 +167,7 @@ def test_days_include_the_last_and_instants_exclude_the_end(imported: Imported) 
         "Event", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T01:00:00+01:00"
     )
 
-    rows = [one["progress"]["rowsDone"] for one in (first, both, instants)]
+    rows = [item["progress"]["rowsDone"] for item in (first, both, instants)]
     assert 0 < rows[0] < rows[1]
     assert rows[2] == rows[0]
 

@@ -81,8 +81,8 @@ def _narrowed(document: dict[str, Any], version: str, container: str) -> dict[st
                 else:
                     narrow(value)
         elif isinstance(node, list):
-            for one in node:
-                narrow(one)
+            for item in node:
+                narrow(item)
 
     narrow(document)
     return document

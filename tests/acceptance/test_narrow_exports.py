@@ -114,7 +114,7 @@ def test_a_copy_that_is_made_every_hour_misses_nothing(
         task = delivered(
             runtime, out, request(app_id, time_range=span, time_axis=TimeAxis.RECEIVED)
         )
-        found += [one["name"] for one in lines(out, task)]
+        found += [line["name"] for line in lines(out, task)]
         selection = manifest(out, task)["selection"]
         assert selection["timeAxis"] == "received"
         assert selection["start"] == span.start.isoformat()
@@ -122,13 +122,15 @@ def test_a_copy_that_is_made_every_hour_misses_nothing(
     assert sorted(found) == sorted(sent)
 
 
-@pytest.mark.parametrize("export_format", [one for one in ExportFormat if one.value != "JsonBlob"])
+@pytest.mark.parametrize(
+    "export_format", [item for item in ExportFormat if item.value != "JsonBlob"]
+)
 def test_names_and_columns_together_are_delivered_and_verified(
     runtime: Runtime, app_id: str, tmp_path: Path, export_format: ExportFormat
 ) -> None:
     take_sample(runtime, app_id)
     every = lines(tmp_path / "out", delivered(runtime, tmp_path / "out", request(app_id)))
-    names = tuple(sorted({one["name"] for one in every})[:2])
+    names = tuple(sorted({item["name"] for item in every})[:2])
 
     task = delivered(
         runtime,
@@ -143,10 +145,10 @@ def test_names_and_columns_together_are_delivered_and_verified(
     )
 
     said = manifest(tmp_path / "out", task)
-    assert 0 < task.progress.rows_done == sum(one["name"] in names for one in every) < len(every)
+    assert 0 < task.progress.rows_done == sum(item["name"] in names for item in every) < len(every)
     assert said["selection"]["eventNames"] == list(names)
     assert said["selection"]["columns"] == ["timestamp", "name"]
-    assert [one["name"] for one in said["fields"]] == ["name", "timestamp"]
+    assert [field["name"] for field in said["fields"]] == ["name", "timestamp"]
     kept = operations.export_manifest(runtime, task.task_id)
     assert kept == (tmp_path / "out" / task.folder / "manifest.json").read_bytes()
 
@@ -192,14 +194,14 @@ def test_an_estimate_is_never_too_low(
             request(app_id, export_type, time_axis=TimeAxis.RECEIVED, time_range=half_days),
         ]
 
-    for one in asked:
+    for item in asked:
         before = operations.list_exports(runtime, app_id=app_id)
-        estimate = estimate_export(runtime, one)
+        estimate = estimate_export(runtime, item)
         assert operations.list_exports(runtime, app_id=app_id) == before
-        done = delivered(runtime, tmp_path / "out", one).progress
+        done = delivered(runtime, tmp_path / "out", item).progress
         assert estimate.rows >= done.rows_done
         assert estimate.parts >= done.parts_done
-        if one is asked[0] and export_type.is_historical and export_type is not ExportType.SESSION:
+        if item is asked[0] and export_type.is_historical and export_type is not ExportType.SESSION:
             assert estimate.rows == done.rows_done
 
 
@@ -259,7 +261,7 @@ def test_the_command_line_narrows_exports(imported: tuple[Shell, str]) -> None:
     ever = ("--from", "2000-01-01", "--to", "9999-12-30", "--format", "NdjsonBlob")
 
     every = shell.json(*create, *days)
-    names = {one["name"] for one in _lines(shell, every)}
+    names = {line["name"] for line in _lines(shell, every)}
     name = min(names)
     some = shell.json(
         *create, *days, "--event-name", name, "--event-name", "none", "--column", "name"
@@ -267,7 +269,7 @@ def test_the_command_line_narrows_exports(imported: tuple[Shell, str]) -> None:
     happened_then = shell.json(*create, *days, "--time-axis", "received")
     received = shell.json(*create, *ever, "--time-axis", "RECEIVED")
 
-    assert {tuple(one.items()) for one in _lines(shell, some)} == {(("name", name),)}
+    assert {tuple(line.items()) for line in _lines(shell, some)} == {(("name", name),)}
     assert happened_then["progress"]["rowsDone"] == 0
     assert received["progress"]["rowsDone"] == every["progress"]["rowsDone"] > 0
     for task in (some, received):

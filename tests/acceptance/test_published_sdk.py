@@ -70,8 +70,8 @@ class Sdk:
     def results(self, *calls: tuple[str, list[Any]]) -> list[Any]:
         """The results of calls that succeed."""
         outcomes = self.run(*calls)
-        assert [one["error"] for one in outcomes if "error" in one] == []
-        return [one["result"] for one in outcomes]
+        assert [outcome["error"] for outcome in outcomes if "error" in outcome] == []
+        return [outcome["result"] for outcome in outcomes]
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def _wait(sdk: Sdk, ids: list[str]) -> list[dict[str, Any]]:
 def _delivered(container: AzureContainer, task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     folder = f"{task['exportType']}/{task['id']}"
     manifest = json.loads(container.admin.read(f"{folder}/manifest.json"))
-    parts = b"".join(container.admin.read(f"{folder}/{one['name']}") for one in manifest["parts"])
+    parts = b"".join(container.admin.read(f"{folder}/{part['name']}") for part in manifest["parts"])
     return manifest, parts
 
 
@@ -147,14 +147,14 @@ def test_it_creates_every_export_and_all_arrive(sdk: Sdk, azurite: Azurite) -> N
     )
 
     created = sdk.results(*calls)
-    ended = _wait(sdk, [one["id"] for one in created])
+    ended = _wait(sdk, [item["id"] for item in created])
 
-    assert [one["exportType"] for one in ended] == [*CREATES, "Push", "Push"]
-    assert {one["state"] for one in ended} == {"Succeeded"}
-    assert {one["description"] for one in ended} == {"d"}
+    assert [item["exportType"] for item in ended] == [*CREATES, "Push", "Push"]
+    assert {item["state"] for item in ended} == {"Succeeded"}
+    assert {item["description"] for item in ended} == {"d"}
     for task in ended:
         manifest, parts = _delivered(container, task)
-        assert sum(one["rows"] for one in manifest["parts"]) == 1, task
+        assert sum(part["rows"] for part in manifest["parts"]) == 1, task
         assert DEVICE_ID.encode() in parts
 
 
@@ -176,7 +176,7 @@ def test_it_pages_through_the_tasks(sdk: Sdk, azurite: Azurite) -> None:
     first = sdk.results(("exportTasks.list", [*APP, {"top": 2, "orderby": "dateCreated desc"}]))[0]
     ids = []
     outcome = sdk.results(("exportTasks.list", [*APP, {"skip": 0}]))[0]
-    ids += [one["id"] for one in outcome]
+    ids += [item["id"] for item in outcome]
 
     assert len(first) == 2
     assert first[0]["dateCreated"] >= first[1]["dateCreated"]
@@ -192,9 +192,9 @@ def test_it_meets_our_errors_as_the_contract_has_them(sdk: Sdk) -> None:
         ("exportTasks.createTagsTask", [*APP, bad]),
     )
 
-    errors = [one["error"] for one in outcomes]
-    assert [one["statusCode"] for one in errors] == [404, 404, 400]
-    assert [one["code"] for one in errors] == ["UnknownTask", "UnknownApp", "EgressDenied"]
+    errors = [outcome["error"] for outcome in outcomes]
+    assert [error["statusCode"] for error in errors] == [404, 404, 400]
+    assert [error["code"] for error in errors] == ["UnknownTask", "UnknownApp", "EgressDenied"]
 
 
 def test_it_finds_its_way(sdk: Sdk) -> None:
@@ -206,10 +206,10 @@ def test_it_finds_its_way(sdk: Sdk) -> None:
         ("supportedPlatforms.list", []),
     )
 
-    assert [one["name"] for one in collections] == ["default"]
+    assert [collection["name"] for collection in collections] == ["default"]
     assert available["available"] is True
     assert taken["available"] is False
-    assert [one["name"] for one in apps] == ["first"]
+    assert [app["name"] for app in apps] == ["first"]
     assert "Android" in platforms["platforms"]
 
 
@@ -225,7 +225,7 @@ def test_it_reads_and_tags_devices(sdk: Sdk) -> None:
     )
     after = sdk.results(("devices.getByDeviceId", [*APP, DEVICE_ID]))[0]
 
-    assert [one["deviceId"] for one in listed] == [DEVICE_ID]
+    assert [entry["deviceId"] for entry in listed] == [DEVICE_ID]
     assert device["appInfo"]["level"] == "7"
     assert device["info"]["phoneModel"] == "one"
     assert user["deviceId"] == DEVICE_ID
@@ -255,5 +255,5 @@ def test_it_imports_tags(sdk: Sdk, azurite: Azurite) -> None:
 
     assert task["state"] == "Succeeded", task
     assert "sig=" not in json.dumps(task)
-    assert created["id"] in [one["id"] for one in listed]
+    assert created["id"] in [entry["id"] for entry in listed]
     assert device["appInfo"]["imported"] == "yes"

@@ -32,13 +32,13 @@ def test_what_an_sdk_tells_is_exported(server: RunningServer, name: str, tmp_pat
 
     answer = shape.send(server.address, app["appKey"])
 
-    types = [ExportType(one) for one in shape.expected]
+    types = [ExportType(item) for item in shape.expected]
     found = exported(server, server.client("owner"), app["appId"], tmp_path, types)
     assert (answer.status_code, answer.json()) == (200, {"success": True})
     for export_type, wanted in shape.expected.items():
         fields = [
-            {field: record.get(field) for field in one}
-            for one, record in zip(wanted, found[export_type], strict=True)
+            {field: record.get(field) for field in item}
+            for item, record in zip(wanted, found[export_type], strict=True)
         ]
         assert fields == wanted, export_type
 
@@ -76,7 +76,7 @@ def test_a_web_page_reads_every_answer_and_when_to_come_again(server: RunningSer
         ),
     ]
 
-    assert [one.status_code for one in answers] == [200, 401, 405, 200]
+    assert [item.status_code for item in answers] == [200, 401, 405, 200]
     for answer in answers:
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"

@@ -96,7 +96,7 @@ def _check(records: list[Json], expected: list[Json], *, late_max: timedelta) ->
 
 
 def _in_order(records: list[Json]) -> list[Json]:
-    return sorted(records, key=lambda one: (one["deviceId"], one.get("key", "")))
+    return sorted(records, key=lambda item: (item["deviceId"], item.get("key", "")))
 
 
 def _instant(told: str | int) -> datetime:
@@ -120,12 +120,12 @@ def test_everything_that_an_sdk_says_is_exported(place: Place, sdk: str, tmp_pat
     took = timedelta(seconds=time.monotonic() - began)
     found = exported(place.server, place.owner, app["appId"], tmp_path)
     assert said == [None] * len(MESSAGES)
-    assert set(found) == {one.value for one in ExportType}
-    visit = next(one["sessionId"] for one in found["Session"] if one["deviceId"] == VISITOR)
+    assert set(found) == {item.value for item in ExportType}
+    visit = next(item["sessionId"] for item in found["Session"] if item["deviceId"] == VISITOR)
     for name, expected in expected_exports(SDKS[sdk], visit=visit).items():
         _check(found[name], expected, late_max=took)
-    told = [one for name in ("Event", "Error", "Crash", "Job") for one in found[name]]
-    assert len({one["infoId"] for one in told}) == 1
+    told = [record for name in ("Event", "Error", "Crash", "Job") for record in found[name]]
+    assert len({record["infoId"] for record in told}) == 1
     assert place.server.command("refused", "list", "--app", app["appId"]) == []
 
 
@@ -133,17 +133,17 @@ def test_digits_that_no_double_holds_are_kept(place: Place, tmp_path: Path) -> N
     """Of Python's SDKs; JavaScript has no such numbers."""
     app = place.server.app()
     numbers = {"id": 12345678901234567890123, "least": -(2**63)}
-    sdks = [one for one in SDKS if one.endswith("python")]
+    sdks = [item for item in SDKS if item.endswith("python")]
 
     for sdk in sdks:
         message = from_phone(1, "track", event=sdk, properties=numbers)
         assert _send(sdk, place.server.address, app["appKey"], [message]) == [None]
 
     found = exported(place.server, place.owner, app["appId"], tmp_path, [ExportType.EVENT])
-    assert {one["name"]: one["extras"] for one in found["Event"]} == dict.fromkeys(sdks, numbers)
+    assert {item["name"]: item["extras"] for item in found["Event"]} == dict.fromkeys(sdks, numbers)
 
 
-@pytest.mark.parametrize("sdk", [one for one in SDKS if one.endswith("python")])
+@pytest.mark.parametrize("sdk", [item for item in SDKS if item.endswith("python")])
 def test_what_python_writes_and_json_lacks_costs_only_its_values(
     place: Place, sdk: str, tmp_path: Path
 ) -> None:
@@ -167,7 +167,7 @@ def test_what_python_writes_and_json_lacks_costs_only_its_values(
     assert _send(sdk, place.server.address, app["appKey"], messages) == [None] * len(messages)
 
     found = exported(place.server, place.owner, app["appId"], tmp_path, [ExportType.EVENT])
-    events = {one["name"]: one for one in found["Event"]}
+    events = {item["name"]: item for item in found["Event"]}
     assert set(events) == {"before", "odd \ufffd", "old", "offset", "after"}
     assert events["odd \ufffd"]["extras"] == {
         "list": "[1,null]",
@@ -185,7 +185,7 @@ def test_a_wrong_key_is_reported_as_a_failure(place: Place, sdk: str) -> None:
     said = _send(sdk, place.server.address, "wrong", MESSAGES[:3])
 
     assert len(said) == 3
-    assert all(one is not None and ("401" in one or "Unauthorized" in one) for one in said)
+    assert all(item is not None and ("401" in item or "Unauthorized" in item) for item in said)
 
 
 @pytest.mark.slow
@@ -206,5 +206,5 @@ def test_every_message_arrives_once_in_spite_of_trouble(
         assert len(passage.bodies) > 1
 
     found = exported(place.server, place.owner, app["appId"], tmp_path, [ExportType.EVENT])
-    events = [(one["name"], one["extras"]["second"]) for one in found["Event"]]
+    events = [(item["name"], item["extras"]["second"]) for item in found["Event"]]
     assert sorted(events) == sorted((sdk, second) for sdk in SDKS for second in range(12))

@@ -19,9 +19,9 @@ def _shown(error: BaseException) -> Iterator[str]:
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
+        found = waiting.pop()
+        if found is None or id(found) in seen:
             continue
-        seen.add(id(one))
-        yield from (str(one), repr(one), repr(one.args), repr(vars(one)))
-        waiting += [one.__cause__, one.__context__]
+        seen.add(id(found))
+        yield from (str(found), repr(found), repr(found.args), repr(vars(found)))
+        waiting += [found.__cause__, found.__context__]

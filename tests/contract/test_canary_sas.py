@@ -94,11 +94,11 @@ def url(container: ScriptedServer) -> str:
 def assert_nowhere(watched: Watched) -> None:
     """Fail if the canary can be found in any of its forms."""
     home = Path(watched.server.environment["ENGAGEMENT_HOME"])
-    places = {str(one): one.read_bytes() for one in home.rglob("*") if one.is_file()}
+    places = {str(path): path.read_bytes() for path in home.rglob("*") if path.is_file()}
     places["log"] = watched.server.log.read_bytes()
     for name in ("environ", "cmdline"):
         places[name] = Path(f"/proc/{watched.server.process.pid}/{name}").read_bytes()
-    places |= {f"answer {number}": one for number, one in enumerate(watched.said)}
+    places |= {f"answer {number}": item for number, item in enumerate(watched.said)}
     places["metrics"] = watched.http.get("/metrics").content
     assert [name for name, content in places.items() if has_canary(content)] == []
 
@@ -113,7 +113,7 @@ def test_a_failure_for_good_tells_nothing(watched: Watched, fault: str) -> None:
         watched.ask("POST", again, VERSIONS[1], {"containerUrl": url(container)})
         watched.ask("GET", TASKS, VERSIONS[1])
 
-    assert any(has_canary(one.target.encode()) for one in container.calls)  # it was sent
+    assert any(has_canary(call.target.encode()) for call in container.calls)  # it was sent
     assert_nowhere(watched)
 
 

@@ -156,11 +156,14 @@ def _assert_users_s3(call: Call) -> None:
 
 
 def test_there_are_as_many_combinations_as_promised() -> None:
-    assert len({tuple(sorted(one.items())) for one in COMBINATIONS}) >= COMBINATIONS_MIN
+    assert (
+        len({tuple(sorted(combination.items())) for combination in COMBINATIONS})
+        >= COMBINATIONS_MIN
+    )
 
 
 @pytest.mark.parametrize(
-    "settings", COMBINATIONS, ids=lambda one: f"{len(one)} {' '.join(one)[-60:]}"
+    "settings", COMBINATIONS, ids=lambda item: f"{len(item)} {' '.join(item)[-60:]}"
 )
 def test_only_the_users_credential_is_sent_and_only_to_the_users_server(
     users: ScriptedServer, others: ScriptedServer, settings: Mapping[str, str]

@@ -90,6 +90,6 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    verdict = judge(Path(sys.argv[1]), [Path(one) for one in sys.argv[2:]])
+    verdict = judge(Path(sys.argv[1]), [Path(item) for item in sys.argv[2:]])
     sys.stdout.write(f"{verdict}\n")
     sys.exit(bool(verdict.damage))

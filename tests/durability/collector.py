@@ -191,8 +191,8 @@ def new_collector(
         seed=seed,
         settings=settings,
         client=client,
-        keys=[one.app_key for one in made],
-        paths=[one.app.resource_path for one in made],
+        keys=[item.app_key for item in made],
+        paths=[item.app.resource_path for item in made],
     )
 
 

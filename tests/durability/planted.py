@@ -163,7 +163,8 @@ def keys_forgotten() -> None:
 
     def other(self: inbox.InboxQueries, submissions: Sequence[inbox.Submission]) -> list[int]:
         unheard = [
-            replace(one, keys=tuple(uuid.uuid4().hex for _ in one.keys)) for one in submissions
+            replace(submission, keys=tuple(uuid.uuid4().hex for _ in submission.keys))
+            for submission in submissions
         ]
         return accept(self, unheard)
 

@@ -95,25 +95,25 @@ async def _device(  # noqa: PLR0913, PLR0917
     answer_seconds_max: float,
 ) -> None:
     connection: Connection | None = None
-    for one in left:
+    for item in left:
         if len(volley.wrong) >= WRONG_MAX:
             break
         started = time.monotonic()
         try:
             connection = connection or await Connection.open(host, port, answer_seconds_max)
-            answer = await connection.ask(request(one.path, key, one.body, one.headers))
+            answer = await connection.ask(request(item.path, key, item.body, item.headers))
         except (OSError, EOFError, TimeoutError) as error:
-            volley.wrong.append(_told(one, type(error).__name__))
+            volley.wrong.append(_told(item, type(error).__name__))
             if connection is not None:
                 connection.close()
             connection = None
             continue
         volley.slowest_seconds = max(volley.slowest_seconds, time.monotonic() - started)
         volley.statuses[answer.status] += 1
-        volley.kinds[one.kind] += 1
-        volley.good += one.good
-        if not _is_right(one, answer):
-            volley.wrong.append(_told(one, f"{answer.status} {answer.body[:SHOWN_BYTES_MAX]!r}"))
+        volley.kinds[item.kind] += 1
+        volley.good += item.good
+        if not _is_right(item, answer):
+            volley.wrong.append(_told(item, f"{answer.status} {answer.body[:SHOWN_BYTES_MAX]!r}"))
         if answer.is_last:
             connection.close()
             connection = None
@@ -121,19 +121,19 @@ async def _device(  # noqa: PLR0913, PLR0917
         connection.close()
 
 
-def _is_right(one: Garbage, answer: Answer) -> bool:
-    if answer.status not in one.statuses:
+def _is_right(item: Garbage, answer: Answer) -> bool:
+    if answer.status not in item.statuses:
         return False
-    if one.bad is None or answer.status != 202:
+    if item.bad is None or answer.status != 202:
         return True
     said = json.loads(answer.body)
-    return (said["accepted"], len(said["refused"])) == (len(one.good), one.bad)
+    return (said["accepted"], len(said["refused"])) == (len(item.good), item.bad)
 
 
-def _told(one: Garbage, what: str) -> str:
-    headers = {name: said[:20] for name, said in one.headers.items()}
-    shown = one.body[:SHOWN_BYTES_MAX]
-    return f"{one.kind} at {one.path}: {what} of {len(one.body)} bytes {shown!r} {headers}"
+def _told(item: Garbage, what: str) -> str:
+    headers = {name: said[:20] for name, said in item.headers.items()}
+    shown = item.body[:SHOWN_BYTES_MAX]
+    return f"{item.kind} at {item.path}: {what} of {len(item.body)} bytes {shown!r} {headers}"
 
 
 def request(path: str, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> bytes:

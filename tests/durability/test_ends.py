@@ -91,7 +91,7 @@ def test_succeeded(scene: Scene) -> None:
         task = operations.wait_export(
             runtime,
             task.task_id,
-            on_progress=lambda one: seen.append(one.state),
+            on_progress=lambda item: seen.append(item.state),
             timeout_seconds=WAIT_SECONDS_MAX,
         )
         assert runtime.plans.read_export(task.task_id).sealed_container_url is None
@@ -196,7 +196,7 @@ def test_a_retry_is_not_ended_by_the_attempt_that_was_cancelled_while_it_waited(
         task = operations.retry_export(runtime, task.task_id, container_url=url)
         assert (task.state, task.attempt) == (ExportState.QUEUED, 2)
         gate.open.set()
-        states = {ended(runtime, one).state for one in (*ahead, task)}
+        states = {ended(runtime, item).state for item in (*ahead, task)}
 
     assert states == {ExportState.SUCCEEDED}
     assert len(manifests(scene)) == EXPORTS_CONCURRENT_MAX + 1

@@ -160,8 +160,8 @@ def acknowledged_meanwhile(collector: Collector) -> int:
     since = await_answers(collector, time.monotonic())
     until = await_answers(collector, since)
     statuses = collector.statuses(since=since, until=until)
-    assert sum(statuses[one] for one in COME_AGAIN | ACKNOWLEDGED) >= ANSWERS_MIN
-    return sum(statuses[one] for one in ACKNOWLEDGED)
+    assert sum(statuses[item] for item in COME_AGAIN | ACKNOWLEDGED) >= ANSWERS_MIN
+    return sum(statuses[item] for item in ACKNOWLEDGED)
 
 
 def await_answers(collector: Collector, since: float) -> float:

@@ -68,7 +68,7 @@ def test_a_planted_bug_is_found(tmp_path: Path, bug: str, found: str) -> None:
         )
         server.kill()  # one that hangs does not stop when it is asked to
 
-    assert any(re.search(found, one) for one in volley.wrong)
+    assert any(re.search(found, item) for item in volley.wrong)
 
 
 def test_garbage_that_is_remembered_is_found(tmp_path: Path, seed: int) -> None:
@@ -88,8 +88,10 @@ def plan(seed: int, count: int, *, first: int = 0) -> Iterator[Garbage]:
 
 def names(server: RunningServer, folder: Path) -> Counter[str]:
     """The good logs that an export of the server's app holds, and how often."""
-    (app,) = [one for one in server.command("apps", "list") if one["name"] != "first"]
+    (app,) = [item for item in server.command("apps", "list") if item["name"] != "first"]
     found = exported(
         server, server.client("owner"), app["appId"], folder / "out", [ExportType.EVENT]
     )
-    return Counter(one["name"] for one in found.get("Event", []) if one["name"].startswith("good "))
+    return Counter(
+        item["name"] for item in found.get("Event", []) if item["name"].startswith("good ")
+    )

@@ -43,7 +43,7 @@ def undisturbed(queued: tuple[Scene, str], tmp_path_factory: pytest.TempPathFact
     return tree
 
 
-@pytest.mark.parametrize(("point", "nth"), [*((one, 1) for one in EXPORT_POINTS), *LATER])
+@pytest.mark.parametrize(("point", "nth"), [*((item, 1) for item in EXPORT_POINTS), *LATER])
 def test_a_killed_export_ends_as_if_nothing_had_happened(
     queued: tuple[Scene, str], undisturbed: Tree, tmp_path: Path, point: Failpoint, nth: int
 ) -> None:
@@ -79,7 +79,7 @@ def test_a_finished_export_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("point", "nth"), [*((one, 1) for one in FLUSH_POINTS), (Failpoint.FLUSH_TABLE_APPENDED, 6)]
+    ("point", "nth"), [*((item, 1) for item in FLUSH_POINTS), (Failpoint.FLUSH_TABLE_APPENDED, 6)]
 )
 def test_a_killed_flush_loses_and_repeats_nothing(
     fresh: Scene, tmp_path: Path, point: Failpoint, nth: int

@@ -37,9 +37,10 @@ def test_a_power_loss_loses_nothing(tmp_path: Path, kills: int, seed: int) -> No
 
     verdicts = [left_by(collector, cut) for cut in cuts]
 
-    note(f"{kills} power losses, {sum(one.acknowledged for one in verdicts)} logs acknowledged")
-    assert [one.damage for one in verdicts] == [{}] * kills
-    assert all(one.acknowledged >= BATCHES_MIN for one in verdicts)
+    acknowledged = sum(verdict.acknowledged for verdict in verdicts)
+    note(f"{kills} power losses, {acknowledged} logs acknowledged")
+    assert [verdict.damage for verdict in verdicts] == [{}] * kills
+    assert all(verdict.acknowledged >= BATCHES_MIN for verdict in verdicts)
 
 
 def test_a_database_that_is_not_synced_loses_what_it_acknowledged(
@@ -80,13 +81,13 @@ def cut_under_load(
 def held(server: RunningServer) -> Iterator[None]:
     """A server that does nothing meanwhile, so that the copy is of one moment."""
     processes = [server.process.pid, *([server.worker_pid] if server.worker_pid else [])]
-    for one in processes:
-        os.kill(one, signal.SIGSTOP)
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
     try:
         yield
     finally:
-        for one in processes:
-            os.kill(one, signal.SIGCONT)
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
 
 
 def left_by(collector: Collector, cut: Cut) -> Verdict:

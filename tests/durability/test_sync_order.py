@@ -117,7 +117,7 @@ class _Requests:
 
     def sync(self, call: Call) -> None:
         if call.is_begin and WAL in call.text:
-            written = [one for one in self._under_way.values() if one.is_written]
+            written = [value for value in self._under_way.values() if value.is_written]
             self._syncing[call.thread] = written
         if call.is_end and b" = 0" in call.text:
             for request in self._syncing.pop(call.thread, ()):

@@ -108,7 +108,7 @@ def test_a_creation_that_is_repeated_carries_the_same_key() -> None:
     made = line.client.create_export(APP, "Tag", CONTAINER)
 
     assert made.task.task_id == "1" * 32
-    keys = {one.headers["Idempotency-Key"] for one in line.requests}
+    keys = {request.headers["Idempotency-Key"] for request in line.requests}
     assert len(line.requests) == 3
     assert len(keys) == 1
     assert len(line.waits) == 2
@@ -168,7 +168,7 @@ def test_a_redirect_is_not_followed() -> None:
     with pytest.raises(ServerError, match="307"):
         line.client.get_export(APP, "1" * 32)
 
-    assert [one.url.host for one in line.requests] == ["exports.example.org"]
+    assert [request.url.host for request in line.requests] == ["exports.example.org"]
 
 
 def test_a_next_page_at_another_host_is_asked_of_the_server() -> None:
@@ -177,10 +177,10 @@ def test_a_next_page_at_another_host_is_asked_of_the_server() -> None:
     second = httpx.Response(200, json={"value": [task(), task(id="2" * 32)]})
     line = Line(first, second)
 
-    found = [one.task_id for one in line.client.list_exports(APP)]
+    found = [export.task_id for export in line.client.list_exports(APP)]
 
     assert found == ["1" * 32, "2" * 32]
-    assert {one.url.host for one in line.requests} == {"exports.example.org"}
+    assert {request.url.host for request in line.requests} == {"exports.example.org"}
     assert line.requests[1].url.params["$skip"] == "40"
 
 
@@ -199,7 +199,9 @@ def test_a_token_is_kept_and_renewed_when_it_is_refused() -> None:
     for _ in range(3):
         line.client.get_export(APP, "1" * 32)
 
-    used = [one.headers["Authorization"] for one in line.requests if one.method == "GET"]
+    used = [
+        request.headers["Authorization"] for request in line.requests if request.method == "GET"
+    ]
     assert used == ["Bearer one", "Bearer one", "Bearer one", "Bearer two"]
     line.script = [error(401, "NotAuthenticated"), token("three"), error(401, "NotAuthenticated")]
     with pytest.raises(NotAuthenticatedError):
@@ -224,8 +226,8 @@ bodies = st.recursive(
 
 
 @given(
-    status=st.integers(200, 599).filter(lambda one: one not in {401, 429, 502, 503, 504}),
-    body=bodies.map(lambda one: json.dumps(one).encode()) | st.binary(max_size=20),
+    status=st.integers(200, 599).filter(lambda item: item not in {401, 429, 502, 503, 504}),
+    body=bodies.map(lambda item: json.dumps(item).encode()) | st.binary(max_size=20),
 )
 def test_whatever_a_server_answers_is_a_task_or_a_clear_error(status: int, body: bytes) -> None:
     line = Line(httpx.Response(status, content=body))

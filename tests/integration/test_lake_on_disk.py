@@ -112,7 +112,7 @@ def not_on_disk(traced: Traced, lake: Path) -> Iterator[Path]:
             if made > record or not path.is_relative_to(lake) or "#" in path.name:
                 continue
             yield from {path, path.parent} - {
-                one for place, one in traced.synced if made < place < record
+                item for place, item in traced.synced if made < place < record
             }
 
 

@@ -59,7 +59,7 @@ def test_every_line_and_every_capture_with_events_is_there() -> None:
     told = dict(real_happenings(SHARED))
 
     assert (len(told["android"]), len(told["healthapp"])) == (2000, 2000)
-    devices = {one.device for happenings in told.values() for one in happenings}
+    devices = {happening.device for happenings in told.values() for happening in happenings}
     assert {"dev-1", "bulk1", "u1", "an1", "d1"} <= devices
     assert len(told) > 12
 

@@ -25,7 +25,7 @@ TICK = timedelta(microseconds=333)
 ONE_DAY = timedelta(days=1)
 FIRST_DAY = (RECEIVED, RECEIVED + ONE_DAY)
 SECOND_DAY = (RECEIVED + ONE_DAY, RECEIVED + 2 * ONE_DAY)
-HISTORIES = [one for one in ExportType if one.is_historical]
+HISTORIES = [item for item in ExportType if item.is_historical]
 
 
 def received(
@@ -101,7 +101,7 @@ def test_adjoining_ranges_hold_every_record_once(
             for data in exported_files(home, whole)
             for record in read_part(data, export_type, whole.export_format, whole.compression)
         ]
-        assert counted(one for some in found for one in some) == counted(wanted)
+        assert counted(item for some in found for item in some) == counted(wanted)
         if export_type is ExportType.EVENT:
             assert [len(some) for some in found] == [
                 2 * sum(start <= received_at < end for received_at, *_ in arrived)
@@ -124,7 +124,7 @@ def test_late_records_are_in_the_range_of_their_receipt(
 
     found = received(home, ExportType.EVENT, FIRST_DAY, export_format=export_format)
 
-    assert {one["name"] for one in found} == {f"{day}" for day in late}
+    assert {record["name"] for record in found} == {f"{day}" for day in late}
 
 
 def test_whole_days_are_days_of_receipt(home: Home) -> None:
@@ -156,7 +156,7 @@ def test_a_session_is_received_when_the_last_of_it_was(home: Home, *, is_compact
     late = received(home, ExportType.SESSION, SECOND_DAY)
 
     assert early == []
-    assert [(one["sessionId"], one["start"][:10], one["end"][:10]) for one in late] == [
+    assert [(item["sessionId"], item["start"][:10], item["end"][:10]) for item in late] == [
         (session, f"{DAY}", f"{next_day}")
     ]
 
@@ -202,7 +202,7 @@ def test_a_table_made_before_there_were_statistics_of_receipt(home: Home) -> Non
     found = received(home, ExportType.EVENT, FIRST_DAY)
 
     assert [(file.received_min, file.received_max) for file in files] == 3 * [(None, None)]
-    assert {one["name"] for one in found} == {"old", "older"}
+    assert {record["name"] for record in found} == {"old", "older"}
 
 
 instants = st.integers(0, 40).map(lambda ticks: RECEIVED + ticks * TICK)
@@ -261,7 +261,7 @@ def test_every_file_that_may_hold_the_range_is_read_once(
             assert bounds
             assert bounds[0][0] is None
             assert bounds[-1][1] is None
-            assert all(one[1] == other[0] for one, other in pairwise(bounds))
+            assert all(item[1] == other[0] for item, other in pairwise(bounds))
 
 
 @given(

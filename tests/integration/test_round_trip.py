@@ -54,7 +54,7 @@ awkward = st.sampled_from(
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | awkward
 printable = st.text(
     st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20
-) | awkward.filter(lambda one: one != "" and not any(ord(c) < 32 or c == "\x7f" for c in one))
+) | awkward.filter(lambda item: item != "" and not any(ord(c) < 32 or c == "\x7f" for c in item))
 keys = st.from_regex(r"[a-zA-Z][a-zA-Z_0-9]{0,9}", fullmatch=True)
 guids = st.sampled_from([f"{number:032x}" for number in (1, 16**32 - 1)])
 numbers = (
@@ -66,7 +66,9 @@ scalars = text | numbers | st.booleans() | st.none()
 # Numbers inside keep their digits, which only the very same spelling can be compared with.
 nested = st.lists(text | st.integers(-9, 9), max_size=2) | st.dictionaries(keys, text, max_size=2)
 extras = st.none() | st.dictionaries(keys, scalars | nested, max_size=4)
-close = [datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC) + timedelta(hours=one) for one in (0, 1, 26)]
+close = [
+    datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC) + timedelta(hours=item) for item in (0, 1, 26)
+]
 times = (
     st.sampled_from(close)
     | st.sampled_from(EDGES)
@@ -176,7 +178,7 @@ def test_what_goes_in_comes_out(  # noqa: PLR0913 - Hypothesis gives each by its
             wanted = expected_records(sent, export_type, is_json=is_json, has_user=has_user)
             note(f"{export_type} {export_format}")
             assert counted(found) == counted(
-                as_written(one, export_type, export_format) for one in wanted
+                as_written(item, export_type, export_format) for item in wanted
             )
 
 
@@ -187,8 +189,8 @@ def accept(home: Home, sent: list[Batch], rounds: int) -> None:
     for start in range(0, len(sent), size):
         some = sent[start : start + size]
         bodies = [
-            json.dumps(one | {"batchId": f"{start + place}"}).encode()
-            for place, one in enumerate(some)
+            json.dumps(item | {"batchId": f"{start + place}"}).encode()
+            for place, item in enumerate(some)
         ]
         home.take(*bodies)
 
@@ -214,12 +216,12 @@ def as_written(
     kept = {"value": typed} | (
         {} if export_format is ExportFormat.JSON else {"type": record["type"]}
     )
-    return {name: one for name, one in record.items() if name not in {"value", "type"}} | kept
+    return {name: item for name, item in record.items() if name not in {"value", "type"}} | kept
 
 
 def counted(records: Iterable[dict[str, Any]]) -> Counter[str]:
     """The records as a bag: how often each is there."""
-    return Counter(json.dumps(one, sort_keys=True) for one in records)
+    return Counter(json.dumps(record, sort_keys=True) for record in records)
 
 
 def test_the_last_instant_of_all_is_exported_by_an_open_range(home: Home) -> None:
@@ -252,15 +254,15 @@ def test_a_range_holds_its_start_and_not_its_end(
             "type": "job",
             "name": "j",
             "jobId": f"{place}",
-            "timestamp": shown(midnight + timedelta(seconds=one)),
+            "timestamp": shown(midnight + timedelta(seconds=item)),
         }
-        for place, one in enumerate(edges)
+        for place, item in enumerate(edges)
     ]
     accept(home, [{"sentAt": shown(NOW), "deviceId": DEVICES[0], "logs": sent}], 1)
-    start, end = (midnight + timedelta(seconds=one) for one in span)
+    start, end = (midnight + timedelta(seconds=item) for item in span)
 
     request = home.request(ExportType.JOB, time_range=TimeRange(start=start, end=end))
     found = home.exported(request, part_rows_target=part_rows_target)
 
-    wanted = sorted(one for one in edges if span[0] <= one < span[1])
+    wanted = sorted(edge for edge in edges if span[0] <= edge < span[1])
     assert sorted((row["start"] - midnight).total_seconds() for row in found) == wanted

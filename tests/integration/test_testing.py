@@ -72,12 +72,12 @@ def test_containers_in_memory_are_apart(tmp_path: Path) -> None:
 def test_a_batch_is_one_that_a_device_may_send() -> None:
     record = {"type": "event", "name": "tap", "timestamp": "2026-03-01T11:00:00Z"}
 
-    one, other = make_batch(record, userId="ada"), make_batch(record, sent_at=NOON)
+    first, other = make_batch(record, userId="ada"), make_batch(record, sent_at=NOON)
 
-    batch = decode_batch(one, received_at=NOON, live=True)
+    batch = decode_batch(first, received_at=NOON, live=True)
     assert batch.refused == ()
-    assert json.loads(one)["userId"] == "ada"
-    assert json.loads(one)["batchId"] != json.loads(other)["batchId"]
+    assert json.loads(first)["userId"] == "ada"
+    assert json.loads(first)["batchId"] != json.loads(other)["batchId"]
 
 
 def test_a_sample_is_the_same_for_a_seed() -> None:

@@ -33,46 +33,46 @@ def test_every_captured_message_is_kept_with_its_fields() -> None:
         found = read_messages(request["body"].encode(), received_at=received_at)
 
         assert found.write_key == sent.get("writeKey")
-        assert found.ids == tuple(one["messageId"] for one in sent["batch"])
+        assert found.ids == tuple(item["messageId"] for item in sent["batch"])
         assert (found.refused(), found.repaired) == ([], 0)
         batches = found.batches()
         assert sum(batch.accepted for batch in batches) == len(sent["batch"])
-        for one in sent["batch"]:
-            check_message(one, sent, found.batches(set(found.ids) - {one["messageId"]}))
+        for item in sent["batch"]:
+            check_message(item, sent, found.batches(set(found.ids) - {item["messageId"]}))
 
 
-def check_message(one: dict[str, Any], sent: dict[str, Any], batches: list[Batch]) -> None:
+def check_message(item: dict[str, Any], sent: dict[str, Any], batches: list[Batch]) -> None:
     """The only batch that is made of a message says what it said."""
     (batch,) = batches
-    library = one["context"]["library"]
-    device = one["context"].get("device", {}).get("id")
-    text = device or one.get("anonymousId") or one.get("previousId") or one["userId"]
+    library = item["context"]["library"]
+    device = item["context"].get("device", {}).get("id")
+    text = device or item.get("anonymousId") or item.get("previousId") or item["userId"]
     assert batch.device_id == guid(text, "device")
-    assert batch.user_id == one.get("userId")
+    assert batch.user_id == item.get("userId")
     assert batch.info is not None
     assert batch.info["service_version"] == f"{library['name']}/{library['version']}"
-    happened_at = datetime.fromisoformat(one.get("originalTimestamp") or one["timestamp"])
+    happened_at = datetime.fromisoformat(item.get("originalTimestamp") or item["timestamp"])
     assert batch.last_at is not None
     late = batch.last_at - (happened_at - EPOCH) // timedelta(microseconds=1)
     assert abs(late - 3600 * 1_000_000) < 1000, sent["sentAt"]
     rows = records(batch)
     rows.pop(Kind.TOKEN, None)
-    if one["type"] in {"identify", "group"}:
-        traits = one.get("traits") or one["context"].get("traits") or {}
-        prefix = "group_" if one["type"] == "group" else ""
+    if item["type"] in {"identify", "group"}:
+        traits = item.get("traits") or item["context"].get("traits") or {}
+        prefix = "group_" if item["type"] == "group" else ""
         expected = {prefix + key: str(value) for key, value in traits.items()}
-        if one["type"] == "group":
-            expected["group_id"] = one["groupId"]
+        if item["type"] == "group":
+            expected["group_id"] = item["groupId"]
         assert {tag["key"]: tag["value"] for tag in rows.pop(Kind.TAG)} == expected
-    elif one["type"] != "alias":
-        kind = Kind.EVENT if one["type"] == "track" else Kind.ACTIVITY
+    elif item["type"] != "alias":
+        kind = Kind.EVENT if item["type"] == "track" else Kind.ACTIVITY
         (row,) = rows.pop(kind)
-        assert row["name"] == (one.get("event") or one["name"])
+        assert row["name"] == (item.get("event") or item["name"])
         kept = {
             key: json.loads(value) if str(value).startswith("[") else value
             for key, value in json.loads(row["extras"] or "{}").items()
         }
-        assert kept == one.get("properties", {})
+        assert kept == item.get("properties", {})
     assert rows == {}
 
 

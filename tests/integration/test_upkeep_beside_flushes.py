@@ -125,7 +125,7 @@ def test_small_files_are_gathered_so_many_at_a_time(
         home.flush()
         home.upkeep().compact(home.app_id, small_count=3)
         version = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
-        return sorted(one.rows for one in home.lake.files(home.app_id, Kind.EVENT, version))
+        return sorted(file.rows for file in home.lake.files(home.app_id, Kind.EVENT, version))
 
     assert [gathered(number) for number in range(6)] == [
         [1],

@@ -24,14 +24,14 @@ def main() -> None:
     errors: dict[str, str] = {}
 
     def on_error(error: Exception, batch: list[dict[str, Any]]) -> None:
-        errors.update((one["messageId"], str(error)) for one in batch)
+        errors.update((item["messageId"], str(error)) for item in batch)
 
     client = CLIENTS[asked["sdk"]](
         asked["key"], host=asked["address"], on_error=on_error, timeout=SECONDS_MAX
     )
     queued = [_call(client, **message) for message in asked["messages"]]
     client.shutdown()
-    json.dump([errors.get(one["messageId"]) for one in queued], sys.stdout)
+    json.dump([errors.get(item["messageId"]) for item in queued], sys.stdout)
 
 
 def _call(client: Any, *, type: str, timestamp: str, **message: Any) -> dict[str, Any]:  # noqa: A002

@@ -45,7 +45,14 @@ def empty_blocks(size: int) -> bytes:
     """Deflate blocks that build tables and hold nothing; nothing costs more time for its bytes."""
     lengths = {18, 1}  # of runs of zeros, and of the one code that ends a block
     order = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)
-    fields = [(0, 1), (2, 2), (0, 5), (0, 5), (14, 4), *((int(one in lengths), 3) for one in order)]
+    fields = [
+        (0, 1),
+        (2, 2),
+        (0, 5),
+        (0, 5),
+        (14, 4),
+        *((int(item in lengths), 3) for item in order),
+    ]
     fields += [(1, 1), (138 - 11, 7), (1, 1), (118 - 11, 7), (0, 1), (0, 1), (0, 1)]
     bits = "".join(f"{value:0{width}b}"[::-1] for value, width in fields) * 8
     unit = int(bits[::-1], 2).to_bytes(len(bits) // 8, "little")
@@ -87,8 +94,8 @@ def altered(data: bytes, place: int) -> bytes:
 
 def nested(data: bytes, *compress: Callable[[bytes], bytes]) -> bytes:
     """The data, compressed in several ways one after another."""
-    for one in compress:
-        data = one(data)
+    for item in compress:
+        data = item(data)
     return data
 
 
@@ -103,7 +110,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     **{f"gzip, zeros of {name}": lambda n=size: repeated(b"\0", n) for name, size in SIZES.items()},
     **{f"zstd, zeros of {name}": lambda n=size: zeros(n) for name, size in SIZES.items()},
     **{
-        f"gzip, {name}": lambda one=pattern: repeated(one, 128 * MIB)
+        f"gzip, {name}": lambda item=pattern: repeated(item, 128 * MIB)
         for name, pattern in PATTERNS.items()
     },
     **{f"gzip, cut at {cut}": lambda end=cut: GZIP[:end] for cut in CUTS},

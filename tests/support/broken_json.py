@@ -23,7 +23,7 @@ def _is_non_finite(value: object) -> bool:
 def finite(value: Any) -> Any:
     """The value as it should be kept: members dropped, elements null."""
     if isinstance(value, dict):
-        return {key: finite(one) for key, one in value.items() if not _is_non_finite(one)}
+        return {key: finite(item) for key, item in value.items() if not _is_non_finite(item)}
     if isinstance(value, list):
         return [finite(element) for element in value]
     return None if _is_non_finite(value) else value

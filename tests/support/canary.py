@@ -13,4 +13,4 @@ def has_canary(content: bytes) -> bool:
     quoted = quote(CANARY, safe="")
     forms = {CANARY, quoted, quote(quoted, safe=""), CANARY[::-1], json.dumps(CANARY)[1:-1]}
     forms |= {base64.b64encode(CANARY.encode()).decode(), CANARY.encode().hex()}
-    return any(one.encode() in content for one in forms)
+    return any(form.encode() in content for form in forms)

@@ -88,7 +88,7 @@ class DeviceServer(ThreadingHTTPServer):
         with self.mutex:
             if batch.batch_id not in self.batches:
                 self.batches[batch.batch_id] = batch
-                refused = {one.index for one in batch.refused}
+                refused = {refusal.index for refusal in batch.refused}
                 head = {name: content.get(name) for name in ("deviceId", "userId", "info")}
                 self.logs += [
                     {**log, "head": head}
@@ -96,7 +96,8 @@ class DeviceServer(ThreadingHTTPServer):
                     if index not in refused
                 ]
         refusals = [
-            {"index": one.index, "code": one.code, "message": one.message} for one in batch.refused
+            {"index": refusal.index, "code": refusal.code, "message": refusal.message}
+            for refusal in batch.refused
         ]
         return json.dumps({"accepted": batch.accepted, "refused": refusals}).encode()
 

@@ -68,7 +68,8 @@ def expected_records(
     nil = dict.fromkeys(_REQUIRED_IDS.get(export_type, ()), NIL) if is_json else {}
     hidden = set() if has_user or export_type in always else {"userId"}
     return [
-        nil | {name: one for name, one in record.items() if one is not None and name not in hidden}
+        nil
+        | {name: item for name, item in record.items() if item is not None and name not in hidden}
         for record in records
     ]
 
@@ -189,7 +190,7 @@ def _devices(batches: list[Batch]) -> list[Record]:
             seen[batch["deviceId"]].append((min(times), max(times), batch))
     records = []
     for device_id, told in seen.items():
-        of_device = {one["key"]: one["value"] for one in tags if one["deviceId"] == device_id}
+        of_device = {tag["key"]: tag["value"] for tag in tags if tag["deviceId"] == device_id}
         record = {
             "deviceId": device_id,
             "firstSeen": _milliseconds(min(first for first, _, _ in told)),
@@ -206,7 +207,7 @@ def _devices(batches: list[Batch]) -> list[Record]:
                 if batch.get(name)
             ]
             if known:
-                last, _, content = max(known, key=lambda one: one[:2])
+                last, _, content = max(known, key=lambda item: item[:2])
                 record |= content | {when: _milliseconds(last)}
         if "countryCode" in record:
             record["countrycode"] = record.pop("countryCode")
@@ -227,7 +228,7 @@ def _tags(batches: list[Batch]) -> list[Record]:
         for key, value in log["tags"].items():
             told = (instant(log["timestamp"]), place, value)
             tag = (batch["deviceId"], key)
-            latest[tag] = max(latest.get(tag, told), told, key=lambda one: one[:2])
+            latest[tag] = max(latest.get(tag, told), told, key=lambda item: item[:2])
     return [
         {"deviceId": device_id, "key": key, "value": _tag_text(value), "type": _tag_type(value)}
         for (device_id, key), (_, _, value) in latest.items()

@@ -46,7 +46,9 @@ def read_part(
         return _parquet(data)
     text = decompressed(data, compression).decode()
     if export_format is ExportFormat.JSON:
-        return [_flat(record) for one in json.loads(text) for record in ungrouped(one, export_type)]
+        return [
+            _flat(record) for load in json.loads(text) for record in ungrouped(load, export_type)
+        ]
     if export_format is ExportFormat.NDJSON:
         if not text:
             return []
@@ -76,13 +78,13 @@ def decompressed(data: bytes, compression: Compression) -> bytes:
     return data
 
 
-def ungrouped(one: Record, export_type: ExportType) -> Iterator[Record]:
+def ungrouped(item: Record, export_type: ExportType) -> Iterator[Record]:
     """The records that an object of a JsonBlob gathers; itself if it gathers none."""
     if export_type not in GATHERED:
-        yield one
+        yield item
         return
-    shared = {name: value for name, value in one.items() if name != GATHERED[export_type]}
-    gathered = one[GATHERED[export_type]]
+    shared = {name: value for name, value in item.items() if name != GATHERED[export_type]}
+    gathered = item[GATHERED[export_type]]
     if export_type is ExportType.TAG:
         for key, value in gathered.items():
             yield shared | {"key": key, "value": value}

@@ -39,9 +39,9 @@ def exported(
     with engagement.Client(server.address, **access) as client:
         pollers = [
             client.create_export(
-                app_id, one, f"file://{folder}", export_format="NdjsonBlob", **_everything(one)
+                app_id, item, f"file://{folder}", export_format="NdjsonBlob", **_everything(item)
             )
-            for one in types
+            for item in types
         ]
         for poller in pollers:
             task = poller.result(WAIT_SECONDS_MAX)

@@ -275,11 +275,13 @@ def _random_bytes(dice: random.Random, number: int) -> Garbage:
 
 def _mutated(dice: random.Random, number: int) -> Garbage:
     """What it may still hold is named so that it is not taken for a good log."""
-    logs = [one.replace("good", "mutant") for one in good_logs(number, GOOD_MAX)[0]]
+    logs = [log.replace("good", "mutant") for log in good_logs(number, GOOD_MAX)[0]]
     logs += [make(dice) for make in dice.sample([*BAD_LOGS.values()], 2)]
     text = batch_text(number, logs, '"userId":"u"', '"info":{"screenWidth":1,"locale":"fi"}')
     if dice.random() < 0.5:
-        messages = [one.replace("good", "mutant") for one in good_messages(number, GOOD_MAX)[0]]
+        messages = [
+            message.replace("good", "mutant") for message in good_messages(number, GOOD_MAX)[0]
+        ]
         messages += [make(dice) for make in dice.sample([*BAD_MESSAGES.values()], 2)]
         text = messages_text(number, messages, '"context":{"device":{"id":"d"}}')
     return _either_door(dice, "mutated", _mutate(dice, text.encode()), EITHER | TOO_LARGE)

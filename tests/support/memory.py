@@ -23,4 +23,4 @@ class Memory:
 
     def _bytes(self, what: str) -> int:
         lines = (self._folder / "status").read_text(encoding="ascii").splitlines()
-        return next(int(one.split()[1]) * 1024 for one in lines if one.startswith(f"{what}:"))
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))

@@ -110,7 +110,7 @@ def captured(request: dict[str, Any]) -> list[TrackingEvent]:
         return []
     url = urlsplit(request["path"])
     if url.path in {"/i", "/i/bulk"}:
-        return list(_countly({key: one[0] for key, one in parse_qs(url.query).items()}))
+        return list(_countly({key: item[0] for key, item in parse_qs(url.query).items()}))
     if request["body"].startswith("HEX:"):
         return []
     body = json.loads(request["body"])
@@ -122,7 +122,7 @@ def captured(request: dict[str, Any]) -> list[TrackingEvent]:
 
 def spread(happening: TrackingEvent, marker: str) -> list[ExpectedRecord]:
     """The records that hold all of a happening within the limits, nothing left out."""
-    name = "".join(one for one in happening.name if one.isprintable())[:NAME_CHARACTERS_MAX]
+    name = "".join(item for item in happening.name if item.isprintable())[:NAME_CHARACTERS_MAX]
     whole = {"full_name": happening.name} if name != happening.name else {}
     fields = list(_fields(whole | happening.extras))
     parts: list[Extras] = [{}]
@@ -289,7 +289,7 @@ def _otlp_value(value: dict[str, Any]) -> Any:
     if kind == "kvlistValue":
         return _attributes(inner["values"])
     if kind == "arrayValue":
-        return [_otlp_value(one) for one in inner["values"]]
+        return [_otlp_value(item) for item in inner["values"]]
     return inner
 
 

@@ -117,7 +117,7 @@ class RunningServer:
         """The value of a metric, 0 while there is none."""
         with self.http() as http:
             lines = http.get("/metrics").text.splitlines()
-        return next((float(one.split()[-1]) for one in lines if one.startswith(f"{name} ")), 0)
+        return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), 0)
 
     def http(self, token: str | None = None) -> httpx.Client:
         """A client of the API, with a token if one is given."""

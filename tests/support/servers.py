@@ -193,7 +193,9 @@ class S3Admin:
             Bucket=self.name, Prefix=f"{self.prefix}/"
         )
         skipped = len(self.prefix) + 1
-        return sorted(one["Key"][skipped:] for page in pages for one in page.get("Contents", ()))
+        return sorted(
+            content["Key"][skipped:] for page in pages for content in page.get("Contents", ())
+        )
 
     def read(self, name: str) -> bytes:
         """The bytes of an object."""

@@ -46,13 +46,13 @@ class ImportScene:
         app_id = create_app(self.runtime, name=new_guid(), **names).app.app_id
         now = datetime.now(UTC)
         bodies = [batch(log("event"), device=device) for device in DEVICES[:2]]
-        decoded = [decode_batch(one, received_at=now, live=False) for one in bodies]
+        decoded = [decode_batch(body, received_at=now, live=False) for body in bodies]
         accept(self.runtime.inbox, app_id, decoded, received_at=now)
         return app_id
 
     def tags(self, app_id: str) -> list[dict[str, str]]:
         """The tags of the app's devices."""
-        return [dict(one.app_info) for one in list_devices(self.runtime, app_id).devices]
+        return [dict(device.app_info) for device in list_devices(self.runtime, app_id).devices]
 
     def create(self, app_id: str, url: str) -> ImportTask:
         """A task that runs."""

@@ -75,9 +75,9 @@ def test_the_same_commands_work_at_a_server(desk: Desk, container: AzureContaine
     assert before["taskId"] == done["taskId"]
     waited = desk.shell.json("export", "wait", newest["taskId"], *at)
     assert waited["state"] == "Succeeded"
-    assert [one["taskId"] for one in desk.shell.json("export", "list", "--app", desk.app_id, *at)][
-        :2
-    ] == [waited["taskId"], done["taskId"]]
+    assert [
+        item["taskId"] for item in desk.shell.json("export", "list", "--app", desk.app_id, *at)
+    ][:2] == [waited["taskId"], done["taskId"]]
 
     for words in (("cancel",), ("retry", "--container", "https://a.blob.core.windows.net/c?sig=1")):
         code, _ = desk.shell.error("export", words[0], done["taskId"], *words[1:], *at, status=2)

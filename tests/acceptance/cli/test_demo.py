@@ -12,8 +12,8 @@ def test_the_demonstration_verifies_an_export_of_each_type(tmp_path: Path) -> No
     outcomes = shell.json("demo", "--devices", "20", "--days", "3")
     told = shell.run("demo", "--devices", "20", "--days", "3").stdout.decode()
 
-    assert {one["exportType"] for one in outcomes} == {each.value for each in ExportType}
-    assert all(one["rows"] > 0 and one["comparedWithLake"] for one in outcomes)
+    assert {outcome["exportType"] for outcome in outcomes} == {each.value for each in ExportType}
+    assert all(outcome["rows"] > 0 and outcome["comparedWithLake"] for outcome in outcomes)
     assert len(told.split("Try next:\n")[1].splitlines()) == 3
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()

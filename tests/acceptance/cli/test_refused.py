@@ -40,7 +40,7 @@ class Refusing:
         """The ids of the app's refused records, newest first."""
         with open_service(self.settings, run_tasks=False) as runtime:
             found = list_refused(runtime, RefusedFilter(app_id=self.app_id), limit=9)
-        return [str(one.refused_id) for one in found]
+        return [str(record.refused_id) for record in found]
 
     @property
     def settings(self) -> Settings:
@@ -83,7 +83,7 @@ def test_list_shows_the_newest_first_for_people_and_scripts(refusing: Refusing) 
     listed = refusing.listed()
 
     codes = ["CorruptInput", "bad_name", "bad_extras", "bad_name", "CorruptInput"]
-    assert [one["code"] for one in listed] == codes
+    assert [entry["code"] for entry in listed] == codes
     assert listed[1].keys() == {
         "refusedId", "appId", "protocol", "receivedAt", "batchId", "code", "message",
     }  # fmt: skip
@@ -100,7 +100,7 @@ def test_list_shows_the_newest_first_for_people_and_scripts(refusing: Refusing) 
 def test_count_shows_the_most_first(refusing: Refusing) -> None:
     counts = refusing.shell.json("refused", "count", *refusing.of_app)
 
-    numbers = [(one["code"], one["records"]) for one in counts]
+    numbers = [(count["code"], count["records"]) for count in counts]
     assert numbers == [("CorruptInput", 2), ("bad_name", 2), ("bad_extras", 1)]
     assert counts[0]["bytes"] == len(NO_BATCH) + len(ACCEPTABLE)
     assert b"bad_name" in refusing.shell.run("refused", "count", *refusing.of_app).stdout

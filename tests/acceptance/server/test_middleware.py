@@ -98,11 +98,11 @@ def test_a_body_that_is_none_is_refused(server: RunningServer, token: str, body:
 def test_a_client_has_a_rate(server: RunningServer) -> None:
     with server.http(server.token(server.client("reader"))) as http:
         answers = [http.get(TASKS, params=VERSION) for _ in range(REQUESTS_MAX * 3)]
-    refused = [one for one in answers if one.status_code == 429]
+    refused = [answer for answer in answers if answer.status_code == 429]
 
     # The window may have turned over once meanwhile.
     assert REQUESTS_MAX <= len(answers) - len(refused) <= 2 * REQUESTS_MAX
-    assert all(0 < int(one.headers["Retry-After"]) <= 60 for one in refused)
+    assert all(0 < int(refusal.headers["Retry-After"]) <= 60 for refusal in refused)
 
 
 def test_wrong_secrets_have_a_rate_and_tell_nothing(server: RunningServer) -> None:
@@ -110,14 +110,14 @@ def test_wrong_secrets_have_a_rate_and_tell_nothing(server: RunningServer) -> No
     asked = {"grant_type": "client_credentials", "client_secret": "wrong"}
     with server.http() as http:
         answers = [
-            http.post(f"/{known.tenant_id}/oauth2/token", data={**asked, "client_id": one})
-            for one in (known.client_id, "unknown", known.client_id, "unknown")
+            http.post(f"/{known.tenant_id}/oauth2/token", data={**asked, "client_id": item})
+            for item in (known.client_id, "unknown", known.client_id, "unknown")
         ]
         for _ in range(10):
             last = http.post(f"/{known.tenant_id}/oauth2/token", data=asked | {"client_id": "x"})
 
-    assert {one.status_code for one in answers} == {401}
-    assert len({one.content for one in answers}) == 1
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.content for answer in answers}) == 1
     assert last.status_code == 429
 
 
@@ -167,7 +167,7 @@ def test_a_sas_is_nowhere_but_in_the_request(server: RunningServer, token: str) 
         f"s3://bucket?access_key_id=a&secret_access_key={quote(CANARY, safe='')}",
         CANARY,
     ]
-    bodies: list[object] = [{"containerUrl": one, "exportFormat": "JsonBlob"} for one in urls]
+    bodies: list[object] = [{"containerUrl": url, "exportFormat": "JsonBlob"} for url in urls]
     bodies += [{"exportFormat": urls[0], "containerUrl": 1}, {urls[0]: urls[0]}, [urls[0]], urls[0]]
     with server.http(token) as http:
         answers = [
@@ -185,14 +185,14 @@ def test_a_sas_is_nowhere_but_in_the_request(server: RunningServer, token: str) 
     home = Path(server.environment["ENGAGEMENT_HOME"])
     places = {path.name: path.read_bytes() for path in home.glob("*.db*")}
     places |= {"log": server.log.read_bytes()}
-    places |= {f"answer {number}": one.content for number, one in enumerate(answers)}
+    places |= {f"answer {number}": item.content for number, item in enumerate(answers)}
     places |= {
         name: Path(f"/proc/{server.process.pid}/{name}").read_bytes()
         for name in ("environ", "cmdline")
     }
 
-    assert {one.status_code for one in answers} == {400, 404, 503}
-    assert all(set(one.json()) == {"error"} for one in answers)
+    assert {answer.status_code for answer in answers} == {400, 404, 503}
+    assert all(set(answer.json()) == {"error"} for answer in answers)
     assert [name for name, content in places.items() if has_canary(content)] == []
     assert has_canary(json.dumps(bodies).encode())  # the look can find it
 
@@ -219,14 +219,14 @@ def test_the_log_is_json_and_names_the_request(server: RunningServer) -> None:
         "the request's line in the log",
     )
 
-    assert [one["path"] for one in found] == ["/healthz"]
+    assert [record["path"] for record in found] == ["/healthz"]
     assert CANARY not in server.log.read_text()
 
 
 def _lines(server: RunningServer) -> list[dict[str, Any]]:
     """The whole lines of the log."""
     whole = server.log.read_text().rpartition("\n")[0].splitlines()
-    return [json.loads(one) for one in whole if one.startswith("{")]
+    return [json.loads(item) for item in whole if item.startswith("{")]
 
 
 def test_metrics_count_by_route(server: RunningServer) -> None:

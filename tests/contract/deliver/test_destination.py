@@ -124,7 +124,9 @@ def _pieces(data: bytes, size: int) -> Iterator[bytes]:
         pytest.param(LARGE, [LARGE], id="large in one"),
         pytest.param(b"abcdefgh", [memoryview(b"abcdefgh").cast("I")], id="wide view"),
         pytest.param(
-            LARGE, [memoryview(one).cast("b") for one in _pieces(LARGE, MIB)], id="large in views"
+            LARGE,
+            [memoryview(piece).cast("b") for piece in _pieces(LARGE, MIB)],
+            id="large in views",
         ),
     ],
 )
@@ -186,12 +188,12 @@ def test_put_of_two_writers_at_once_leaves_the_bytes_of_one(backend: Backend) ->
         return None
 
     with ThreadPoolExecutor() as pool:
-        refusals = [one for one in pool.map(put, versions) if one is not None]
+        refusals = [item for item in pool.map(put, versions) if item is not None]
 
     assert backend.read(KEY) in versions
     assert len(refusals) < len(versions)
-    assert all(one.code is ErrorCode.CONCURRENT_WRITER for one in refusals)
-    assert all(isinstance(one, Retryable) for one in refusals)
+    assert all(refusal.code is ErrorCode.CONCURRENT_WRITER for refusal in refusals)
+    assert all(isinstance(refusal, Retryable) for refusal in refusals)
 
 
 def test_get_gives_the_bytes_back(backend: Backend) -> None:

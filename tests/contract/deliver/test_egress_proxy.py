@@ -130,7 +130,7 @@ def test_a_name_that_changes_its_address_never_leads_inside() -> None:
         said = [through(proxy, f"a.example:{port}") for _ in range(FLIPS)]
 
     assert heard == []
-    assert not any(b"200 Connected" in one for one in said)
+    assert not any(b"200 Connected" in item for item in said)
 
 
 def test_the_canary_notices_a_passage_to_it() -> None:

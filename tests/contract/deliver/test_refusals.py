@@ -224,7 +224,7 @@ def _answered(status: int, code: str, message: str, detail: str) -> Answer:
 @pytest.mark.parametrize(
     ("status", "code", "message", "detail", "expected"),
     PERMANENT,
-    ids=[f"{one[0]} {one[1]} {one[4]}" for one in PERMANENT],
+    ids=[f"{item[0]} {item[1]} {item[4]}" for item in PERMANENT],
 )
 def test_a_refusal_for_good_is_named_and_asked_only_once_or_twice(
     status: int, code: str, message: str, detail: str, expected: str
@@ -243,7 +243,7 @@ def test_a_refusal_for_good_is_named_and_asked_only_once_or_twice(
 @pytest.mark.parametrize(
     ("status", "code", "message", "detail", "expected"),
     TRANSIENT,
-    ids=[f"{one[0]} {one[1]} {one[4]}" for one in TRANSIENT],
+    ids=[f"{item[0]} {item[1]} {item[4]}" for item in TRANSIENT],
 )
 def test_a_refusal_that_may_pass_is_named_and_retryable(
     status: int, code: str, message: str, detail: str, expected: str
@@ -258,7 +258,7 @@ def test_a_refusal_that_may_pass_is_named_and_retryable(
 
 @pytest.mark.parametrize(
     ("code", "retried"),
-    [*((one[4], "no") for one in PERMANENT), *((one[4], "yes") for one in TRANSIENT)],
+    [*((item[4], "no") for item in PERMANENT), *((item[4], "yes") for item in TRANSIENT)],
 )
 def test_the_page_of_errors_says_what_is_retried(code: str, retried: str) -> None:
     page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")

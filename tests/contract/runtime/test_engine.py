@@ -69,8 +69,8 @@ def test_flushes_at_the_same_time_move_each_log_once(runtime: Runtime, app_id: s
         threading.Thread(target=lambda: moved.append(runtime.flush(app_id))) for _ in range(8)
     ]
 
-    for one in threads:
-        one.start()
+    for thread in threads:
+        thread.start()
     join_threads(threads, "flushes at the same time")
 
     assert sorted(moved) == [0] * 7 + [3]

@@ -190,7 +190,7 @@ def _check(logs: list[dict[str, Any]], expected: dict[str, Expected]) -> None:
         )
         for log in logs
     }
-    assert found == {name: replace(one, session=None, job=None) for name, one in expected.items()}
+    assert found == {name: replace(item, session=None, job=None) for name, item in expected.items()}
     _check_names_the_same(logs, expected, "sessionId", "session")
     _check_names_the_same(logs, expected, "jobId", "job")
 
@@ -201,5 +201,5 @@ def _check_names_the_same(
     """Each id stands for one of the model's, and the other way round."""
     pairs = {(log.get(theirs), getattr(expected[log["name"]], ours)) for log in logs}
 
-    assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
-    assert all((one is None) == (other is None) for one, other in pairs)
+    assert len(pairs) == len({item for item, _ in pairs}) == len({other for _, other in pairs})
+    assert all((item is None) == (other is None) for item, other in pairs)

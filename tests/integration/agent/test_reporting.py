@@ -91,7 +91,7 @@ def test_a_session_is_made_of_activities(
 
         sessions: list[str] = []
         found = {}
-        for log in sorted(server.logs, key=lambda one: list(expected).index(one["name"])):
+        for log in sorted(server.logs, key=lambda item: list(expected).index(item["name"])):
             session_id = log.get("sessionId")
             if session_id is not None and session_id not in sessions:
                 sessions.append(session_id)

@@ -112,7 +112,7 @@ def test_a_batch_whose_answers_are_lost_is_the_same_batch_until_one_comes(
 
         assert server.names == ["once"]
         assert len(server.attempts) == 4
-        assert len({one.rest for one in server.attempts}) == 1
+        assert len({attempt.rest for attempt in server.attempts}) == 1
 
 
 def test_a_batch_is_the_same_in_the_next_run_and_says_when_it_is_sent(
@@ -214,7 +214,7 @@ def test_pauses_double_and_are_never_quite_the_same(tmp_path: Path, clock: Devic
     for count, pause in enumerate(pauses):
         longest = min(PAUSE_SECONDS_MAX, 2.0**count)
         assert longest / 2 <= pause <= longest
-    assert all(one != other for one, other in pairwise(pauses))
+    assert all(item != other for item, other in pairwise(pauses))
 
 
 @pytest.mark.parametrize("status", [400, 413, 415])
@@ -236,7 +236,9 @@ def test_a_batch_that_can_never_be_accepted_is_set_aside_and_counted(
 
     assert server.names == ["good"]
     assert len(server.attempts) == 2
-    ((code, logs, message),) = ((one.code, one.logs, one.message) for one in refused)
+    ((code, logs, message),) = (
+        (refusal.code, refusal.logs, refusal.message) for refusal in refused
+    )
     assert (code, logs, message) == (f"batch_refused_{status}", 2, "It is no batch.")
 
 
@@ -274,7 +276,7 @@ def test_what_was_reported_offline_arrives_when_the_server_can_be_reached(
             assert agent.flush(WAIT_SECONDS_MAX)
 
             assert server.names == [f"tap {number}" for number in range(250)]
-            assert max(len(one.content["logs"]) for one in server.attempts) == 100
+            assert max(len(attempt.content["logs"]) for attempt in server.attempts) == 100
 
 
 def test_a_server_that_hangs_neither_stops_the_app_nor_makes_a_log_arrive_twice(
@@ -304,7 +306,7 @@ def test_logs_are_gathered_until_a_batch_is_full(tmp_path: Path) -> None:
         server.release.set()
         agent.close(WAIT_SECONDS_MAX)
 
-    assert [len(one.content["logs"]) for one in server.attempts] == [3]
+    assert [len(attempt.content["logs"]) for attempt in server.attempts] == [3]
 
 
 def test_a_crash_is_sent_at_once(tmp_path: Path) -> None:
@@ -327,8 +329,8 @@ def test_threads_may_share_an_agent(tmp_path: Path, clock: DeviceClock) -> None:
 
     with device_server() as server, _agent(server, tmp_path, clock, batch_logs_max=7) as agent:
         threads = [threading.Thread(target=report, args=(agent, number)) for number in range(4)]
-        for one in threads:
-            one.start()
+        for item in threads:
+            item.start()
         join_threads(threads, "reports of all threads")
         agent.end_activity()
         assert agent.flush(WAIT_SECONDS_MAX)
@@ -346,8 +348,8 @@ def test_large_logs_make_small_batches_that_are_compressed(
         assert agent.flush(WAIT_SECONDS_MAX)
 
         assert len(server.logs) == 4
-        assert all(len(one.body) < BATCH_BYTES_MAX + 10_000 for one in server.attempts)
-        assert all(one.headers["content-encoding"] == "gzip" for one in server.attempts)
+        assert all(len(attempt.body) < BATCH_BYTES_MAX + 10_000 for attempt in server.attempts)
+        assert all(attempt.headers["content-encoding"] == "gzip" for attempt in server.attempts)
 
 
 def test_each_log_names_the_user_of_its_time(tmp_path: Path, clock: DeviceClock) -> None:

@@ -197,7 +197,7 @@ def test_extras_are_limited_in_keys() -> None:
 def test_tag_value_has_a_type(value: str, row: tuple[str | None, str | None]) -> None:
     batch = decode(f'{{"k":{value}}}', "tags")
 
-    assert [one[:3] for one in batch.rows[Kind.TAG]] == [("k", *row)]
+    assert [item[:3] for item in batch.rows[Kind.TAG]] == [("k", *row)]
 
 
 @pytest.mark.parametrize(

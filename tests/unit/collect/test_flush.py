@@ -69,7 +69,7 @@ def test_every_accepted_record_is_in_the_lake_once(home: Home) -> None:
         found = home.rows(kind)
         assert found.height == rows * len(BATCHES)
         assert found["sequence"].n_unique() == found.height
-        assert Counter(found["batch_id"]) == {json.loads(one)["batchId"]: rows for one in BATCHES}
+        assert Counter(found["batch_id"]) == {json.loads(item)["batchId"]: rows for item in BATCHES}
     assert home.inbox.depth() == 0
 
 
@@ -86,7 +86,7 @@ def test_a_second_flush_changes_nothing(home: Home) -> None:
 def test_the_flush_says_how_many_logs_it_moved(home: Home) -> None:
     home.accept(*BATCHES)
 
-    assert home.flush() == sum(len(json.loads(one)["logs"]) for one in BATCHES)
+    assert home.flush() == sum(len(json.loads(item)["logs"]) for item in BATCHES)
 
 
 @pytest.mark.parametrize("is_recovered", [True, False], ids=["restarted", "same process"])
@@ -150,13 +150,13 @@ def test_batches_that_come_after_an_interrupted_flush_do_not_repeat_it(
 
 
 def test_rounds_of_few_logs_give_the_same_history_as_one_round(tmp_path: Path) -> None:
-    with open_home(tmp_path / "one") as one, open_home(tmp_path / "many", records_max=9) as many:
-        one.take(*BATCHES, *MORE)
+    with open_home(tmp_path / "one") as single, open_home(tmp_path / "many", records_max=9) as many:
+        single.take(*BATCHES, *MORE)
         many.take(*BATCHES, *MORE)
 
         assert many.inbox.last_commits(many.app_id)[Kind.EVENT].version > 0
         for kind in ROWS_PER_BATCH:
-            assert many.rows(kind).equals(one.rows(kind))
+            assert many.rows(kind).equals(single.rows(kind))
 
 
 @settings(max_examples=15)
@@ -164,7 +164,7 @@ def test_rounds_of_few_logs_give_the_same_history_as_one_round(tmp_path: Path) -
 def test_a_batch_id_counts_once(
     tmp_path_factory: pytest.TempPathFactory, ids: list[int], at_once: int
 ) -> None:
-    bodies = [batch(log("event", 1), batch_id=f"id {one}") for one in ids]
+    bodies = [batch(log("event", 1), batch_id=f"id {item}") for item in ids]
     with open_home(tmp_path_factory.mktemp("once")) as home:
         answers: list[bool] = []
         for start in range(0, len(bodies), at_once):
@@ -173,9 +173,9 @@ def test_a_batch_id_counts_once(
         answers_later = home.accept(*bodies)
         home.flush()
 
-        assert answers == [one not in ids[:index] for index, one in enumerate(ids)]
+        assert answers == [item not in ids[:index] for index, item in enumerate(ids)]
         assert answers_later == [False] * len(bodies)
-        assert sorted(home.rows(Kind.EVENT)["batch_id"]) == sorted({f"id {one}" for one in ids})
+        assert sorted(home.rows(Kind.EVENT)["batch_id"]) == sorted({f"id {item}" for item in ids})
 
 
 def test_the_same_batch_id_of_another_app_is_another_batch(home: Home) -> None:

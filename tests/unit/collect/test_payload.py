@@ -369,7 +369,7 @@ def test_half_a_character_is_refused_with_its_log_only(half: str) -> None:
 
     batch = decode_batch(raw, received_at=RECEIVED_AT, live=False)
 
-    assert [(one.index, one.code) for one in batch.refused] == [(1, "lone_surrogate")]
+    assert [(refusal.index, refusal.code) for refusal in batch.refused] == [(1, "lone_surrogate")]
     assert json.loads(batch.rows[Kind.EVENT][1][4]) == {"text": "😀", "back": "\\ud83d"}
 
 

@@ -31,7 +31,7 @@ def test_offsets_with_minutes_above_59_are_refused() -> None:
     ]
     batch = decode(body(*logs))
 
-    assert [one.code for one in batch.refused] == ["bad_timestamp"] * 2
+    assert [refusal.code for refusal in batch.refused] == ["bad_timestamp"] * 2
     with pytest.raises(CorruptInputError, match="sentAt must be"):
         decode(body(sentAt="2025-01-01T00:00:00+05:60"))
 
@@ -58,9 +58,11 @@ def test_a_log_with_a_number_that_json_lacks_is_refused_alone(bad: Any, place: i
     batch = decode(sent)
 
     assert batch.accepted == 2
-    assert [(one.index, one.code) for one in batch.refused] == [(place, "non_finite_number")]
+    assert [(refusal.index, refusal.code) for refusal in batch.refused] == [
+        (place, "non_finite_number")
+    ]
     (alone,) = split_batch(sent, {place: "b2"})
-    assert [one.code for one in decode(alone).refused] == ["non_finite_number"]
+    assert [refusal.code for refusal in decode(alone).refused] == ["non_finite_number"]
     assert dumps(bad) in alone
 
 
@@ -70,7 +72,7 @@ def test_numbers_that_json_lacks_are_refused_where_a_log_or_number_should_be(bad
     logs = [bad, EVENT, feedback | {"campaignId": bad}]
     batch = decode(dumps({"batchId": "b", "sentAt": AT, "deviceId": "d", "logs": logs}))
 
-    assert [(one.index, one.code) for one in batch.refused] == [
+    assert [(refusal.index, refusal.code) for refusal in batch.refused] == [
         (0, "non_finite_number"),
         (2, "non_finite_number"),
     ]
@@ -80,7 +82,7 @@ def test_log_with_half_a_character_and_nan_tells_of_either() -> None:
     sent = body(EVENT | {"extras": {"a": "HALF", "b": math.nan}}, EVENT | {"extras": {"a": "HALF"}})
     batch = decode(sent.replace(b"HALF", rb"\ud83d"))
 
-    assert [one.code for one in batch.refused] == ["non_finite_number", "lone_surrogate"]
+    assert [refusal.code for refusal in batch.refused] == ["non_finite_number", "lone_surrogate"]
     alone = split_batch(sent.replace(b"HALF", rb"\ud83d"), {0: "x", 1: "y"})
     assert b"NaN" in alone[0]
     assert all(rb"\ud83d" in text for text in alone)
@@ -132,7 +134,7 @@ def test_number_that_is_no_integer_is_refused(digits: str) -> None:
     feedback = {"type": "feedback", "timestamp": AT, "campaignType": "Poll", "status": "None"}
     sent = body(EVENT, feedback | {"campaignId": "HERE"}).replace(b'"HERE"', digits.encode())
 
-    assert [one.code for one in decode(sent).refused] in (["bad_field"], ["bad_feedback"])
+    assert [refusal.code for refusal in decode(sent).refused] in (["bad_field"], ["bad_feedback"])
     with pytest.raises(CorruptInputError, match=r"info\.screenWidth"):
         decode(body(info={"screenWidth": "HERE"}).replace(b'"HERE"', digits.encode()))
 

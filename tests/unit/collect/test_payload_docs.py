@@ -16,7 +16,7 @@ SOURCES = (ROOT / "src" / "engagement" / "collect").glob("*.py")
 def decoded_examples() -> list[Batch]:
     examples = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
     now = datetime(2026, 3, 1, 13, tzinfo=UTC)
-    return [decode_batch(one.encode(), received_at=now, live=False) for one in examples]
+    return [decode_batch(example.encode(), received_at=now, live=False) for example in examples]
 
 
 def test_every_refusal_code_is_explained_and_no_other() -> None:
@@ -41,7 +41,7 @@ def test_examples_do_what_the_reference_says() -> None:
 
 
 def test_every_word_that_a_batch_may_use_is_in_the_reference() -> None:
-    words = {*RECORD_TYPES, *FEEDBACK_STATUSES, *(one.value for one in CampaignType)}
+    words = {*RECORD_TYPES, *FEEDBACK_STATUSES, *(item.value for item in CampaignType)}
     words |= {re.sub("_(.)", lambda m: m[1].upper(), column.name) for column in INFO_COLUMNS}
 
     assert {word for word in words if f"`{word}`" not in TEXT} == set()

@@ -42,7 +42,7 @@ def refusals(batch: Any) -> set[str]:
         decoded = decode_batch(body, received_at=datetime(2030, 1, 1, tzinfo=UTC), live=False)
     except CorruptInputError:
         return {"CorruptInput"}
-    return {one.code for one in decoded.refused}
+    return {refusal.code for refusal in decoded.refused}
 
 
 # Away from the first and last day of the years that are kept, where an offset decides.
@@ -92,7 +92,7 @@ LOGS = st.one_of(
         {
             "type": st.just("feedback"),
             "timestamp": TIMES,
-            "campaignType": st.sampled_from([one.value for one in CampaignType]),
+            "campaignType": st.sampled_from([item.value for item in CampaignType]),
             "campaignId": st.integers(0, 2**63 - 1),
             "status": st.sampled_from(FEEDBACK_STATUSES),
         }
@@ -198,14 +198,14 @@ def test_both_refuse(bad: Json, code: str) -> None:
 
 
 def test_the_examples_of_the_reference_are_judged_as_it_says() -> None:
-    assert [VALIDATOR.is_valid(one) for one in EXAMPLES] == [True, False]
+    assert [VALIDATOR.is_valid(example) for example in EXAMPLES] == [True, False]
 
 
 def test_the_schema_names_every_type_of_log() -> None:
     named = [
-        one["properties"]["type"] for name, one in SCHEMA["$defs"].items() if name in RECORD_TYPES
+        item["properties"]["type"] for name, item in SCHEMA["$defs"].items() if name in RECORD_TYPES
     ]
 
-    assert {word for one in named for word in one.get("enum", [one.get("const")])} == set(
+    assert {word for item in named for word in item.get("enum", [item.get("const")])} == set(
         RECORD_TYPES
     )

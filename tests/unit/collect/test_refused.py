@@ -72,31 +72,33 @@ def test_accepted_logs_and_refused_records_are_all_the_logs(
 
     records = make_refused_records(body, whole, app_id=APP_ID, received_at=NOW)
 
-    assert whole.accepted == sum(one in GOOD for one in logs)
-    assert [json.loads(one.body)["logs"] for one in records] == [
-        [one] for one in logs if one in BAD
+    assert whole.accepted == sum(item in GOOD for item in logs)
+    assert [json.loads(record.body)["logs"] for record in records] == [
+        [item] for item in logs if item in BAD
     ]
-    for refusal, one in zip(whole.refused, records, strict=True):
-        assert (one.code, one.message) == (refusal.code, refusal.message)
-        assert b"\n" not in one.body
-        alone = decode_batch(one.body, received_at=one.received_at, live=True)
-        assert [(again.code, again.message) for again in alone.refused] == [(one.code, one.message)]
-        assert (alone.accepted, alone.batch_id) == (0, one.batch_id)
+    for refusal, item in zip(whole.refused, records, strict=True):
+        assert (item.code, item.message) == (refusal.code, refusal.message)
+        assert b"\n" not in item.body
+        alone = decode_batch(item.body, received_at=item.received_at, live=True)
+        assert [(again.code, again.message) for again in alone.refused] == [
+            (item.code, item.message)
+        ]
+        assert (alone.accepted, alone.batch_id) == (0, item.batch_id)
         for same in ("device_id", "user_id", "info_id", "location_id"):
             assert getattr(alone, same) == getattr(whole, same)
-    ids = {one.batch_id for one in records}
+    ids = {record.batch_id for record in records}
     assert len(ids) == len(records)
     assert whole.batch_id not in ids
 
 
 def test_a_record_is_named_after_its_batch_and_place() -> None:
     body = batch(log("event"), log("event", name=""), batch_id="b7")
-    assert [one.batch_id for one in refused_in(body)] == ["b7#1"]
+    assert [item.batch_id for item in refused_in(body)] == ["b7#1"]
 
     longest = batch(log("event", name=""), batch_id="b" * BATCH_ID_CHARACTERS_MAX)
-    (one,) = refused_in(longest)
-    assert len(one.batch_id or "") <= BATCH_ID_CHARACTERS_MAX
-    assert refused_in(longest) == [one]
+    (record,) = refused_in(longest)
+    assert len(record.batch_id or "") <= BATCH_ID_CHARACTERS_MAX
+    assert refused_in(longest) == [record]
 
 
 def test_what_nobody_reads_does_not_multiply() -> None:
@@ -106,7 +108,7 @@ def test_what_nobody_reads_does_not_multiply() -> None:
     logs = [log("event", name="")] * 100
     body = batch(*logs, more=filler, info={"more": filler}, sentAt=sent_at)
 
-    assert sum(len(one.body) for one in refused_in(body)) < len(body)
+    assert sum(len(item.body) for item in refused_in(body)) < len(body)
 
 
 def test_a_body_that_cannot_be_read_is_kept_as_it_is_up_to_a_limit() -> None:

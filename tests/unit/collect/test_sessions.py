@@ -231,10 +231,10 @@ def test_days_one_by_one_give_the_sessions_of_the_whole_range(
         home.take(
             *(
                 batch(
-                    activity(one.seconds, lasting=one.lasting, sessionId=one.session),
-                    device=one.device,
+                    activity(item.seconds, lasting=item.lasting, sessionId=item.session),
+                    device=item.device,
                 )
-                for one in activities[start : start + size]
+                for item in activities[start : start + size]
             )
         )
 

@@ -23,9 +23,9 @@ OBJECTS = st.lists(OBJECT, min_size=1, max_size=3)
 def test_objects_are_read_as_json_reads_each(
     objects: list[dict[str, object]], between: str, indent: int | None
 ) -> None:
-    text = between + between.join(json.dumps(one, indent=indent) for one in objects) + between
+    text = between + between.join(json.dumps(item, indent=indent) for item in objects) + between
 
-    assert list(read_entries(text)) == [entry for one in objects for entry in one.items()]
+    assert list(read_entries(text)) == [entry for item in objects for entry in item.items()]
 
 
 @given(st.text(st.sampled_from('{}[]",: \\\n1ae.-') | st.characters()))

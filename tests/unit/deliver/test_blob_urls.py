@@ -119,7 +119,7 @@ def test_a_path_that_is_no_container_and_plain_prefix_is_refused(path: str) -> N
 
 
 LEGAL_HOSTS = [
-    *(f"{one}{suffix}" for one in ("abc", "a1b2", "x" * 24) for suffix in AZURE_HOST_SUFFIXES),
+    *(f"{item}{suffix}" for item in ("abc", "a1b2", "x" * 24) for suffix in AZURE_HOST_SUFFIXES),
     "account.z01.blob.storage.azure.net",
     "account-secondary.blob.core.windows.net",
     "ACCOUNT.Blob.Core.Windows.Net",

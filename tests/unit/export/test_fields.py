@@ -23,7 +23,7 @@ from support.batches import DEVICES, batch, everything, log
 from support.export_files import csv_rows, read_part
 from support.home import Home, exported_files, open_home
 
-NARROW_FORMATS = [one for one in ExportFormat if one is not ExportFormat.JSON]
+NARROW_FORMATS = [item for item in ExportFormat if item is not ExportFormat.JSON]
 NAMED = [
     ExportType.ACTIVITY,
     ExportType.EVENT,
@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 def _named(seconds: float, name: str) -> list[dict[str, Any]]:
     more = {"crash": {"stack": "at main"}, "job": {"jobId": f"job {name}"}}
-    kinds = [one.kind.value for one in NAMED]
+    kinds = [item.kind.value for item in NAMED]
     return [log(kind, seconds, name=name, **more.get(kind, {})) for kind in kinds]
 
 
@@ -71,9 +71,9 @@ def test_only_records_with_a_name_that_was_asked_for(
     request = home.request(export_type, export_format=export_format, event_names=names)
     found = records(home, request, part_rows_target=3)
 
-    wanted = [one for one in every if one["name"] in names]
+    wanted = [item for item in every if item["name"] in names]
     assert sorted(found, key=repr) == sorted(wanted, key=repr)
-    assert {one["name"] for one in found} == set(names[:3])
+    assert {record["name"] for record in found} == set(names[:3])
 
 
 @given(names=st.sets(st.sampled_from([*AWKWARD, "event name", "nothing", "A,b", "a", "%"])))
@@ -91,7 +91,7 @@ def test_names_that_nothing_has_make_an_empty_export(home: Home) -> None:
     assert [part.rows for part in plan.parts] == [0]
 
 
-@pytest.mark.parametrize("export_type", [one for one in ExportType if one not in NAMED])
+@pytest.mark.parametrize("export_type", [item for item in ExportType if item not in NAMED])
 def test_records_without_names_cannot_be_asked_by_name(home: Home, export_type: ExportType) -> None:
     with pytest.raises(InvalidExportError, match="Activity, Event, Error, Crash, Job records"):
         home.request(export_type, event_names=("a",))
@@ -110,7 +110,7 @@ def test_names_have_limits(home: Home, names: tuple[str, ...], message: str) -> 
         home.request(ExportType.EVENT, event_names=names)
 
 
-@pytest.mark.parametrize("export_type", [one for one in ExportType if not one.is_historical])
+@pytest.mark.parametrize("export_type", [item for item in ExportType if not item.is_historical])
 def test_snapshots_have_no_time_axis(home: Home, export_type: ExportType) -> None:
     with pytest.raises(InvalidExportError, match="is for histories"):
         home.request(export_type, time_axis=TimeAxis.RECEIVED)
@@ -125,7 +125,7 @@ def test_chosen_columns_hold_what_all_columns_hold(home: Home, data: st.DataObje
     export_type = data.draw(st.sampled_from(list(ExportType)))
     export_format = data.draw(st.sampled_from(NARROW_FORMATS))
     has_user = data.draw(st.booleans())
-    names = [one.name for one in shape_of(export_type, Additions(user_id=has_user)).fields]
+    names = [field.name for field in shape_of(export_type, Additions(user_id=has_user)).fields]
     columns = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=5))
     if export_format is ExportFormat.CSV:
         columns.append(CONTENT_IDS.get(export_type, "deviceId"))
@@ -154,7 +154,11 @@ def test_columns_come_in_the_types_own_order(home: Home, export_format: ExportFo
 
     (data,) = exported_files(home, request)
 
-    assert [one.name for one in shape_of_request(request).fields] == ["name", "timestamp", "infoId"]
+    assert [field.name for field in shape_of_request(request).fields] == [
+        "name",
+        "timestamp",
+        "infoId",
+    ]
     if export_format is ExportFormat.CSV:
         assert csv_rows(data.decode())[0] == ["name", "timestamp", "infoId"]
     if export_format is ExportFormat.NDJSON:

@@ -124,7 +124,7 @@ def all_items(schema: Any) -> Any:
             name: all_items(value[0] if name == "items" and isinstance(value, list) else value)
             for name, value in schema.items()
         }
-    return [all_items(one) for one in schema] if isinstance(schema, list) else schema
+    return [all_items(item) for item in schema] if isinstance(schema, list) else schema
 
 
 @pytest.mark.parametrize("export_type", list(GATHERED))
@@ -138,10 +138,10 @@ def test_json_gathers_the_records_of_a_device_or_session_in_one_object(
 
     for data in exported_files(full, request, part_rows_target=part_rows_target):
         part = json.loads(data)
-        keys = [tuple(one[name] for name in group) for one in part]
+        keys = [tuple(item[name] for name in group) for item in part]
         assert len(set(keys)) == len(keys)
-        for one in part:
-            inside = list(ungrouped(one, export_type))
+        for item in part:
+            inside = list(ungrouped(item, export_type))
             assert inside
             times = [record.get("timestamp", "") for record in inside]
             assert times == sorted(times)
@@ -239,13 +239,13 @@ def test_push_statuses_are_a_set_in_the_order_of_the_schema(home: Home) -> None:
 
     found = objects(home, ExportType.PUSH)
 
-    assert [(one["campaignId"], one["status"]) for one in found] == [
+    assert [(record["campaignId"], record["status"]) for record in found] == [
         (1, ["Queued", "ContentExited"]),
         (2, ["None"]),
     ]
     window = TimeRange(start=NOW.replace(year=1970), end=NOW)
     by_window = objects(home, ExportType.PUSH, time_range=window)
-    assert {one["campaignId"] for one in by_window} == {1, 2, 9}
+    assert {item["campaignId"] for item in by_window} == {1, 2, 9}
     assert objects(home, ExportType.PUSH, campaign_type=CampaignType.ANNOUNCEMENT) == []
 
 
@@ -291,7 +291,7 @@ def test_csv_tells_null_from_empty_and_quotes_only_what_it_must(home: Home) -> N
     fields = ["deviceId", "name", "timestamp", "infoId", "sessionId", "locationId", "stack"]
     assert header == fields
     by_library = list(csv.reader(io.StringIO(text, newline="")))
-    assert by_library == [[one or "" for one in row] for row in (header, first, second)]
+    assert by_library == [[item or "" for item in row] for row in (header, first, second)]
 
 
 def test_the_formula_guard_disarms_what_a_spreadsheet_would_run(home: Home) -> None:
@@ -313,7 +313,7 @@ def test_the_formula_guard_disarms_what_a_spreadsheet_would_run(home: Home) -> N
         ]
 
     assert values(guard=False) == [*GUARDED, *HARMLESS]
-    assert values(guard=True) == [*(f"'{one}" for one in GUARDED), *HARMLESS]
+    assert values(guard=True) == [*(f"'{item}" for item in GUARDED), *HARMLESS]
 
 
 def test_user_ids_are_added_where_asked_for(full: Home) -> None:

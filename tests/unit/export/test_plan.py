@@ -74,7 +74,7 @@ def test_history_is_covered_exactly_once(
     for file in files:
         assert file.day is not None
         wanted = 1 if span[0] <= file.day <= span[1] else 0
-        possible = [one for one in inside if file.device_min <= one <= file.device_max]
+        possible = [item for item in inside if file.device_min <= item <= file.device_max]
         for device_id in (file.device_min, file.device_max, *possible):
             assert sum(holds(part, Kind.EVENT, file, device_id) for part in parts) == wanted
     assert [part.index for part in parts] == list(range(len(parts)))
@@ -132,7 +132,7 @@ def test_boundaries_ascend_inside_the_files(files: list[DataFile], count: int) -
     assert boundaries == sorted(set(boundaries))
     assert len(boundaries) < max(count, 1)
     low, high = min(file.device_min for file in files), max(file.device_max for file in files)
-    assert all(low < one <= high for one in boundaries)
+    assert all(low < boundary <= high for boundary in boundaries)
 
 
 def test_random_ids_are_cut_evenly() -> None:

@@ -92,7 +92,7 @@ def test_parentheses_may_nest_as_deep_as_said() -> None:
 
 @given(
     st.none() | IDS.map(str.lower),
-    st.none() | IDS.map(str.lower).map(lambda one: one + AFTER),
+    st.none() | IDS.map(str.lower).map(lambda item: item + AFTER),
     st.none() | st.integers(-MILLISECONDS_MAX, MILLISECONDS_MAX),
     st.none() | st.integers(-MILLISECONDS_MAX, MILLISECONDS_MAX),
 )

@@ -96,27 +96,27 @@ def test_nouns_do_not_change() -> None:
 
 
 def test_every_export_type_reads_the_kind_of_its_name() -> None:
-    kinds = {one: one.kind for one in ExportType}
+    kinds = {item: item.kind for item in ExportType}
 
     assert kinds.pop(ExportType.PUSH) is Kind.FEEDBACK
-    assert {one.value.lower(): kind.value for one, kind in kinds.items()} == {
-        one.value.lower(): one.value.lower() for one in kinds
+    assert {item.value.lower(): kind.value for item, kind in kinds.items()} == {
+        item.value.lower(): item.value.lower() for item in kinds
     }
-    assert {one.kind for one in ExportType} == set(Kind)
-    assert {one.kind for one in ExportType if one.is_historical} == HISTORICAL_KINDS
+    assert {item.kind for item in ExportType} == set(Kind)
+    assert {item.kind for item in ExportType if item.is_historical} == HISTORICAL_KINDS
 
 
 def test_files_end_in_their_formats_name() -> None:
-    assert [one.extension for one in ExportFormat] == ["json", "csv", "ndjson", "parquet"]
+    assert [item.extension for item in ExportFormat] == ["json", "csv", "ndjson", "parquet"]
 
 
 def test_final_states_are_the_last_three() -> None:
-    assert [one.is_final for one in ExportState] == [False, False, True, True, True]
+    assert [item.is_final for item in ExportState] == [False, False, True, True, True]
 
 
 def test_retryable_is_a_mark_of_few() -> None:
-    named = [one for one in vars(exceptions).values() if isinstance(one, type)]
-    marked = {one for one in named if issubclass(one, Retryable) and one is not Retryable}
+    named = [var for var in vars(exceptions).values() if isinstance(var, type)]
+    marked = {item for item in named if issubclass(item, Retryable) and item is not Retryable}
 
     assert marked == {
         exceptions.ServerUnreachableError,

@@ -35,7 +35,9 @@ def _receipts(draw: st.DrawFn, name: str) -> Receipt:
 
 @st.composite
 def _manifests(draw: st.DrawFn) -> Manifest:
-    export_format, compression = (draw(st.sampled_from(one)) for one in (ExportFormat, Compression))
+    export_format, compression = (
+        draw(st.sampled_from(item)) for item in (ExportFormat, Compression)
+    )
     names = [
         part_name("a", index, export_format, compression).removeprefix("a/")
         for index in range(draw(st.integers(0, 4)))
@@ -95,10 +97,10 @@ def test_the_totals_are_those_of_the_parts(manifest: Manifest) -> None:
 
 
 def test_a_manifest_has_its_names_in_order_and_ends_with_a_line_break() -> None:
-    one = json.loads(render_manifest(MANIFEST))
+    content = json.loads(render_manifest(MANIFEST))
 
     assert render_manifest(MANIFEST).endswith(b"}\n")
-    assert list(one) == sorted(one)
+    assert list(content) == sorted(content)
 
 
 def test_the_bytes_of_a_manifest_stay_as_they_are() -> None:
@@ -163,7 +165,7 @@ def test_an_altered_byte_is_refused_or_seen(data: st.DataObject) -> None:
     rendered = bytearray(render_manifest(MANIFEST))
     at = data.draw(st.integers(0, len(rendered) - 1))
     before = rendered[at]
-    rendered[at] = data.draw(st.integers(0, 255).filter(lambda one: one != before))
+    rendered[at] = data.draw(st.integers(0, 255).filter(lambda item: item != before))
 
     try:
         read = parse_manifest(bytes(rendered))
@@ -192,8 +194,8 @@ def _changed(*path: str | int, to: Any) -> bytes:
     """The manifest with one value changed, given by the way to it."""
     content = json.loads(render_manifest(MANIFEST))
     holder = content
-    for one in path[:-1]:
-        holder = holder[one]
+    for item in path[:-1]:
+        holder = holder[item]
     holder[path[-1]] = to
     return json.dumps(content).encode()
 

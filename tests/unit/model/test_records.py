@@ -17,7 +17,7 @@ from engagement.model.records import (
 
 def test_every_kind_has_the_column_that_says_when() -> None:
     for kind in Kind:
-        column = {one.name: one for one in own_columns(kind)}[TIME_COLUMN[kind]]
+        column = {item.name: item for item in own_columns(kind)}[TIME_COLUMN[kind]]
         assert column.required
 
 
@@ -28,9 +28,9 @@ def test_ids_depend_on_their_content_alone(parts: list[str]) -> None:
     assert derived == derive_guid(*parts)
     assert derived != derive_guid(*parts, "more")
     content = json.dumps(parts).encode()
-    for one in (derived, content_id(content), new_guid()):
-        assert len(one) == 32
-        assert int(one, 16) >= 0
-        assert one == one.lower()
+    for item in (derived, content_id(content), new_guid()):
+        assert len(item) == 32
+        assert int(item, 16) >= 0
+        assert item == item.lower()
     assert content_id(content) == content_id(content)
     assert new_guid() != new_guid()

@@ -64,13 +64,13 @@ def _tag(runtime: Runtime, app_id: str, tags: dict[str, dict[str, str | None]]) 
 
 
 def _tags(runtime: Runtime, app_id: str) -> list[dict[str, str]]:
-    return [dict(one.app_info) for one in list_devices(runtime, app_id).devices]
+    return [dict(device.app_info) for device in list_devices(runtime, app_id).devices]
 
 
 def test_what_was_acknowledged_is_listed(runtime: Runtime, app_id: str) -> None:
     page = list_devices(runtime, app_id)
 
-    assert [one.device_id for one in page.devices] == list(DEVICES[:3])
+    assert [device.device_id for device in page.devices] == list(DEVICES[:3])
     assert page.next_filter is None
     assert app_id not in runtime.inbox.waiting()
 
@@ -83,7 +83,7 @@ def test_pages_go_on_where_the_one_before_ended(runtime: Runtime, app_id: str) -
         found += page.devices
         following = page.next_filter
 
-    assert [one.device_id for one in found] == list(DEVICES[:3])
+    assert [record.device_id for record in found] == list(DEVICES[:3])
     first = list_devices(runtime, app_id, top=1, filter="lastModified gt 0L")
     assert first.next_filter == f"deviceId gt '{DEVICES[0]}' and lastModified ge 1L"
 
@@ -94,7 +94,7 @@ def test_a_page_that_ends_the_list_says_so(runtime: Runtime, app_id: str) -> Non
 
 
 def test_more_than_a_hundred_at_a_time_are_not_given(runtime: Runtime, app_id: str) -> None:
-    _take(runtime, app_id, *(batch(log("event"), device=f"{one:032x}") for one in range(100)))
+    _take(runtime, app_id, *(batch(log("event"), device=f"{number:032x}") for number in range(100)))
 
     page = list_devices(runtime, app_id, top=1000)
 
@@ -220,7 +220,7 @@ def test_an_id_without_tags_is_valid_if_it_is_known(runtime: Runtime, app_id: st
 def test_as_many_ids_as_published_can_be_tagged_and_not_one_more(
     runtime: Runtime, app_id: str
 ) -> None:
-    tags: dict[str, dict[str, str | None]] = {f"{one:032x}": {} for one in range(TAG_IDS_MAX)}
+    tags: dict[str, dict[str, str | None]] = {f"{number:032x}": {} for number in range(TAG_IDS_MAX)}
     assert len(_tag(runtime, app_id, tags)) == 1000
 
     with pytest.raises(RequestTooLargeError, match=r"At most 1000 ids .* got 1001") as raised:

@@ -47,9 +47,9 @@ def test_what_is_refused_is_named_by_its_line_and_place(runtime: Runtime, app_id
 
     summary = import_batches(runtime, app_id=app_id, lines=lines, on_refused=refusals.append)
 
-    assert [(one.line, one.index) for one in refusals] == [(1, 1), (2, None)]
+    assert [(refusal.line, refusal.index) for refusal in refusals] == [(1, 1), (2, None)]
     assert summary.accepted == 2
-    assert summary.refused == {one.code: 1 for one in refusals}
+    assert summary.refused == {refusal.code: 1 for refusal in refusals}
 
 
 def test_progress_is_told_after_each_transaction(

@@ -53,7 +53,7 @@ def names(runtime: Runtime, app_id: str) -> list[tuple[str, str, Any]]:
         return []
     paths = [file.path for file in runtime.lake.files(app_id, Kind.EVENT, commit.version)]
     rows = runtime.lake.scan(app_id, Kind.EVENT, paths).collect().to_dicts()
-    return sorted((one["device_id"], one["name"], one["timestamp"]) for one in rows)
+    return sorted((row["device_id"], row["name"], row["timestamp"]) for row in rows)
 
 
 def kept(runtime: Runtime, app_id: str) -> list[RefusedEntry]:
@@ -176,7 +176,9 @@ def test_a_whole_body_leaves_only_its_bad_logs_behind(
     summary = replay_refused(runtime, RefusedFilter(app_id=app_id))
 
     assert (summary.tried, summary.replayed, summary.refused) == (2, 2, {"bad_name": 2})
-    assert {(one.code, one.received_at) for one in kept(runtime, app_id)} == {("bad_name", NOW)}
+    assert {(record.code, record.received_at) for record in kept(runtime, app_id)} == {
+        ("bad_name", NOW)
+    }
     assert len(names(runtime, app_id)) == 1
 
 
@@ -199,7 +201,7 @@ def test_a_replay_goes_through_all_that_there_were_and_no_more(
 
     assert tried == sorted(set(tried))
     assert (len(tried) > 1, tried[-1]) == (True, 100)
-    assert {one.protocol for one in kept(runtime, app_id)} == {SenderProtocol.TRACKING}
+    assert {record.protocol for record in kept(runtime, app_id)} == {SenderProtocol.TRACKING}
     assert len(kept(runtime, app_id)) == len(tried)
     assert len(names(runtime, app_id)) == 100
     assert len(kept(runtime, other)) == 1

@@ -159,7 +159,7 @@ def test_tasks_are_listed_a_page_at_a_time(scene: ImportScene, app_id: str) -> N
     def listed(**options: object) -> list[ImportTask]:
         return list(list_import_tasks(scene.runtime, app_id, **options).tasks)
 
-    by_id = sorted([*good, bad], key=lambda one: one.task_id)
+    by_id = sorted([*good, bad], key=lambda item: item.task_id)
     assert listed() == listed(order_by="jobId") == listed(order_by="jobId asc") == by_id
     assert listed(order_by="jobId desc") == by_id[::-1]
     assert listed(order_by="dateCreated") == [*good, bad]

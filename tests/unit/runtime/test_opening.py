@@ -85,4 +85,4 @@ def test_keeping_in_shape_and_tidying_lose_no_row(
 
     assert before.rows_total == after.rows_total == 8
     files = runtime.lake.files(app_id, Kind.EVENT, after.version)
-    assert [one.rows for one in files] == [8]
+    assert [file.rows for file in files] == [8]

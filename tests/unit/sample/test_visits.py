@@ -39,8 +39,8 @@ def test_screens_follow_one_another_up_to_the_end(number: int) -> None:
 
     screens = [record for record in found.records if record["type"] == "activity"]
     assert 1 <= len(screens) <= SCREENS_MAX
-    for one, following in itertools.pairwise(screens):
-        assert one["end"] == following["timestamp"]
+    for item, following in itertools.pairwise(screens):
+        assert item["end"] == following["timestamp"]
     assert found.now > START
     assert len({record.get("sessionId") for record in screens}) == 1
 
@@ -49,9 +49,9 @@ def test_a_token_is_taken_back_before_the_next_one_is_registered() -> None:
     person = make_person(1, 3, 10)
     before = None
     for number in range(200):
-        tokens = [one for one in visit(person, number).records if one["type"] == "token"]
+        tokens = [record for record in visit(person, number).records if record["type"] == "token"]
         if before is not None and tokens:
-            assert [(one["token"], one.get("valid", True)) for one in tokens] == [
+            assert [(token["token"], token.get("valid", True)) for token in tokens] == [
                 (before, False),
                 (person.token, True),
             ]

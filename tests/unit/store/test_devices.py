@@ -185,21 +185,21 @@ def test_a_list_has_the_devices_with_a_property_that_is_selected_and_matches(
 ) -> None:
     found = listed(three, select=select, where=where)
 
-    assert [one.device_id for one in found] == [DEVICES[number] for number in wanted]
+    assert [record.device_id for record in found] == [DEVICES[number] for number in wanted]
 
 
 def test_a_list_has_only_the_properties_that_are_selected(three: Home) -> None:
     first, second, third = listed(three, select="appInfo/plan,meta/lastSeen,meta/nativePushEnabled")
 
-    assert [one.app_info for one in (first, second, third)] == [
+    assert [item.app_info for item in (first, second, third)] == [
         {"plan": "pro"},
         {"plan": "free"},
         {},
     ]
-    assert [one.last_seen_at for one in (first, third)] == [instant(10), instant(30)]
-    assert [one.native_push_enabled for one in (first, second, third)] == [False] * 3
-    assert {one.first_seen_at for one in (first, second, third)} == {None}
-    assert {one.info_at for one in (first, second, third)} == {None}
+    assert [item.last_seen_at for item in (first, third)] == [instant(10), instant(30)]
+    assert [item.native_push_enabled for item in (first, second, third)] == [False] * 3
+    assert {item.first_seen_at for item in (first, second, third)} == {None}
+    assert {item.info_at for item in (first, second, third)} == {None}
 
 
 def test_a_list_has_only_the_properties_that_were_modified_then(three: Home) -> None:
@@ -227,40 +227,42 @@ def tellings(draw: st.DrawFn) -> list[dict[str, Any]]:
         "is_last": st.booleans(),
     }
     told = st.lists(
-        st.fixed_dictionaries(fields), max_size=12, unique_by=lambda one: one["seconds"]
+        st.fixed_dictionaries(fields), max_size=12, unique_by=lambda item: item["seconds"]
     )
     return draw(told)
 
 
-def as_batch(one: dict[str, Any]) -> bytes:
-    logs = [log("event", one["seconds"])]
-    if one["tag"] is not None:
-        logs.append(log("tags", one["seconds"], tags=dict([one["tag"]])))
-    if one["valid"] is not None:
+def as_batch(item: dict[str, Any]) -> bytes:
+    logs = [log("event", item["seconds"])]
+    if item["tag"] is not None:
+        logs.append(log("tags", item["seconds"], tags=dict([item["tag"]])))
+    if item["valid"] is not None:
         # Of its own: a token that another device registers later belongs to that one.
-        token = {"token": one["device"], "tokenType": "GCM", "valid": one["valid"]}
-        logs.append(log("token", one["seconds"], **token))
-    more = {"userId": one["user"]} if one["user"] else {}
-    info = {"info": {"phoneModel": one["model"]}} if one["model"] else {}
-    return batch(*logs, device=one["device"], **more, **info)
+        token = {"token": item["device"], "tokenType": "GCM", "valid": item["valid"]}
+        logs.append(log("token", item["seconds"], **token))
+    more = {"userId": item["user"]} if item["user"] else {}
+    info = {"info": {"phoneModel": item["model"]}} if item["model"] else {}
+    return batch(*logs, device=item["device"], **more, **info)
 
 
 def expected(told: list[dict[str, Any]]) -> list[DeviceState]:
     """Each device as a plain reading of what was told makes it."""
     states = []
-    for device in sorted({one["device"] for one in told}):
-        mine = sorted((one for one in told if one["device"] == device), key=lambda x: x["seconds"])
-        times = [instant(one["seconds"]) for one in mine]
+    for device in sorted({record["device"] for record in told}):
+        mine = sorted(
+            (record for record in told if record["device"] == device), key=lambda x: x["seconds"]
+        )
+        times = [instant(item["seconds"]) for item in mine]
         modified = {"meta/firstSeen": times[0], "meta/lastSeen": times[-1]}
         user, info, push, tags = None, {}, False, {}
-        for one, moment in zip(mine, times, strict=True):
-            user = one["user"] or user
-            if one["model"]:
-                info, modified["meta/lastInfo"] = {"phoneModel": one["model"]}, moment
-            if one["valid"] is not None:
-                push, modified["meta/nativePushEnabled"] = one["valid"], moment
-            if one["tag"] is not None:
-                key, value = one["tag"]
+        for item, moment in zip(mine, times, strict=True):
+            user = item["user"] or user
+            if item["model"]:
+                info, modified["meta/lastInfo"] = {"phoneModel": item["model"]}, moment
+            if item["valid"] is not None:
+                push, modified["meta/nativePushEnabled"] = item["valid"], moment
+            if item["tag"] is not None:
+                key, value = item["tag"]
                 tags[key], modified[f"appInfo/{key}"] = value, moment
         for key in [key for key, value in tags.items() if value is None]:
             del tags[key], modified[f"appInfo/{key}"]
@@ -288,7 +290,7 @@ def narrowed(
     state: DeviceState, selection: DeviceSelection, where: DeviceFilter
 ) -> DeviceState | None:
     """What a list shows of a device; None if it leaves it out."""
-    selected = {f"meta/{one}" for one in selection.meta} | {
+    selected = {f"meta/{item}" for item in selection.meta} | {
         f"appInfo/{key}"
         for key in state.app_info
         if selection.app_info is None or key in selection.app_info
@@ -317,7 +319,7 @@ SELECTIONS = st.just(EVERYTHING) | st.builds(
     is_everything=st.just(value=False),
 )
 MOMENTS = st.none() | st.integers(-1, 41).map(milliseconds)
-BOUNDS = st.none() | st.sampled_from([*FEW, *(one + AFTER for one in FEW), "", "3"])
+BOUNDS = st.none() | st.sampled_from([*FEW, *(item + AFTER for item in FEW), "", "3"])
 FILTERS = st.builds(
     DeviceFilter, device_from=BOUNDS, device_to=BOUNDS, modified_from=MOMENTS, modified_to=MOMENTS
 )
@@ -334,9 +336,9 @@ def test_pages_together_are_what_was_told(
 ) -> None:
     selection, where = asked
     home.next_app()
-    for one in told:
-        home.accept(as_batch(one))
-        if one["is_last"]:
+    for record in told:
+        home.accept(as_batch(record))
+        if record["is_last"]:
             home.flush()
     home.flush()
     devices = reader(home, range_rows=range_rows)
@@ -350,9 +352,9 @@ def test_pages_together_are_what_was_told(
 
     states = expected(told)
     low, high = where.device_from or "", "g" if where.device_to is None else where.device_to
-    shown = [narrowed(one, selection, where) for one in states if low <= one.device_id < high]
-    assert found == [one for one in shown if one is not None]
-    assert [devices.get(one.device_id) for one in states] == states
+    shown = [narrowed(state, selection, where) for state in states if low <= state.device_id < high]
+    assert found == [item for item in shown if item is not None]
+    assert [devices.get(state.device_id) for state in states] == states
 
 
 def test_a_device_among_many_files_is_found(app: Home) -> None:
@@ -367,4 +369,4 @@ def test_a_device_among_many_files_is_found(app: Home) -> None:
     devices = reader(app, range_rows=7)
 
     everything = devices.page(count=1000, selection=EVERYTHING, where=NO_BOUNDS)
-    assert [one.device_id for one in everything] == [f"{number:032x}" for number in range(120)]
+    assert [item.device_id for item in everything] == [f"{number:032x}" for number in range(120)]

@@ -59,7 +59,7 @@ def fields_of(kind: Kind) -> dict[str, st.SearchStrategy[Any]]:
             }
         case _:
             days = st.integers(0, 2).map(lambda number: timedelta(days=number))
-            starts = st.tuples(seconds, days).map(lambda one: one[0] + one[1])
+            starts = st.tuples(seconds, days).map(lambda item: item[0] + item[1])
             lasting = st.integers(0, 3)
             ids = {"session_id": st.sampled_from("st"), "info_id": words, "location_id": words}
             return {"start": starts, "lasting": lasting, "user_id": words, **ids}
@@ -70,7 +70,7 @@ def changes(draw: st.DrawFn, kind: Kind) -> list[dict[str, Any]]:
     """Changes as the batches of a round tell them, in the order in which they came."""
     fields = {"device_id": st.sampled_from(DEVICES[:2]), **fields_of(kind)}
     drawn = draw(st.lists(st.fixed_dictionaries(fields), max_size=8))
-    return [told(kind, one | {"sequence": place}) for place, one in enumerate(drawn, start=1)]
+    return [told(kind, item | {"sequence": place}) for place, item in enumerate(drawn, start=1)]
 
 
 def told(kind: Kind, change: dict[str, Any]) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def test_statistics_say_what_each_file_holds(
     tmp_path_factory: pytest.TempPathFactory, told: list[dict[str, object]]
 ) -> None:
     lake = Lake(str(tmp_path_factory.mktemp("statistics")))
-    numbered = [one | {"sequence": number} for number, one in enumerate(told)]
+    numbered = [item | {"sequence": number} for number, item in enumerate(told)]
 
     version = append(lake, *numbered, position=1)
 

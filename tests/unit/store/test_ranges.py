@@ -38,7 +38,7 @@ def test_boundaries_ascend_within_the_devices_and_are_not_more_than_wanted(
 
     assert boundaries == sorted(set(boundaries))
     assert len(boundaries) < max(count, 1)
-    first, last = min(one.device_min for one in some), max(one.device_max for one in some)
+    first, last = min(item.device_min for item in some), max(item.device_max for item in some)
     assert all(first < boundary <= last for boundary in boundaries)
 
 
@@ -59,4 +59,4 @@ def test_every_device_is_in_one_range(devices: list[str], some: list[DataFile], 
 def test_rows_that_are_spread_evenly_are_cut_evenly() -> None:
     whole = file_of("0" * 32, "f" * 32, 1_000)
 
-    assert [one[0] for one in device_boundaries([whole], 4)] == ["4", "8", "c"]
+    assert [boundary[0] for boundary in device_boundaries([whole], 4)] == ["4", "8", "c"]

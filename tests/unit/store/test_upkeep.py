@@ -84,7 +84,7 @@ def test_compacted_files_are_sorted_and_apart(home: Home, monkeypatch: pytest.Mo
     version = home.inbox.last_commits(home.app_id)[Kind.EVENT].version
     files = home.lake.files(home.app_id, Kind.EVENT, version)
     assert [file.rows for file in files] == [12, 12, 8]
-    assert all(one.device_max < other.device_min for one, other in pairwise(files))
+    assert all(item.device_max < other.device_min for item, other in pairwise(files))
     paths = [file.path for file in files]
     found = home.lake.scan(home.app_id, Kind.EVENT, paths).collect()
     assert found.height == 2 * 8 * 2

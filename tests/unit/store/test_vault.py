@@ -70,15 +70,15 @@ def test_another_key_is_refused_and_both_are_named() -> None:
     with pytest.raises(EngagementError) as raised:
         other.open(VAULT.seal(SECRET, context="task"), context="task")
 
-    ids = [repr(one).removeprefix("Vault(key_id=").removesuffix(")") for one in (VAULT, other)]
-    assert all(one in str(raised.value) for one in ids)
+    ids = [repr(item).removeprefix("Vault(key_id=").removesuffix(")") for item in (VAULT, other)]
+    assert all(item in str(raised.value) for item in ids)
 
 
 def test_equal_texts_are_sealed_apart_and_hide_what_they_hold() -> None:
     sealed = [VAULT.seal(SECRET, context="task") for _ in range(100)]
 
-    assert len({one[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES] for one in sealed}) == 100
-    assert not any(b"canary" in one or b"container" in one for one in sealed)
+    assert len({item[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES] for item in sealed}) == 100
+    assert not any(b"canary" in item or b"container" in item for item in sealed)
 
 
 def test_a_vault_does_not_show_its_key() -> None:
@@ -106,7 +106,7 @@ def test_a_key_file_is_made_once_for_the_owners_eyes_alone(tmp_path: Path) -> No
     assert load_or_create_key(path) == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert [one.name for one in path.parent.iterdir()] == ["vault.key"]
+    assert [item.name for item in path.parent.iterdir()] == ["vault.key"]
 
 
 def test_key_files_differ(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_all_who_make_a_key_file_at_once_get_the_same_key(tmp_path: Path) -> Non
         keys = set(pool.map(lambda _: load_or_create_key(path), range(64)))
 
     assert len(keys) == 1
-    assert [one.name for one in tmp_path.iterdir()] == ["vault.key"]
+    assert [item.name for item in tmp_path.iterdir()] == ["vault.key"]
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,8 @@ def _signed(
     head = {"alg": "ES256", "typ": "at+jwt", "kid": service.authentication.own.key_id}
     head |= headers or {}
     segments = [
-        base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=")
-        for one in (head, content)
+        base64.urlsafe_b64encode(json.dumps(item).encode()).decode().rstrip("=")
+        for item in (head, content)
     ]
     text = ".".join(segments)
     signer = key or jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).prepare_key(
@@ -106,9 +106,9 @@ def _bad_claims() -> list[tuple[dict[str, Any], tuple[str, ...]]]:
 
 def _bad_headers() -> list[dict[str, Any]]:
     odd: list[Any] = [None, "", [], {}, 1, "JWT", "jwt", "at+jwt ", "x" * 500, True]
-    bad = [{"typ": one} for one in odd] + [{"kid": one} for one in [*odd, "../../dev/null"]]
+    bad = [{"typ": item} for item in odd] + [{"kid": item} for item in [*odd, "../../dev/null"]]
     algorithms = ["none", "None", "NONE", "nOnE", "", "HS256", "RS256", "ES384", "EdDSA", "PS256"]
-    bad += [{"alg": one} for one in algorithms]
+    bad += [{"alg": algorithm} for algorithm in algorithms]
     bad += [{name: "https://example.org/k"} for name in ("jku", "x5u")]
     bad += [{"jwk": {"kty": "EC"}}, {"x5c": ["AAAA"]}, {"crit": ["exp"]}, {"b64": False}]
     return bad
@@ -140,13 +140,13 @@ def test_forged_tokens_are_refused(service: Service) -> None:
         b"secret",
         public.encode(),
     ]
-    tokens = [_signed(service, one, drop=drop) for one, drop in claims]
-    tokens += [_signed(service, None, one) for one in headers]
-    tokens += [_signed(service, None, one, key=key) for one in [{}, *headers] for key in keys]
+    tokens = [_signed(service, item, drop=drop) for item, drop in claims]
+    tokens += [_signed(service, None, header) for header in headers]
+    tokens += [_signed(service, None, item, key=key) for item in [{}, *headers] for key in keys]
     tokens += [_signed(service, a, b, drop=drop) for a, drop in claims for b in headers[::3]]
 
     assert len(tokens) >= 1_000
-    assert [one for one in tokens if _accepted(service, one)] == []
+    assert [token for token in tokens if _accepted(service, token)] == []
 
 
 def test_a_planted_flaw_lets_a_forgery_in(
@@ -186,7 +186,7 @@ def test_a_changed_token_is_refused(
 def _decoded(token: str) -> list[bytes] | None:
     """What the segments hold: base64url has spare bits at its end, which mean nothing."""
     try:
-        return [base64.urlsafe_b64decode(one + "==") for one in token.strip().split(".")]
+        return [base64.urlsafe_b64decode(word + "==") for word in token.strip().split(".")]
     except ValueError:
         return None
 

@@ -25,19 +25,19 @@ def routes(service: Service) -> list[Route]:
     return routes_of(service)
 
 
-def _same(one: httpx.Response, other: httpx.Response) -> bool:
+def _same(item: httpx.Response, other: httpx.Response) -> bool:
     drop = {"x-ms-request-id", "date"}
-    kept = [{k: v for k, v in each.headers.items() if k not in drop} for each in (one, other)]
+    kept = [{k: v for k, v in each.headers.items() if k not in drop} for each in (item, other)]
     return (
-        one.status_code == other.status_code
-        and one.content == other.content
+        item.status_code == other.status_code
+        and item.content == other.content
         and (kept[0] == kept[1])
     )
 
 
 def test_every_route_has_a_row(routes: list[Route]) -> None:
-    assert len({(one.method, one.path) for one in routes}) >= 28
-    assert all(one.needs in Role for one in routes)
+    assert len({(route.method, route.path) for route in routes}) >= 28
+    assert all(route.needs in Role for route in routes)
 
 
 def test_nobody_gets_in_without_a_token(service: Service, routes: list[Route]) -> None:

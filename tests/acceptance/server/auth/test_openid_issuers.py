@@ -106,7 +106,7 @@ def test_its_tokens_are_accepted_with_their_roles(issuer: Issuer, key_id: str) -
     caller = accepting(issuer).caller(issuer.token(key_id))
 
     assert caller.client_id == f"{issuer.name} robot"
-    assert [(one.role, one.scope.path) for one in caller.grants] == [
+    assert [(grant.role, grant.scope.path) for grant in caller.grants] == [
         (Role.EXPORTER, "/subscriptions/alpha")
     ]
 
@@ -136,9 +136,9 @@ def test_a_key_of_one_type_does_not_sign_for_another(issuer: Issuer) -> None:
         jwt.encode(claims, issuer.keys["ec"][0], algorithm="ES256", headers={"kid": "rsa"}),
     ]
 
-    for one in forged:
+    for item in forged:
         with pytest.raises(NotAuthenticatedError):
-            tokens.caller(one)
+            tokens.caller(item)
 
 
 def test_roles_that_are_not_ours_grant_nothing(issuer: Issuer) -> None:

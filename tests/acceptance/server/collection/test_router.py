@@ -105,11 +105,11 @@ def test_a_bad_log_is_refused_with_its_reason_and_kept_aside(
 
     assert answer.status_code == 202
     assert answer.json()["accepted"] == 2
-    codes = [(one["index"], one["code"]) for one in answer.json()["refused"]]
+    codes = [(refusal["index"], refusal["code"]) for refusal in answer.json()["refused"]]
     assert codes == [(1, "bad_name"), (2, "unknown_type")]
     assert sorted(_names(server, app, tmp_path / "out")) == ["better", "good"]
     counted = server.command("refused", "count", "--app", app["appId"])
-    assert {one["code"]: one["records"] for one in counted} == {"bad_name": 1, "unknown_type": 1}
+    assert {item["code"]: item["records"] for item in counted} == {"bad_name": 1, "unknown_type": 1}
 
 
 @pytest.mark.parametrize(
@@ -218,10 +218,10 @@ def test_an_app_that_asks_too_often_is_told_when_to_come_again(tmp_path: Path) -
         unknown = [_post(server, "wrong", b"") for _ in range(15)]
 
     for answers, wanted in ((known, 202), (unknown, 401)):
-        assert 5 <= sum(one.status_code == wanted for one in answers) <= 10
-        refused = [one for one in answers if one.status_code == 429]
+        assert 5 <= sum(answer.status_code == wanted for answer in answers) <= 10
+        refused = [answer for answer in answers if answer.status_code == 429]
         assert len(refused) >= 5
-        assert all(0 < int(one.headers["Retry-After"]) <= 60 for one in refused)
+        assert all(0 < int(refusal.headers["Retry-After"]) <= 60 for refusal in refused)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_without_room_for_refused_records_nothing_is_acknowledged_that_would_be_
         assert [first.status_code, second.status_code, other.status_code] == [200, 507, 200]
         assert int(second.headers["Retry-After"]) > 0
         assert (native.status_code, native.json()["accepted"]) == (202, 1)
-        codes = {one["code"] for one in server.command("refused", "count")}
+        codes = {item["code"] for item in server.command("refused", "count")}
         assert codes <= {"no_device", "CorruptInput"}, "the bad log of the batch must not be kept"
 
 

@@ -52,14 +52,14 @@ def _post(
 
 def _counted(server: RunningServer, app: dict[str, str]) -> dict[str, int]:
     counted = server.command("refused", "count", "--app", app["appId"])
-    return {one["code"]: one["records"] for one in counted}
+    return {item["code"]: item["records"] for item in counted}
 
 
 def test_a_path_tells_what_a_message_is(
     server: RunningServer, app: dict[str, str], tmp_path: Path
 ) -> None:
     said = {"name": "n", "event": "e", "groupId": "g", "traits": {"t": 1}, "previousId": "p"}
-    paths = [f"/v1/{one}" for name in TYPES for one in (name, name[0], f"{name}/")]
+    paths = [f"/v1/{item}" for name in TYPES for item in (name, name[0], f"{name}/")]
 
     for number, path in enumerate(paths):
         answer = _post(server, path, {**said, "userId": f"u{number}"}, app["appKey"])
@@ -67,9 +67,9 @@ def test_a_path_tells_what_a_message_is(
 
     types = [ExportType.EVENT, ExportType.ACTIVITY, ExportType.TAG]
     found = exported(server, server.client("owner"), app["appId"], tmp_path, types)
-    assert [one["name"] for one in found["Event"]] == ["e"] * 3
-    assert [one["name"] for one in found["Activity"]] == ["n"] * 6
-    keys = sorted(one["key"] for one in found["Tag"])
+    assert [item["name"] for item in found["Event"]] == ["e"] * 3
+    assert [item["name"] for item in found["Activity"]] == ["n"] * 6
+    keys = sorted(item["key"] for item in found["Tag"])
     assert keys == ["group_id"] * 3 + ["group_t"] * 3 + ["t"] * 3
 
 
@@ -87,7 +87,7 @@ def test_slashes_of_a_path_do_not_matter(
         assert httpx.get(server.address + path, trust_env=False).status_code == 200
 
     found = exported(server, server.client("owner"), app["appId"], tmp_path, [ExportType.EVENT])
-    assert sorted(one["name"] for one in found["Event"]) == sorted(paths)
+    assert sorted(item["name"] for item in found["Event"]) == sorted(paths)
 
 
 def test_what_is_repaired_or_left_out_is_counted(
@@ -117,7 +117,7 @@ def test_a_key_in_the_header_counts_before_one_in_the_body(
     neither = _post(server, "/v1/track", message)
 
     assert both.status_code == 200
-    assert [(one.status_code, one.text) for one in (wrong_header, neither)] == [
+    assert [(item.status_code, item.text) for item in (wrong_header, neither)] == [
         (401, "invalid write key")
     ] * 2
 
@@ -164,7 +164,7 @@ def test_a_message_is_refused_alone(
     types = [ExportType.EVENT]
     found = exported(server, server.client("owner"), app["appId"], tmp_path, types)
     assert answer.status_code == 200
-    assert sorted(one["name"] for one in found["Event"]) == ["after", "before"]
+    assert sorted(item["name"] for item in found["Event"]) == ["after", "before"]
     codes = {"bad_name": 1, "unknown_type": 1, "no_device": 1, "bad_field": 1}
     assert _counted(server, app) == codes
 

@@ -94,7 +94,7 @@ def test_batches_accepted_at_once_are_each_accepted_once(engine: sa.Engine) -> N
 
     def accept() -> None:
         together.wait(WAIT_SECONDS_MAX)
-        answers.append([queries.accept([submission(one)])[0] for one in ids])
+        answers.append([queries.accept([submission(item)])[0] for item in ids])
 
     threads = [threading.Thread(target=accept) for _ in range(4)]
     for thread in threads:

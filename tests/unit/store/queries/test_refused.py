@@ -37,8 +37,8 @@ def test_records_are_listed_newest_first_and_come_back_as_they_were(engine: sa.E
     first = queries.list_page(EVERYTHING, limit=4)
     second = queries.list_page(EVERYTHING, limit=4, before=first[-1].refused_id)
 
-    assert [one.message for one in first] == [f"message {number}" for number in (5, 4, 3, 2)]
-    assert [one.message for one in second] == ["message 1", "message 0"]
+    assert [item.message for item in first] == [f"message {number}" for number in (5, 4, 3, 2)]
+    assert [item.message for item in second] == ["message 1", "message 0"]
     assert first[0].refused_id == queries.newest_id()
     whole = queries.get(first[1].refused_id)
     assert whole == record(4, body=bytes(range(256)), refused_id=whole.refused_id)
@@ -56,13 +56,15 @@ def test_records_are_chosen_by_app_code_protocol_and_id(engine: sa.Engine) -> No
             record(3, protocol=SenderProtocol.TRACKING),
         ]
     )
-    ids = {one.message[-1]: one.refused_id for one in queries.list_page(EVERYTHING, limit=9)}
+    ids = {item.message[-1]: item.refused_id for item in queries.list_page(EVERYTHING, limit=9)}
 
     def found(**chosen: Any) -> str:
         listed = queries.list_page(RefusedFilter(**chosen), limit=9)
         taken = queries.take_page(RefusedFilter(**chosen), limit=9, after=0)
-        assert [one.refused_id for one in reversed(listed)] == [one.refused_id for one in taken]
-        return "".join(one.message[-1] for one in taken)
+        assert [entry.refused_id for entry in reversed(listed)] == [
+            item.refused_id for item in taken
+        ]
+        return "".join(item.message[-1] for item in taken)
 
     assert found() == "0123"
     assert found(app_id=APP_ID) == "013"
@@ -80,7 +82,7 @@ def test_records_are_counted_by_app_and_code_with_their_size(engine: sa.Engine) 
 
     counts = queries.count(EVERYTHING)
 
-    assert [(one.app_id, one.code, one.records, one.bytes) for one in counts] == [
+    assert [(count.app_id, count.code, count.records, count.bytes) for count in counts] == [
         (APP_ID, "bad_name", 2, 70_002),
         (APP_ID, "bad_tag", 1, 1),
     ]
@@ -94,7 +96,7 @@ def test_dropping_takes_what_was_chosen_and_no_id_comes_again(engine: sa.Engine)
     newest = queries.newest_id()
 
     assert queries.drop(RefusedFilter(code="bad_name")) == 2
-    assert [one.code for one in queries.list_page(EVERYTHING, limit=9)] == ["bad_tag"]
+    assert [item.code for item in queries.list_page(EVERYTHING, limit=9)] == ["bad_tag"]
     assert queries.drop(RefusedFilter(refused_ids=(newest,))) == 0
     queries.add([record(3)])
     assert queries.newest_id() > newest
@@ -112,7 +114,7 @@ def test_records_are_kept_with_the_transaction_that_they_are_part_of(engine: sa.
             insert_refused(connection, [record(1)])
 
     found = RefusedQueries(engine).list_page(EVERYTHING, limit=9)
-    assert [one.message for one in found] == ["message 1"]
+    assert [item.message for item in found] == ["message 1"]
 
 
 def test_a_record_cannot_be_of_a_time_without_an_offset_and_hides_its_body() -> None:

@@ -87,7 +87,7 @@ def test_tasks_are_listed_newest_first(engine: sa.Engine) -> None:
 
     listed = queries.list_newest(app_id=APP_ID, limit=3, now=NOW)
 
-    assert [one.task_id for one in listed] == ["3", "2", "1"]
+    assert [entry.task_id for entry in listed] == ["3", "2", "1"]
     assert queries.list_newest(app_id="b" * 32, limit=3, now=NOW) == []
     assert queries.unfinished() == ["0", "2", "3"]
 

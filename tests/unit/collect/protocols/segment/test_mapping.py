@@ -48,7 +48,7 @@ def test_track_becomes_an_event() -> None:
 
 @pytest.mark.parametrize("name", ["Application Opened", "Application Backgrounded"])
 def test_life_of_the_application_is_events(name: str) -> None:
-    assert [one["name"] for one in told(message(event=name))[Kind.EVENT]] == [name]
+    assert [record["name"] for record in told(message(event=name))[Kind.EVENT]] == [name]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_crash_keeps_its_stack() -> None:
 def test_errors_are_told_by_name_or_property(event: str, properties: object) -> None:
     rows = told(message(event=event, properties=properties))
 
-    assert [one["name"] for one in rows.pop(Kind.ERROR)] == [event]
+    assert [item["name"] for item in rows.pop(Kind.ERROR)] == [event]
     assert rows == {}
 
 
@@ -229,7 +229,7 @@ def test_push_of_a_numbered_campaign_is_feedback(
 def test_push_of_a_campaign_without_number_is_an_event(properties: object) -> None:
     sent = message(event="Push Notification Tapped", properties=properties)
 
-    assert [one["name"] for one in told(sent)[Kind.EVENT]] == ["Push Notification Tapped"]
+    assert [record["name"] for record in told(sent)[Kind.EVENT]] == ["Push Notification Tapped"]
 
 
 @pytest.mark.parametrize(
@@ -351,13 +351,13 @@ def test_device_is_the_first_id_that_tells_devices_apart(fields: dict[str, Any],
 
 def test_session_id_of_the_sender_is_the_session() -> None:
     sent = [
-        message(type=one, name="n", context={"sessionId": 1700000000})
-        for one in ("track", "screen")
+        message(type=text, name="n", context={"sessionId": 1700000000})
+        for text in ("track", "screen")
     ]
     rows = told(sent[0], sent[1] | {"messageId": "m2"})
 
     expected = derive_guid("session", DEVICE, "1700000000")
-    assert [one["session_id"] for rows in rows.values() for one in rows] == [expected] * 2
+    assert [row["session_id"] for rows in rows.values() for row in rows] == [expected] * 2
 
 
 @pytest.mark.parametrize(

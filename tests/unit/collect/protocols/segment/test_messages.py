@@ -71,7 +71,7 @@ def test_batch_is_of_one_device_and_what_its_messages_say_of_it_alike() -> None:
 
 def test_known_messages_are_left_out_and_the_batch_is_another() -> None:
     found = read(
-        *(message(messageId=one, event=one) for one in "abc"), message(messageId="bad", event="")
+        *(message(messageId=item, event=item) for item in "abc"), message(messageId="bad", event="")
     )
     (whole,), (rest,) = found.batches(), found.batches({"b"})
 
@@ -79,12 +79,12 @@ def test_known_messages_are_left_out_and_the_batch_is_another() -> None:
     assert (whole.accepted, rest.accepted) == (3, 2)
     assert whole.batch_id != rest.batch_id
     assert found.batches(["a", "b", "c"]) == []
-    assert [one.message_id for one in found.refused({"a"})] == ["bad"]
+    assert [refusal.message_id for refusal in found.refused({"a"})] == ["bad"]
     assert found.refused(["bad"]) == []
 
 
 def test_batch_id_depends_on_the_messages_alone() -> None:
-    first, second, third = (message(messageId=one) for one in "123")
+    first, second, third = (message(messageId=item) for item in "123")
     (both,) = read(first, second, third).batches(["3"])
     (again,) = read(first, second, sentAt="2026-03-01T11:00:00Z").batches()
 
@@ -100,12 +100,12 @@ def test_repeated_id_in_a_body_counts_once() -> None:
 
 @pytest.mark.parametrize("strange", ["x" * 101, "a\u0000b", "a\nb"])
 def test_strange_message_id_becomes_an_id_of_its_own(strange: str) -> None:
-    one, same, other = read(
+    first, same, other = read(
         message(messageId=strange), message(messageId=strange), message(messageId=strange + "x")
     ).ids
 
-    assert one == same != other
-    assert len(one) == 32
+    assert first == same != other
+    assert len(first) == 32
 
 
 def test_message_id_is_opaque() -> None:
@@ -340,12 +340,12 @@ def test_any_messages_are_each_kept_once_or_refused(
 
     assert found == read_messages(raw, received_at=RECEIVED_AT)
     assert len(found.ids) == len(sent)
-    assert all(0 < len(one) <= 100 for one in found.ids)
+    assert all(0 < len(item) <= 100 for item in found.ids)
     kept = sum(batch.accepted for batch in batches)
     assert kept + len(refused) == len(set(found.ids) - known)
-    assert {one.message_id for one in refused} <= set(found.ids) - known
-    assert {one.code for one in refused} <= CODES
-    assert found.batches(set(found.ids) - {one.message_id for one in refused}) == []
+    assert {refusal.message_id for refusal in refused} <= set(found.ids) - known
+    assert {refusal.code for refusal in refused} <= CODES
+    assert found.batches(set(found.ids) - {refusal.message_id for refusal in refused}) == []
     for batch in batches:
         check_limits(batch)
 

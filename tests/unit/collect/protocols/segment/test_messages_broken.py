@@ -91,17 +91,17 @@ def test_a_body_with_numbers_that_json_lacks_is_the_body_without_them(
     dirty: dict[str, Any] = {"messageId": "m", **fields, "nan": math.nan}
     dropped = count_non_finite(dirty)
     if is_alone:
-        found, clean = (read(json.dumps(one).encode(), "track") for one in (dirty, finite(dirty)))
+        found, clean = (read(json.dumps(item).encode(), "track") for item in (dirty, finite(dirty)))
     else:
         others = [message(messageId="before"), message(messageId="after")]
         found, clean = (
-            read(body(*others[:place], one, *others[place:])) for one in (dirty, finite(dirty))
+            read(body(*others[:place], item, *others[place:])) for item in (dirty, finite(dirty))
         )
 
     assert found.ids == clean.ids
     assert found.batches() == clean.batches()
-    assert [(one.code, one.message) for one in found.refused()] == [
-        (one.code, one.message) for one in clean.refused()
+    assert [(refusal.code, refusal.message) for refusal in found.refused()] == [
+        (refusal.code, refusal.message) for refusal in clean.refused()
     ]
     assert found.repaired == clean.repaired + dropped
 
@@ -113,16 +113,16 @@ def test_a_body_with_numbers_that_json_lacks_is_the_body_without_them(
 )
 def test_bad_messages_cost_only_themselves(count: int, bad: list[bytes], data: Any) -> None:
     good = [message(messageId=f"m{place}", event=f"e{place}") for place in range(count)]
-    texts = [json.dumps(one).encode() for one in good]
+    texts = [json.dumps(item).encode() for item in good]
     for text in bad:
         texts.insert(data.draw(st.integers(0, len(texts))), text)
     sent = b'{"batch":[' + b",".join(texts) + b'],"sentAt":"' + SENT_AT.encode() + b'"}'
 
     found = read(sent)
 
-    assert names(found) == [one["event"] for one in good]
+    assert names(found) == [item["event"] for item in good]
     assert len(found.ids) == len(texts)
-    refused = {one.index: one.code for one in found.refused()}
+    refused = {refusal.index: refusal.code for refusal in found.refused()}
     assert refused == {place: BAD_MESSAGES[text] for place, text in enumerate(texts) if text in bad}
 
 
@@ -142,12 +142,14 @@ def test_a_broken_message_is_refused_again_as_it_was(text: bytes, code: str) -> 
     assert text in refused.body
 
 
-@pytest.mark.parametrize("text", [one for one in BAD_MESSAGES if one.startswith(b'{"type"')])
+@pytest.mark.parametrize("text", [item for item in BAD_MESSAGES if item.startswith(b'{"type"')])
 def test_a_broken_message_alone_is_refused_as_one(text: bytes) -> None:
-    assert [one.code for one in read(text).refused()] == [BAD_MESSAGES[text]]
+    assert [refusal.code for refusal in read(text).refused()] == [BAD_MESSAGES[text]]
     typeless = text.replace(b'"type":"track",', b"")
     if typeless != text:
-        assert [one.code for one in read(typeless, "track").refused()] == [BAD_MESSAGES[text]]
+        assert [refusal.code for refusal in read(typeless, "track").refused()] == [
+            BAD_MESSAGES[text]
+        ]
 
 
 def test_halves_are_mended_beside_what_is_refused() -> None:
@@ -156,7 +158,7 @@ def test_halves_are_mended_beside_what_is_refused() -> None:
     found = read(sent)
 
     assert names(found) == ["\ufffdx", "tap"]
-    assert [one.code for one in found.refused()] == ["bad_string"]
+    assert [refusal.code for refusal in found.refused()] == ["bad_string"]
     assert found.repaired == 1
 
 
@@ -178,4 +180,4 @@ def test_deep_messages_are_kept_beside_one_that_is_too_deep() -> None:
     found = read(b'{"batch":[' + fits + b"," + does_not.replace(b"m1", b"m2") + b"]}")
 
     assert names(found) == ["tap"]
-    assert [one.code for one in found.refused()] == ["too_deep"]
+    assert [refusal.code for refusal in found.refused()] == ["too_deep"]

@@ -51,7 +51,7 @@ def extras(raw: str) -> tuple[str, int]:
 def tags(*sources: str) -> tuple[dict[str, Any], int]:
     """The repaired tags, and how many values were altered."""
     sanitiser = Sanitiser()
-    raw = sanitiser.tags(*(sanitiser.members(one.encode()) for one in sources))
+    raw = sanitiser.tags(*(sanitiser.members(source.encode()) for source in sources))
     return ({} if raw is None else json.loads(bytes(raw))), sanitiser.repaired
 
 
@@ -115,7 +115,7 @@ def test_json_text_is_left_out_whole() -> None:
 
 
 def test_too_many_keys_leave_the_last_out() -> None:
-    pairs = [(f"{one}{two}", "1") for one in "abcdefghij" for two in "abcdefghijklmnopqrstu"]
+    pairs = [(f"{item}{two}", "1") for item in "abcdefghij" for two in "abcdefghijklmnopqrstu"]
     assert len(pairs) == 210
 
     kept, _ = extras(_object(pairs))
@@ -191,7 +191,7 @@ def test_tags_of_the_last_source_count() -> None:
 
 
 def test_too_many_tags_leave_the_last_out() -> None:
-    sources = [_object([(f"{one}{number}", "1") for number in range(150)]) for one in "ab"]
+    sources = [_object([(f"{item}{number}", "1") for number in range(150)]) for item in "ab"]
 
     kept, repaired = tags(*sources)
 
