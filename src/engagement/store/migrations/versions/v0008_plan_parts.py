@@ -1,6 +1,7 @@
 """Keeps a plan as a head and a row a part, and what was asked by the names of its fields."""
 
 import json
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,26 +9,6 @@ from alembic import op
 
 revision = "0008"
 down_revision = "0007"
-
-_REQUEST_NAMES = {
-    "appId": "app_id",
-    "exportType": "export_type",
-    "exportFormat": "export_format",
-    "compression": "compression",
-    "timeAxis": "time_axis",
-    "eventNames": "event_names",
-    "columns": "columns",
-    "campaignType": "campaign_type",
-    "campaignIds": "campaign_ids",
-    "asOf": "as_of",
-    "includeUserId": "include_user_id",
-    "includeRecordId": "include_record_id",
-    "includeInfo": "include_info",
-    "includeDeviceTimestamp": "include_device_timestamp",
-    "csvFormulaGuard": "csv_formula_guard",
-    "emptyFile": "empty_file",
-    "description": "description",
-}
 
 
 def upgrade() -> None:
@@ -62,8 +43,8 @@ def upgrade() -> None:
 
 
 def _request(old: dict[str, Any]) -> dict[str, Any]:
-    new = {name: old[old_name] for old_name, name in _REQUEST_NAMES.items() if old_name in old}
-    span = old["range"]
+    new = {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in old.items()}
+    span = new.pop("range")
     new["time_range"] = span and {"start": span[0], "end": span[1]}
     # What was kept before the later contract existed does not say so, and meant the first.
     new["published_contract"] = old.get("publishedContract", True)
