@@ -194,3 +194,18 @@ def test_every_page_can_be_reached_from_the_index() -> None:
     lost = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if page not in reached]
 
     assert lost == []
+
+
+def test_every_file_that_contributors_are_led_to_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:src|tests|docs)/[\w./-]+)`", text)
+
+    assert len(paths) > 50
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_folder_of_the_code_is_in_the_picture_of_it() -> None:
+    page = _page("explanation/architecture.md")
+    rooms = [path.parent.name for path in (ROOT / "src" / "engagement").glob("*/__init__.py")]
+
+    assert [name for name in rooms if f"| `{name}` |" not in page] == []
