@@ -40,7 +40,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     # An export is one pass from the plan to the files: these compare whole exports.
     "export/freeze": ("integration/test_received.py", "unit/export/test_plan.py"),
     "export/rows": ("integration/test_round_trip.py", "integration/test_received.py"),
-    "export/verify": ("acceptance/test_command_line.py", "acceptance/test_narrow_exports.py"),
     "export/workflow": ("durability/test_ends.py", "durability/test_kill.py"),
     # Operations that a door hands a request to, tried through the door.
     "operations/collecting": ("acceptance/server/collection/test_router.py",),
