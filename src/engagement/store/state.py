@@ -338,7 +338,13 @@ def _primary_code(error: sqlite3.Error) -> int:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
-_SQLITE_FAILURES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+# SQLite opens a file for reading alone where it cannot be opened for writing, and says nothing.
+_SQLITE_FAILURES = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+}
 
 
 def _migrate(engine: sa.Engine) -> None:

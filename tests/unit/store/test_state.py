@@ -201,6 +201,19 @@ def test_a_full_database_is_named_and_keeps_what_it_has(tmp_path: Path) -> None:
     ]
 
 
+def test_a_connection_that_cannot_write_is_given_up(tmp_path: Path) -> None:
+    engine = open_state(f"sqlite:///{tmp_path / 'state.db'}")
+    inbox = InboxQueries(engine)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=1")  # of the pooled connection
+
+    with pytest.raises(StorageUnavailableError):
+        inbox.accept([submission("first")])
+
+    assert inbox.accept([submission("second")]) == [1]
+    engine.dispose()
+
+
 def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailableError):
         open_state(f"sqlite:///{tmp_path / 'missing' / 'state.db'}")
