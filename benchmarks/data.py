@@ -13,6 +13,7 @@ from engagement import operations
 from engagement.model.records import Kind
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
+from engagement.store.committing import Committer
 from engagement.store.lake import in_order
 from engagement.store.schemas import file_schema
 
@@ -58,8 +59,9 @@ def _fill(runtime: Runtime, name: str, events: int) -> None:
     for day, begin in enumerate(range(0, events, EVENTS_PER_DAY_MAX)):
         count = min(EVENTS_PER_DAY_MAX, events - begin)
         rows = in_order(_day(day, begin, count), Kind.EVENT)
-        commit = runtime.lake.append(app.app_id, Kind.EVENT, rows, position=day + 1)
-        runtime.inbox.record_commits(app.app_id, [commit], committed_at=runtime.clock())
+        change = runtime.lake.write_rows(app.app_id, Kind.EVENT, rows)
+        runtime.staging.stage_rewrite(app.app_id, Kind.EVENT, change, staged_at=runtime.clock())
+        Committer(runtime.staging, runtime.lake).commit(app.app_id)
 
 
 def _day(day: int, begin: int, count: int) -> pl.DataFrame:

@@ -27,6 +27,7 @@ def main() -> None:
     from engagement.store.lake import Lake
     from engagement.store.queries.inbox import InboxQueries
     from engagement.store.queries.sightings import SightingQueries
+    from engagement.store.queries.staging import StagingQueries
     from engagement.store.state import open_state
 
     bodies = [_body(number) for number in range(int(sys.argv[1]))]
@@ -35,7 +36,13 @@ def main() -> None:
         engine = open_state(f"sqlite:///{folder}/state.db")
         inbox = InboxQueries(engine)
         limits = FlushLimits(records_max=200_000, session_timeout=timedelta(minutes=3))
-        flush = Flush(inbox, SightingQueries(engine), Lake(f"{folder}/lake"), limits=limits)
+        flush = Flush(
+            inbox,
+            StagingQueries(engine),
+            SightingQueries(engine),
+            Lake(f"{folder}/lake"),
+            limits=limits,
+        )
         begin = time.perf_counter()
         batches = [decode_batch(body, received_at=RECEIVED_AT, live=False) for body in bodies]
         decoded = time.perf_counter()

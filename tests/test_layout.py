@@ -59,6 +59,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
     "server/uvicorn_protocol": ("acceptance/server/test_middleware.py",),
+    # Values alone.
+    "store/commits": ("unit/store/queries/test_staging.py", "unit/store/test_lake.py"),
     "worker/client": ("contract/runtime/test_engine.py", "acceptance/worker/test_main.py"),
 }
 """Modules without a test file of their name, and the tests that hold them."""

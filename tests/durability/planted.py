@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,10 +19,12 @@ from engagement.deliver.local import LocalDestination
 from engagement.export import formats, steps
 from engagement.export.formats import Chunk
 from engagement.operations import collecting
-from engagement.store import durable, state
+from engagement.store import durable, lake, state
+from engagement.store.commits import FileChange, OpenCommit
 from engagement.store.lake import Lake
 from engagement.store.queries import inbox
 from engagement.store.queries.plans import PlanQueries, StoredPart
+from engagement.store.recovery import LakeRecovery
 
 
 def names_from_the_clock() -> None:
@@ -77,13 +81,13 @@ def partial_objects() -> None:
 
 def inbox_emptied_first() -> None:
     """The batches go before their records are in the lake."""
-    append = Lake.append
+    write_rows = Lake.write_rows
 
-    def late(self: Lake, app_id: str, *given: Any, **named: Any) -> Any:
+    def late(self: Lake, app_id: str, *given: Any) -> Any:
         with _ENGINES[-1].begin() as connection:
             connection.execute(sa.delete(inbox.inbox).where(inbox.inbox.c.app_id == app_id))
         time.sleep(LEISURE_SECONDS)
-        return append(self, app_id, *given, **named)
+        return write_rows(self, app_id, *given)
 
     made = inbox.InboxQueries.__init__
 
@@ -92,21 +96,33 @@ def inbox_emptied_first() -> None:
         made(self, engine)
 
     inbox.InboxQueries.__init__ = remembering  # type: ignore[method-assign]
-    Lake.append = late  # type: ignore[method-assign]
+    Lake.write_rows = late  # type: ignore[method-assign]
 
 
-def not_recovered() -> None:
-    """Commits that were never recorded stay, and their rows come a second time."""
-    Lake.recover_app = lambda *_: []  # type: ignore[method-assign]
-    Lake.held_position = lambda *_: 0  # type: ignore[method-assign]
-    write = Lake._write  # noqa: SLF001
+def numbers_ignored() -> None:
+    """A commit that is in the table already is made again, of files of its own."""
+    commit = Lake.commit
 
-    def always(self: Lake, app_id: str, kind: Any, rows: Any, *, position: int) -> Any:
-        with self.lock(app_id, kind):
-            write(self, self._path(app_id, kind), kind, rows, position)
-            return self.seal(app_id, kind)
+    def again(self: Lake, app_id: str, pending: OpenCommit) -> Any:
+        lake._newest_number = lambda _: 0  # noqa: SLF001
+        changes = {
+            group_id: replace(change, added=tuple(_copied(self, app_id, pending, change.added)))
+            for group_id, change in pending.changes.items()
+        }
+        return commit(self, app_id, replace(pending, changes=changes))
 
-    Lake.append = always  # type: ignore[method-assign]
+    Lake.commit = again  # type: ignore[method-assign]
+    LakeRecovery.recover = lambda *_: []  # type: ignore[method-assign]
+
+
+def _copied(
+    own: Lake, app_id: str, pending: OpenCommit, files: Iterable[FileChange]
+) -> Iterator[FileChange]:
+    for file in files:
+        path = Path(f"{own.local}/{app_id}/{pending.kind.value}/{file.path}")
+        copy = path.with_name(f"{uuid.uuid4()}-{path.name}")
+        shutil.copy(path, copy)
+        yield replace(file, path=str(Path(file.path).with_name(copy.name)))
 
 
 def acknowledged_early() -> None:
@@ -246,7 +262,7 @@ BUGS: dict[str, Callable[[], None]] = {
         a_row_nulled,
         partial_objects,
         inbox_emptied_first,
-        not_recovered,
+        numbers_ignored,
         acknowledged_early,
         waiting_forgotten_at_close,
         failures_swallowed,

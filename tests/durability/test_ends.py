@@ -160,7 +160,7 @@ def test_failed_where_the_pinned_files_were_vacuumed(scene: Scene) -> None:
         part = next(data for name, data in scene.tree().items() if "/part-" in name)
         device_id = json.loads(part.splitlines()[0])["deviceId"]
         operations.erase_device(runtime, scene.app_id, device_id)
-        runtime.lake.vacuum(scene.app_id, Kind.EVENT, retention_hours=0)
+        runtime.lake.vacuum(scene.app_id, Kind.EVENT, retention_hours=0, keep=set())
         url = f"file://{scene.out}"
         task = operations.retry_export(runtime, task.task_id, container_url=url)
         task = ended(runtime, task)

@@ -7,7 +7,7 @@ from scene import Scene, Tree, exported_rows, new_scene, queue_export, visible, 
 
 from engagement.failpoints import Failpoint
 
-FLUSH_POINTS = [point for point in Failpoint if point.value.startswith("flush_")]
+FLUSH_POINTS = [point for point in Failpoint if point.value.startswith(("flush_", "commit_"))]
 EXPORT_POINTS = [point for point in Failpoint if point not in FLUSH_POINTS]
 REPEATED_POINTS = [
     Failpoint.PART_STARTED,
@@ -79,7 +79,7 @@ def test_a_finished_export_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("point", "nth"), [*((item, 1) for item in FLUSH_POINTS), (Failpoint.FLUSH_TABLE_APPENDED, 6)]
+    ("point", "nth"), [*((item, 1) for item in FLUSH_POINTS), (Failpoint.COMMIT_IN_LAKE, 6)]
 )
 def test_a_killed_flush_loses_and_repeats_nothing(
     fresh: Scene, tmp_path: Path, point: Failpoint, nth: int

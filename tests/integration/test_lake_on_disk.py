@@ -30,7 +30,8 @@ from engagement.store import lake
 
 folder = Path(sys.argv[1])
 if sys.argv[2] == "unsynced":
-    lake.sync_commit = lambda table, commit_file: None
+    lake.sync_commit = lambda commit_file: None
+    lake.sync_files = lambda table, paths: None
 
 
 def on_failpoint(point):
@@ -105,7 +106,7 @@ def _parsed(lines: list[str]) -> Traced:
 def not_on_disk(traced: Traced, lake: Path) -> Iterator[Path]:
     """Lake files and folders that a power loss just before some record could take away."""
     for record, point in traced.points:
-        if point != Failpoint.FLUSH_BEFORE_RECORD:
+        if point not in {Failpoint.FLUSH_FILES_WRITTEN, Failpoint.COMMIT_IN_LAKE}:
             continue
         for made, path in traced.made:
             # A name with # is a file that is being written; it is made again under its own name.
@@ -116,18 +117,22 @@ def not_on_disk(traced: Traced, lake: Path) -> Iterator[Path]:
             }
 
 
-def test_everything_is_on_disk_before_a_batch_leaves_the_inbox(tmp_path: Path) -> None:
+def test_everything_is_on_disk_before_it_is_recorded(tmp_path: Path) -> None:
     traced = trace_of(tmp_path, "as it is")
-    before = [place for place, point in traced.points if point == Failpoint.FLUSH_BEFORE_RECORD]
-    after = [place for place, point in traced.points if point == Failpoint.FLUSH_AFTER_RECORD]
 
     made = {path.suffix for _, path in traced.made if path.is_relative_to(tmp_path / "home/lake")}
     assert {".json", ".parquet"} <= made
     assert set(not_on_disk(traced, tmp_path / "home/lake")) == set()
-    assert len(before) == 3
-    for start, end in zip(before, after, strict=True):
-        recorded = {path.name for place, path in traced.synced if start < place < end}
-        assert "state.db-wal" in recorded
+    for begin, end in (
+        (Failpoint.FLUSH_FILES_WRITTEN, Failpoint.FLUSH_STAGED),
+        (Failpoint.COMMIT_IN_LAKE, Failpoint.COMMIT_RECORDED),
+    ):
+        ends = [place for place, point in traced.points if point == end]
+        assert len(ends) >= 3
+        for place in ends:
+            start = max(at for at, point in traced.points if point == begin and at < place)
+            recorded = {path.name for at, path in traced.synced if start < at < place}
+            assert "state.db-wal" in recorded
 
 
 def test_a_flush_that_forgets_to_sync_is_found_out(tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
 """Tests that upkeep and flushes of the same tables do not disturb each other."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from deltalake.transaction import AddAction
 
 from engagement.failpoints import Failpoint, no_failpoint
 from engagement.model.records import Kind
 from engagement.store import upkeep as upkeep_module
-from engagement.store.commits import Commit
+from engagement.store.commits import FileChange, TableChange
 from engagement.store.lake import Lake
+from engagement.store.queries.staging import StagingQueries
 from engagement.store.upkeep import SMALL_SHARE
 from support.batches import DEVICES, batch, log
 from support.home import Home, StoppedError, stop_at
@@ -21,7 +22,9 @@ def numbered(home: Home, number: int) -> None:
     home.accept(batch(log("event", number, name=str(number)), log("activity", number)))
 
 
-@pytest.mark.parametrize("point", [Failpoint.FLUSH_TABLE_APPENDED, Failpoint.FLUSH_BEFORE_RECORD])
+@pytest.mark.parametrize(
+    "point", [Failpoint.FLUSH_STAGED, Failpoint.COMMIT_FROZEN, Failpoint.COMMIT_IN_LAKE]
+)
 def test_upkeep_keeps_rows_that_a_flush_has_not_recorded_yet(home: Home, point: Failpoint) -> None:
     for number in range(2):
         numbered(home, number)
@@ -74,7 +77,7 @@ def flushed_amid_rewrites(home: Home, monkeypatch: pytest.MonkeyPatch) -> list[b
     write = Lake.write
     ended: list[bool] = []
 
-    def write_slowly(*what: Any, **how: Any) -> list[AddAction]:
+    def write_slowly(*what: Any, **how: Any) -> tuple[FileChange, ...]:
         made = write(*what, **how)
         numbered(home, 2 + len(ended))
         beside = threading.Thread(target=home.flush)
@@ -101,15 +104,17 @@ def test_a_flush_does_not_wait_for_a_rewrite(home: Home, monkeypatch: pytest.Mon
 def test_a_rewrite_that_took_what_came_meanwhile_is_found(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exchange = Lake.exchange
+    stage_rewrite = StagingQueries.stage_rewrite
 
-    def exchange_all(
-        lake: Lake, app_id: str, kind: Kind, _: object, new: list[AddAction]
-    ) -> Commit:
-        newest = lake.files(app_id, kind, lake.seal(app_id, kind).version)
-        return exchange(lake, app_id, kind, newest, new)
+    def replace_all(
+        staging: StagingQueries, app_id: str, kind: Kind, change: TableChange, **named: Any
+    ) -> str:
+        version = home.lake.newest_version(app_id, kind)
+        assert version is not None
+        newest = tuple(file.as_change() for file in home.lake.files(app_id, kind, version))
+        return stage_rewrite(staging, app_id, kind, replace(change, removed=newest), **named)
 
-    monkeypatch.setattr(Lake, "exchange", exchange_all)
+    monkeypatch.setattr(StagingQueries, "stage_rewrite", replace_all)
     ended = flushed_amid_rewrites(home, monkeypatch)
 
     assert home.rows(Kind.EVENT).height < 2 + len(ended)

@@ -35,7 +35,9 @@ from engagement.model.records import Kind
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.sightings import SightingQueries
+from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tasks import TaskQueries
+from engagement.store.recovery import LakeRecovery
 from engagement.store.schemas import file_schema, sort_columns
 from engagement.store.state import open_state
 from engagement.store.upkeep import Upkeep
@@ -53,11 +55,17 @@ class Home:
     """The state database and the lake of one folder, and a flush between them."""
 
     def __init__(
-        self, folder: Path, *, records_max: int = 500_000, timeout_seconds: int = 180
+        self,
+        folder: Path,
+        *,
+        records_max: int = 500_000,
+        timeout_seconds: int = 180,
+        state_url: str = "",
     ) -> None:
         self.folder = folder
-        self.engine = open_state(f"sqlite:///{folder / 'state.db'}")
+        self.engine = open_state(state_url or f"sqlite:///{folder / 'state.db'}")
         self.inbox = InboxQueries(self.engine)
+        self.staging = StagingQueries(self.engine)
         self.seen = SightingQueries(self.engine)
         self.tasks = TaskQueries(self.engine)
         self.on_failpoint: FailpointHook = no_failpoint
@@ -73,6 +81,7 @@ class Home:
         self.lake = Lake(str(self.folder / "lake"))
         self._flush = Flush(
             self.inbox,
+            self.staging,
             self.seen,
             self.lake,
             limits=self._limits,
@@ -99,11 +108,11 @@ class Home:
 
     def upkeep(self, *, now: datetime = NOW) -> Upkeep:
         """Upkeep of the lake, by a clock that stands still."""
-        return Upkeep(self.inbox, self.seen, self.tasks, self.lake, clock=lambda: now)
+        return Upkeep(self.inbox, self.staging, self.seen, self.tasks, self.lake, clock=lambda: now)
 
     def recover(self) -> list[str]:
         """Do what a start does before anything else."""
-        return self.lake.recover_app(self.app_id, self.inbox.last_commits(self.app_id))
+        return LakeRecovery(self.inbox, self.staging, self.lake).recover(self.app_id)
 
     def take(self, *bodies: bytes, received_at: datetime = NOW) -> None:
         """Accept and flush."""
@@ -192,7 +201,7 @@ def exported_files(
 
 
 @contextmanager
-def open_home(folder: Path, **options: int) -> Iterator[Home]:
+def open_home(folder: Path, **options: Any) -> Iterator[Home]:
     """A home in a folder of its own, closed at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     home = Home(folder, **options)

@@ -18,7 +18,7 @@ from engagement.collect.sessions import assign_sessions, session_changes
 from engagement.collect.spans import place_spans
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
-from engagement.store.commits import Commit
+from engagement.store.committing import Committer
 from engagement.store.folds import fold
 from engagement.store.lake import Lake, in_order
 from engagement.store.queries.inbox import InboxQueries, InboxRow
@@ -30,6 +30,10 @@ from engagement.store.queries.sightings import (
     Span,
     sighting_keys,
 )
+from engagement.store.queries.staging import StagingQueries
+
+ROUNDS_PER_COMMIT = 16
+"""Rounds that wait for a commit at most, so that a long flush is seen before its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +47,12 @@ class FlushLimits:
 
 
 class Flush:
-    """Moves the inbox to the lake, one Delta commit a table and round."""
+    """Moves the inbox to the lake: rounds of batches are staged, then committed together."""
 
     def __init__(  # noqa: PLR0913 - what it works with, which tests exchange
         self,
         inbox: InboxQueries,
+        staging: StagingQueries,
         seen: SightingQueries,
         lake: Lake,
         *,
@@ -56,58 +61,53 @@ class Flush:
         on_failpoint: FailpointHook = no_failpoint,
     ) -> None:
         self._inbox = inbox
+        self._staging = staging
         self._seen = seen
         self._lake = lake
         self._limits = limits
         self._clock = clock
         self._on_failpoint = on_failpoint
-        self._whole: set[str] = set()
-        """Apps whose last round is recorded in this process, so that no table is ahead."""
+        self._committer = Committer(staging, lake, clock=clock, on_failpoint=on_failpoint)
 
     def flush(self, app_id: str) -> int:
         """Return only when what was accepted before the call is in the lake, for good.
 
-        The order makes it exactly once: append under the last position's app transaction, fsync,
-        and only then let the batches go from the inbox, in the transaction that records the
-        commits. A repeat after a crash anywhere in between changes nothing twice: a round that
-        some tables hold already is repeated as it was, without the batches that came later.
+        The order makes it exactly once: files are written and synced, and batches leave the inbox
+        in the transaction that stages their files. A crash before it leaves files that no table
+        refers to; after it the files are committed under a number that the table keeps.
 
         Returns:
             How many records were moved.
         """
         moved = 0
-        with self._lake.lock(app_id, Kind.DEVICE):  # one flush of an app at a time
+        with self._lake.flush_lock(app_id):
             newest = self._inbox.newest_position(app_id)
-            held = 0 if app_id in self._whole else self._lake.held_position(app_id)
+            rounds = 0
             while rows := self._inbox.oldest(
                 app_id, records_max=self._limits.records_max, position_max=newest
             ):
-                if rows[0].position <= held:
-                    rows = [row for row in rows if row.position <= held]
-                self._whole.discard(app_id)
-                self._flush_round(app_id, rows)
-                self._whole.add(app_id)
-                moved += sum(row.records for row in rows)
+                moved += self._stage(app_id, rows)
+                rounds += 1
+                if rounds % ROUNDS_PER_COMMIT == 0:
+                    self._committer.commit(app_id)
+            self._committer.commit(app_id)
         return moved
 
-    def _flush_round(self, app_id: str, rows: Sequence[InboxRow]) -> None:
+    def _stage(self, app_id: str, rows: Sequence[InboxRow]) -> int:
+        """Write what a round of batches becomes, and stage it; how many records that were."""
         tables, seen = self._tables(app_id, rows)
         self._on_failpoint(Failpoint.FLUSH_DECODED)
-        made: list[Commit] = []
-        for kind, table in tables.items():
-            made.append(
-                self._lake.append(app_id, kind, in_order(table, kind), position=rows[-1].position)
-            )
-            self._on_failpoint(Failpoint.FLUSH_TABLE_APPENDED)
-        self._on_failpoint(Failpoint.FLUSH_BEFORE_RECORD)
-        self._inbox.record_commits(
-            app_id,
-            made,
-            committed_at=self._clock(),
-            seen=seen,
-            flushed=rows,
-        )
-        self._on_failpoint(Failpoint.FLUSH_AFTER_RECORD)
+        changes = {
+            kind: self._lake.write_rows(app_id, kind, in_order(table, kind))
+            for kind, table in tables.items()
+        }
+        self._on_failpoint(Failpoint.FLUSH_FILES_WRITTEN)
+        if not self._staging.stage_round(app_id, rows, changes, seen=seen, staged_at=self._clock()):
+            for kind, change in changes.items():
+                self._lake.delete_files(app_id, kind, [file.path for file in change.added])
+            return 0
+        self._on_failpoint(Failpoint.FLUSH_STAGED)
+        return sum(row.records for row in rows)
 
     def _tables(
         self, app_id: str, rows: Sequence[InboxRow]

@@ -90,4 +90,11 @@ def _delete_files(runtime: Runtime, app_id: str) -> UpkeepReport:
 
 def _upkeep(runtime: Runtime, app_id: str) -> Upkeep:
     runtime.apps.get(app_id)
-    return Upkeep(runtime.inbox, runtime.seen, runtime.tasks, runtime.lake, clock=runtime.clock)
+    return Upkeep(
+        runtime.inbox,
+        runtime.staging,
+        runtime.seen,
+        runtime.tasks,
+        runtime.lake,
+        clock=runtime.clock,
+    )

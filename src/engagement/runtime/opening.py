@@ -23,8 +23,10 @@ from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.refused import RefusedQueries
 from engagement.store.queries.sightings import SightingQueries
+from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tag_imports import ImportTaskQueries
 from engagement.store.queries.tasks import TaskQueries
+from engagement.store.recovery import LakeRecovery
 from engagement.store.state import open_state
 from engagement.store.vault import Vault, load_or_create_key
 
@@ -41,6 +43,8 @@ class Runtime:
     """Clients of the API."""
     inbox: InboxQueries
     """Accepted batches and recorded commits."""
+    staging: StagingQueries
+    """What is written and not committed yet."""
     seen: SightingQueries
     """What flushes have seen before."""
     refused: RefusedQueries
@@ -122,6 +126,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
             apps=AppQueries(engine),
             clients=ClientQueries(engine),
             inbox=inbox,
+            staging=StagingQueries(engine),
             seen=SightingQueries(engine),
             group_commit=group_commit,
             refused=RefusedQueries(engine),
@@ -153,6 +158,7 @@ def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, 
     )
     flush = Flush(
         runtime.inbox,
+        runtime.staging,
         runtime.seen,
         runtime.lake,
         limits=limits,
@@ -189,8 +195,7 @@ def _read_blob(runtime: Runtime, storage_url: str) -> Iterable[bytes]:
 
 
 def _recover_lake(runtime: Runtime) -> None:
-    """Bring every table back to its recorded commit; what was not recorded is in the inbox."""
-    apps = {*runtime.inbox.apps_with_tables(), *runtime.inbox.waiting()}
-    for app_id in sorted(apps):
-        recorded = runtime.inbox.last_commits(app_id)
-        runtime.lake.recover_app(app_id, recorded)
+    """Bring every table to its recorded commit, or refuse what nobody recorded."""
+    recovery = LakeRecovery(runtime.inbox, runtime.staging, runtime.lake)
+    for app_id in recovery.apps():
+        recovery.recover(app_id)

@@ -7,6 +7,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from engagement.model.records import TIME_COLUMN, Kind
+from engagement.store.commits import FileChange
 
 _DAY_FOLDER = "date="
 
@@ -35,6 +36,10 @@ class DataFile:
     """Earliest receipt inside; None if the log does not say, as of tables made before it did."""
     received_max: datetime | None = None
     """Latest receipt inside, without what is below a millisecond."""
+
+    def as_change(self) -> FileChange:
+        """The file as something to be removed from its table."""
+        return FileChange(path=self.path, bytes=self.bytes, rows=self.rows, day=self.day)
 
 
 def files_of(table: DeltaTable, kind: Kind) -> list[DataFile]:

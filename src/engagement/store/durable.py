@@ -1,32 +1,35 @@
 """Makes files of a local lake survive power loss, which delta-rs leaves to us."""
 
-import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 _PARQUET_MAGIC = b"PAR1"
 
 
-def sync_commit(table: Path, commit_file: Path) -> None:
-    """Return only when a commit, the files it adds and the folders that name them are on disk.
+def sync_files(table: Path, paths: Iterable[str]) -> None:
+    """Return only when data files, and the folders that name them, are on disk.
 
-    Without it an acknowledged commit is only in the page cache and a power loss takes it.
+    Without it what is staged would be only in the page cache, and a power loss takes that.
     """
-    folders = {table, commit_file.parent}
-    for line in commit_file.read_bytes().splitlines():
-        added = json.loads(line).get("add")
-        if added is not None:
-            file = table / added["path"]
-            sync_path(file)
-            folders.add(file.parent)
-    for checkpoint in commit_file.parent.glob(f"{commit_file.stem}.checkpoint*"):
+    folders = {table}
+    for path in paths:
+        sync_path(table / path)
+        folders.add((table / path).parent)
+    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
+        sync_path(folder)
+
+
+def sync_commit(commit_file: Path) -> None:
+    """Return only when a commit, its checkpoint and the folder that names them are on disk."""
+    log = commit_file.parent
+    for checkpoint in log.glob(f"{commit_file.stem}.checkpoint*"):
         sync_path(checkpoint)
-    last_checkpoint = commit_file.parent / "_last_checkpoint"
+    last_checkpoint = log / "_last_checkpoint"
     if last_checkpoint.exists():
         sync_path(last_checkpoint)
     sync_path(commit_file)
-    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
-        sync_path(folder)
+    sync_path(log)
 
 
 def sync_tree_root(root: Path, table: Path) -> None:

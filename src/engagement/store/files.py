@@ -9,20 +9,21 @@ import time
 import uuid
 from collections.abc import Iterable
 from datetime import date, datetime
+from functools import cache
 from itertools import chain
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import ColumnProperties, WriterProperties
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import PyFileSystem
 
 from engagement.model.instants import format_rfc3339
 from engagement.model.records import TIME_COLUMN, Kind
-from engagement.store.data_files import DataFile, path_in_day
+from engagement.store.commits import FileChange, TableChange
+from engagement.store.data_files import path_in_day
 from engagement.store.schemas import file_schema
 
 ROW_GROUP_ROWS = 65_536
@@ -33,8 +34,8 @@ COMPATIBLE = pl.CompatLevel.oldest()
 
 def write_file(
     table: str, kind: Kind, frames: Iterable[pl.DataFrame], *, day: date | None
-) -> AddAction | None:
-    """Write frames as one file of a table, each in memory alone; what adds it to the table's log.
+) -> FileChange | None:
+    """Write frames as one file of a table, each in memory alone, and return what adds it.
 
     Args:
         table: The table's folder or URL.
@@ -50,42 +51,65 @@ def write_file(
     first = next(filled, None)
     if first is None:
         return None
-    name = f"part-00000-{uuid.uuid4()}-c000.zstd.parquet"
-    path = path_in_day(name, day)
-    told: list[pl.DataFrame] = []
+    path = path_in_day(f"part-00000-{uuid.uuid4()}-c000.zstd.parquet", day)
+    statistics: list[pl.DataFrame] = []
     with PyFileSystem(DeltaStorageHandler(table)).open_output_stream(path) as stream:
         with pq.ParquetWriter(
             stream,
-            _to_arrow(kind, first.clear()).schema,
+            arrow_schema(kind),
             compression="zstd",
             store_schema=False,
-            use_dictionary=dictionary_columns(kind),
+            use_dictionary=_dictionary_columns(kind),
             write_statistics=statistics_columns(kind),
         ) as writer:
             for rows in chain([first], filled):
                 # A few rows more are not worth a group of their own.
                 writer.write_table(_to_arrow(kind, rows), row_group_size=2 * row_group_rows(kind))
-                told.append(_statistics(kind, rows))
+                statistics.append(_statistics(kind, rows))
         size = stream.tell()
-    return AddAction(
+    parts = pl.concat(statistics)
+    return FileChange(
         path=path,
-        size=size,
-        partition_values=_partition(day),
-        modification_time=_now(),
-        data_change=True,
-        stats=_told(kind, told),
+        bytes=size,
+        rows=int(parts["rows"].sum()),
+        day=day,
+        statistics=_statistics_json(kind, parts),
     )
 
 
-def remove_file(file: DataFile) -> RemoveAction:
-    """What takes a file from its table's log; it stays where it is for older versions."""
-    return RemoveAction(
-        path=file.path,
-        data_change=True,
-        deletion_timestamp=_now(),
-        size=file.bytes,
-        partition_values=_partition(file.day),
-    )
+def log_actions(change: TableChange) -> list[AddAction | RemoveAction]:
+    """What takes a change's files from a table's log and adds its others to it.
+
+    A file that is removed stays where it is, for older versions of the table.
+    """
+    return [
+        *(
+            RemoveAction(
+                path=file.path,
+                data_change=True,
+                deletion_timestamp=_now(),
+                size=file.bytes,
+                partition_values=_partition(file.day),
+            )
+            for file in change.removed
+        ),
+        *add_actions(change),
+    ]
+
+
+def add_actions(change: TableChange) -> list[AddAction]:
+    """What adds a change's files to a table's log."""
+    return [
+        AddAction(
+            path=file.path,
+            size=file.bytes,
+            partition_values=_partition(file.day),
+            modification_time=_now(),
+            data_change=True,
+            stats=file.statistics,
+        )
+        for file in change.added
+    ]
 
 
 def row_group_rows(kind: Kind) -> int:
@@ -93,29 +117,12 @@ def row_group_rows(kind: Kind) -> int:
     return CRASH_ROW_GROUP_ROWS if kind is Kind.CRASH else ROW_GROUP_ROWS
 
 
-def writer_properties(kind: Kind) -> WriterProperties:
-    """How delta-rs writes a file of a kind."""
-    dictionary = dictionary_columns(kind)
-    with_statistics = statistics_columns(kind)
-    return WriterProperties(
-        compression="ZSTD",
-        max_row_group_size=row_group_rows(kind),
-        column_properties={
-            column: ColumnProperties(
-                dictionary_enabled=column in dictionary,
-                statistics_enabled="CHUNK" if column in with_statistics else "NONE",
-            )
-            for column in file_schema(kind)
-        },
-    )
-
-
 def statistics_columns(kind: Kind) -> list[str]:
     """Only what the planner needs: other statistics would copy users' data into the log."""
     return ["device_id", TIME_COLUMN[kind], "received_at"]
 
 
-def dictionary_columns(kind: Kind) -> list[str]:
+def _dictionary_columns(kind: Kind) -> list[str]:
     """Columns whose values repeat. A dictionary of the others costs time and makes files larger."""
     unique = {TIME_COLUMN[kind], "device_timestamp", "sequence", "record_id"}
     return [column for column in file_schema(kind) if column not in unique]
@@ -128,6 +135,18 @@ def _partition(day: date | None) -> dict[str, str | None]:
 def _now() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+@cache
+def arrow_schema(kind: Kind) -> pa.Schema:
+    """The columns of the kind's files as Arrow names them."""
+    return _to_arrow(kind, pl.DataFrame(schema=file_schema(kind))).schema
+
+
+def table_arrow_schema(kind: Kind) -> pa.Schema:
+    """The columns of the kind's table as Arrow names them, the partition's at the end."""
+    schema = arrow_schema(kind)
+    return schema.append(pa.field("date", pa.date32())) if kind.is_historical else schema
 
 
 def _to_arrow(kind: Kind, rows: pl.DataFrame) -> pa.Table:
@@ -145,9 +164,8 @@ def _statistics(kind: Kind, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _told(kind: Kind, statistics: list[pl.DataFrame]) -> str:
+def _statistics_json(kind: Kind, parts: pl.DataFrame) -> str:
     """What a table's log says of a file."""
-    parts = pl.concat(statistics)
     names = statistics_columns(kind)
     return json.dumps(
         {

@@ -1,9 +1,9 @@
-"""Keeps the Delta tables: append exactly once, pin a version, list and scan files."""
+"""Keeps the Delta tables: write files, commit them exactly once, pin a version, list and scan."""
 
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -13,257 +13,182 @@ from deltalake import (
     CommitProperties,
     DeltaTable,
     PostCommitHookProperties,
+    Schema,
     Transaction,
-    write_deltalake,
 )
-from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import create_table_with_add_actions
+from pyarrow.fs import PyFileSystem
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.records import TIME_COLUMN, Kind
-from engagement.store.commits import Commit
+from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange
 from engagement.store.data_files import DataFile, count_rows, files_of
-from engagement.store.durable import parquet_bytes, sync_commit, sync_tree_root
-from engagement.store.files import remove_file, statistics_columns, write_file, writer_properties
+from engagement.store.durable import (
+    parquet_bytes,
+    sync_commit,
+    sync_files,
+    sync_path,
+    sync_tree_root,
+)
+from engagement.store.files import (
+    add_actions,
+    log_actions,
+    row_group_rows,
+    statistics_columns,
+    table_arrow_schema,
+    write_file,
+)
 from engagement.store.ranges import in_devices
 from engagement.store.schemas import file_schema, sort_columns, table_schema
 
-INBOX_TRANSACTION = "inbox"
-"""Delta app transaction under which a table remembers the last inbox position it holds."""
-QUARANTINE = "_quarantine"
+STAGED_TRANSACTION = "staged"
+"""Delta app transaction under which a table's log keeps the number of its newest commit."""
 CHECKPOINT_VERSIONS = 100
 """Commits from one checkpoint of a table to the next, as the Delta protocol recommends."""
 LOG_DAYS = 30
 """How long Delta keeps commits that a checkpoint holds, unless a table says otherwise."""
 TABLES_HELD_MAX = 64
-"""Tables that are held open between two appends."""
+"""Tables that are held open between two commits."""
+COMMIT_ATTEMPTS_MAX = 10
+"""How often a commit is tried anew that found another in its place."""
 
 
 class Lake:
-    """All tables of one service. One process commits; one lock a table orders its commits."""
+    """All tables of one service."""
 
     def __init__(self, url: str) -> None:
         self._root = url.rstrip("/")
-        self._local = Path(self._root) if "://" not in self._root else None
-        self._locks: dict[tuple[str, Kind, str], threading.RLock] = {}
+        self.local = Path(self._root) if "://" not in self._root else None
+        """The folder of a lake on a local disk."""
+        self._locks: dict[tuple[str, ...], threading.RLock] = {}
         self._guard = threading.Lock()
-        self._sealed: dict[tuple[str, Kind], int] = {}
-        """The version of each table up to which all commits are on disk."""
-        self._appended: dict[tuple[str, Kind], DeltaTable] = {}
-        """Tables as the last append left them, which spares the next one to read their log."""
+        self._rooted: set[str] = set()
+        """Folders of tables whose names are on disk."""
+        self._held: dict[tuple[str, Kind], DeltaTable] = {}
+        """Tables as the last commit left them, which spares the next one to read their log."""
 
-    def lock(self, app_id: str, kind: Kind) -> threading.RLock:
-        """The lock that whoever commits to this table holds."""
-        return self._lock(app_id, kind, "commit")
+    def flush_lock(self, app_id: str) -> threading.RLock:
+        """The lock of an app's flush. It saves work only: a second flush would change nothing."""
+        return self._lock("flush", app_id)
 
-    def rewriting(self, app_id: str, kind: Kind) -> threading.RLock:
+    def commit_lock(self, app_id: str) -> threading.RLock:
+        """The lock of whoever commits to an app's tables, which saves work only."""
+        return self._lock("commit", app_id)
+
+    def rewrite_lock(self, app_id: str, kind: Kind) -> threading.RLock:
         """The lock that whoever takes files from this table holds, from when it lists them."""
-        return self._lock(app_id, kind, "rewrite")
-
-    def append(self, app_id: str, kind: Kind, rows: pl.DataFrame, *, position: int) -> Commit:
-        """Return only when rows up to an inbox position are in the table for good, and once.
-
-        A repeat with a position that the table already holds adds nothing. delta-rs records app
-        transactions but does not refuse a known one, so it is checked here, under the lock.
-        """
-        with self.lock(app_id, kind):
-            table = self._newest(app_id, kind)
-            if table is None:
-                self._write(self._path(app_id, kind), kind, rows, position)
-                table = self._require(app_id, kind)
-            elif (table.transaction_version(INBOX_TRANSACTION) or -1) < position:
-                self._write(table, kind, rows, position)
-            sealed = self._seal(app_id, kind, table)
-            self._hold(app_id, kind, table)
-            return sealed
-
-    def held_position(self, app_id: str) -> int:
-        """The last inbox position that any of an app's tables holds; 0 if none does."""
-        tables = (self._open(app_id, kind) for kind in Kind)
-        held = (table.transaction_version(INBOX_TRANSACTION) for table in tables if table)
-        return max((position or 0 for position in held), default=0)
+        return self._lock("rewrite", app_id, kind)
 
     def write(
-        self,
-        app_id: str,
-        kind: Kind,
-        files: Iterable[Iterable[pl.DataFrame]],
-        *,
-        day: date | None,
-    ) -> list[AddAction]:
-        """Write files, each of the frames that come for it, one in memory at a time.
+        self, app_id: str, kind: Kind, files: Iterable[tuple[date | None, Iterable[pl.DataFrame]]]
+    ) -> tuple[FileChange, ...]:
+        """Return only when files are on disk; they are of no table until they are committed.
 
-        They are of no table until they are exchanged for others, and need no lock.
+        Args:
+            app_id: The app.
+            kind: The kind of the table.
+            files: For each its partition and its frames, of which one is in memory at a time.
         """
-        folder = self._path(app_id, kind)
-        written = [write_file(folder, kind, frames, day=day) for frames in files]
-        return [action for action in written if action is not None]
+        folder = self._folder_for_files(app_id, kind)
+        written = [write_file(folder, kind, frames, day=day) for day, frames in files]
+        added = tuple(file for file in written if file is not None)
+        if self.local is not None:
+            sync_files(Path(folder), [file.path for file in added])
+        return added
 
-    def exchange(
-        self, app_id: str, kind: Kind, old: Sequence[DataFile], new: Sequence[AddAction]
-    ) -> Commit:
-        """Return only when new files are in a table in the place of old ones; all others stay.
+    def write_rows(self, app_id: str, kind: Kind, rows: pl.DataFrame) -> TableChange:
+        """Return only when sorted rows are on disk, in a file for each of their partitions."""
+        days = rows.partition_by("date", as_dict=True) if kind.is_historical else {(None,): rows}
+        files = ((day, of_day.iter_slices(row_group_rows(kind))) for (day,), of_day in days.items())
+        return TableChange(added=self.write(app_id, kind, files))
+
+    def delete_files(self, app_id: str, kind: Kind, paths: Iterable[str]) -> None:
+        """Delete data files that no version of a table refers to."""
+        files = PyFileSystem(DeltaStorageHandler(self._path(app_id, kind)))
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                files.delete_file(path)
+
+    def commit(self, app_id: str, pending: OpenCommit) -> tuple[Commit, set[str]]:
+        """Return only when an open commit is in its table for good, and once.
+
+        Delta's log keeps the commit's number, so that a repeat adds nothing. Whoever was stopped
+        and comes late finds a newer version in the place of the one that he saw, and looks again.
+
+        Returns:
+            The commit, and the ids of the groups that were left out, since a file that they
+            replace is in the table no more.
 
         Raises:
-            LakeDamagedError: An old one is in its place no more; the table is left as it was, since
-                what became of the file's rows may be in the table already.
+            LakeDamagedError: The table's log cannot be read.
         """
-        gone = [remove_file(file) for file in old]
-        with self.lock(app_id, kind):
-            table = self._require(app_id, kind)
-            missing = {file.path for file in old} - {file.path for file in files_of(table, kind)}
-            if missing:
-                raise LakeDamagedError(f"A file to replace is not in the table: {min(missing)}.")
-            table.create_write_transaction(
-                [*gone, *new],
-                mode="append",
-                schema=table.schema(),
-                partition_by=["date"] if kind.is_historical else [],
-                commit_properties=CommitProperties(max_commit_retries=0),
-                post_commithook_properties=_AFTER_COMMIT,
+        for _ in range(COMMIT_ATTEMPTS_MAX):
+            table = self._newest(app_id, pending.kind)
+            if table is not None and _newest_number(table) >= pending.commit_id:
+                return self._seal(app_id, pending.kind, table, count_rows(table)), set()
+            dropped = _outdated(table, pending)
+            change = _sum_changes(
+                change for group, change in pending.changes.items() if group not in dropped
             )
-            return self.seal(app_id, kind)
+            try:
+                table = self._add(app_id, pending, table, change)
+            except CommitFailedError:
+                continue
+            rows_total = pending.recorded_rows + change.rows
+            sealed = self._seal(app_id, pending.kind, table, rows_total)
+            self._hold(app_id, pending.kind, table)
+            return sealed, dropped
+        raise LakeDamagedError(
+            f"The table {self._path(app_id, pending.kind)} takes no commit: another one is in its "
+            f"place, {COMMIT_ATTEMPTS_MAX} times in a row."
+        )
 
-    def delete_days(self, app_id: str, kind: Kind, *, before: date) -> Commit:
-        """Return only when no row of a day before this one is in the table."""
-        with self.lock(app_id, kind):
-            self._require(app_id, kind).delete(
-                f"date < '{before.isoformat()}'",
-                commit_properties=CommitProperties(max_commit_retries=0),
-                post_commithook_properties=_AFTER_COMMIT,
-            )
-            return self.seal(app_id, kind)
-
-    def vacuum(self, app_id: str, kind: Kind, *, retention_hours: int) -> int:
+    def vacuum(self, app_id: str, kind: Kind, *, retention_hours: int, keep: set[str]) -> int:
         """Delete files that no version younger than the retention refers to; how many.
 
         Commits that are older than 30 days and in a checkpoint go from the log as well, unless the
         retention is longer.
+
+        Args:
+            app_id: The app.
+            kind: The kind of the table.
+            retention_hours: How old a file must be.
+            keep: Files that are staged, which no version refers to yet.
         """
-        with self.lock(app_id, kind):
-            table = self._open(app_id, kind)
-            if table is None:
-                return 0
-            self.seal(app_id, kind)
-            deleted = table.vacuum(
-                retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False
-            )
-            if retention_hours <= LOG_DAYS * 24:
-                table.cleanup_metadata()
-            self.seal(app_id, kind)  # delta-rs writes commits that say it vacuumed
-            return len(deleted)
-
-    def seal(self, app_id: str, kind: Kind) -> Commit:
-        """Return only when the newest commit, and those that it builds on, are on disk."""
-        return self._seal(app_id, kind, self._require(app_id, kind))
-
-    def _lock(self, app_id: str, kind: Kind, purpose: str) -> threading.RLock:
-        with self._guard:
-            return self._locks.setdefault((app_id, kind, purpose), threading.RLock())
-
-    def _newest(self, app_id: str, kind: Kind) -> DeltaTable | None:
-        """The table as it is now, from where the last append left it."""
-        # Taken out, so that none is used again after a failure.
-        table = self._appended.pop((app_id, kind), None)
-        if table is not None:
-            with contextlib.suppress(DeltaError):  # opened anew, it is named what is wrong
-                table.update_incremental()
-                return table
-        return self._open(app_id, kind)
-
-    def _hold(self, app_id: str, kind: Kind, table: DeltaTable) -> None:
-        """Keep a table for the next append, until its log is shorter to read anew."""
-        if len(self._appended) >= TABLES_HELD_MAX:
-            self._appended.clear()
-        if (table.version() + 1) % CHECKPOINT_VERSIONS:
-            self._appended[app_id, kind] = table
-
-    def _seal(self, app_id: str, kind: Kind, table: DeltaTable) -> Commit:
-        version = table.version()
-        rows_total = count_rows(table)
-        if self._local is None:
-            return Commit(kind=kind, version=version, rows_total=rows_total, sha256="")
-        table_folder = self._local / app_id / kind.value
-        first = self._sealed.get((app_id, kind), version - 1) + 1
-        for sealed in range(first, version + 1):
-            sync_commit(table_folder, self._commit_file(app_id, kind, sealed))
-        sync_tree_root(self._local, table_folder)
-        self._sealed[app_id, kind] = version
-        file = self._commit_file(app_id, kind, version)
-        return Commit(
-            kind=kind, version=version, rows_total=rows_total, sha256=_sha256(file.read_bytes())
+        table = self._open(app_id, kind)
+        if table is None:
+            return 0
+        # Only listed by delta-rs: what it deletes it also commits, and a commit needs a number.
+        unused = table.vacuum(
+            retention_hours=retention_hours, dry_run=True, enforce_retention_duration=False
         )
+        gone = [path for path in unused if path not in keep]
+        self.delete_files(app_id, kind, gone)
+        if retention_hours <= LOG_DAYS * 24:
+            table.cleanup_metadata()
+        return len(gone)
 
-    def recover_app(self, app_id: str, recorded: Mapping[Kind, Commit]) -> list[str]:
-        """Return only when every table of an app is exactly what was recorded last.
+    def newest_version(self, app_id: str, kind: Kind) -> int | None:
+        """The version of a table's newest commit, recorded or not; None if there is no table."""
+        table = self._open(app_id, kind)
+        return None if table is None else table.version()
 
-        Raises:
-            LakeDamagedError: A recorded commit, or a file it needs, is missing or altered.
-        """
-        return [name for kind in Kind for name in self._recover(app_id, kind, recorded.get(kind))]
+    def files(self, app_id: str, kind: Kind, version: int) -> list[DataFile]:
+        """The files of a table at a version, in a fixed order."""
+        return files_of(self.require(app_id, kind, version), kind)
 
-    def _recover(self, app_id: str, kind: Kind, recorded: Commit | None) -> list[str]:
-        """Return only when the table is exactly what was recorded last.
-
-        Commits after the recorded one were never acknowledged: their rows are still in the
-        inbox, and after a power loss their files cannot be trusted. They are moved aside and
-        the next flush writes them again.
-
-        Returns:
-            The names of the commit files that were moved aside.
-
-        Raises:
-            LakeDamagedError: The recorded commit, or a file it needs, is missing or altered.
-        """
-        if self._local is None:
-            return []
-        log = self._local / app_id / kind.value / "_delta_log"
-        newest = -1 if recorded is None else recorded.version
-        moved = [file for file in sorted(log.glob("*.json")) if _version_of(file) > newest]
-        for file in moved:
-            aside = log.parent / QUARANTINE
-            aside.mkdir(exist_ok=True)
-            file.rename(aside / f"{file.name}.{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}")
-        for file in log.glob("*.checkpoint*"):
-            if _version_of(file) > newest:
-                file.unlink()
-                (log / "_last_checkpoint").unlink(missing_ok=True)
-        if recorded is not None:
-            self._check(app_id, kind, recorded)
-        self._sealed[app_id, kind] = newest
-        return [file.name for file in moved]
-
-    def _check(self, app_id: str, kind: Kind, recorded: Commit) -> None:
-        file = self._commit_file(app_id, kind, recorded.version)
-        if not file.exists():
-            raise LakeDamagedError(f"The table's newest commit is missing: {file}.")
-        if _sha256(file.read_bytes()) != recorded.sha256:
-            raise LakeDamagedError(
-                f"The table's newest commit was altered (its SHA-256 is not the recorded one): "
-                f"{file}."
-            )
-        try:
-            table = self._require(app_id, kind)
-            rows, files = count_rows(table), files_of(table, kind)
-        except (KeyError, TypeError) as error:
-            raise LakeDamagedError(f"An older commit in {file.parent} is damaged.") from error
-        if rows != recorded.rows_total:
-            raise LakeDamagedError(
-                f"The log of table {file.parent.parent} counts {rows} rows where "
-                f"{recorded.rows_total} were recorded: an older commit in {file.parent} is damaged."
-            )
-        self.check_files(app_id, kind, files)
-
-    def check_files(self, app_id: str, kind: Kind, files: Sequence[DataFile]) -> None:
+    def check_files(self, app_id: str, kind: Kind, files: Iterable[DataFile | FileChange]) -> None:
         """Return only if every file is there with its recorded size.
 
         Raises:
             LakeDamagedError: One is not; names it.
         """
-        if self._local is None:
+        if self.local is None:
             return
         for file in files:
-            path = self._local / app_id / kind.value / file.path
+            path = self.local / app_id / kind.value / file.path
             size = parquet_bytes(path)
             if size != file.bytes:
                 got = "no Parquet file" if size is None else f"{size} bytes"
@@ -271,9 +196,16 @@ class Lake:
                     f"A data file of the lake must have {file.bytes} bytes, got {got}: {path}."
                 )
 
-    def files(self, app_id: str, kind: Kind, version: int) -> list[DataFile]:
-        """The files of a table at a version, in a fixed order."""
-        return files_of(self._require(app_id, kind, version), kind)
+    def require(self, app_id: str, kind: Kind, version: int | None = None) -> DeltaTable:
+        """A table at a version, else the newest one.
+
+        Raises:
+            LakeDamagedError: It is missing, or its log cannot be read.
+        """
+        table = self._open(app_id, kind, version)
+        if table is None:
+            raise LakeDamagedError(f"The table {self._path(app_id, kind)} is missing.")
+        return table
 
     def scan(self, app_id: str, kind: Kind, paths: Sequence[str]) -> pl.LazyFrame:
         """The rows of some of a table's files, file after file in the order given."""
@@ -312,7 +244,7 @@ class Lake:
         self, file: str, device_from: str | None, device_to: str | None
     ) -> Iterator[tuple[int, int | None]]:
         """Offset and rows of the row groups that may hold device ids of the range."""
-        if self._local is None:
+        if self.local is None:
             yield 0, None
             return
         metadata = pq.read_metadata(file)
@@ -327,24 +259,84 @@ class Lake:
                 yield offset, group.num_rows
             offset += group.num_rows
 
-    def _write(
-        self, table: DeltaTable | str, kind: Kind, rows: pl.DataFrame, position: int
-    ) -> None:
-        columns = table_schema(kind).keys()
-        is_older = isinstance(table, DeltaTable) and not columns <= set(_columns_of(table))
-        write_deltalake(
-            table,
-            rows.select(columns),
+    def _add(
+        self, app_id: str, pending: OpenCommit, table: DeltaTable | None, change: TableChange
+    ) -> DeltaTable:
+        """Put a change into a table's log under the commit's number; the table as it is then."""
+        kind = pending.kind
+        partition_by = ["date"] if kind.is_historical else []
+        properties = CommitProperties(
+            app_transactions=[Transaction(STAGED_TRANSACTION, pending.commit_id)],
+            max_commit_retries=0,
+        )
+        if table is None:
+            create_table_with_add_actions(
+                self._path(app_id, kind),
+                Schema.from_arrow(table_arrow_schema(kind)),
+                add_actions(change),
+                partition_by=partition_by,
+                configuration={
+                    "delta.dataSkippingStatsColumns": ",".join(statistics_columns(kind))
+                },
+                commit_properties=properties,
+                post_commithook_properties=_AFTER_COMMIT,
+            )
+            return self.require(app_id, kind)
+        lacking = table_schema(kind).keys() - {field.name for field in table.schema().fields}
+        if lacking:
+            fields = Schema.from_arrow(table_arrow_schema(kind)).fields
+            table.alter.add_columns([field for field in fields if field.name in lacking])
+        table.create_write_transaction(
+            log_actions(change),
             mode="append",
-            schema_mode="merge" if is_older else None,
-            partition_by=["date"] if kind.is_historical else None,
-            configuration={"delta.dataSkippingStatsColumns": ",".join(statistics_columns(kind))},
-            writer_properties=writer_properties(kind),
-            commit_properties=CommitProperties(
-                app_transactions=[Transaction(INBOX_TRANSACTION, position)], max_commit_retries=0
-            ),
+            schema=table.schema(),
+            partition_by=partition_by,
+            commit_properties=properties,
             post_commithook_properties=_AFTER_COMMIT,
         )
+        table.update_incremental()
+        return table
+
+    def _folder_for_files(self, app_id: str, kind: Kind) -> str:
+        """A table's folder; on a local disk it is made, and its name and those above are synced."""
+        folder = self._path(app_id, kind)
+        if self.local is not None and folder not in self._rooted:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            sync_tree_root(self.local, Path(folder))
+            self._rooted.add(folder)
+        return folder
+
+    def _lock(self, *purpose: str) -> threading.RLock:
+        with self._guard:
+            return self._locks.setdefault(purpose, threading.RLock())
+
+    def _newest(self, app_id: str, kind: Kind) -> DeltaTable | None:
+        """The table as it is now, from where the last commit left it."""
+        # Taken out, so that none is used again after a failure.
+        table = self._held.pop((app_id, kind), None)
+        if table is not None:
+            with contextlib.suppress(DeltaError):  # opened anew, it is named what is wrong
+                table.update_incremental()
+                return table
+        return self._open(app_id, kind)
+
+    def _hold(self, app_id: str, kind: Kind, table: DeltaTable) -> None:
+        """Keep a table for the next commit, until its log is shorter to read anew."""
+        if len(self._held) >= TABLES_HELD_MAX:
+            self._held.clear()
+        if (table.version() + 1) % CHECKPOINT_VERSIONS:
+            self._held[app_id, kind] = table
+
+    def _seal(self, app_id: str, kind: Kind, table: DeltaTable, rows_total: int) -> Commit:
+        """The table's newest commit, once it is on disk."""
+        version = table.version()
+        digest = ""
+        if self.local is not None:
+            file = self.commit_file(app_id, kind, version)
+            sync_commit(file)
+            sync_path(file.parent.parent)  # the first commit makes the folder of the log
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return Commit(kind=kind, version=version, rows_total=rows_total, sha256=digest)
 
     def _open(self, app_id: str, kind: Kind, version: int | None = None) -> DeltaTable | None:
         try:
@@ -356,21 +348,12 @@ class Lake:
                 f"The log of table {self._path(app_id, kind)} cannot be read: {error}."
             ) from error
 
-    def _require(self, app_id: str, kind: Kind, version: int | None = None) -> DeltaTable:
-        table = self._open(app_id, kind, version)
-        if table is None:
-            raise LakeDamagedError(f"The table {self._path(app_id, kind)} is missing.")
-        return table
-
     def _path(self, app_id: str, kind: Kind) -> str:
         return f"{self._root}/{app_id}/{kind.value}"
 
-    def _commit_file(self, app_id: str, kind: Kind, version: int) -> Path:
+    def commit_file(self, app_id: str, kind: Kind, version: int) -> Path:
+        """The file of a commit in the log of a table on a local disk."""
         return Path(self._path(app_id, kind)) / "_delta_log" / f"{version:020d}.json"
-
-
-def _columns_of(table: DeltaTable) -> list[str]:
-    return [field.name for field in table.schema().fields]
 
 
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
@@ -386,9 +369,26 @@ def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     return rows.sort(sort_columns(kind))
 
 
-def _version_of(file: Path) -> int:
-    return int(file.name.split(".", 1)[0])
+def _newest_number(table: DeltaTable) -> int:
+    return table.transaction_version(STAGED_TRANSACTION) or 0
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _outdated(table: DeltaTable | None, pending: OpenCommit) -> set[str]:
+    """The groups of a commit that replace a file which is in the table no more."""
+    if not any(change.removed for change in pending.changes.values()):
+        return set()  # most: then the list of all files is not read
+    live = {file.path for file in files_of(table, pending.kind)} if table is not None else set()
+    return {
+        group_id
+        for group_id, change in pending.changes.items()
+        if not {file.path for file in change.removed} <= live
+    }
+
+
+def _sum_changes(changes: Iterable[TableChange]) -> TableChange:
+    added: list[FileChange] = []
+    removed: list[FileChange] = []
+    for change in changes:
+        added += change.added
+        removed += change.removed
+    return TableChange(added=tuple(added), removed=tuple(removed))

@@ -96,6 +96,35 @@ commits = sa.Table(
     sa.Column("committed_at", Instant, nullable=False),
 )
 
+staged_files = sa.Table(
+    "staged_files",
+    metadata,
+    sa.Column("staged_id", _Position, primary_key=True, autoincrement=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("group_id", sa.String(32), nullable=False),
+    sa.Column("actions", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("staged_at", Instant, nullable=False),
+    sa.Column("commit_id", sa.BigInteger),
+    sa.Index("ix_staged_files_commit", "app_id", "kind", "commit_id"),
+    sqlite_autoincrement=True,
+)
+"""Data files that are written and on disk, but not in their table's log yet."""
+
+lake_tables = sa.Table(
+    "lake_tables",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("commit_id", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("is_open", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("version", sa.BigInteger),
+    sa.Column("rows_total", sa.BigInteger, nullable=False, server_default="0"),
+)
+"""The number of each table's newest commit, and whether it is under way."""
+
 open_sessions = sa.Table(
     "open_sessions",
     metadata,

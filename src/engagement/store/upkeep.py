@@ -1,7 +1,6 @@
 """Keeps the lake in shape: compact, fold, vacuum, retain, erase a device."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -9,13 +8,18 @@ from itertools import groupby, islice, pairwise
 
 import polars as pl
 
+from engagement.exceptions import LakeDamagedError
+from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
+from engagement.store.commits import FileChange, TableChange
+from engagement.store.committing import Committer
 from engagement.store.data_files import DataFile
 from engagement.store.files import row_group_rows
 from engagement.store.folds import FOLD_KEYS, fold
 from engagement.store.lake import Lake, in_order
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.sightings import SightingQueries, sighting_keys
+from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.ranges import in_devices
 
@@ -49,16 +53,20 @@ class UpkeepReport:
 class Upkeep:
     """Operations on an app's tables; exports that run meanwhile read the versions they pinned."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it works with, which tests exchange
         self,
         inbox: InboxQueries,
+        staging: StagingQueries,
         seen: SightingQueries,
         tasks: TaskQueries,
         lake: Lake,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_failpoint: FailpointHook = no_failpoint,
     ) -> None:
         self._inbox = inbox
+        self._staging = staging
+        self._committer = Committer(staging, lake, clock=clock, on_failpoint=on_failpoint)
         self._seen = seen
         self._tasks = tasks
         self._lake = lake
@@ -128,13 +136,12 @@ class Upkeep:
         for kind in self._inbox.last_commits(app_id):
             if not kind.is_historical:
                 continue
-            with self._lake.rewriting(app_id, kind), self._alone(app_id, kind):
+            with self._lake.rewrite_lock(app_id, kind), self._lake.flush_lock(app_id):
                 files = self._newest(app_id, kind)
                 old = [file for file in files if file.day is not None and file.day < first_kept]
                 if old:
                     self._forget_spans(app_id, kind, old)
-                    made = self._lake.delete_days(app_id, kind, before=first_kept)
-                    self._inbox.record_commits(app_id, [made], committed_at=self._clock())
+                    self._exchange(app_id, kind, old, ())
                     report = _sum(report, tables=1, before=old, after=[])
         for kind in CONTENT_KINDS:
             report = _added(report, self._retain_contents(app_id, kind, first_kept))
@@ -171,7 +178,7 @@ class Upkeep:
             contents = rows.collect()
             return contents.filter(~is_old(contents))
 
-        with self._lake.rewriting(app_id, kind), self._alone(app_id, kind):
+        with self._lake.rewrite_lock(app_id, kind), self._lake.flush_lock(app_id):
             return self._rewrite(app_id, [kind], wanted=with_old, change=kept)
 
     def vacuum(self, app_id: str, *, days_min: int) -> UpkeepReport:
@@ -183,8 +190,9 @@ class Upkeep:
         hours = int(keep / timedelta(hours=1))
         deleted = 0
         for kind in self._inbox.last_commits(app_id):
-            with self._lake.rewriting(app_id, kind):  # whose new files are of no table yet
-                deleted += self._lake.vacuum(app_id, kind, retention_hours=hours)
+            with self._lake.rewrite_lock(app_id, kind):  # whose new files are of no table yet
+                staged = {file.path for file in self._staging.list_staged(app_id, kind)}
+                deleted += self._lake.vacuum(app_id, kind, retention_hours=hours, keep=staged)
         return UpkeepReport(files_deleted=deleted)
 
     def _rewrite(
@@ -205,9 +213,8 @@ class Upkeep:
             if kind not in self._inbox.last_commits(app_id):
                 continue
             changed = False
-            with self._lake.rewriting(app_id, kind):
-                with self._alone(app_id, kind):
-                    files = self._newest(app_id, kind)
+            with self._lake.rewrite_lock(app_id, kind):
+                files = self._newest(app_id, kind)
                 for day, some in groupby(files, key=lambda file: file.day):
                     for before in filter(None, wanted(kind, list(some))):
                         after = self._replace(app_id, kind, day, before, change)
@@ -216,18 +223,10 @@ class Upkeep:
             report = _sum(report, tables=int(changed), before=[], after=[])
         return report
 
-    @contextmanager
-    def _alone(self, app_id: str, kind: Kind) -> Iterator[None]:
-        """Keep flushes of the app and other commits to the table away."""
-        with self._lake.lock(app_id, Kind.DEVICE), self._lake.lock(app_id, kind):
-            yield
-
     def _newest(self, app_id: str, kind: Kind) -> list[DataFile]:
-        """The table's files, those of a flush included that was interrupted before its record.
-
-        Such a flush is repeated but does not append again, so a rewrite must keep its rows.
-        """
-        return self._lake.files(app_id, kind, self._lake.seal(app_id, kind).version)
+        """The table's files, those that were staged before the call included."""
+        self._committer.commit(app_id)
+        return self._lake.files(app_id, kind, self._inbox.last_commits(app_id)[kind].version)
 
     def _replace(
         self,
@@ -237,12 +236,27 @@ class Upkeep:
         files: list[DataFile],
         change: Callable[[Kind, pl.LazyFrame], pl.DataFrame],
     ) -> list[DataFile]:
-        new = self._lake.write(app_id, kind, self._changed(app_id, kind, files, change), day=day)
-        with self._alone(app_id, kind):
-            made = self._lake.exchange(app_id, kind, files, new)
-            self._inbox.record_commits(app_id, [made], committed_at=self._clock())
-        paths = {action.path for action in new}
-        return [file for file in self._lake.files(app_id, kind, made.version) if file.path in paths]
+        changed = self._changed(app_id, kind, files, change)
+        new = self._lake.write(app_id, kind, ((day, frames) for frames in changed))
+        self._exchange(app_id, kind, files, new)
+        paths = {file.path for file in new}
+        return [file for file in self._newest(app_id, kind) if file.path in paths]
+
+    def _exchange(
+        self, app_id: str, kind: Kind, old: Sequence[DataFile], new: Sequence[FileChange]
+    ) -> None:
+        """Return only when new files are in a table in the place of old ones; all others stay.
+
+        Raises:
+            LakeDamagedError: An old one is in its place no more; the table is left as it was, since
+                what became of the file's rows may be in the table already.
+        """
+        change = TableChange(added=tuple(new), removed=tuple(file.as_change() for file in old))
+        group = self._staging.stage_rewrite(app_id, kind, change, staged_at=self._clock())
+        if group in self._committer.commit(app_id):
+            raise LakeDamagedError(
+                f"A file to replace is not in the {kind.value} table of app {app_id} any more."
+            )
 
     def _changed(
         self,

@@ -1,6 +1,7 @@
 """Tests that the lake's tables hold what was appended, once, and that it is on disk."""
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.records import TIME_COLUMN, Kind
+from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange
 from engagement.store.data_files import DataFile
 from engagement.store.lake import CHECKPOINT_VERSIONS, LOG_DAYS, Lake, in_order
 from engagement.store.schemas import file_schema, sort_columns
@@ -31,9 +33,31 @@ def frame(kind: Kind, *records: dict[str, object]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema)
 
 
-def append(lake: Lake, *records: dict[str, object], position: int) -> int:
+def commit(lake: Lake, change: TableChange, *, number: int) -> Commit:
+    """What a change to the events becomes under a number."""
+    pending = OpenCommit(
+        kind=Kind.EVENT,
+        commit_id=number,
+        recorded_version=lake.newest_version(APP_ID, Kind.EVENT),
+        recorded_rows=sum(file.rows for file in files_of(lake)),
+        changes={"group": change},
+    )
+    made, dropped = lake.commit(APP_ID, pending)
+    if dropped:
+        raise LakeDamagedError("A group was dropped.")
+    return made
+
+
+def append(lake: Lake, *records: dict[str, object], number: int) -> int:
     rows = in_order(frame(Kind.EVENT, *records), Kind.EVENT)
-    return lake.append(APP_ID, Kind.EVENT, rows, position=position).version
+    return commit(lake, lake.write_rows(APP_ID, Kind.EVENT, rows), number=number).version
+
+
+def exchange(
+    lake: Lake, old: Sequence[DataFile], new: Sequence[FileChange], *, number: int
+) -> Commit:
+    removed = tuple(file.as_change() for file in old)
+    return commit(lake, TableChange(added=tuple(new), removed=removed), number=number)
 
 
 def rows_of(lake: Lake, version: int) -> pl.DataFrame:
@@ -43,64 +67,78 @@ def rows_of(lake: Lake, version: int) -> pl.DataFrame:
 
 
 def files_of(lake: Lake) -> list[DataFile]:
-    return lake.files(APP_ID, Kind.EVENT, lake.seal(APP_ID, Kind.EVENT).version)
+    version = lake.newest_version(APP_ID, Kind.EVENT)
+    return [] if version is None else lake.files(APP_ID, Kind.EVENT, version)
 
 
-def test_a_position_is_appended_once(lake: Lake) -> None:
-    first = append(lake, {"name": "a", "sequence": 1}, position=7)
-    again = append(lake, {"name": "a", "sequence": 1}, position=7)
-    older = append(lake, {"name": "a", "sequence": 1}, position=6)
-    newer = append(lake, {"name": "b", "sequence": 2}, position=8)
+def test_a_number_is_committed_once(lake: Lake) -> None:
+    first = append(lake, {"name": "a", "sequence": 1}, number=7)
+    again = append(lake, {"name": "a", "sequence": 1}, number=7)
+    older = append(lake, {"name": "a", "sequence": 1}, number=6)
+    newer = append(lake, {"name": "b", "sequence": 2}, number=8)
 
     assert (again, older) == (first, first)
     assert rows_of(lake, newer)["name"].to_list() == ["a", "b"]
-    assert lake.held_position(APP_ID) == 8
+
+
+def test_whoever_saw_an_older_version_adds_nothing_twice(tmp_path: Path) -> None:
+    """Two commit the same at once, as after a lock was lost; one of them comes late."""
+    here, late = (Lake(str(tmp_path / "lake")) for _ in range(2))
+    for lake in (here, late):
+        append(lake, {"name": "a", "sequence": 1}, number=1)  # each holds the table as it is now
+    rows = in_order(frame(Kind.EVENT, {"name": "b", "sequence": 2}), Kind.EVENT)
+    change = here.write_rows(APP_ID, Kind.EVENT, rows)
+
+    commit(here, change, number=2)
+    exchange(here, files_of(here), here.write_rows(APP_ID, Kind.EVENT, rows).added, number=3)
+    version = commit(late, change, number=2).version
+
+    assert rows_of(late, version)["name"].to_list() == ["b"]
 
 
 def test_vacuum_shortens_the_log(tmp_path: Path) -> None:
     root = tmp_path / "lake"
     lake = Lake(str(root))
     for number in range(CHECKPOINT_VERSIONS + 1):
-        append(lake, {"name": f"{number}", "sequence": number}, position=number + 1)
+        append(lake, {"name": f"{number}", "sequence": number}, number=number + 1)
     log = root / APP_ID / "event" / "_delta_log"
     commits = sorted(log.glob("*.json"))
     old = (datetime.now(UTC) - timedelta(days=LOG_DAYS + 1)).timestamp()
     for file in log.iterdir():
         os.utime(file, (old, old))
-    before = rows_of(lake, append(lake, {"name": "young"}, position=1_000))
+    before = rows_of(lake, append(lake, {"name": "young"}, number=1_000))
 
-    lake.vacuum(APP_ID, Kind.EVENT, retention_hours=LOG_DAYS * 24 + 1)
+    lake.vacuum(APP_ID, Kind.EVENT, retention_hours=LOG_DAYS * 24 + 1, keep=set())
     assert all(file.exists() for file in commits), "who keeps files for longer keeps the log too"
-    lake.vacuum(APP_ID, Kind.EVENT, retention_hours=24)
+    lake.vacuum(APP_ID, Kind.EVENT, retention_hours=24, keep=set())
 
     assert not any(file.exists() for file in commits[: CHECKPOINT_VERSIONS - 1])
     for fresh_or_not in (lake, Lake(str(root))):
-        newest = fresh_or_not.seal(APP_ID, Kind.EVENT)
-        fresh_or_not.recover_app(APP_ID, {Kind.EVENT: newest})
-        assert rows_of(fresh_or_not, newest.version).equals(before)
-    assert append(lake, {"name": "after"}, position=1_001) == newest.version + 1
+        newest = fresh_or_not.newest_version(APP_ID, Kind.EVENT)
+        assert newest is not None
+        assert rows_of(fresh_or_not, newest).equals(before)
+    assert append(lake, {"name": "after"}, number=1_001) == newest + 1
 
 
 def test_a_pinned_version_stays_as_it_was(lake: Lake) -> None:
-    first = append(lake, {"name": "a"}, position=1)
-    append(lake, {"name": "b"}, position=2)
-    lake.exchange(APP_ID, Kind.EVENT, files_of(lake), [])
+    first = append(lake, {"name": "a"}, number=1)
+    append(lake, {"name": "b"}, number=2)
+    exchange(lake, files_of(lake), [], number=3)
 
     assert rows_of(lake, first)["name"].to_list() == ["a"]
 
 
 def test_files_are_exchanged_and_the_others_stay(lake: Lake) -> None:
     yesterday = NOW - timedelta(days=1)
-    append(lake, {"name": "old", "timestamp": yesterday}, {"name": "new"}, position=1)
+    append(lake, {"name": "old", "timestamp": yesterday}, {"name": "new"}, number=1)
     old, new = files_of(lake)
-    append(lake, {"name": "meanwhile"}, position=2)
+    append(lake, {"name": "meanwhile"}, number=2)
     other = in_order(frame(Kind.EVENT, {"name": "other"}), Kind.EVENT)
 
-    files = lake.write(
-        APP_ID, Kind.EVENT, [[other, other.clear()], [other.clear()]], day=NOW.date()
-    )
-    exchanged = lake.exchange(APP_ID, Kind.EVENT, [new], files)
-    emptied = lake.exchange(APP_ID, Kind.EVENT, [old], [])
+    frames = [[other, other.clear()], [other.clear()]]
+    files = lake.write(APP_ID, Kind.EVENT, [(NOW.date(), each) for each in frames])
+    exchanged = exchange(lake, [new], files, number=3)
+    emptied = exchange(lake, [old], [], number=4)
 
     assert sorted(rows_of(lake, exchanged.version)["name"]) == ["meanwhile", "old", "other"]
     assert sorted(rows_of(lake, emptied.version)["name"]) == ["meanwhile", "other"]
@@ -108,25 +146,24 @@ def test_files_are_exchanged_and_the_others_stay(lake: Lake) -> None:
 
 
 def test_a_file_is_exchanged_once(lake: Lake) -> None:
-    append(lake, {"name": "a"}, position=1)
+    append(lake, {"name": "a"}, number=1)
     files = files_of(lake)
-    lake.exchange(APP_ID, Kind.EVENT, files, [])
-    again = lake.write(APP_ID, Kind.EVENT, [[frame(Kind.EVENT, {"name": "a"})]], day=NOW.date())
+    exchange(lake, files, [], number=2)
+    again = lake.write(APP_ID, Kind.EVENT, [(NOW.date(), [frame(Kind.EVENT, {"name": "a"})])])
 
-    with pytest.raises(LakeDamagedError, match="not in the table"):
-        lake.exchange(APP_ID, Kind.EVENT, files, again)
+    with pytest.raises(LakeDamagedError, match="dropped"):
+        exchange(lake, files, again, number=3)
 
     assert files_of(lake) == []
 
 
 def test_an_emptied_table_counts_no_rows(lake: Lake) -> None:
-    append(lake, {"name": "a"}, position=1)
+    append(lake, {"name": "a"}, number=1)
 
-    emptied = lake.exchange(APP_ID, Kind.EVENT, files_of(lake), [])
+    emptied = exchange(lake, files_of(lake), [], number=2)
 
     assert emptied.rows_total == 0
     assert files_of(lake) == []
-    assert lake.recover_app(APP_ID, {Kind.EVENT: emptied}) == []
 
 
 records = st.fixed_dictionaries(
@@ -147,7 +184,7 @@ def test_statistics_say_what_each_file_holds(
     lake = Lake(str(tmp_path_factory.mktemp("statistics")))
     numbered = [item | {"sequence": number} for number, item in enumerate(told)]
 
-    version = append(lake, *numbered, position=1)
+    version = append(lake, *numbered, number=1)
 
     for file in lake.files(APP_ID, Kind.EVENT, version):
         rows = lake.scan(APP_ID, Kind.EVENT, [file.path]).collect()
@@ -169,7 +206,7 @@ def test_the_same_appends_give_the_same_order_of_files(tmp_path: Path) -> None:
         lake = Lake(str(tmp_path / str(number)))
         for position in range(1, 5):
             when = NOW + timedelta(seconds=position)
-            version = append(lake, {"name": str(position), "timestamp": when}, position=position)
+            version = append(lake, {"name": str(position), "timestamp": when}, number=position)
         paths = [file.path for file in lake.files(APP_ID, Kind.EVENT, version)]
         orders.add(tuple(lake.scan(APP_ID, Kind.EVENT, paths).collect()["name"]))
 
@@ -181,7 +218,7 @@ def test_an_unknown_version_is_damage(lake: Lake, kind: Kind) -> None:
     with pytest.raises(LakeDamagedError, match=kind.value):
         lake.files(APP_ID, kind, 0)
 
-    append(lake, {"name": "a"}, position=1)
+    append(lake, {"name": "a"}, number=1)
 
     with pytest.raises(LakeDamagedError, match=kind.value):
         lake.files(APP_ID, kind, 7)

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,6 @@ from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
 from engagement.store.commits import Commit
 from engagement.store.queries.refused import insert_refused
-from engagement.store.queries.sightings import Sightings, keep_sightings
 from engagement.store.state import EPOCH, accepted, commits, inbox
 
 ROWS_AT_ONCE = 100
@@ -24,8 +23,6 @@ ACCEPT_LOCK = 0x1AB0C
 """The PostgreSQL advisory lock that whoever accepts batches holds."""
 KEYS_AT_ONCE = 100_000
 """Keys that one transaction looks at to forget what is old."""
-
-NOTHING_SEEN = Sightings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,38 +192,6 @@ class InboxQueries:
         """The ids of the apps that have a table in the lake."""
         with self._reading.begin() as connection:
             return list(connection.scalars(sa.select(commits.c.app_id).distinct()))
-
-    def record_commits(
-        self,
-        app_id: str,
-        made: Iterable[Commit],
-        *,
-        committed_at: datetime,
-        seen: Sightings = NOTHING_SEEN,
-        flushed: Sequence[InboxRow] = (),
-    ) -> None:
-        """Remember commits that are on disk and, at once, let the batches go that are in them."""
-        positions = [row.position for row in flushed]
-        with self._engine.begin() as connection:
-            for commit in made:
-                key = {"app_id": app_id, "kind": commit.kind.value, "version": commit.version}
-                connection.execute(commits.delete().filter_by(**key))
-                connection.execute(
-                    commits.insert().values(
-                        **key,
-                        rows_total=commit.rows_total,
-                        sha256=commit.sha256,
-                        committed_at=committed_at,
-                    )
-                )
-            keep_sightings(connection, app_id, seen)
-            if positions:
-                connection.execute(
-                    inbox.delete().where(
-                        inbox.c.app_id == app_id,
-                        inbox.c.position.between(positions[0], positions[-1]),
-                    )
-                )
 
 
 def _remember_keys(connection: sa.Connection, keys: set[str], day: int) -> set[str]:

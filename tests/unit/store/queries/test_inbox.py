@@ -7,11 +7,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from engagement.model.records import Kind
-from engagement.store.commits import Commit
 from engagement.store.queries import inbox
 from engagement.store.queries.inbox import AcceptedContent, InboxQueries, InboxRow, Submission
-from engagement.store.queries.sightings import OpenSession, SightingQueries, Sightings
 from support.batches import NOW
 from support.home import APP_ID
 from support.waiting import WAIT_SECONDS_MAX, join_threads
@@ -131,39 +128,3 @@ def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> 
 
     for before, after in itertools.pairwise(seen):
         assert after[: len(before)] == before
-
-
-def test_what_was_recorded_comes_back_newest_first(engine: sa.Engine) -> None:
-    queries = InboxQueries(engine)
-    queries.accept([submission("a"), submission("b")])
-    (first, second) = queries.oldest(APP_ID, records_max=9, position_max=2**31)
-    commits = [
-        Commit(kind=Kind.EVENT, version=version, rows_total=version, sha256=f"{version:064x}")
-        for version in (9, 10)
-    ]
-    sightings = SightingQueries(engine)
-    session = OpenSession(session_id="s", device_id="d", start=NOW, end=NOW)
-
-    seen = Sightings(sessions=[session])
-    queries.record_commits(APP_ID, commits, committed_at=NOW, seen=seen, flushed=[first])
-    queries.record_commits(APP_ID, commits, committed_at=NOW, seen=seen)
-
-    assert queries.last_commits(APP_ID) == {Kind.EVENT: commits[1]}
-    assert queries.last_commits("b" * 32) == {}
-    assert queries.apps_with_tables() == [APP_ID]
-    assert sightings.sessions_of(APP_ID, ["d", "e"], since=NOW, until=NOW) == [session]
-    assert sightings.sessions_of(APP_ID, ["d"], since=NOW + SECOND, until=NOW + SECOND) == []
-    assert sightings.sessions_of(APP_ID, ["d"], since=NOW - SECOND, until=NOW - SECOND) == []
-    assert queries.oldest(APP_ID, records_max=9, position_max=2**31) == [second]
-
-
-def test_positions_are_never_given_twice(engine: sa.Engine) -> None:
-    """Tables remember the last position that they hold: a batch below it would be taken as held."""
-    queries = InboxQueries(engine)
-    queries.accept([submission("a")])
-    first = queries.newest_position(APP_ID)
-    rows = queries.oldest(APP_ID, records_max=9, position_max=first)
-    queries.record_commits(APP_ID, [], committed_at=NOW, flushed=rows)
-    queries.accept([submission("b")])
-
-    assert queries.newest_position(APP_ID) > first

@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engagement.model.records import Kind
-from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.sightings import (
     Content,
     SightingKey,
@@ -17,6 +16,7 @@ from engagement.store.queries.sightings import (
     Span,
     sighting_keys,
 )
+from engagement.store.queries.staging import StagingQueries
 
 APP_ID = "a" * 32
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123_000, tzinfo=UTC)
@@ -24,7 +24,7 @@ ONE_DAY = timedelta(days=1)
 
 
 def keep(engine: sa.Engine, seen: Sightings) -> None:
-    InboxQueries(engine).record_commits(APP_ID, [], committed_at=NOW, seen=seen)
+    StagingQueries(engine).stage_round(APP_ID, [], {}, seen=seen, staged_at=NOW)
 
 
 def span(key: SightingKey, *, days: int = 0, device_start: datetime | None = None) -> Span:
