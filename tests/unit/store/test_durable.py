@@ -1,12 +1,11 @@
-"""Tests which files and folders a commit brings to disk, and what passes for a Parquet file."""
+"""Tests which files and folders are brought to disk, and what passes for a Parquet file."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
-from engagement.store.durable import parquet_bytes, sync_commit, sync_tree_root
+from engagement.store.durable import parquet_bytes, sync_commit, sync_files, sync_tree_root
 
 
 @pytest.fixture
@@ -23,23 +22,17 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def test_a_commit_brings_its_files_to_disk_before_the_folders_that_name_them(
+def test_files_are_brought_to_disk_before_the_folders_that_name_them(
     tmp_path: Path, synced: list[Path]
 ) -> None:
     table = tmp_path / "table"
-    added, log = table / "date=2026-01-01" / "part.parquet", table / "_delta_log"
+    added = table / "date=2026-01-01" / "part.parquet"
     added.parent.mkdir(parents=True)
-    log.mkdir()
     added.write_bytes(b"rows")
-    commit = log / "00000000000000000007.json"
-    actions = [{"add": {"path": "date=2026-01-01/part.parquet"}}, {"remove": {"path": "old"}}]
-    commit.write_text("\n".join(map(json.dumps, actions)))
 
-    sync_commit(table, commit)
+    sync_files(table, ["date=2026-01-01/part.parquet"])
 
-    assert synced[:2] == [added, commit]
-    assert set(synced[2:]) == {added.parent, log, table}
-    assert synced[-1] == table
+    assert synced == [added, added.parent, table]
 
 
 def test_a_checkpoint_is_brought_to_disk_with_its_commit(
@@ -52,9 +45,9 @@ def test_a_checkpoint_is_brought_to_disk_with_its_commit(
     for path in (commit, *others):
         path.write_bytes(b"")
 
-    sync_commit(tmp_path, commit)
+    sync_commit(commit)
 
-    assert synced[:3] == [*others, commit]
+    assert synced == [*others, commit, log]
 
 
 def test_the_folders_up_to_the_one_that_names_the_lake_are_brought_to_disk(

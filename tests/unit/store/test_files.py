@@ -10,8 +10,9 @@ import pytest
 
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store import files
+from engagement.store.commits import TableChange
 from engagement.store.files import (
-    dictionary_columns,
+    add_actions,
     row_group_rows,
     statistics_columns,
     write_file,
@@ -40,21 +41,22 @@ def frame(*devices: str, start: int = 0) -> pl.DataFrame:
 def test_a_file_holds_frame_after_frame_and_its_statistics(tmp_path: Path) -> None:
     first, second = frame(DEVICES[2], DEVICES[0]), frame(DEVICES[1], start=2)
 
-    action = write_file(str(tmp_path), Kind.EVENT, [first, first.clear(), second], day=DAY)
+    change = write_file(str(tmp_path), Kind.EVENT, [first, first.clear(), second], day=DAY)
 
-    assert action is not None
-    file = tmp_path / action.path
+    assert change is not None
+    file = tmp_path / change.path
     assert file.parent.name == f"date={DAY}"
-    assert action.size == file.stat().st_size
+    assert (change.bytes, change.rows) == (file.stat().st_size, 3)
+    (action,) = add_actions(TableChange(added=(change,)))
     assert action.partition_values == {"date": DAY.isoformat()}
     rows = pl.read_parquet(file, hive_partitioning=False)
     assert rows["sequence"].to_list() == [0, 1, 2]
-    told = json.loads(action.stats)
-    assert told["numRecords"] == 3
-    assert told["minValues"]["device_id"] == DEVICES[0]
-    assert told["maxValues"]["device_id"] == DEVICES[2]
-    assert told["maxValues"]["timestamp"] == "2026-03-01T12:00:02.000Z"
-    assert told["nullCount"] == {"device_id": 0, "timestamp": 0, "received_at": 0}
+    statistics = json.loads(action.stats)
+    assert statistics["numRecords"] == 3
+    assert statistics["minValues"]["device_id"] == DEVICES[0]
+    assert statistics["maxValues"]["device_id"] == DEVICES[2]
+    assert statistics["maxValues"]["timestamp"] == "2026-03-01T12:00:02.000Z"
+    assert statistics["nullCount"] == {"device_id": 0, "timestamp": 0, "received_at": 0}
 
 
 def test_of_no_rows_there_is_no_file(tmp_path: Path) -> None:
@@ -80,6 +82,4 @@ def test_only_what_the_planner_needs_is_in_the_log(kind: Kind) -> None:
 
     assert set(statistics_columns(kind)) == {"device_id", TIME_COLUMN[kind], "received_at"}
     assert set(statistics_columns(kind)) <= set(columns)
-    assert set(dictionary_columns(kind)) <= set(columns)
-    assert TIME_COLUMN[kind] not in dictionary_columns(kind)
     assert row_group_rows(kind) > 0
