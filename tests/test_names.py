@@ -21,6 +21,8 @@ IRREGULAR_PARTICIPLES = {
     "begun", "bound", "chosen", "done", "found", "given", "got", "held", "kept", "known", "left",
     "lost", "made", "read_back", "said", "sent", "shown", "spelt", "taken", "told", "written",
 }  # fmt: skip
+PUBLIC_API = {"done"}
+"""Names that users of the client write: `poller.done()` is what pollers of other SDKs have."""
 ADJECTIVES = {"compressed", "nested", "running"}
 """`running_engine` is an engine that runs as long as the block, as `closing` of the library is."""
 NOT_VALUES = {"aside", "fresh", "its", "mine", "one", "said", "told"}
@@ -33,11 +35,8 @@ GONE = {
 }  # fmt: skip
 """Words of a private dialect, for which the field has its own."""
 
-# What is not yet so: numbers that may only be lowered, and names that may only go.
-PARTICIPLES_MAX = 21
-VAGUE_VALUES_MAX = 134
-GONE_MAX = 12
-DEFINED_TWICE = {"Instant"}
+# What is not yet so: a number that may only be lowered.
+VAGUE_VALUES_IN_TESTS_MAX = 95
 
 
 def _trees(*folders: Path) -> Iterator[tuple[str, ast.Module]]:
@@ -84,10 +83,11 @@ def test_public_functions_begin_with_a_verb_in_the_imperative() -> None:
         if _is_function(node)
         and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and not node.name.startswith("_")
+        and node.name not in PUBLIC_API
         and _is_participle(node.name.partition("_")[0])
     ]
 
-    assert len(found) <= PARTICIPLES_MAX, found
+    assert found == []
 
 
 def test_each_class_is_defined_once() -> None:
@@ -100,7 +100,7 @@ def test_each_class_is_defined_once() -> None:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
 
-    assert {name for name, times in counts.items() if times > 1} <= DEFINED_TWICE
+    assert {name for name, times in counts.items() if times > 1} == set()
 
 
 def test_the_name_of_a_value_says_what_it_holds() -> None:
@@ -110,8 +110,10 @@ def test_the_name_of_a_value_says_what_it_holds() -> None:
         for name in _bound_names(tree)
         if name in NOT_VALUES
     ]
+    in_tests = [name for name in found if name.startswith("tests/")]
 
-    assert len(found) <= VAGUE_VALUES_MAX, Counter(found)
+    assert [name for name in found if name not in in_tests] == []
+    assert len(in_tests) <= VAGUE_VALUES_IN_TESTS_MAX, Counter(in_tests)
 
 
 def test_words_that_were_replaced_do_not_come_back() -> None:
@@ -119,7 +121,7 @@ def test_words_that_were_replaced_do_not_come_back() -> None:
         f"{path}: {name}" for path, tree in _trees(PACKAGE) for name in _names(tree) if name in GONE
     ]
 
-    assert len(found) <= GONE_MAX, found
+    assert found == []
 
 
 @pytest.mark.parametrize("word", ["asked", "gathered", "reading", "told"])

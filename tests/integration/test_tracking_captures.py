@@ -34,7 +34,7 @@ def test_every_captured_message_is_kept_with_its_fields() -> None:
 
         assert found.write_key == sent.get("writeKey")
         assert found.ids == tuple(item["messageId"] for item in sent["batch"])
-        assert (found.refused(), found.repaired) == ([], 0)
+        assert (found.list_refused(), found.repaired) == ([], 0)
         batches = found.batches()
         assert sum(batch.accepted for batch in batches) == len(sent["batch"])
         for item in sent["batch"]:

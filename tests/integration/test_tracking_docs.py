@@ -23,7 +23,7 @@ def test_every_refusal_code_is_explained_and_no_other() -> None:
 def test_example_does_what_the_reference_says() -> None:
     example = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0]
     found = read_messages(example.encode(), received_at=datetime(2026, 3, 1, 13, tzinfo=UTC))
-    (batch,), (refused,) = found.batches(), found.refused()
+    (batch,), (refused,) = found.batches(), found.list_refused()
 
     assert refused.code == "bad_name"
     assert f"`{records(batch)[Kind.EVENT][0]['extras']}`" in TEXT

@@ -66,7 +66,7 @@ class ImportScene:
             return found if found.state.is_final else None
 
         found = wait_for(find_ended, "the end of an import")
-        assert self.runtime.imports.sealed_storage_url(task.task_id) is None
+        assert self.runtime.imports.read_sealed_storage_url(task.task_id) is None
         return found
 
     def imported(self, app_id: str, data: bytes | int) -> ImportTask:

@@ -32,7 +32,7 @@ def body(*messages: Any, **fields: Any) -> bytes:
 def only_batch(sent: bytes) -> Batch:
     """The batch that a body becomes, which must be one, of all of its messages."""
     found = read_messages(sent, received_at=RECEIVED_AT)
-    assert found.refused() == []
+    assert found.list_refused() == []
     (batch,) = found.batches()
     assert batch.refused == ()
     assert batch.accepted == len(set(found.ids))
@@ -62,6 +62,6 @@ def refusal(sent: Any) -> tuple[str, str]:
         received_at=RECEIVED_AT,
     )
     assert [batch.accepted for batch in found.batches()] == [2]
-    (refused,) = found.refused()
+    (refused,) = found.list_refused()
     assert (refused.index, refused.message_id) == (1, found.ids[1])
     return refused.code, refused.message

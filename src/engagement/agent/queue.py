@@ -217,7 +217,7 @@ class Queue:
             ).fetchone() or _cut(database, up_to, self._batch_logs_max)
         return row and WaitingBatch(first_number=row[0], content=row[1], records=row[2])
 
-    def settle(
+    def resolve(
         self, batch: WaitingBatch, losses: Iterable[Loss], *, is_set_aside: bool = False
     ) -> None:
         """Forget a batch that the server has answered for, and count what it refused of it."""

@@ -140,19 +140,19 @@ class BatchSender:
     def _settle(self, batch: WaitingBatch, outcome: Accepted | Unacceptable) -> None:
         self._failures = 0
         if isinstance(outcome, Accepted):
-            self._queue.settle(batch, outcome.losses)
+            self._queue.resolve(batch, outcome.losses)
         else:
             _LOGGER.warning("The server refused a batch for good: %s", outcome.loss.message)
-            self._queue.settle(batch, [outcome.loss], is_set_aside=True)
+            self._queue.resolve(batch, [outcome.loss], is_set_aside=True)
         with self._answered:
             self._answered.notify_all()
 
     def _pause_seconds(self, unanswered: Unanswered) -> float:
         """What the server asked for, and a share of a wait that doubles with every failure."""
         longest = min(WAIT_SECONDS_MAX, WAIT_SECONDS_FIRST * 2.0 ** min(self._failures, 30))
-        asked = min(unanswered.seconds or 0.0, RETRY_AFTER_SECONDS_MAX)
+        wanted = min(unanswered.seconds or 0.0, RETRY_AFTER_SECONDS_MAX)
         # Devices that were turned away together must not come again together.
-        seconds = asked + _dice.uniform(longest / 2, longest)
+        seconds = wanted + _dice.uniform(longest / 2, longest)
         # Somebody may have to put the key or the address right, but needs to be told once only.
         level = logging.INFO if self._failures else logging.WARNING
         self._failures += 1

@@ -18,9 +18,9 @@ def repeat_seconds(response: HttpResponse, attempt: int) -> float | None:
     """Return how long to wait before the next try; None if there should be none."""
     if response.status not in _REPEATED_STATUSES:
         return None
-    asked = retry_after_seconds(response.headers.get("retry-after", ""))
-    if asked is not None:
-        return asked if asked <= RETRY_AFTER_SECONDS_MAX else None
+    seconds = retry_after_seconds(response.headers.get("retry-after", ""))
+    if seconds is not None:
+        return seconds if seconds <= RETRY_AFTER_SECONDS_MAX else None
     return backoff_seconds(attempt)
 
 

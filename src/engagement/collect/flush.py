@@ -28,7 +28,7 @@ from engagement.store.queries.sightings import (
     SightingQueries,
     Sightings,
     Span,
-    sighting_keys,
+    derive_sighting_keys,
 )
 from engagement.store.queries.staging import StagingQueries
 
@@ -147,7 +147,7 @@ class Flush:
         """The round's sessions or jobs, each one row in the partition that holds all of it."""
         folded = with_record_ids(kind, fold(kind, changes.lazy()).collect())
         ids = folded.select("device_id", SPAN_KINDS[kind]).iter_rows()
-        keys = sighting_keys(app_id, kind, ids)
+        keys = derive_sighting_keys(app_id, kind, ids)
         return place_spans(folded, keys, self._seen.spans(keys))
 
     def _unknown(
@@ -155,7 +155,7 @@ class Flush:
     ) -> tuple[list[int], list[Content]]:
         """Which batches tell information or locations that the lake lacks; what is new of all."""
         ids = contents.select("device_id", CONTENT_KINDS[kind]).iter_rows()
-        keys = sighting_keys(app_id, kind, ids)
+        keys = derive_sighting_keys(app_id, kind, ids)
         known = self._seen.contents(keys)
         places_and_days = contents.select("place", pl.col("last_at").dt.date()).iter_rows()
         unknown: list[int] = []

@@ -83,18 +83,18 @@ class GroupCommit:
 
     def _commit(self, group: Sequence[tuple[Submission, Future[int]]]) -> None:
         try:
-            fresh = self._inbox.accept([submission for submission, _ in group])
+            counts = self._inbox.accept([submission for submission, _ in group])
         except EngagementError as error:
             for _, answer in group:
                 answer.set_exception(error)
         except Exception as error:  # noqa: BLE001 - one bad submission must not take the others along
             _log.exception("group_commit_failed")
             if len(group) > 1:
-                for one in group:
-                    self._commit([one])
+                for submission_and_answer in group:
+                    self._commit([submission_and_answer])
             else:
                 group[0][1].set_exception(error)
         else:
             self.transactions += 1
-            for (_, answer), count in zip(group, fresh, strict=True):
+            for (_, answer), count in zip(group, counts, strict=True):
                 answer.set_result(count)

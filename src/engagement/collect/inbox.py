@@ -41,7 +41,7 @@ def accept(
         For each batch, whether it is new; one whose id is known was accepted before.
     """
     submissions = [submission_of(app_id, batch, received_at=received_at) for batch in batches]
-    return [bool(fresh) for fresh in queries.accept(submissions)]
+    return [bool(count) for count in queries.accept(submissions)]
 
 
 def submission_of(

@@ -216,10 +216,10 @@ def _envelope(body: bytes) -> tuple[_Envelope, bytes | None]:
         raise CorruptInputError(
             f"A batch must be a JSON object with batchId, sentAt, deviceId and logs: {error}."
         ) from error
-    told = [envelope.batch_id, envelope.sent_at, envelope.device_id, envelope.user_id or ""]
-    told += [bytes(value).decode() for value in (envelope.info or {}).values()]
-    told += [bytes(value).decode() for value in (envelope.location or {}).values()]
-    for text in told:
+    texts = [envelope.batch_id, envelope.sent_at, envelope.device_id, envelope.user_id or ""]
+    texts += [bytes(value).decode() for value in (envelope.info or {}).values()]
+    texts += [bytes(value).decode() for value in (envelope.location or {}).values()]
+    for text in texts:
         if mark.decode() in text:
             raise CorruptInputError(f"A batch: {_unreadable_log(text.encode(), mark).message}")
     return envelope, mark
@@ -247,7 +247,7 @@ def _told(
     fields: dict[str, msgspec.Raw] | None, spellings: dict[str, Column], field: str
 ) -> dict[str, str | int] | None:
     """What a batch says of its device, by column name; None if it says nothing that is known."""
-    told: dict[str, str | int] = {}
+    content: dict[str, str | int] = {}
     for spelling, column in spellings.items() if fields else ():
         raw = (fields or {}).get(spelling)
         if raw is None:
@@ -261,8 +261,8 @@ def _told(
             if value is None or not INTEGER_MIN <= value <= INTEGER_MAX:
                 raise CorruptInputError(f"{field}.{spelling} cannot be read: {error}.") from error
         if value is not None:
-            told[column.name] = value
-    return told or None
+            content[column.name] = value
+    return content or None
 
 
 def _known(
@@ -272,9 +272,9 @@ def _known(
     return known or None
 
 
-def content_id_of(told: Mapping[str, str | int] | None) -> str | None:
+def content_id_of(content: Mapping[str, str | int] | None) -> str | None:
     """The id of what was told of a device; it depends on the content alone."""
-    return content_id(msgspec.json.encode(told, order="sorted")) if told else None
+    return content_id(msgspec.json.encode(content, order="sorted")) if content else None
 
 
 def _spellings(columns: tuple[Column, ...], published: dict[str, str]) -> dict[str, Column]:

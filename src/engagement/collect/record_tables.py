@@ -256,14 +256,14 @@ def _told_content(
 ) -> pl.DataFrame:
     """What the batches tell of their devices, a column a property and a row a batch."""
     schema = file_schema(kind)
-    told = [content or {} for content in contents]
-    names = set().union(*told)
+    properties = [content or {} for content in contents]
+    names = set().union(*properties)
     return pl.DataFrame(
         pl.Series(
             column.name,
-            [content.get(column.name) for content in told]
+            [content.get(column.name) for content in properties]
             if column.name in names
-            else repeat(None, len(told)),
+            else repeat(None, len(properties)),
             dtype=schema[column.name],
         )
         for column in columns

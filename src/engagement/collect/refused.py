@@ -30,7 +30,7 @@ def make_refused_records(
     """
     if not batch.refused:
         return []
-    ids = {one.index: _log_batch_id(batch.batch_id, one.index) for one in batch.refused}
+    ids = {refusal.index: _log_batch_id(batch.batch_id, refusal.index) for refusal in batch.refused}
     bodies = split_batch(body, ids)
     return [
         RefusedRecord(
@@ -61,12 +61,12 @@ def make_refused_message_records(
             app_id=app_id,
             protocol=SenderProtocol.TRACKING,
             received_at=received_at,
-            batch_id=one.message_id,
-            code=one.code,
-            message=one.message,
-            body=one.body,
+            batch_id=refusal.message_id,
+            code=refusal.code,
+            message=refusal.message,
+            body=refusal.body,
         )
-        for one in refused
+        for refusal in refused
     ]
 
 

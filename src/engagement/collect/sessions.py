@@ -26,7 +26,7 @@ def assign_sessions(
         return activities, []
     sessions: dict[str, list[OpenSession]] = {}
     before = set(known)
-    for session in sorted(before, key=lambda one: (one.start, one.session_id)):
+    for session in sorted(before, key=lambda session: (session.start, session.session_id)):
         sessions.setdefault(session.device_id, []).append(session)
     assigned: list[tuple[int, str]] = []
     ordered = lacking.sort("device_id", "timestamp", "sequence")
@@ -36,8 +36,8 @@ def assign_sessions(
         place = next(
             (
                 index
-                for index, one in enumerate(of_device)
-                if one.start - timeout <= end and start <= one.end + timeout
+                for index, session in enumerate(of_device)
+                if session.start - timeout <= end and start <= session.end + timeout
             ),
             None,
         )
@@ -47,9 +47,11 @@ def assign_sessions(
                 OpenSession(session_id=session_id, device_id=row["device_id"], start=start, end=end)
             )
         else:
-            one = of_device[place]
-            session_id = one.session_id
-            of_device[place] = replace(one, start=min(one.start, start), end=max(one.end, end))
+            session = of_device[place]
+            session_id = session.session_id
+            of_device[place] = replace(
+                session, start=min(session.start, start), end=max(session.end, end)
+            )
         assigned.append((row["sequence"], session_id))
     ids = pl.DataFrame(
         assigned, schema={"sequence": pl.Int64(), "assigned": pl.String()}, orient="row"
@@ -57,8 +59,8 @@ def assign_sessions(
     filled = activities.join(ids, on="sequence", how="left", maintain_order="left").with_columns(
         pl.coalesce("session_id", "assigned").alias("session_id")
     )
-    changed = {one for some in sessions.values() for one in some} - before
-    return filled.drop("assigned"), sorted(changed, key=lambda one: one.session_id)
+    changed = {session for some in sessions.values() for session in some} - before
+    return filled.drop("assigned"), sorted(changed, key=lambda session: session.session_id)
 
 
 def session_changes(activities: pl.DataFrame) -> pl.DataFrame:

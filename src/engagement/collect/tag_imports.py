@@ -68,7 +68,7 @@ class ImportRunner:
 
     def resume(self) -> None:
         """Run what was left unfinished; to be called once, before anything is submitted."""
-        for task in self._tools.tasks.unfinished():
+        for task in self._tools.tasks.list_unfinished():
             self.submit(task)
 
     def submit(self, task: ImportTask) -> None:
@@ -128,7 +128,7 @@ class ImportRunner:
         return left_out.details
 
     def _text(self, task: ImportTask) -> str:
-        sealed = self._tools.tasks.sealed_storage_url(task.task_id)
+        sealed = self._tools.tasks.read_sealed_storage_url(task.task_id)
         if sealed is None:
             raise EngagementError("The import needs the blob's URL, which was erased.")
         data = bytearray()
@@ -181,14 +181,14 @@ def _batches(
 ) -> Iterator[Batch]:
     """A batch for each entry that can be kept."""
     ids = {given: _device_id(given) for _, (given, _) in chunk}
-    known = devices.known({one for one in ids.values() if one is not None})
+    known = devices.find_known({device_id for device_id in ids.values() if device_id is not None})
     for place, (given, tags) in chunk:
         left_out.entries += 1
         device_id = ids[given]
         if device_id is None or device_id not in known:
             left_out.add(given, "The app has no such device.")
         elif not isinstance(tags, dict) or any(
-            isinstance(one, dict | list) for one in tags.values()
+            isinstance(value, dict | list) for value in tags.values()
         ):
             left_out.add(given, "Its tags must be an object of strings.")
         elif tags:
@@ -201,5 +201,5 @@ def _batches(
 
 def _device_id(given: str) -> str | None:
     """The id that the text of an entry stands for; None if no batch could name a device so."""
-    is_whole = not any("\ud800" <= one <= "\udfff" for one in given)
+    is_whole = not any("\ud800" <= character <= "\udfff" for character in given)
     return guid(given, "device") if is_whole and 0 < len(given) <= ID_CHARACTERS_MAX else None

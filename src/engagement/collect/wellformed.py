@@ -76,7 +76,7 @@ def _depth(body: bytes) -> int:
         brackets = brackets.replace(b"[]", b"")
     # Brackets inside strings may be what remains, so the strings are left out and all counted.
     brackets = _JSON_STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
-    steps = (1 if one in b"[{" else -1 for one in brackets)
+    steps = (1 if bracket in b"[{" else -1 for bracket in brackets)
     return max(itertools.accumulate(steps), default=0)
 
 

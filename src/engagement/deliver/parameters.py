@@ -81,10 +81,10 @@ def refuse_unknown(
     unknown = sorted(names - allowed)
     if not unknown:
         return
-    shown = [name for name in unknown if names_shown and _PLAIN_NAME.fullmatch(name)]
-    got = ", ".join(shown[:UNKNOWN_NAMES_SHOWN])
-    if len(shown[:UNKNOWN_NAMES_SHOWN]) < len(unknown):
-        others = len(unknown) - len(shown[:UNKNOWN_NAMES_SHOWN])
+    plain_names = [name for name in unknown if names_shown and _PLAIN_NAME.fullmatch(name)]
+    got = ", ".join(plain_names[:UNKNOWN_NAMES_SHOWN])
+    if len(plain_names[:UNKNOWN_NAMES_SHOWN]) < len(unknown):
+        others = len(unknown) - len(plain_names[:UNKNOWN_NAMES_SHOWN])
         got = f"{got} and {others} more" if got else f"{others} other"
     raise InvalidContainerError(
         f"A container URL may have the parameters {', '.join(sorted(allowed))}, got {got}."

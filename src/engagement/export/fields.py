@@ -258,7 +258,7 @@ def _epoch_field(field: Field) -> Field:
     return field if column is None else replace(field, column=column, type=_I)
 
 
-def narrowed(shape: Shape, columns: Sequence[str]) -> Shape:
+def narrow_shape(shape: Shape, columns: Sequence[str]) -> Shape:
     """The shape with only the named fields, in its own order.
 
     Raises:

@@ -17,7 +17,7 @@ from engagement.export.fields import Field, FieldType, Shape
 from engagement.export.json_text import (
     TIMESTAMP_FORMAT,
     Piece,
-    joined,
+    join_pieces,
     json_object,
     json_string,
     json_value,
@@ -79,7 +79,7 @@ def is_gathered(encoding: Encoding) -> bool:
     return encoding.export_format is ExportFormat.JSON and encoding.shape.gathered is not None
 
 
-def gathered(rows: pl.LazyFrame, encoding: Encoding) -> pl.LazyFrame:
+def group_rows(rows: pl.LazyFrame, encoding: Encoding) -> pl.LazyFrame:
     """The rows, sorted so that those of an object follow each other."""
     columns = {field.name: field.column for field in encoding.shape.fields}
     group = sorted({"device_id", *(columns[name] for name in encoding.shape.group)} - {"user_id"})
@@ -88,7 +88,7 @@ def gathered(rows: pl.LazyFrame, encoding: Encoding) -> pl.LazyFrame:
 
 
 def _encode_ndjson(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
-    text = joined([*json_object(encoding.shape.fields), "\n"])
+    text = join_pieces([*json_object(encoding.shape.fields), "\n"])
     for frame in _computed(slices, encoding, [text.alias(_TEXT)]):
         yield _text_chunk(frame)
 
@@ -98,7 +98,7 @@ def _encode_json(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator
     shape = encoding.shape
     yield Chunk(data=b"[")
     if shape.gathered is None:
-        text, skipped, end = joined([",\n", *json_object(shape.fields)]), 1, b"\n]\n"
+        text, skipped, end = join_pieces([",\n", *json_object(shape.fields)]), 1, b"\n]\n"
         frames = _computed(slices, encoding, [text.alias(_TEXT)])
     else:
         frames, skipped, end = _grouped_frames(slices, encoding, shape.gathered)
@@ -133,19 +133,19 @@ def _grouped_frames(
         record = [json_string(key.column), ":", *named]
     else:
         record = json_object(inner)
-    opened = joined([f"{closing},\n", *json_object(outer)[:-1], f',"{name}":{opening}'])
+    next_object = join_pieces([f"{closing},\n", *json_object(outer)[:-1], f',"{name}":{opening}'])
     keys = [pl.col(field.column) for field in outer]
     record_columns = [piece for piece in record if not isinstance(piece, str)]
 
     def frames() -> Iterator[pl.DataFrame]:
         before: tuple[object, ...] = (None,) * len(keys)
-        for frame in _frames(slices, [opened, *record_columns, *keys, _time(encoding)]):
+        for frame in _frames(slices, [next_object, *record_columns, *keys, _time(encoding)]):
             changes = pl.any_horizontal(
                 key.ne_missing(key.shift(1, fill_value=pl.lit(value, dtype=pl.String())))
                 for key, value in zip(keys, before, strict=True)
             )
-            prefix = pl.when(changes).then(opened).otherwise(pl.lit(","))
-            yield frame.select(joined([prefix, *record]).alias(_TEXT), _time(encoding))
+            prefix = pl.when(changes).then(next_object).otherwise(pl.lit(","))
+            yield frame.select(join_pieces([prefix, *record]).alias(_TEXT), _time(encoding))
             before = frame.select(keys).row(-1)
 
     return frames(), len(closing) + 1, f"{closing}\n]\n".encode()
@@ -167,7 +167,7 @@ def _csv_column(field: Field, *, guard: bool) -> pl.Expr:
     if field.type is FieldType.TIMESTAMP:
         column = column.dt.strftime(TIMESTAMP_FORMAT)
     elif field.type is FieldType.STATUS:
-        column = joined(['["', column.list.join('","'), '"]'])
+        column = join_pieces(['["', column.list.join('","'), '"]'])
     elif guard and field.type in {FieldType.STRING, FieldType.SCALAR}:
         is_formula = column.str.contains(_FORMULA)
         column = pl.when(is_formula).then(pl.concat_str(pl.lit("'"), column)).otherwise(column)

@@ -25,7 +25,7 @@ def json_string(column: str) -> pl.Expr:
     return pl.when(pl.col(column).is_not_null()).then(text)
 
 
-def joined(pieces: Sequence[Piece]) -> pl.Expr:
+def join_pieces(pieces: Sequence[Piece]) -> pl.Expr:
     """The pieces one after another; null where one of them is null."""
     merged: list[Piece] = []
     for piece in pieces:
@@ -52,13 +52,13 @@ def json_object(fields: Sequence[Field]) -> list[Piece]:
     if isinstance(first, str):
         return ["{" + first.removeprefix(","), *pieces[1:], "}"]
     # A chosen column comes first that a row may lack: then another one brings the first comma.
-    return ["{", joined(pieces).str.strip_prefix(","), "}"]
+    return ["{", join_pieces(pieces).str.strip_prefix(","), "}"]
 
 
 def _nested(fields: Sequence[Field]) -> pl.Expr:
     """An object member of optional members; nothing where the row has none of them."""
-    members = joined([piece for field in fields for piece in _member(field)])
-    text = joined([f',"{fields[0].parent}":{{', members.str.strip_prefix(","), "}"])
+    members = join_pieces([piece for field in fields for piece in _member(field)])
+    text = join_pieces([f',"{fields[0].parent}":{{', members.str.strip_prefix(","), "}"])
     return pl.when(members != "").then(text).otherwise(pl.lit(""))
 
 
@@ -67,7 +67,7 @@ def _member(field: Field) -> list[Piece]:
     name = f',"{field.name}":'
     if field.required:
         return [name, *_required_value(field)]
-    return [joined([name, *json_value(field)]).fill_null("")]
+    return [join_pieces([name, *json_value(field)]).fill_null("")]
 
 
 def _required_value(field: Field) -> list[Piece]:

@@ -1,6 +1,6 @@
 """Says which rows and which fields a request delivers."""
 
-from engagement.export.fields import Additions, Shape, check_no_empty_line, narrowed, shape_of
+from engagement.export.fields import Additions, Shape, check_no_empty_line, narrow_shape, shape_of
 from engagement.export.rows import Selection
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportFormat, ExportType
@@ -39,7 +39,7 @@ def shape_of_request(request: ExportRequest) -> Shape:
     )
     if not request.columns:
         return shape
-    chosen = narrowed(shape, request.columns)
+    chosen = narrow_shape(shape, request.columns)
     if request.export_format is ExportFormat.CSV:
         check_no_empty_line(chosen, request.export_type.kind)
     return chosen

@@ -7,7 +7,7 @@ from functools import partial
 
 import polars as pl
 
-from engagement.export.json_text import joined, json_string
+from engagement.export.json_text import join_pieces, json_string
 from engagement.model.exports import (
     FEEDBACK_STATUSES,
     CampaignType,
@@ -224,8 +224,10 @@ def _devices(tables: _Tables, _: Selection) -> pl.LazyFrame:
         _latest_tags(tables)
         .sort("device_id", "key")
         .group_by("device_id", maintain_order=True)
-        .agg(joined([json_string("key"), ":", json_string("value")]).alias("members"))
-        .select("device_id", joined(["{", pl.col("members").list.join(","), "}"]).alias("app_info"))
+        .agg(join_pieces([json_string("key"), ":", json_string("value")]).alias("members"))
+        .select(
+            "device_id", join_pieces(["{", pl.col("members").list.join(","), "}"]).alias("app_info")
+        )
     )
     tokens = valid_tokens(tables.changes(Kind.TOKEN), tables.everywhere(Kind.TOKEN))
     pushable = tokens.select(

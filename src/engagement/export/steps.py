@@ -127,7 +127,7 @@ class ExportSteps:
             CancelledError: Somebody cancelled before the manifest.
         """
         receipts = self._plans.receipts(task_id)
-        planned_rows = self._plans.planned_rows(task_id)
+        planned_rows = self._plans.count_planned_rows(task_id)
         export = self._plans.read_export(task_id)
         check_counts(planned_rows, receipts, parts_total=export.parts_total)
         request, head = self._request(export), _head(export)

@@ -24,17 +24,17 @@ def tenant_id(runtime: Runtime) -> str:
     return runtime.clients.value("tenant_id", str(uuid.uuid4()).encode()).decode()
 
 
-def signing_key(runtime: Runtime) -> str:
+def read_signing_key(runtime: Runtime) -> str:
     """The private key, as PEM, that this installation signs access tokens with.
 
     It is made once and kept sealed, so that every process of the installation signs alike.
     """
-    fresh = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    sealed = runtime.vault.seal(fresh.decode(), context=SIGNING_KEY)
+    sealed = runtime.vault.seal(pem.decode(), context=SIGNING_KEY)
     return runtime.vault.open(runtime.clients.value(SIGNING_KEY, sealed), context=SIGNING_KEY)
 
 

@@ -164,30 +164,32 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
         StorageFullError: Something is refused, and there is no room to keep it aside.
     """
     messages = posted.messages
-    refused = [] if isinstance(messages, BadInputError) else messages.refused()
+    refused = [] if isinstance(messages, BadInputError) else messages.list_refused()
     if (refused or isinstance(messages, BadInputError)) and not _has_room(runtime):
         raise StorageFullError("There is no room for more refused records; look at them.")
     if isinstance(messages, BadInputError):
         return _kept_aside(runtime, app_id, posted.body, messages, SenderProtocol.TRACKING)
 
-    def kept(known: frozenset[str]) -> AcceptedContent:
+    def keep_unknown(known: frozenset[str]) -> AcceptedContent:
         before = {id_ for key, id_ in keys.items() if key in known}
-        batches, aside = messages.batches(before), messages.refused(before)
+        batches, refused = messages.batches(before), messages.list_refused(before)
         return AcceptedContent(
             rows=[inbox_row(app_id, batch, received_at=posted.received_at) for batch in batches],
             refused=make_refused_message_records(
-                aside, app_id=app_id, received_at=posted.received_at
+                refused, app_id=app_id, received_at=posted.received_at
             ),
         )
 
     # Batches are known by texts of their senders too, which must not be taken for messages.
     keys = {f"message {message_id}": message_id for message_id in messages.ids}
-    all_new = kept(frozenset())  # here, since most are new and the others wait for the transaction
+    all_new = keep_unknown(
+        frozenset()
+    )  # here, since most are new and the others wait for the transaction
     submission = Submission(
         app_id=app_id,
         received_at=posted.received_at,
         keys=tuple(keys),
-        content=lambda known: kept(known) if known else all_new,
+        content=lambda known: keep_unknown(known) if known else all_new,
     )
     return Collected(
         durable=runtime.group_commit.accept(submission, size=len(posted.body)),
@@ -210,12 +212,12 @@ def _kept_aside(
     record = make_unreadable_record(
         body, error, app_id=app_id, protocol=protocol, received_at=received_at
     )
-    kept = AcceptedContent(refused=(record,))
+    keep_unknown = AcceptedContent(refused=(record,))
     submission = Submission(
         app_id=app_id,
         received_at=received_at,
         keys=(f"body {hashlib.sha256(body).hexdigest()}",),
-        content=lambda _: kept,
+        content=lambda _: keep_unknown,
     )
     durable = runtime.group_commit.accept(submission, size=len(body))
     return Collected(durable=durable, unreadable=error)

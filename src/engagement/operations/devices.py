@@ -160,7 +160,7 @@ def _targets(
     if by_user:
         return devices.of_users(possible)
     by_given = {given: guid(given, "device") for given in possible}
-    known = devices.known(set(by_given.values()))
+    known = devices.find_known(set(by_given.values()))
     return {given: [device_id] for given, device_id in by_given.items() if device_id in known}
 
 

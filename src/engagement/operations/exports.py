@@ -90,8 +90,8 @@ def _idempotency(request: ExportRequest, container: str, key: str) -> Idempotenc
             f"An idempotency key must have 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} printable "
             f"characters, got {len(key)}."
         )
-    asked = f"{container}\n{write_identity(request)}"
-    return Idempotency(key=key, request_sha256=hashlib.sha256(asked.encode()).hexdigest())
+    identity = f"{container}\n{write_identity(request)}"
+    return Idempotency(key=key, request_sha256=hashlib.sha256(identity.encode()).hexdigest())
 
 
 def _repeated(runtime: Runtime, app_id: str, idempotency: Idempotency) -> ExportTask | None:

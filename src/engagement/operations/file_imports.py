@@ -135,8 +135,8 @@ def _decoded(
 def _accept(runtime: Runtime, app_id: str, waiting: list[Batch], summary: ImportSummary) -> int:
     """Accept what waits in one transaction; how many logs were new."""
     before = summary.accepted
-    fresh = accept(runtime.inbox, app_id, waiting, received_at=runtime.clock())
-    for batch, is_new in zip(waiting, fresh, strict=True):
+    are_new = accept(runtime.inbox, app_id, waiting, received_at=runtime.clock())
+    for batch, is_new in zip(waiting, are_new, strict=True):
         summary.batches += is_new
         summary.duplicates += not is_new
         summary.accepted += batch.accepted if is_new else 0

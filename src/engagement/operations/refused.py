@@ -106,7 +106,7 @@ def _replay(runtime: Runtime, records: Sequence[RefusedRecord], summary: ReplayS
             left += refused
     for app_id, batches in accepted.items():
         accept(runtime.inbox, app_id, batches, received_at=runtime.clock())
-    runtime.refused.settle(Replay(gone=gone, kept=kept, left=left))
+    runtime.refused.record_replay(Replay(gone=gone, kept=kept, left=left))
     summary.tried += len(records)
     summary.replayed += len(gone)
     for record in (*kept, *left):
@@ -129,7 +129,7 @@ def _native(record: RefusedRecord) -> Decoded:
 def _tracking(record: RefusedRecord) -> Decoded:
     messages = read_messages(record.body, received_at=record.received_at)
     refused = make_refused_message_records(
-        messages.refused(), app_id=record.app_id, received_at=record.received_at
+        messages.list_refused(), app_id=record.app_id, received_at=record.received_at
     )
     return messages.batches(), refused
 

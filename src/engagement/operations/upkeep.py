@@ -32,7 +32,7 @@ def flush_due(runtime: Runtime) -> int:
     is_late = runtime.clock() - oldest >= timedelta(seconds=settings.flush_seconds)
     if not is_late and runtime.inbox.depth() < settings.flush_logs_max:
         return 0
-    return sum(runtime.flush(app_id) for app_id in runtime.inbox.waiting())
+    return sum(runtime.flush(app_id) for app_id in runtime.inbox.list_waiting())
 
 
 def keep_in_shape(runtime: Runtime) -> None:

@@ -56,7 +56,7 @@ class Engine:
 
         That may be a crash, or a task that was created beside this process.
         """
-        for task_id in self._tools.tasks.unfinished():
+        for task_id in self._tools.tasks.list_unfinished():
             attempt = self._tools.plans.read_export(task_id).attempt
             status = DBOS.get_workflow_status(_workflow_id(task_id, attempt))
             if status is None:
@@ -92,7 +92,7 @@ def running_engine(
     finally:
         tools.stopping.set()
         # DBOS waits in whole seconds even if there is nothing to wait for.
-        seconds = STOP_SECONDS_MAX if tools.tasks.unfinished() else 0
+        seconds = STOP_SECONDS_MAX if tools.tasks.list_unfinished() else 0
         DBOS.destroy(workflow_completion_timeout_sec=seconds)
         imports.stop()
 

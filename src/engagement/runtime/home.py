@@ -30,7 +30,7 @@ class TaskRunner(Protocol):
 
 
 @contextmanager
-def locked(home: Path) -> Iterator[int]:
+def lock_home(home: Path) -> Iterator[int]:
     """Lock a home folder: two processes would flush the same batches and run the same steps.
 
     Returns:

@@ -20,7 +20,7 @@ _WORDS = ("sig", "x-amz-", "secret", "_token", "authorization", "bearer")
 _HIDDEN = "***"
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """The text without the values of signatures, secrets and tokens.
 
     It is the last line of defence: what is logged is chosen so that none should be in it.
@@ -88,4 +88,4 @@ class _Unfailing(io.TextIOBase):
 
 def _without_secrets(logger: object, name: str, line: Any) -> str:
     del logger, name
-    return redacted(line)
+    return redact(line)

@@ -14,7 +14,7 @@ from engagement.deliver.destination import Destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.export.steps import ExportTools
 from engagement.failpoints import FailpointHook, no_failpoint
-from engagement.runtime.home import TaskRunner, locked, private_file
+from engagement.runtime.home import TaskRunner, lock_home, private_file
 from engagement.settings import Settings
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
@@ -115,7 +115,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as closing:
         if run_tasks and not is_locked:
-            closing.enter_context(locked(home))
+            closing.enter_context(lock_home(home))
         engine = open_state(settings.state_url or f"sqlite:///{private_file(home / 'state.db')}")
         closing.callback(engine.dispose)
         inbox = InboxQueries(engine)

@@ -95,7 +95,7 @@ class DeviceReader:
             found.setdefault(user_id, []).append(device_id)
         return found
 
-    def known(self, device_ids: Collection[str]) -> set[str]:
+    def find_known(self, device_ids: Collection[str]) -> set[str]:
         """Which of these ids the app has a device of."""
         rows = self._of(Kind.DEVICE, device_ids).select(pl.col("device_id").unique()).collect()
         return set(rows["device_id"])
@@ -195,17 +195,17 @@ def _states(
     )
     if not where.has_modified:  # what was never told is no modification, yet it is known
         rows = rows.with_columns(pl.col("valid").fill_null(value=False))
-    shown = {
+    is_shown = {
         name: _matches(column, where) if name in selection.meta else pl.lit(value=False)
         for name, column in _META_COLUMNS.items()
     }
     push = pl.lit(MetaProperty.NATIVE_PUSH_ENABLED in selection.meta)
     if where.has_modified:
-        push = shown[MetaProperty.NATIVE_PUSH_ENABLED]
+        push = is_shown[MetaProperty.NATIVE_PUSH_ENABLED]
     rows = rows.with_columns(
         pl.when(push).then("valid").alias("valid"),
         *(
-            pl.when(shown[name]).then(column).alias(column)
+            pl.when(is_shown[name]).then(column).alias(column)
             for name, column in _META_COLUMNS.items()
         ),
     )

@@ -35,7 +35,7 @@ class LakeRecovery:
 
     def apps(self) -> list[str]:
         """The ids of all apps that have something in the lake or on the way into it."""
-        found = {*self._inbox.apps_with_tables(), *self._inbox.waiting()}
+        found = {*self._inbox.apps_with_tables(), *self._inbox.list_waiting()}
         root = self._lake.local
         if root is not None and root.is_dir():
             found |= {log.parent.parent.name for log in root.glob("*/*/_delta_log")}

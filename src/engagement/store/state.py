@@ -27,7 +27,7 @@ RETRY_SECONDS = 0.001
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Instant(sa.types.TypeDecorator[datetime]):
+class InstantColumn(sa.types.TypeDecorator[datetime]):
     """A UTC instant, kept as whole microseconds since 1970 so that both databases sort it alike."""
 
     impl = sa.BigInteger
@@ -56,7 +56,7 @@ apps = sa.Table(
     sa.Column("resource_group", sa.String(90), nullable=False),
     sa.Column("subscription", sa.String(64), nullable=False),
     sa.Column("key_sha256", sa.String(64), nullable=False),
-    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("created_at", InstantColumn, nullable=False),
     sa.UniqueConstraint(
         "subscription", "resource_group", "collection", "name", name="uq_apps_path"
     ),
@@ -68,7 +68,7 @@ inbox = sa.Table(
     sa.Column("position", _Position, primary_key=True, autoincrement=True),
     sa.Column("app_id", sa.String(32), nullable=False),
     sa.Column("batch_id", sa.String(100), nullable=False),
-    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("received_at", InstantColumn, nullable=False),
     sa.Column("logs", sa.Integer, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sa.Index("ix_inbox_app_position", "app_id", "position"),
@@ -93,7 +93,7 @@ commits = sa.Table(
     sa.Column("version", sa.BigInteger, primary_key=True),
     sa.Column("rows_total", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
-    sa.Column("committed_at", Instant, nullable=False),
+    sa.Column("committed_at", InstantColumn, nullable=False),
 )
 
 staged_files = sa.Table(
@@ -106,7 +106,7 @@ staged_files = sa.Table(
     sa.Column("actions", sa.Text, nullable=False),
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
-    sa.Column("staged_at", Instant, nullable=False),
+    sa.Column("staged_at", InstantColumn, nullable=False),
     sa.Column("commit_id", sa.BigInteger),
     sa.Index("ix_staged_files_commit", "app_id", "kind", "commit_id"),
     sqlite_autoincrement=True,
@@ -131,8 +131,8 @@ open_sessions = sa.Table(
     sa.Column("app_id", sa.String(32), primary_key=True),
     sa.Column("session_id", sa.String(32), primary_key=True),
     sa.Column("device_id", sa.String(32), nullable=False),
-    sa.Column("start", Instant, nullable=False),
-    sa.Column("end", Instant, nullable=False),
+    sa.Column("start", InstantColumn, nullable=False),
+    sa.Column("end", InstantColumn, nullable=False),
     sa.Index("ix_open_sessions_device", "app_id", "device_id"),
 )
 
@@ -142,8 +142,8 @@ spans = sa.Table(
     sa.Column("device", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("thing", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("day", sa.Integer, nullable=False),
-    sa.Column("start", Instant, nullable=False),
-    sa.Column("device_start", Instant),
+    sa.Column("start", InstantColumn, nullable=False),
+    sa.Column("device_start", InstantColumn),
     sa.Column("received_on", sa.Integer, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -178,9 +178,9 @@ export_tasks = sa.Table(
     sa.Column("plan_head", sa.Text),
     sa.Column("parts_total", sa.Integer, nullable=False, default=0),
     sa.Column("rows_total", sa.BigInteger, nullable=False, default=0),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Column("started_at", Instant),
-    sa.Column("completed_at", Instant),
+    sa.Column("created_at", InstantColumn, nullable=False),
+    sa.Column("started_at", InstantColumn),
+    sa.Column("completed_at", InstantColumn),
     sa.Column("error_code", sa.String(40)),
     sa.Column("error_details", sa.Text),
     sa.Column("attempt", sa.Integer, nullable=False, default=1),
@@ -211,8 +211,8 @@ export_parts = sa.Table(
     sa.Column("rows_read", sa.BigInteger, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
-    sa.Column("first_at", Instant),
-    sa.Column("last_at", Instant),
+    sa.Column("first_at", InstantColumn),
+    sa.Column("last_at", InstantColumn),
 )
 
 import_tasks = sa.Table(
@@ -223,9 +223,9 @@ import_tasks = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("storage", sa.Text, nullable=False),
     sa.Column("sealed_storage_url", sa.LargeBinary),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Column("started_at", Instant),
-    sa.Column("completed_at", Instant),
+    sa.Column("created_at", InstantColumn, nullable=False),
+    sa.Column("started_at", InstantColumn),
+    sa.Column("completed_at", InstantColumn),
     sa.Column("error_code", sa.String(40)),
     sa.Column("error_details", sa.Text),
     sa.Index("ix_import_tasks_app", "app_id", "task_id"),
@@ -238,7 +238,7 @@ refused = sa.Table(
     sa.Column("refused_id", _Position, primary_key=True, autoincrement=True),
     sa.Column("app_id", sa.String(32), nullable=False),
     sa.Column("protocol", sa.String(16), nullable=False),
-    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("received_at", InstantColumn, nullable=False),
     sa.Column("batch_id", sa.String(100)),
     sa.Column("code", sa.String(40), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
@@ -254,9 +254,9 @@ clients = sa.Table(
     sa.Column("name", sa.String(64), nullable=False),
     sa.Column("role", sa.String(16), nullable=False),
     sa.Column("scope", sa.Text, nullable=False),
-    sa.Column("created_at", Instant, nullable=False),
-    sa.Column("tokens_from", Instant, nullable=False),
-    sa.Column("revoked_at", Instant),
+    sa.Column("created_at", InstantColumn, nullable=False),
+    sa.Column("tokens_from", InstantColumn, nullable=False),
+    sa.Column("revoked_at", InstantColumn),
     sa.UniqueConstraint("name", name="uq_clients_name"),
 )
 
@@ -265,7 +265,7 @@ client_secrets = sa.Table(
     metadata,
     sa.Column("client_id", sa.String(36), primary_key=True),
     sa.Column("sha256", sa.String(64), primary_key=True),
-    sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("expires_at", InstantColumn, nullable=False),
 )
 
 installation = sa.Table(

@@ -18,7 +18,7 @@ from engagement.store.files import row_group_rows
 from engagement.store.folds import FOLD_KEYS, fold
 from engagement.store.lake import Lake, in_order
 from engagement.store.queries.inbox import InboxQueries
-from engagement.store.queries.sightings import SightingQueries, sighting_keys
+from engagement.store.queries.sightings import SightingQueries, derive_sighting_keys
 from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.ranges import in_devices
@@ -96,7 +96,7 @@ class Upkeep:
         """
         horizon = self._clock() - timedelta(days=keep_days)
 
-        def folded(kind: Kind, rows: pl.LazyFrame) -> pl.DataFrame:
+        def fold_old(kind: Kind, rows: pl.LazyFrame) -> pl.DataFrame:
             old = fold(kind, rows.filter(pl.col("received_at") < horizon))
             new = rows.filter(pl.col("received_at") >= horizon)
             return pl.concat([old, new]).collect()
@@ -105,7 +105,7 @@ class Upkeep:
             app_id,
             [kind for kind in FOLD_KEYS if not kind.is_historical],
             wanted=lambda _, files: [files],
-            change=folded,
+            change=fold_old,
         )
 
     def erase(self, app_id: str, device_id: str) -> UpkeepReport:
@@ -152,7 +152,7 @@ class Upkeep:
         if kind in SPAN_KINDS:
             rows = self._lake.scan(app_id, kind, [file.path for file in files])
             ids = rows.select("device_id", SPAN_KINDS[kind]).collect(engine="streaming").iter_rows()
-            self._seen.drop_spans(sighting_keys(app_id, kind, ids))
+            self._seen.drop_spans(derive_sighting_keys(app_id, kind, ids))
 
     def _retain_contents(self, app_id: str, kind: Kind, first_kept: date) -> UpkeepReport:
         """Take out what came with no record since a day.
@@ -164,7 +164,7 @@ class Upkeep:
 
         def is_old(rows: pl.DataFrame) -> pl.Series:
             ids = rows.select("device_id", CONTENT_KINDS[kind]).iter_rows()
-            keys = sighting_keys(app_id, kind, ids)
+            keys = derive_sighting_keys(app_id, kind, ids)
             self._seen.forget_contents(keys, first_kept)
             known = self._seen.contents(keys)
             is_unknown = pl.Series([key not in known for key in keys], dtype=pl.Boolean())
@@ -174,12 +174,12 @@ class Upkeep:
             scans = [(file, self._lake.scan(app_id, kind, [file.path])) for file in files]
             return [[file for file, rows in scans if is_old(rows.collect()).any()]]
 
-        def kept(_: Kind, rows: pl.LazyFrame) -> pl.DataFrame:
+        def without_old(_: Kind, rows: pl.LazyFrame) -> pl.DataFrame:
             contents = rows.collect()
             return contents.filter(~is_old(contents))
 
         with self._lake.rewrite_lock(app_id, kind), self._lake.flush_lock(app_id):
-            return self._rewrite(app_id, [kind], wanted=with_old, change=kept)
+            return self._rewrite(app_id, [kind], wanted=with_old, change=without_old)
 
     def vacuum(self, app_id: str, *, days_min: int) -> UpkeepReport:
         """Delete files that no table refers to, keeping those that a running export may read."""

@@ -48,12 +48,12 @@ class Vault:
                 f"The sealed text needs key {key_id.hex()}, got key {self._key_id.hex()}."
             )
         try:
-            opened = self._cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], context.encode())
+            plain = self._cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], context.encode())
         except (InvalidTag, ValueError) as error:  # the latter if it is too short
             raise EngagementError(
                 "The sealed text must be whole and of this context, but it does not open."
             ) from error
-        return opened.decode()
+        return plain.decode()
 
 
 def load_or_create_key(path: Path) -> bytes:

@@ -14,7 +14,7 @@ import structlog
 
 from engagement.exceptions import EngagementError, WorkerLostError
 from engagement.model.tag_imports import ImportTask
-from engagement.runtime.home import locked
+from engagement.runtime.home import lock_home
 from engagement.settings import Settings
 from engagement.worker.messages import STOP, Reply, Request, decode_reply, encode_request
 
@@ -33,7 +33,7 @@ def running_worker(settings: Settings) -> Iterator["WorkerProcess"]:
         LakeDamagedError: A table's newest commit is not what was recorded; names the file.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with locked(settings.home) as lock:
+    with lock_home(settings.home) as lock:
         worker = WorkerProcess(lock)
         worker.start()
         try:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.runtime.logging import redacted
+from engagement.runtime.logging import redact
 from support.canary import CANARY, SAS, has_canary
 from support.command_line import Shell
 from support.server_process import FIRST_APP, RunningServer, running_server
@@ -203,7 +203,7 @@ def test_a_sas_is_nowhere_but_in_the_request(server: RunningServer, token: str) 
     st.text(alphabet=" abc&?", max_size=20),
 )
 def test_the_log_hides_what_looks_like_a_secret(name: str, value: str, around: str) -> None:
-    said = redacted(f"{around}&{name}={value}&{around}")
+    said = redact(f"{around}&{name}={value}&{around}")
 
     assert value not in said
     assert name in said

@@ -198,5 +198,5 @@ def test_a_batch_without_accepted_logs_leaves_the_inbox(home: Home) -> None:
     home.accept(batch(log("event", 1)))
 
     assert home.flush() == 1
-    assert home.inbox.waiting() == []
+    assert home.inbox.list_waiting() == []
     assert home.rows(Kind.EVENT).height == 1

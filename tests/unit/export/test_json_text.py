@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.export.fields import Field, FieldType
-from engagement.export.json_text import joined, json_object, json_string
+from engagement.export.json_text import join_pieces, json_object, json_string
 from engagement.model.records import NIL_GUID
 
 texts = st.none() | st.text(st.characters(codec="utf-8"))
@@ -23,7 +23,7 @@ NESTED = (
 
 
 def objects(frame: pl.DataFrame, *fields: Field) -> list[object]:
-    lines = frame.select(joined(json_object(fields)))
+    lines = frame.select(join_pieces(json_object(fields)))
     return [json.loads(line) for line in lines.to_series()]
 
 

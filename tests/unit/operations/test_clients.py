@@ -15,9 +15,9 @@ from engagement.operations.clients import (
     create_client,
     get_client,
     list_clients,
+    read_signing_key,
     revoke_client,
     rotate_client,
-    signing_key,
     tenant_id,
 )
 from engagement.runtime.opening import Runtime, open_service
@@ -111,8 +111,8 @@ def test_a_secret_lasts_some_days(runtime: Runtime, days: int) -> None:
 def test_an_installation_signs_with_one_key_for_one_directory(
     runtime: Runtime, new: NewClient
 ) -> None:
-    assert signing_key(runtime) == signing_key(runtime)
-    assert "PRIVATE KEY" in signing_key(runtime)
+    assert read_signing_key(runtime) == read_signing_key(runtime)
+    assert "PRIVATE KEY" in read_signing_key(runtime)
     assert tenant_id(runtime) == new.tenant_id
 
 

@@ -72,7 +72,7 @@ def test_what_was_acknowledged_is_listed(runtime: Runtime, app_id: str) -> None:
 
     assert [device.device_id for device in page.devices] == list(DEVICES[:3])
     assert page.next_filter is None
-    assert app_id not in runtime.inbox.waiting()
+    assert app_id not in runtime.inbox.list_waiting()
 
 
 def test_pages_go_on_where_the_one_before_ended(runtime: Runtime, app_id: str) -> None:
@@ -251,7 +251,7 @@ def test_tags_are_durable_before_they_are_in_the_lake(runtime: Runtime, app_id: 
     _tag(runtime, app_id, {DEVICES[0]: {"plan": "free"}})
 
     with open_service(Settings(home=runtime.settings.home), run_tasks=False) as other:
-        assert app_id in other.inbox.waiting()
+        assert app_id in other.inbox.list_waiting()
 
     assert _tags(runtime, app_id)[0] == {"plan": "free"}
     assert runtime.inbox.last_commits(app_id)[Kind.TAG].rows_total == 2

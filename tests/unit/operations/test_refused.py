@@ -97,7 +97,7 @@ def test_a_replay_lands_what_can_be_accepted_now_once_as_at_first(
 class Dying(RefusedQueries):
     """Refused records of a process that dies before it can forget what was accepted."""
 
-    def settle(self, replay: Replay) -> None:
+    def record_replay(self, replay: Replay) -> None:
         raise StoppedError(replay)
 
 

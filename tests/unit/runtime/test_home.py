@@ -14,10 +14,10 @@ def test_a_home_folder_has_one_owner_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(home, "LOCK_SECONDS_MAX", 0)
-    with home.locked(tmp_path), pytest.raises(HomeBusyError), home.locked(tmp_path):
+    with home.lock_home(tmp_path), pytest.raises(HomeBusyError), home.lock_home(tmp_path):
         pass
 
-    with home.locked(tmp_path) as descriptor:
+    with home.lock_home(tmp_path) as descriptor:
         assert os.fstat(descriptor).st_ino == (tmp_path / "lock").stat().st_ino
 
 
@@ -25,13 +25,13 @@ def test_the_lock_lasts_as_long_as_a_process_holds_its_descriptor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(home, "LOCK_SECONDS_MAX", 0)
-    with home.locked(tmp_path) as descriptor:
+    with home.lock_home(tmp_path) as descriptor:
         inherited = os.dup(descriptor)
 
-    with pytest.raises(HomeBusyError), home.locked(tmp_path):
+    with pytest.raises(HomeBusyError), home.lock_home(tmp_path):
         pass
     os.close(inherited)
-    with home.locked(tmp_path):
+    with home.lock_home(tmp_path):
         pass
 
 

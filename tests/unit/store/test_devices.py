@@ -109,16 +109,16 @@ def test_an_app_without_records_has_no_devices(app: Home) -> None:
     assert listed(app) == []
     assert reader(app).get(DEVICES[0]) is None
     assert reader(app).of_user("ada") is None
-    assert reader(app).known(DEVICES) == set()
+    assert reader(app).find_known(DEVICES) == set()
     assert reader(app).of_users(["ada"]) == {}
 
 
 def test_only_ids_of_devices_are_known(app: Home) -> None:
     app.take(batch(log("event", 1), device=DEVICES[1]), batch(log("event", 1), device=DEVICES[4]))
 
-    assert reader(app).known([DEVICES[0], DEVICES[1], DEVICES[4]]) == {DEVICES[1], DEVICES[4]}
-    assert reader(app).known([DEVICES[4]]) == {DEVICES[4]}
-    assert reader(app).known([]) == set()
+    assert reader(app).find_known([DEVICES[0], DEVICES[1], DEVICES[4]]) == {DEVICES[1], DEVICES[4]}
+    assert reader(app).find_known([DEVICES[4]]) == {DEVICES[4]}
+    assert reader(app).find_known([]) == set()
     assert reader(app).get(DEVICES[2]) is None
 
 

@@ -178,7 +178,7 @@ def test_tasks_keep_what_was_asked_and_their_plans_when_the_schema_comes_forward
     assert plans.read_plan("1") == Plan(
         head=PlanHead(versions={Kind.SESSION: 3}), parts=(part, other)
     )
-    assert plans.planned_rows("1") == {0: 7, 1: 5}
+    assert plans.count_planned_rows("1") == {0: 7, 1: 5}
     assert plans.read_part("1", 1).part == other
     assert plans.read_plan("2") is None
     assert plans.read_plan("3") == Plan(head=PlanHead(versions={}, campaign_ids=(4,)), parts=())

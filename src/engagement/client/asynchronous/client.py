@@ -274,10 +274,10 @@ class AsyncClient:
                 return task
             await self._pause(delay if left is None else min(delay, left))
             call = calls.get_export(owner, task.task_id)
-            task, asked = await self._connection.call_and_hear(call)
+            task, retry_after = await self._connection.call_and_hear(call)
             delay = max(
                 min(delay * POLL_GROWTH, POLL_SECONDS_MAX),
-                min(asked or 0.0, RETRY_AFTER_SECONDS_MAX),
+                min(retry_after or 0.0, RETRY_AFTER_SECONDS_MAX),
             )
 
 

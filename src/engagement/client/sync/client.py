@@ -272,10 +272,10 @@ class Client:
                 return task
             self._pause(delay if left is None else min(delay, left))
             call = calls.get_export(owner, task.task_id)
-            task, asked = self._connection.call_and_hear(call)
+            task, retry_after = self._connection.call_and_hear(call)
             delay = max(
                 min(delay * POLL_GROWTH, POLL_SECONDS_MAX),
-                min(asked or 0.0, RETRY_AFTER_SECONDS_MAX),
+                min(retry_after or 0.0, RETRY_AFTER_SECONDS_MAX),
             )
 
 

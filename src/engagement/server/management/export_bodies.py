@@ -149,9 +149,9 @@ def _answer_fields() -> dict[str, Any]:
         if option.is_nested:
             continue
         type_ = _type_of(option)
-        shown = str if type_ is UtcInstant else type_
+        json_type = str if type_ is UtcInstant else type_
         definitions[name] = (
-            shown | None,
+            json_type | None,
             Field(default=None, alias=option.body_name, description=option.help),
         )
     return definitions

@@ -137,7 +137,7 @@ class InboxQueries:
                     break
         return taken
 
-    def waiting(self) -> list[str]:
+    def list_waiting(self) -> list[str]:
         """The ids of the apps that have batches in the inbox."""
         with self._reading.begin() as connection:
             return list(connection.scalars(sa.select(inbox.c.app_id).distinct()))

@@ -157,7 +157,7 @@ class PlanQueries:
             is_delivered=row.part_index is not None,
         )
 
-    def planned_rows(self, task_id: str) -> dict[int, int | None]:
+    def count_planned_rows(self, task_id: str) -> dict[int, int | None]:
         """How many rows each part was planned with, by part index."""
         query = sa.select(export_plan_parts.c.part_index, export_plan_parts.c.rows).where(
             export_plan_parts.c.task_id == task_id

@@ -127,7 +127,7 @@ class RefusedQueries:
         with self._engine.begin() as connection:
             insert_refused(connection, records)
 
-    def settle(self, replay: Replay) -> None:
+    def record_replay(self, replay: Replay) -> None:
         """Keep what a replay came to, all in one transaction."""
         with self._engine.begin() as connection:
             connection.execute(refused.delete().where(refused.c.refused_id.in_(replay.gone)))

@@ -95,7 +95,9 @@ class Sightings:
     """Information and locations."""
 
 
-def sighting_keys(app_id: str, kind: Kind, ids: Iterable[tuple[str, str]]) -> list[SightingKey]:
+def derive_sighting_keys(
+    app_id: str, kind: Kind, ids: Iterable[tuple[str, str]]
+) -> list[SightingKey]:
     """What things of an app's devices are known by.
 
     Args:

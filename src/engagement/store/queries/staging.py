@@ -126,11 +126,6 @@ class StagingQueries:
             changes = [_decoded(text) for text in connection.scalars(query)]
         return [file for change in changes for file in change.added]
 
-    def staged_apps(self) -> list[str]:
-        """The ids of the apps that have something staged."""
-        with self._reading.begin() as connection:
-            return list(connection.scalars(sa.select(staged_files.c.app_id).distinct()))
-
 
 def record_commit(
     connection: sa.Connection, app_id: str, commit: Commit, committed_at: datetime

@@ -77,7 +77,7 @@ class ImportTaskQueries:
             found = [_task(row) for row in connection.execute(query)]
         return ImportPage(tasks=tuple(found[:top]), has_more=len(found) > top)
 
-    def unfinished(self) -> list[ImportTask]:
+    def list_unfinished(self) -> list[ImportTask]:
         """The tasks of all apps whose state is not final, oldest first."""
         query = (
             sa.select(import_tasks)
@@ -87,7 +87,7 @@ class ImportTaskQueries:
         with self._reading.begin() as connection:
             return [_task(row) for row in connection.execute(query)]
 
-    def sealed_storage_url(self, task_id: str) -> bytes | None:
+    def read_sealed_storage_url(self, task_id: str) -> bytes | None:
         """The encrypted URL of the blob; None once the task has ended."""
         query = sa.select(import_tasks.c.sealed_storage_url).filter_by(task_id=task_id)
         with self._reading.begin() as connection:

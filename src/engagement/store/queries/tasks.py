@@ -158,7 +158,7 @@ class TaskQueries:
             found = {ExportState(row[0]): int(row[1]) for row in connection.execute(query)}
         return {state: found.get(state, 0) for state in ExportState}
 
-    def unfinished(self) -> list[str]:
+    def list_unfinished(self) -> list[str]:
         """The ids of the tasks whose state is not final."""
         states = [state for state in ExportState if not state.is_final]
         query = sa.select(export_tasks.c.task_id).where(export_tasks.c.state.in_(states))

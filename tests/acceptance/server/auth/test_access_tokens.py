@@ -65,7 +65,7 @@ def _signed(
     ]
     text = ".".join(segments)
     signer = key or jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).prepare_key(
-        operations.signing_key(service.runtime)
+        operations.read_signing_key(service.runtime)
     )
     if isinstance(signer, bytes):
         signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
@@ -131,7 +131,7 @@ def test_forged_tokens_are_refused(service: Service) -> None:
     claims, headers = _bad_claims(), _bad_headers()
     public = jwt.algorithms.ECAlgorithm.to_jwk(
         jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
-        .prepare_key(operations.signing_key(service.runtime))
+        .prepare_key(operations.read_signing_key(service.runtime))
         .public_key()
     )
     keys: list[Any] = [

@@ -47,7 +47,7 @@ def test_the_inbox_gives_the_oldest_first_within_the_limits(engine: sa.Engine) -
     assert taken(records_max=3, position_max=newest) == ["a", "b"]
     assert taken(records_max=9, position_max=newest) == ["a", "b"]
     assert taken(records_max=9, position_max=newest + 1) == ["a", "b", "c"]
-    assert sorted(queries.waiting()) == sorted([APP_ID, other])
+    assert sorted(queries.list_waiting()) == sorted([APP_ID, other])
     assert queries.depth() == 7
 
 

@@ -14,7 +14,7 @@ from engagement.store.queries.sightings import (
     SightingQueries,
     Sightings,
     Span,
-    sighting_keys,
+    derive_sighting_keys,
 )
 from engagement.store.queries.staging import StagingQueries
 
@@ -38,7 +38,9 @@ def span(key: SightingKey, *, days: int = 0, device_start: datetime | None = Non
 
 
 def keys_of(kind: Kind, *ids: tuple[str, str]) -> list[SightingKey]:
-    return sighting_keys(APP_ID, kind, [(device, f"{int(thing):032x}") for device, thing in ids])
+    return derive_sighting_keys(
+        APP_ID, kind, [(device, f"{int(thing):032x}") for device, thing in ids]
+    )
 
 
 def test_what_was_seen_last_is_known(engine: sa.Engine) -> None:
@@ -58,7 +60,7 @@ def test_keys_tell_apps_devices_kinds_and_ids_apart() -> None:
         key
         for app_id in ("a", "b")
         for kind in (Kind.SESSION, Kind.JOB)
-        for key in sighting_keys(app_id, kind, things)
+        for key in derive_sighting_keys(app_id, kind, things)
     ]
 
     assert len(set(keys)) == len(keys)

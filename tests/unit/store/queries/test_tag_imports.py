@@ -40,7 +40,7 @@ def test_a_task_comes_back_to_its_own_app_alone(queries: ImportTaskQueries) -> N
     queries.add(queued("1"), sealed_storage_url=b"sealed")
 
     assert queries.get(APP_ID, "1") == queued("1")
-    assert queries.sealed_storage_url("1") == b"sealed"
+    assert queries.read_sealed_storage_url("1") == b"sealed"
     for app_id, task_id in (("b" * 32, "1"), (APP_ID, "2")):
         with pytest.raises(UnknownTaskError):
             queries.get(app_id, task_id)
@@ -64,7 +64,7 @@ def test_a_task_ends_once_and_its_credential_with_it(queries: ImportTaskQueries)
     assert (found.state, found.error_code) == (ImportState.FAILED, ErrorCode.CORRUPT_INPUT)
     assert (found.started_at, found.completed_at) == (NOW + MINUTE, NOW + 3 * MINUTE)
     assert len(found.error_details or "") == ERROR_DETAILS_CHARACTERS_MAX
-    assert queries.sealed_storage_url("1") is None
+    assert queries.read_sealed_storage_url("1") is None
 
 
 def test_unfinished_tasks_of_all_apps_are_given_oldest_first(queries: ImportTaskQueries) -> None:
@@ -72,7 +72,7 @@ def test_unfinished_tasks_of_all_apps_are_given_oldest_first(queries: ImportTask
         queries.add(queued(task_id, minutes=minutes, app_id=app_id), sealed_storage_url=b"")
     queries.finish("3", ImportState.SUCCEEDED, now=NOW)
 
-    assert [task.task_id for task in queries.unfinished()] == ["2", "1"]
+    assert [task.task_id for task in queries.list_unfinished()] == ["2", "1"]
 
 
 @pytest.mark.parametrize(

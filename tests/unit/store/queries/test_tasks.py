@@ -43,7 +43,7 @@ def test_a_plan_is_kept_once_and_receipts_add_up(engine: sa.Engine) -> None:
     plans.keep_receipt("1", 1, receipt(5))
 
     assert plans.read_plan("1") == first
-    assert plans.planned_rows("1") == {0: 10, 1: 20}
+    assert plans.count_planned_rows("1") == {0: 10, 1: 20}
     assert plans.receipts("1") == {0: receipt(10), 1: receipt(5)}
     assert queries.get("1", now=NOW + 5 * SECOND).progress == Progress(
         parts_total=2,
@@ -89,7 +89,7 @@ def test_tasks_are_listed_newest_first(engine: sa.Engine) -> None:
 
     assert [entry.task_id for entry in listed] == ["3", "2", "1"]
     assert queries.list_newest(app_id="b" * 32, limit=3, now=NOW) == []
-    assert queries.unfinished() == ["0", "2", "3"]
+    assert queries.list_unfinished() == ["0", "2", "3"]
 
 
 def test_an_unknown_task_is_named(engine: sa.Engine) -> None:
@@ -189,7 +189,7 @@ class TaskStates(RuleBasedStateMachine):
         stored = self.plans.read_export(self.task_id)
         assert (stored.sealed_container_url is None) is self.state.is_final
         assert stored.cancel_requested is self.is_cancel_requested
-        assert (self.task_id in self.queries.unfinished()) is not self.state.is_final
+        assert (self.task_id in self.queries.list_unfinished()) is not self.state.is_final
         assert self.queries.is_cancel_requested(self.task_id) is self.is_cancel_requested
 
 

@@ -79,16 +79,16 @@ def find_messages(body: bytes, message_type: str | None) -> FoundMessages:
     check_size(body)
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
-        told = _decoded(body)
+        decoded = _decoded(body)
     except CorruptInputError as error:
         try:
             return _found_in_broken(body, message_type)
         except UnsplittableError:
             raise error from None
     return FoundMessages(
-        write_key=told.write_key,
-        sent_at=told.sent_at,
-        messages=[*_raw_messages(body, told, message_type)],
+        write_key=decoded.write_key,
+        sent_at=decoded.sent_at,
+        messages=[*_raw_messages(body, decoded, message_type)],
         repaired=0,
     )
 
@@ -104,11 +104,11 @@ def _decoded(body: bytes) -> _Body:
         ) from error
 
 
-def _raw_messages(body: bytes, told: _Body, message_type: str | None) -> list[msgspec.Raw]:
-    if told.batch:
-        _check_count(len(told.batch))
-        return told.batch
-    if told.batch is None and (message_type is not None or bytes(told.type)):
+def _raw_messages(body: bytes, decoded: _Body, message_type: str | None) -> list[msgspec.Raw]:
+    if decoded.batch:
+        _check_count(len(decoded.batch))
+        return decoded.batch
+    if decoded.batch is None and (message_type is not None or bytes(decoded.type)):
         return [msgspec.Raw(_alone(body, message_type))]
     raise _nothing()
 

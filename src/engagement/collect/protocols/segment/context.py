@@ -101,24 +101,24 @@ class ContextReader:
         return known
 
     def _context(self, raw: msgspec.Raw) -> MessageContext:
-        told = members(raw)
-        sections = {name: members(told.get(name)) for name in _SECTIONS}
+        fields = members(raw)
+        sections = {name: members(fields.get(name)) for name in _SECTIONS}
         location = self._texts(sections, _LOCATION_TEXTS)
-        session_id = text_of(told.get("sessionId"))
+        session_id = text_of(fields.get("sessionId"))
         return MessageContext(
             device_id=text_of(sections["device"].get("id")),
             token=self._token(sections),
             session_id=session_id and self._sanitiser.cut(session_id, ID_CHARACTERS_MAX),
-            info=self._info(told, sections),
-            zone=_zone(text_of(told.get("timezone"))),
+            info=self._info(fields, sections),
+            zone=_zone(text_of(fields.get("timezone"))),
             location=location or None,
             location_id=content_id_of(location),
-            traits=bytes(told.get("traits", b"")),
+            traits=bytes(fields.get("traits", b"")),
         )
 
-    def _info(self, told: Members, sections: dict[str, Members]) -> dict[str, str | int]:
+    def _info(self, fields: Members, sections: dict[str, Members]) -> dict[str, str | int]:
         info: dict[str, str | int] = dict(self._texts(sections, _INFO_TEXTS))
-        if (locale := text_of(told.get("locale"))) is not None:
+        if (locale := text_of(fields.get("locale"))) is not None:
             info["locale"] = self._sanitiser.cut(locale, INFO_CHARACTERS_MAX)
         library = [text_of(sections["library"].get(key)) for key in ("name", "version")]
         if service := "/".join(filter(None, library)):

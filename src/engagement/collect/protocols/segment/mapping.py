@@ -110,19 +110,21 @@ def token_record(token: tuple[str, str]) -> SentRecord:
 def _track(event: TrackingEvent, sanitiser: Sanitiser) -> TimedRecord:
     at, message = event.at, event.message
     name = sanitiser.name(message.event or "")
-    told = _properties(message)
+    properties = _properties(message)
     if name == CRASH_NAME:
-        return at, _crash(event, told, sanitiser)
+        return at, _crash(event, properties, sanitiser)
     if name in PUSH_STATUSES:
-        campaign_id = _campaign_id(told)
+        campaign_id = _campaign_id(properties)
         if campaign_id is not None:
             return at, _feedback(PUSH_STATUSES[name], campaign_id)
     extras = sanitiser.extras(bytes(message.properties))
     session_id = event.context.session_id
-    if name in ERROR_NAMES or _is_told(told.error, told.dollar_error, told.exception):
+    if name in ERROR_NAMES or _is_told(
+        properties.error, properties.dollar_error, properties.exception
+    ):
         return at, ErrorRecord(_ELSEWHERE, name, session_id, extras=extras)
-    if told.duration or told.duration_ms:
-        start = _start(at, told)
+    if properties.duration or properties.duration_ms:
+        start = _start(at, properties)
         if start is not None:
             return start, JobRecord(
                 _ELSEWHERE, name, end=_timestamp(event.device_at), extras=extras
@@ -135,11 +137,11 @@ def _screen(event: TrackingEvent, sanitiser: Sanitiser) -> TimedRecord:
     message = event.message
     name = sanitiser.name(message.name or "")
     if not name:
-        told = _properties(message)
-        substitutes = [text_of(told.name), message.category]
+        properties = _properties(message)
+        substitutes = [text_of(properties.name), message.category]
         if event.type == "page":
-            substitutes[1:1] = [text_of(told.title), text_of(told.path)]
-        name = next(filter(None, (sanitiser.name(one) for one in substitutes if one)), "")
+            substitutes[1:1] = [text_of(properties.title), text_of(properties.path)]
+        name = next(filter(None, (sanitiser.name(value) for value in substitutes if value)), "")
     extras = sanitiser.extras(bytes(message.properties))
     session_id = event.context.session_id
     return event.at, ActivityRecord(_ELSEWHERE, name, session_id=session_id, extras=extras)
@@ -180,9 +182,14 @@ _MAKERS: dict[str, Callable[[TrackingEvent, Sanitiser], TimedRecord | None]] = {
 }
 
 
-def _crash(event: TrackingEvent, told: _Properties, sanitiser: Sanitiser) -> SentRecord:
-    reasons = (text_of(one) for one in (told.exception, told.error, told.name))
-    stacks = (text_of(one) for one in (told.stack, told.stack_trace, told.camel_stack_trace))
+def _crash(event: TrackingEvent, properties: _Properties, sanitiser: Sanitiser) -> SentRecord:
+    reasons = (
+        text_of(value) for value in (properties.exception, properties.error, properties.name)
+    )
+    stacks = (
+        text_of(value)
+        for value in (properties.stack, properties.stack_trace, properties.camel_stack_trace)
+    )
     return CrashRecord(
         _ELSEWHERE,
         sanitiser.name(next(filter(None, reasons), "")) or CRASH_NAME,
@@ -206,9 +213,9 @@ def _is_told(*values: msgspec.Raw) -> bool:
     return any(bytes(value) not in _FALSE for value in filter(None, values))
 
 
-def _start(at: int, told: _Properties) -> int | None:
+def _start(at: int, properties: _Properties) -> int | None:
     """When something started that ended at an instant, if its duration is told and can be true."""
-    for raw, milliseconds in ((told.duration_ms, 1), (told.duration, 1000)):
+    for raw, milliseconds in ((properties.duration_ms, 1), (properties.duration, 1000)):
         text = bytes(raw)
         if text.startswith(NUMBER_STARTS):
             duration = float(text) * milliseconds
@@ -217,9 +224,9 @@ def _start(at: int, told: _Properties) -> int | None:
     return None
 
 
-def _campaign_id(told: _Properties) -> int | None:
-    campaign = members(told.campaign)
-    for raw in (told.azme_campaign_id, *map(campaign.get, ("id", "name", "content"))):
+def _campaign_id(properties: _Properties) -> int | None:
+    campaign = members(properties.campaign)
+    for raw in (properties.azme_campaign_id, *map(campaign.get, ("id", "name", "content"))):
         campaign_id = integer_of(raw)
         if campaign_id is not None and 0 <= campaign_id <= INTEGER_MAX:
             return campaign_id

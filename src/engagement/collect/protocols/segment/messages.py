@@ -48,7 +48,7 @@ class Messages:
                 groups[outcome.sender].append(outcome)
         return [_batch(sender, group) for sender, group in groups.items()]
 
-    def refused(self, known: Collection[str] = ()) -> list[RefusedMessage]:
+    def list_refused(self, known: Collection[str] = ()) -> list[RefusedMessage]:
         """The messages that cannot be kept, in their order.
 
         Args:

@@ -98,10 +98,10 @@ class OutcomeReader:
         It is the sender's, if there is one. Else it depends on the content, and where this names
         no time, also on when the message came, so that the same click is not taken for the last.
         """
-        told = None if message is None else message.message_id
-        if told:
-            is_fit = len(told) <= BATCH_ID_CHARACTERS_MAX and not has_control(told)
-            return told if is_fit else derive_guid("message", told)
+        sent_id = None if message is None else message.message_id
+        if sent_id:
+            is_fit = len(sent_id) <= BATCH_ID_CHARACTERS_MAX and not has_control(sent_id)
+            return sent_id if is_fit else derive_guid("message", sent_id)
         is_timeless = message is None or self._happened_at(message)[0] is None
         came = (str(self._received),) if is_timeless else ()
         return derive_guid("message", bytes(raw).decode(), *came)

@@ -99,11 +99,11 @@ class Sanitiser:
         for source in sources:
             own: dict[str, Value] = {}
             for key, value in source.items():
-                told = self._tag(value)
-                if isinstance(told, str) and len(told) > TAG_CHARACTERS_MAX:
+                tag = self._tag(value)
+                if isinstance(tag, str) and len(tag) > TAG_CHARACTERS_MAX:
                     self.repaired += 1
                 else:
-                    self._put(own, key, told, TAGS_PER_RECORD_MAX)
+                    self._put(own, key, tag, TAGS_PER_RECORD_MAX)
             tags |= own
         while len(tags) > TAGS_PER_RECORD_MAX:
             tags.popitem()
@@ -168,8 +168,8 @@ def _flattened(members: dict[str, Value]) -> Iterator[tuple[str, Value]]:
     for key, value in members.items():
         if isinstance(value, dict) and value:
             # Cut first: a long key times many inner ones would be much more than was sent.
-            for inner, one in value.items():
-                yield f"{key[:KEY_CHARACTERS_MAX]}_{inner}", one
+            for inner, inner_value in value.items():
+                yield f"{key[:KEY_CHARACTERS_MAX]}_{inner}", inner_value
         else:
             yield key, value
 

@@ -58,8 +58,8 @@ def read_message(raw: msgspec.Raw) -> Message | None:
         if not bytes(raw).startswith(b"{"):
             return None
     fields: dict[str, Any] = {
-        field: told if field in _OBJECTS else text_of(told)
-        for name, told in members(raw).items()
+        field: value if field in _OBJECTS else text_of(value)
+        for name, value in members(raw).items()
         if (field := _FIELDS.get(name)) is not None
     }
     return Message(**fields)

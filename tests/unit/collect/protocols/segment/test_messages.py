@@ -79,8 +79,8 @@ def test_known_messages_are_left_out_and_the_batch_is_another() -> None:
     assert (whole.accepted, rest.accepted) == (3, 2)
     assert whole.batch_id != rest.batch_id
     assert found.batches(["a", "b", "c"]) == []
-    assert [refusal.message_id for refusal in found.refused({"a"})] == ["bad"]
-    assert found.refused(["bad"]) == []
+    assert [refusal.message_id for refusal in found.list_refused({"a"})] == ["bad"]
+    assert found.list_refused(["bad"]) == []
 
 
 def test_batch_id_depends_on_the_messages_alone() -> None:
@@ -184,12 +184,14 @@ def test_message_alone_is_read_as_in_a_batch(sent: dict[str, Any]) -> None:
     for fields, message_type in ((alone, None), (alone, "page"), (typeless, sent["type"])):
         raw = f" {json.dumps(fields)}\n".encode()
         found = read_messages(raw, received_at=RECEIVED_AT, message_type=message_type)
-        assert (found.write_key, found.ids, found.refused()) == ("key", ("m1",), [])
+        assert (found.write_key, found.ids, found.list_refused()) == ("key", ("m1",), [])
         assert found.batches() == [expected]
 
 
 def test_empty_message_alone_is_refused() -> None:
-    (refused,) = read_messages(b" { } ", received_at=RECEIVED_AT, message_type="track").refused()
+    (refused,) = read_messages(
+        b" { } ", received_at=RECEIVED_AT, message_type="track"
+    ).list_refused()
 
     assert refused.code == "no_device"
 
@@ -202,12 +204,12 @@ def test_refused_message_can_be_read_again_alone(message_type: str | None) -> No
     else:
         sent = json.dumps({key: value for key, value in bad.items() if key != "type"}).encode()
     found = read_messages(sent, received_at=RECEIVED_AT, message_type=message_type)
-    (refused,) = found.refused()
+    (refused,) = found.list_refused()
 
     again = read_messages(refused.body, received_at=RECEIVED_AT)
 
     assert again.batches() == []
-    (other,) = again.refused()
+    (other,) = again.list_refused()
     assert (other.message_id, other.code, other.message) == (
         refused.message_id,
         refused.code,
@@ -217,7 +219,7 @@ def test_refused_message_can_be_read_again_alone(message_type: str | None) -> No
 
 
 def test_mended_message_has_the_time_that_it_had() -> None:
-    (refused,) = read(message(event=""), sentAt="2026-03-01T12:00:09Z").refused()
+    (refused,) = read(message(event=""), sentAt="2026-03-01T12:00:09Z").list_refused()
     mended = refused.body.replace(b'"event": ""', b'"event": "tap"')
 
     assert (
@@ -336,7 +338,7 @@ def test_any_messages_are_each_kept_once_or_refused(
 ) -> None:
     raw = body(*sent, sentAt=sent_at)
     found = read_messages(raw, received_at=RECEIVED_AT)
-    batches, refused = found.batches(known), found.refused(known)
+    batches, refused = found.batches(known), found.list_refused(known)
 
     assert found == read_messages(raw, received_at=RECEIVED_AT)
     assert len(found.ids) == len(sent)
@@ -388,4 +390,4 @@ def test_damaged_body_never_fails_in_another_way(cut: int, put: bytes, length: i
         found = read_messages(damaged, received_at=RECEIVED_AT)
     except CorruptInputError:
         return
-    assert len(found.batches()) + len(found.refused()) <= len(found.ids)
+    assert len(found.batches()) + len(found.list_refused()) <= len(found.ids)

@@ -100,8 +100,8 @@ def test_a_body_with_numbers_that_json_lacks_is_the_body_without_them(
 
     assert found.ids == clean.ids
     assert found.batches() == clean.batches()
-    assert [(refusal.code, refusal.message) for refusal in found.refused()] == [
-        (refusal.code, refusal.message) for refusal in clean.refused()
+    assert [(refusal.code, refusal.message) for refusal in found.list_refused()] == [
+        (refusal.code, refusal.message) for refusal in clean.list_refused()
     ]
     assert found.repaired == clean.repaired + dropped
 
@@ -122,17 +122,17 @@ def test_bad_messages_cost_only_themselves(count: int, bad: list[bytes], data: A
 
     assert names(found) == [item["event"] for item in good]
     assert len(found.ids) == len(texts)
-    refused = {refusal.index: refusal.code for refusal in found.refused()}
+    refused = {refusal.index: refusal.code for refusal in found.list_refused()}
     assert refused == {place: BAD_MESSAGES[text] for place, text in enumerate(texts) if text in bad}
 
 
 @pytest.mark.parametrize(("text", "code"), BAD_MESSAGES.items())
 def test_a_broken_message_is_refused_again_as_it_was(text: bytes, code: str) -> None:
-    (refused,) = read(b'{"sentAt":5,"batch":[' + text + b",{}]}").refused()[:1]
+    (refused,) = read(b'{"sentAt":5,"batch":[' + text + b",{}]}").list_refused()[:1]
     again = read(refused.body)
 
     assert again.batches() == []
-    (other,) = again.refused()
+    (other,) = again.list_refused()
     assert (other.message_id, other.code, other.message) == (
         refused.message_id,
         code,
@@ -144,10 +144,10 @@ def test_a_broken_message_is_refused_again_as_it_was(text: bytes, code: str) -> 
 
 @pytest.mark.parametrize("text", [item for item in BAD_MESSAGES if item.startswith(b'{"type"')])
 def test_a_broken_message_alone_is_refused_as_one(text: bytes) -> None:
-    assert [refusal.code for refusal in read(text).refused()] == [BAD_MESSAGES[text]]
+    assert [refusal.code for refusal in read(text).list_refused()] == [BAD_MESSAGES[text]]
     typeless = text.replace(b'"type":"track",', b"")
     if typeless != text:
-        assert [refusal.code for refusal in read(typeless, "track").refused()] == [
+        assert [refusal.code for refusal in read(typeless, "track").list_refused()] == [
             BAD_MESSAGES[text]
         ]
 
@@ -158,7 +158,7 @@ def test_halves_are_mended_beside_what_is_refused() -> None:
     found = read(sent)
 
     assert names(found) == ["\ufffdx", "tap"]
-    assert [refusal.code for refusal in found.refused()] == ["bad_string"]
+    assert [refusal.code for refusal in found.list_refused()] == ["bad_string"]
     assert found.repaired == 1
 
 
@@ -180,4 +180,4 @@ def test_deep_messages_are_kept_beside_one_that_is_too_deep() -> None:
     found = read(b'{"batch":[' + fits + b"," + does_not.replace(b"m1", b"m2") + b"]}")
 
     assert names(found) == ["tap"]
-    assert [refusal.code for refusal in found.refused()] == ["too_deep"]
+    assert [refusal.code for refusal in found.list_refused()] == ["too_deep"]
