@@ -43,6 +43,20 @@ def test_upkeep_keeps_rows_that_a_flush_has_not_recorded_yet(home: Home, point: 
     assert home.rows(Kind.ACTIVITY).height == 3
 
 
+def test_a_device_is_erased_from_what_is_staged_and_in_no_table_yet(home: Home) -> None:
+    numbered(home, 0)
+    home.on_failpoint = stop_at(Failpoint.FLUSH_STAGED)
+    with pytest.raises(StoppedError):
+        home.flush()
+    home.on_failpoint = no_failpoint
+
+    home.upkeep().erase(home.app_id, DEVICES[0])
+    home.flush()
+
+    assert home.rows(Kind.EVENT).is_empty()
+    assert home.rows(Kind.DEVICE).is_empty()
+
+
 def test_upkeep_beside_flushes_loses_nothing(home: Home) -> None:
     rounds = 4
     ended = threading.Event()

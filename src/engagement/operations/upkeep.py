@@ -20,19 +20,20 @@ def compact(runtime: Runtime, app_id: str) -> UpkeepReport:
 def flush_due(runtime: Runtime) -> int:
     """Bring what devices posted into the lake if it is much or has waited long.
 
-    So an export, which flushes first, never has to wait for many rounds of it.
+    So an export, which flushes first, never has to wait for many rounds of it. What a flush that
+    failed has staged is committed as soon as that works again.
 
     Returns:
-        How many logs were moved.
+        How many records were moved.
     """
-    settings = runtime.settings
+    apps = set(runtime.staging.list_apps())
     oldest = runtime.inbox.oldest_at()
-    if oldest is None:
-        return 0
-    is_late = runtime.clock() - oldest >= timedelta(seconds=settings.flush_seconds)
-    if not is_late and runtime.inbox.depth() < settings.flush_logs_max:
-        return 0
-    return sum(runtime.flush(app_id) for app_id in runtime.inbox.list_waiting())
+    if oldest is not None:
+        waited = runtime.clock() - oldest
+        is_late = waited >= timedelta(seconds=runtime.settings.flush_seconds)
+        if is_late or runtime.inbox.depth() >= runtime.settings.flush_logs_max:
+            apps.update(runtime.inbox.list_waiting())
+    return sum(runtime.flush(app_id) for app_id in sorted(apps))
 
 
 def keep_in_shape(runtime: Runtime) -> None:

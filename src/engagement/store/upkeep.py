@@ -132,6 +132,7 @@ class Upkeep:
         Older versions of the tables hold the rows until they are vacuumed.
         """
         first_kept = (self._clock() - timedelta(days=days)).date()
+        self._committer.commit(app_id)
         report = UpkeepReport()
         for kind in self._inbox.last_commits(app_id):
             if not kind.is_historical:
@@ -208,6 +209,7 @@ class Upkeep:
         Sessions and jobs are folded, since the rows of several files may come into one.
         Flushes go on meanwhile; what they append stays as it is.
         """
+        self._committer.commit(app_id)  # a table that is staged alone has no commit yet
         report = UpkeepReport()
         for kind in kinds:
             if kind not in self._inbox.last_commits(app_id):

@@ -10,8 +10,10 @@ import pytest
 from engagement import operations
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
+from engagement.exceptions import StorageFullError
 from engagement.model.records import Kind
 from engagement.runtime.opening import Runtime
+from engagement.store.lake import Lake
 from engagement.testing import StoppedClock, open_test_runtime
 
 FLUSH_SECONDS = 20
@@ -68,6 +70,25 @@ def test_many_logs_are_flushed_at_once(runtime: Runtime, app_id: str) -> None:
     _post(runtime, app_id, "1", logs=FLUSH_LOGS)
 
     assert operations.flush_due(runtime) == FLUSH_LOGS
+
+
+def test_what_a_failed_flush_has_staged_is_committed_later(
+    runtime: Runtime, app_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StorageFullError("No space is left.")
+
+    _post(runtime, app_id, "1", logs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "commit", fail)
+        with pytest.raises(StorageFullError):
+            runtime.flush(app_id)
+    assert (runtime.inbox.depth(), runtime.staging.list_apps()) == (0, [app_id])
+
+    operations.flush_due(runtime)
+
+    assert runtime.staging.list_apps() == []
+    assert runtime.inbox.last_commits(app_id)[Kind.EVENT].rows_total == 1
 
 
 def test_keeping_in_shape_and_tidying_lose_no_row(

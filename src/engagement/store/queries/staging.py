@@ -119,6 +119,11 @@ class StagingQueries:
                 connection.execute(_UNSTAGE, key | {"closed_id": each.commit_id})
                 record_commit(connection, app_id, each.commit, committed_at)
 
+    def list_apps(self) -> list[str]:
+        """The ids of the apps that have something staged."""
+        with self._reading.begin() as connection:
+            return list(connection.scalars(sa.select(staged_files.c.app_id).distinct()))
+
     def list_staged(self, app_id: str, kind: Kind) -> list[FileChange]:
         """The data files of a table that are written and not recorded yet."""
         query = sa.select(staged_files.c.actions).filter_by(app_id=app_id, kind=kind.value)
