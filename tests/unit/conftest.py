@@ -5,6 +5,7 @@ import socket
 import subprocess
 from typing import Any, NoReturn
 
+import dbos  # noqa: F401 - when it is imported, it starts a process that tells the platform
 import pytest
 
 
