@@ -9,8 +9,7 @@ import pytest
 from engagement.failpoints import Failpoint, no_failpoint
 from engagement.model.records import Kind
 from engagement.store import upkeep as upkeep_module
-from engagement.store.commits import FileChange, TableChange
-from engagement.store.lake import Lake
+from engagement.store.commits import TableChange
 from engagement.store.queries.staging import StagingQueries
 from engagement.store.upkeep import SMALL_SHARE
 from support.batches import DEVICES, batch, log
@@ -84,23 +83,22 @@ def test_upkeep_beside_flushes_loses_nothing(home: Home) -> None:
 
 
 def flushed_amid_rewrites(home: Home, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Flush one more number while each new file is written; whether each flush came to its end."""
+    """Flush one more number while each rewrite is under way; whether each flush came to its end."""
     for number in range(2):
         numbered(home, number)
         home.flush()
-    write = Lake.write
+    stage_rewrite = StagingQueries.stage_rewrite
     ended: list[bool] = []
 
-    def write_slowly(*what: Any, **how: Any) -> tuple[FileChange, ...]:
-        made = write(*what, **how)
+    def stage_late(*what: Any, **how: Any) -> str:
         numbered(home, 2 + len(ended))
         beside = threading.Thread(target=home.flush)
         beside.start()
         beside.join(WAIT_SECONDS_MAX)
         ended.append(not beside.is_alive())
-        return made
+        return stage_rewrite(*what, **how)
 
-    monkeypatch.setattr(Lake, "write", write_slowly)
+    monkeypatch.setattr(StagingQueries, "stage_rewrite", stage_late)
     home.upkeep().compact(home.app_id)
     return ended
 
