@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from engagement.agent.queue import Loss
-from engagement.model.servers import retry_after_seconds
+from engagement.model.http import retry_after_seconds
 
 ACCEPTED = 202
 UNACCEPTABLE_STATUSES = frozenset({400, 413, 415, 422})

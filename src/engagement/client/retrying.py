@@ -4,7 +4,7 @@ from secrets import SystemRandom
 
 from engagement.client.refusals import UNAVAILABLE_STATUSES
 from engagement.client.responses import HttpResponse
-from engagement.model.servers import retry_after_seconds
+from engagement.model.http import retry_after_seconds
 
 WAIT_SECONDS_FIRST = 0.5
 WAIT_SECONDS_MAX = 10.0

@@ -24,8 +24,8 @@ from engagement.model.export_options import ExportOptions, request_of
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
 from engagement.model.exports import Estimate, ExportType
+from engagement.model.http import server_address
 from engagement.model.manifest import Manifest
-from engagement.model.servers import server_address
 
 POLL_SECONDS_FIRST = 0.05
 POLL_SECONDS_MAX = 5.0

@@ -17,7 +17,7 @@ from engagement.exceptions import (
     ServerError,
     ServerUnreachableError,
 )
-from engagement.model.servers import retry_after_seconds
+from engagement.model.http import retry_after_seconds
 
 UNAUTHENTICATED = 401
 

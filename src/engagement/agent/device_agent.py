@@ -28,9 +28,9 @@ from engagement.agent.reporter import Reporter, Running
 from engagement.agent.sending import TIMEOUT_SECONDS, BatchSender
 from engagement.agent.sessions import Sessions
 from engagement.exceptions import BadInputError
+from engagement.model.http import server_address
 from engagement.model.limits import RECORDS_PER_BATCH_MAX
 from engagement.model.records import Kind, new_guid
-from engagement.model.servers import server_address
 
 FLUSH_SECONDS = 10.0
 """How long `flush` tries if the caller sets no time."""

@@ -1,4 +1,4 @@
-"""Says what a server's address may be and how long its answer asks to wait."""
+"""What the client and the agent need of HTTP: a server's address, and how long it asks to wait."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
