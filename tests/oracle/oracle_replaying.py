@@ -71,9 +71,9 @@ def _apply(operation: Operation, model: Model, product: Product) -> None:
             compare(operation["request"], model, product)
         case "retain":
             first_kept = date.fromisoformat(operation["first_kept"])
+            product.flush()
+            model.flush(TIMEOUT)
             if model.can_retain(first_kept):
-                product.flush()
-                model.flush(TIMEOUT)
                 product.retain(first_kept)
                 model.retain(first_kept)
         case upkeep:
