@@ -127,7 +127,7 @@ class Lake:
         for _ in range(COMMIT_ATTEMPTS_MAX):
             table = self._newest(app_id, pending.kind)
             if table is not None and _newest_number(table) >= pending.commit_id:
-                return self._seal(app_id, pending.kind, table, count_rows(table)), set()
+                return self._seal(app_id, pending, table, count_rows(table)), set()
             dropped = _outdated(table, pending)
             change = _sum_changes(
                 change for group, change in pending.changes.items() if group not in dropped
@@ -137,7 +137,7 @@ class Lake:
             except CommitFailedError:
                 continue
             rows_total = pending.recorded_rows + change.rows
-            sealed = self._seal(app_id, pending.kind, table, rows_total)
+            sealed = self._seal(app_id, pending, table, rows_total)
             self._hold(app_id, pending.kind, table)
             return sealed, dropped
         raise LakeDamagedError(
@@ -327,11 +327,14 @@ class Lake:
         if (table.version() + 1) % CHECKPOINT_VERSIONS:
             self._held[app_id, kind] = table
 
-    def _seal(self, app_id: str, kind: Kind, table: DeltaTable, rows_total: int) -> Commit:
-        """The table's newest commit, once it is on disk."""
-        version = table.version()
+    def _seal(self, app_id: str, pending: OpenCommit, table: DeltaTable, rows_total: int) -> Commit:
+        """The table's newest commit, once it and all since the recorded one are on disk."""
+        kind, version = pending.kind, table.version()
         digest = ""
         if self.local is not None:
+            first = 0 if pending.recorded_version is None else pending.recorded_version + 1
+            for newer in range(first, version):  # such as one that adds columns
+                sync_commit(self.commit_file(app_id, kind, newer))
             file = self.commit_file(app_id, kind, version)
             sync_commit(file)
             sync_path(file.parent.parent)  # the first commit makes the folder of the log

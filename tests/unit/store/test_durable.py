@@ -1,25 +1,10 @@
 """Tests which files and folders are brought to disk, and what passes for a Parquet file."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from engagement.store.durable import parquet_bytes, sync_commit, sync_files, sync_tree_root
-
-
-@pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The paths that are brought to disk, in order."""
-    paths: list[Path] = []
-    fsync = os.fsync
-
-    def seen(descriptor: int) -> None:
-        paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", seen)
-    return paths
 
 
 def test_files_are_brought_to_disk_before_the_folders_that_name_them(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,6 +95,24 @@ def test_whoever_saw_an_older_version_adds_nothing_twice(tmp_path: Path) -> None
     version = commit(late, change, number=2).version
 
     assert rows_of(late, version)["name"].to_list() == ["b"]
+
+
+def test_a_table_of_an_earlier_release_gets_its_columns_with_every_version_on_disk(
+    tmp_path: Path, synced: list[Path]
+) -> None:
+    """New columns are a version of their own, before the one that has the rows."""
+    rows = in_order(frame(Kind.EVENT, {"name": "old"}), Kind.EVENT)
+    table = tmp_path / "lake" / APP_ID / "event"
+    write_deltalake(str(table), rows.drop("record_id"), partition_by=["date"])
+    lake = Lake(str(tmp_path / "lake"))
+    synced.clear()
+
+    version = append(lake, {"name": "new", "sequence": 2}, number=1)
+
+    assert rows_of(lake, version)["name"].to_list() == ["old", "new"]
+    made = {file for file in (table / "_delta_log").glob("*.json") if int(file.stem) > 0}
+    assert len(made) == version == 2
+    assert made <= set(synced)
 
 
 def test_vacuum_shortens_the_log(tmp_path: Path) -> None:
