@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
 from engagement.store.commits import Commit
+from engagement.store.queries.json_arrays import json_elements
 from engagement.store.queries.refused import insert_refused
 from engagement.store.state import EPOCH, accepted, commits, inbox
 
@@ -220,9 +221,8 @@ def _day(instant: datetime) -> int:
     return (instant - EPOCH).days
 
 
-def _key_statements(elements: sa.FunctionElement[Any]) -> tuple[sa.Select[Any], sa.Insert]:
+def _key_statements(key: sa.ColumnElement[str]) -> tuple[sa.Select[Any], sa.Insert]:
     """Finds those of the keys in a JSON array that are known; and adds keys that are not."""
-    key = elements.table_valued("value").c.value
     find = sa.select(accepted.c.key).where(accepted.c.key == key)
     rows = sa.select(key, sa.bindparam("day", type_=accepted.c.day.type))
     add = accepted.insert().from_select(["key", "day"], rows)
@@ -230,11 +230,7 @@ def _key_statements(elements: sa.FunctionElement[Any]) -> tuple[sa.Select[Any], 
     return find, add.prefix_with("OR IGNORE", dialect="sqlite")
 
 
-_KEYS = sa.bindparam("keys", type_=sa.Text())
-_KEY_STATEMENTS = {
-    "sqlite": _key_statements(sa.func.json_each(_KEYS)),
-    "postgresql": _key_statements(sa.func.json_array_elements_text(sa.cast(_KEYS, sa.JSON))),
-}
+_KEY_STATEMENTS = {dialect: _key_statements(key) for dialect, key in json_elements("keys").items()}
 """Built once: they are executed in every transaction that accepts something."""
 _ADD_ROWS = inbox.insert()
 _ROW_NAMES = tuple(InboxRow.__dataclass_fields__)

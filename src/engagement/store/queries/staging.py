@@ -7,16 +7,18 @@ in the transaction that records it. Whatever ends in between is repeated, or com
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from engagement.model.codec import decode, encode
 from engagement.model.records import Kind, new_guid
 from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange
 from engagement.store.queries.inbox import InboxRow
+from engagement.store.queries.json_arrays import json_elements
 from engagement.store.queries.sightings import Sightings, keep_sightings
 from engagement.store.state import commits, inbox, lake_tables, staged_files
 
@@ -117,7 +119,7 @@ class StagingQueries:
                 if is_ours.rowcount != 1:
                     continue
                 connection.execute(_UNSTAGE, key | {"closed_id": each.commit_id})
-                record_commit(connection, app_id, each.commit, committed_at)
+                _record_commit(connection, app_id, each.commit, committed_at)
 
     def list_apps(self) -> list[str]:
         """The ids of the apps that have something staged."""
@@ -128,11 +130,11 @@ class StagingQueries:
         """The data files of a table that are written and not recorded yet."""
         query = sa.select(staged_files.c.actions).filter_by(app_id=app_id, kind=kind.value)
         with self._reading.begin() as connection:
-            changes = [_decoded(text) for text in connection.scalars(query)]
+            changes = [decode(text, TableChange) for text in connection.scalars(query)]
         return [file for change in changes for file in change.added]
 
 
-def record_commit(
+def _record_commit(
     connection: sa.Connection, app_id: str, commit: Commit, committed_at: datetime
 ) -> None:
     """Remember a commit that is on disk; a repeat replaces itself."""
@@ -159,7 +161,7 @@ def _stage(
         _columns(app_id, kind)
         | {
             "group_id": group_id,
-            "actions": _encoded(change),
+            "actions": encode(change),
             "rows": change.rows,
             "bytes": sum(file.bytes for file in change.added),
             "staged_at": staged_at,
@@ -189,7 +191,10 @@ def _frozen(connection: sa.Connection, app_id: str, kind: Kind, table: sa.Row[An
         commit_id=table.commit_id,
         recorded_version=table.version,
         recorded_rows=table.rows_total,
-        changes={row.group_id: _decoded(row.actions) for row in connection.execute(_FROZEN, key)},
+        changes={
+            row.group_id: decode(row.actions, TableChange)
+            for row in connection.execute(_FROZEN, key)
+        },
     )
 
 
@@ -202,41 +207,18 @@ def _key(app_id: str, kind: Kind) -> dict[str, Any]:
     return {"of_app": app_id, "of_kind": kind.value}
 
 
-def _encoded(change: TableChange) -> str:
-    return json.dumps(asdict(change), default=date.isoformat, separators=(",", ":"))
-
-
-def _decoded(text: str) -> TableChange:
-    content = json.loads(text)
-    return TableChange(
-        added=tuple(_file(file) for file in content["added"]),
-        removed=tuple(_file(file) for file in content["removed"]),
-    )
-
-
-def _file(content: dict[str, Any]) -> FileChange:
-    day = content.pop("day")
-    return FileChange(**content, day=day and date.fromisoformat(day))
-
-
 def _of_table(table: sa.Table) -> sa.ColumnElement[bool]:
     return sa.and_(
         table.c.app_id == sa.bindparam("of_app"), table.c.kind == sa.bindparam("of_kind")
     )
 
 
-_POSITIONS = sa.bindparam("positions", type_=sa.Text())
 _TAKE_STATEMENTS = {
     dialect: inbox.delete().where(
         inbox.c.app_id == sa.bindparam("app_id"),
-        inbox.c.position.in_(
-            sa.select(sa.cast(elements.table_valued("value").c.value, sa.BigInteger))
-        ),
+        inbox.c.position.in_(sa.select(sa.cast(position, sa.BigInteger))),
     )
-    for dialect, elements in (
-        ("sqlite", sa.func.json_each(_POSITIONS)),
-        ("postgresql", sa.func.json_array_elements_text(sa.cast(_POSITIONS, sa.JSON))),
-    )
+    for dialect, position in json_elements("positions").items()
 }
 """Positions one by one: a range would take batches that became visible after the round was read."""
 _ADD_STAGED = staged_files.insert()
