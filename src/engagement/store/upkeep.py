@@ -226,8 +226,7 @@ class Upkeep:
         return report
 
     def _newest(self, app_id: str, kind: Kind) -> list[DataFile]:
-        """The table's files, those that were staged before the call included."""
-        self._committer.commit(app_id)
+        """The table's files at its newest recorded version."""
         return self._lake.files(app_id, kind, self._inbox.last_commits(app_id)[kind].version)
 
     def _replace(

@@ -86,10 +86,14 @@ class StagingQueries:
 
         What is staged afterwards waits for the next one.
         """
-        with self._engine.begin() as connection:
-            staged = sa.select(staged_files.c.kind).where(staged_files.c.app_id == app_id)
+        staged = sa.select(staged_files.c.kind).where(staged_files.c.app_id == app_id)
+        with self._reading.begin() as connection:
             names = set(connection.scalars(staged.distinct()))
-            return [_open_table(connection, app_id, kind) for kind in Kind if kind.value in names]
+        if not names:
+            return []  # mostly so, and then nobody has to wait for the right to write
+        with self._engine.begin() as connection:
+            tables = [_open_table(connection, app_id, kind) for kind in Kind if kind.value in names]
+        return [pending for pending in tables if pending is not None]
 
     def open_commit(self, app_id: str, kind: Kind) -> OpenCommit | None:
         """The commit to a table that is open, if one is."""
@@ -173,12 +177,15 @@ def _stage(
     return group_id
 
 
-def _open_table(connection: sa.Connection, app_id: str, kind: Kind) -> OpenCommit:
+def _open_table(connection: sa.Connection, app_id: str, kind: Kind) -> OpenCommit | None:
+    """A table's open commit; None if another has committed meanwhile what was staged."""
     key = _key(app_id, kind)
     connection.execute(_ADD_TABLE[connection.dialect.name], _columns(app_id, kind))
     table = connection.execute(_TABLE_TO_CHANGE, key).one()
     if not table.is_open:
-        connection.execute(_FREEZE, key | {"opened_id": table.commit_id + 1})
+        frozen = connection.execute(_FREEZE, key | {"opened_id": table.commit_id + 1})
+        if frozen.rowcount == 0:
+            return None
         connection.execute(_OPEN, key)
         table = connection.execute(_TABLE, key).one()
     return _frozen(connection, app_id, kind, table)

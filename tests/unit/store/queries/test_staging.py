@@ -136,6 +136,17 @@ def test_whoever_closes_late_changes_nothing(engine: sa.Engine) -> None:
     assert staging.open_commits(APP_ID) == [second]
 
 
+def test_where_nothing_is_staged_nobody_takes_the_right_to_write(engine: sa.Engine) -> None:
+    statements: list[str] = []
+    sa.event.listen(engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
+
+    assert StagingQueries(engine).open_commits(APP_ID) == []
+
+    assert statements
+    assert all(statement.startswith(("BEGIN", "SELECT")) for statement in statements)
+    assert "BEGIN IMMEDIATE" not in statements
+
+
 def test_a_rewrite_waits_with_the_others_and_is_named(engine: sa.Engine) -> None:
     staging = StagingQueries(engine)
     rewrite = TableChange(added=change("new").added, removed=change("old").added)
