@@ -1,6 +1,5 @@
 """Tests that the parameters of a URL are decoded once, each known and given once."""
 
-from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, quote_plus
 
 import pytest
@@ -8,30 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.deliver.sas import SAS_NAMES
-from engagement.deliver.urls import ContainerUrl, DestinationPolicy, parse_container_url
 from engagement.exceptions import ErrorCode, InvalidContainerError
-
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-HOST = "account.blob.core.windows.net"
-SAS = "sv=2023-11-03&sr=c&sp=cw&se=2099-01-01T00%3A00%3A00Z&sig=canary"
-LOOSE = DestinationPolicy(allow_loopback=True)
-
-
-def _parsed(url: str, policy: DestinationPolicy = LOOSE, *, permission: str = "w") -> ContainerUrl:
-    return parse_container_url(url, policy, now=NOW, permission=permission)
-
-
-def _refused(url: str, policy: DestinationPolicy = LOOSE) -> InvalidContainerError:
-    with pytest.raises(InvalidContainerError) as raised:
-        _parsed(url, policy)
-    assert "canary" not in f"{raised.value} {raised.value!r}"
-    assert raised.value.__cause__ is None
-    assert raised.value.__context__ is None
-    return raised.value
-
-
-def _sas(query: str) -> dict[str, str]:
-    return dict(_parsed(f"https://{HOST}/container?{query}").sas)
+from support.container_urls import HOST, SAS, parsed_url, refusal_of, sas_of
 
 
 @pytest.mark.parametrize(
@@ -53,7 +30,7 @@ def _sas(query: str) -> dict[str, str]:
 )
 def test_an_unknown_parameter_is_refused_by_name(spelling: str, name: str) -> None:
     for query in (f"{SAS}&{spelling}", f"{spelling}&{SAS}"):
-        error = _refused(f"https://{HOST}/container?{query}")
+        error = refusal_of(f"https://{HOST}/container?{query}")
         assert str(error).endswith(f"got {name}.")
         assert error.code is ErrorCode.INVALID_CONTAINER
 
@@ -67,7 +44,7 @@ def test_an_unknown_parameter_is_refused_by_name(spelling: str, name: str) -> No
     ],
 )  # fmt: skip
 def test_a_name_that_is_no_plain_word_is_refused_without_repeating_it(spelling: str) -> None:
-    error = _refused(f"https://{HOST}/container?{SAS}&{spelling}")
+    error = refusal_of(f"https://{HOST}/container?{SAS}&{spelling}")
 
     assert str(error).endswith("got 1 other.")
 
@@ -81,11 +58,11 @@ def test_a_name_that_is_no_plain_word_is_refused_without_repeating_it(spelling: 
     ],
 )  # fmt: skip
 def test_a_parameter_given_twice_or_in_broken_spelling_is_refused(spelling: str) -> None:
-    _refused(f"https://{HOST}/container?{SAS}&{spelling}")
+    refusal_of(f"https://{HOST}/container?{SAS}&{spelling}")
 
 
 def test_a_bare_plus_is_a_space_as_azure_reads_it_except_where_none_can_be() -> None:
-    sas = _sas("sp=w&se=2099-01-01T00:00:00+02:00&sig=a+b/c==&rscd=a+b%2Bc&si=my+policy")
+    sas = sas_of("sp=w&se=2099-01-01T00:00:00+02:00&sig=a+b/c==&rscd=a+b%2Bc&si=my+policy")
 
     assert sas == {
         "sp": "w",
@@ -97,7 +74,7 @@ def test_a_bare_plus_is_a_space_as_azure_reads_it_except_where_none_can_be() -> 
 
 
 def test_a_value_is_decoded_once() -> None:
-    assert _sas(f"{SAS}&rscc=a%2526comp%253Dlist")["rscc"] == "a%26comp%3Dlist"
+    assert sas_of(f"{SAS}&rscc=a%2526comp%253Dlist")["rscc"] == "a%26comp%3Dlist"
 
 
 _VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -107,14 +84,14 @@ _VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 def test_any_value_is_kept_as_it_was_signed(values: dict[str, str]) -> None:
     for encode in (lambda text: quote(text, safe=""), quote_plus, quote):
         query = "&".join([SAS, *(f"{name}={encode(value)}" for name, value in values.items())])
-        assert _sas(query) == {**_sas(SAS), **values}
+        assert sas_of(query) == {**sas_of(SAS), **values}
 
 
 @given(st.text(st.sampled_from("sigcomp=&%235678abcdefSIG+;?.\\/é "), max_size=40))
 def test_whatever_is_accepted_is_what_a_plain_parser_reads(tail: str) -> None:
     query = f"{SAS}&{tail}"
     try:
-        sas = _parsed(f"https://{HOST}/container?{query}").sas
+        sas = parsed_url(f"https://{HOST}/container?{query}").sas
     except InvalidContainerError:
         return
     assert list(sas) == parse_qsl(query, keep_blank_values=True, separator="&")

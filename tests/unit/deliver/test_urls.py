@@ -1,36 +1,19 @@
 """Tests which buckets and local folders may be named, and how they are taken apart."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from engagement.deliver.urls import (
-    ContainerUrl,
     DestinationPolicy,
     Scheme,
-    parse_container_url,
 )
-from engagement.exceptions import ErrorCode, InvalidContainerError
+from engagement.exceptions import ErrorCode
 from engagement.settings import Settings
+from support.container_urls import STRICT, parsed_url, refusal_of
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-STRICT = DestinationPolicy()
 LOOSE = DestinationPolicy(allow_loopback=True, container_hosts=("storage.example.org",))
 KEYS = "access_key_id=AK&secret_access_key=canary"
-
-
-def _parsed(url: str, policy: DestinationPolicy = STRICT) -> ContainerUrl:
-    return parse_container_url(url, policy, now=NOW)
-
-
-def _refused(url: str, policy: DestinationPolicy = STRICT) -> InvalidContainerError:
-    with pytest.raises(InvalidContainerError) as raised:
-        _parsed(url, policy)
-    assert "canary" not in f"{raised.value} {raised.value!r}"
-    assert raised.value.__cause__ is None
-    assert raised.value.__context__ is None
-    return raised.value
 
 
 @pytest.mark.parametrize(
@@ -74,18 +57,18 @@ def _refused(url: str, policy: DestinationPolicy = STRICT) -> InvalidContainerEr
     ],
 )
 def test_a_bucket_url_that_cannot_work_is_refused(url: str) -> None:
-    _refused(url, LOOSE)
+    refusal_of(url, LOOSE)
 
 
 def test_the_redacted_url_names_the_bucket_and_nothing_secret() -> None:
-    assert str(_parsed(f"s3://bucket/a?{KEYS}&region=us-east-1")) == "s3://bucket/a"
-    assert str(_parsed("gs://bucket?access_token=canary")) == "gs://bucket"
+    assert str(parsed_url(f"s3://bucket/a?{KEYS}&region=us-east-1")) == "s3://bucket/a"
+    assert str(parsed_url("gs://bucket?access_token=canary")) == "gs://bucket"
 
 
 def test_a_bucket_url_is_taken_apart() -> None:
     url = f"s3://my.bucket-1/a/b/?{KEYS}&session_token=canary2&region=eu-west-1"
 
-    parsed = _parsed(f"{url}&endpoint=http%3A%2F%2F127.0.0.1%3A9000%2F", LOOSE)
+    parsed = parsed_url(f"{url}&endpoint=http%3A%2F%2F127.0.0.1%3A9000%2F", LOOSE)
 
     assert parsed.scheme is Scheme.S3
     assert (parsed.container, parsed.prefix) == ("my.bucket-1", "a/b")
@@ -102,13 +85,15 @@ def test_a_bucket_url_is_taken_apart() -> None:
 def test_a_plus_stays_in_every_credential() -> None:
     s3 = "s3://bucket?access_key_id=A+K&secret_access_key=a/b+c%2Bd&session_token=x+y==&region=a-1"
 
-    assert _parsed(s3).secrets == {
+    assert parsed_url(s3).secrets == {
         "access_key_id": "A+K",
         "secret_access_key": "a/b+c+d",
         "session_token": "x+y==",
         "region": "a-1",
     }
-    assert _parsed("gs://bucket?access_token=ya29.a+b/c").secrets == {"access_token": "ya29.a+b/c"}
+    assert parsed_url("gs://bucket?access_token=ya29.a+b/c").secrets == {
+        "access_token": "ya29.a+b/c"
+    }
 
 
 def _roots(*roots: Path) -> DestinationPolicy:
@@ -119,30 +104,30 @@ def test_a_local_folder_must_lie_below_a_root(tmp_path: Path) -> None:
     policy = _roots(tmp_path / "a", tmp_path / "b")
 
     for inside in ("a", "a/deep/er", "b/x y"):
-        parsed = _parsed((tmp_path / inside).as_uri(), policy)
+        parsed = parsed_url((tmp_path / inside).as_uri(), policy)
         assert parsed.container == str(tmp_path / inside)
         assert str(parsed) == f"file://{tmp_path / inside}"
     for outside in ("", "c", "ab", "a2/x"):
-        assert _refused((tmp_path / outside).as_uri(), policy).code is ErrorCode.EGRESS_DENIED
+        assert refusal_of((tmp_path / outside).as_uri(), policy).code is ErrorCode.EGRESS_DENIED
 
 
 @pytest.mark.parametrize(
     "tail", ["/../b", "/./c", "/%2e%2e/b", "/c%2f..%2f..%2fb", "/c%00", "?x=y", "#x", "/%0a"]
 )
 def test_a_way_out_of_a_local_root_is_refused(tmp_path: Path, tail: str) -> None:
-    _refused(f"{(tmp_path / 'a').as_uri()}{tail}", _roots(tmp_path / "a"))
+    refusal_of(f"{(tmp_path / 'a').as_uri()}{tail}", _roots(tmp_path / "a"))
 
 
 @pytest.mark.parametrize("url", ["file://host/tmp", "file://localhost/tmp", "file:///", "file:a"])
 def test_a_local_url_is_refused_without_roots(url: str) -> None:
-    _refused(url)
+    refusal_of(url)
 
 
 def test_a_link_in_the_path_of_a_root_is_the_operators_choice(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "data").symlink_to(tmp_path / "disk")
 
-    parsed = _parsed((tmp_path / "data" / "x").as_uri(), _roots(tmp_path / "data"))
+    parsed = parsed_url((tmp_path / "data" / "x").as_uri(), _roots(tmp_path / "data"))
 
     assert parsed.container == str(tmp_path / "disk" / "x")
 
