@@ -176,7 +176,6 @@ def test_a_committer_that_was_stopped_comes_too_late(
         goes_on.set()
         join_threads([thread], "the committer that was stopped")
 
-        version = home.lake.newest_version(home.app_id, Kind.EVENT)
-        assert version is not None
+        version = home.lake.require(home.app_id, Kind.EVENT).version()
         files = home.lake.files(home.app_id, Kind.EVENT, version)
         assert sum(file.rows for file in files) == (3 if is_planted else 2)

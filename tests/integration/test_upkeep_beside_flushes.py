@@ -121,8 +121,7 @@ def test_a_rewrite_that_took_what_came_meanwhile_is_found(
     def replace_all(
         staging: StagingQueries, app_id: str, kind: Kind, change: TableChange, **named: Any
     ) -> str:
-        version = home.lake.newest_version(app_id, kind)
-        assert version is not None
+        version = home.lake.require(app_id, kind).version()
         newest = tuple(file.as_change() for file in home.lake.files(app_id, kind, version))
         return stage_rewrite(staging, app_id, kind, replace(change, removed=newest), **named)
 

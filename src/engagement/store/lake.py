@@ -170,11 +170,6 @@ class Lake:
             table.cleanup_metadata()
         return len(gone)
 
-    def newest_version(self, app_id: str, kind: Kind) -> int | None:
-        """The version of a table's newest commit, recorded or not; None if there is no table."""
-        table = self._open(app_id, kind)
-        return None if table is None else table.version()
-
     def files(self, app_id: str, kind: Kind, version: int) -> list[DataFile]:
         """The files of a table at a version, in a fixed order."""
         return files_of(self.require(app_id, kind, version), kind)

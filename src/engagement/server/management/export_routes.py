@@ -3,8 +3,9 @@
 from engagement import operations
 from engagement.exceptions import UnknownTaskError
 from engagement.model.apps import App
-from engagement.model.export_tasks import ExportTask
-from engagement.server.dependencies import APP_PATH, Context
+from engagement.model.export_tasks import ExportTask, TaskPage
+from engagement.server.dependencies import APP_PATH, Context, resource_address
+from engagement.server.management.odata import next_page
 
 TASKS_PATH = f"{APP_PATH}/devices/exportTasks"
 
@@ -22,3 +23,14 @@ def task_of(context: Context, app: App, task_id: str) -> ExportTask:
     if task is None or task.app_id != app.app_id:
         raise UnknownTaskError("The app has no export task with this id.")
     return task
+
+
+def list_page(
+    context: Context, app: App, page: TaskPage, *, version: str
+) -> tuple[list[ExportTask], str | None]:
+    """Return a page of the app's tasks, and the address of the next page if there is one."""
+    found = operations.list_exports_page(context.runtime, app.app_id, page)
+    if len(found) <= page.top:
+        return found, None
+    query = {"api-version": version, **next_page(page)}
+    return found[: page.top], resource_address(context, app, "devices/exportTasks", query)

@@ -32,8 +32,8 @@ from engagement.server.dependencies import (
     readable_app,
     resource_address,
 )
-from engagement.server.management.export_routes import TASKS_PATH, task_of
-from engagement.server.management.odata import next_page, task_page
+from engagement.server.management.export_routes import TASKS_PATH, list_page, task_of
+from engagement.server.management.odata import task_page
 from engagement.server.schemas import (
     FAILURES,
     Answer,
@@ -210,14 +210,8 @@ def list_tasks(
 ) -> Response:
     """A page of the app's export tasks."""
     page = replace(page, published_contract=True)
-    found = operations.list_exports_page(context.runtime, app.app_id, page)
-    link = None
-    if len(found) > page.top:
-        query = {"api-version": VERSION, **next_page(page)}
-        link = resource_address(context, app, "devices/exportTasks", query)
-    return json_response(
-        PublishedTasks(value=[task_body(task) for task in found[: page.top]], next_link=link)
-    )
+    tasks, link = list_page(context, app, page, version=VERSION)
+    return json_response(PublishedTasks(value=[task_body(task) for task in tasks], next_link=link))
 
 
 async def get_task(request: Request) -> Response:

@@ -35,8 +35,8 @@ from engagement.server.management.export_bodies import (
     SnapshotBody,
     WindowBody,
 )
-from engagement.server.management.export_routes import TASKS_PATH, task_of
-from engagement.server.management.odata import next_page, task_page
+from engagement.server.management.export_routes import TASKS_PATH, list_page, task_of
+from engagement.server.management.odata import task_page
 from engagement.server.schemas import FAILURES, Answer, ResponseInstant, StrictBody, json_response
 
 VERSION = "2026-11-01"
@@ -129,14 +129,8 @@ def list_tasks(
     context: InContext, app: AppToRead, page: Annotated[TaskPage, Depends(task_page)]
 ) -> Response:
     """A page of the app's export tasks."""
-    found = operations.list_exports_page(context.runtime, app.app_id, page)
-    link = None
-    if len(found) > page.top:
-        query = {"api-version": VERSION, **next_page(page)}
-        link = resource_address(context, app, "devices/exportTasks", query)
-    return json_response(
-        Tasks(value=[task_body(task) for task in found[: page.top]], next_link=link)
-    )
+    tasks, link = list_page(context, app, page, version=VERSION)
+    return json_response(Tasks(value=[task_body(task) for task in tasks], next_link=link))
 
 
 async def get_task(request: Request) -> Response:
