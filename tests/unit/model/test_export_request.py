@@ -1,5 +1,6 @@
 """Tests that a request for an export cannot be built wrong, nor shown with its secret."""
 
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,3 +67,11 @@ def test_secrets_are_not_shown() -> None:
 
     assert "secret" not in repr(ExportRequest(**WANTED))
     assert "secret" not in repr(NewApp(app=app, app_key="secret"))
+
+
+def test_nouns_do_not_change() -> None:
+    request = ExportRequest(**WANTED)
+
+    with pytest.raises(FrozenInstanceError):
+        request.app_id = "b"  # type: ignore[misc] # what is refused here
+    assert replace(request, description="x") != request

@@ -3,7 +3,6 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,19 +15,8 @@ from hypothesis import strategies as st
 from engagement import operations
 from engagement.exceptions import NotAuthenticatedError
 from engagement.model.access import Role, Scope
-from support.server_in_process import VERSIONS, Route, Service, routes_of, serve_in_process
+from support.server_in_process import VERSIONS, Route, Service
 from support.waiting import wait_for
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serve_in_process(tmp_path_factory.mktemp("access")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def routes(service: Service) -> list[Route]:
-    return routes_of(service)
 
 
 def _claims(service: Service) -> dict[str, Any]:

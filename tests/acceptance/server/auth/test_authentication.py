@@ -3,26 +3,13 @@
 The table of routes comes from the server itself, so a route that nobody thought of fails the test.
 """
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
 from engagement import operations
 from engagement.model.access import Role
 from engagement.runtime.logging import start_logging
-from support.server_in_process import TENANTS, VERSIONS, Route, Service, routes_of, serve_in_process
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serve_in_process(tmp_path_factory.mktemp("access")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def routes(service: Service) -> list[Route]:
-    return routes_of(service)
+from support.server_in_process import TENANTS, VERSIONS, Route, Service
 
 
 def _same(item: httpx.Response, other: httpx.Response) -> bool:
