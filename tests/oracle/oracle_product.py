@@ -258,7 +258,7 @@ def open_product(home: Path, *, run_tasks: bool = False) -> Iterator[Product]:
         if run_tasks:
             yield Product(opened, clock, folder, None)
         else:
-            tools, _ = opening._tools(opened, no_failpoint)  # noqa: SLF001 - what an owner works with
+            tools, _ = opening._tools(opened, no_failpoint)  # noqa: SLF001 - what an engine works with
             yield Product(replace(opened, runner=AtOnce(tools)), clock, folder, tools)
 
 

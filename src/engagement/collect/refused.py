@@ -11,7 +11,7 @@ from engagement.model.records import derive_guid
 from engagement.model.refused import RefusedRecord, SenderProtocol
 
 UNREADABLE_BYTES_MAX = BODY_BYTES_MAX
-"""What is kept of a body that could not be read; no door lets more in."""
+"""What is kept of a body that could not be read; no endpoint lets more in."""
 
 
 def make_refused_records(

@@ -1,4 +1,4 @@
-"""Lists the options of an export: the one list that every door derives from.
+"""Lists the options of an export: HTTP, the clients and the command line derive from this list.
 
 The Python client takes them as keywords, the command line as flags, HTTP as properties of a body;
 each is checked here, and here alone it is decided what holds where nothing is said.
@@ -54,7 +54,7 @@ FEEDBACK_BY_DATE, FEEDBACK_BY_CAMPAIGN = "feedbackByDate", "feedbackByCampaign"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How the doors spell an option."""
+    """How the interfaces spell an option."""
 
     body_name: str
     """The property of a body over HTTP."""

@@ -1,4 +1,4 @@
-"""The one door: every operation of the service, as a function of a Runtime."""
+"""Every operation of the service, as a function of a Runtime; nothing else is called for one."""
 
 from engagement.operations.apps import create_app, find_app, get_app, list_apps
 from engagement.operations.clients import (

@@ -65,7 +65,7 @@ def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
     )
     settings = runtime.settings
     admission = Admission(runtime, metrics)
-    edge = EdgeMiddleware(
+    api = EdgeMiddleware(
         Versions(published=build_published_app(context), current=build_current_app(context)),
         authentication=authentication,
         metrics=metrics,
@@ -80,7 +80,7 @@ def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
         TrackingEndpoint(admission),
         SdkSettingsEndpoint(public_url),
     ]
-    return CollectionRouter(endpoints, others=edge, metrics=metrics)
+    return CollectionRouter(endpoints, others=api, metrics=metrics)
 
 
 class Versions:
