@@ -34,13 +34,9 @@ def place_spans(
     changed: list[Span] = []
     placed: dict[int, Span] = {}
     """Those that were reported before, by the places of their rows."""
-    moments = rows.select(
-        "start",
-        device_time,
-        pl.col("start").dt.date().alias("day"),
-        pl.col("received_at").dt.date(),
-    ).iter_rows()
-    for place, (key, moment) in enumerate(zip(keys, moments, strict=True)):
+    dated = rows.with_columns(pl.col("start").dt.date().alias("date"))
+    moments = dated.select("start", device_time, "date", pl.col("received_at").dt.date())
+    for place, (key, moment) in enumerate(zip(keys, moments.iter_rows(), strict=True)):
         start, device_start, day, received_on = moment
         before = known.get(key)
         span = Span(
@@ -52,7 +48,6 @@ def place_spans(
             placed[place] = span
         if span != before:
             changed.append(span)
-    dated = rows.with_columns(pl.col("start").dt.date().alias("date"))
     if not placed:
         return dated, changed
     columns: dict[str, list[Any]] = {
