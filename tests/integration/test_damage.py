@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from deltalake import DeltaTable
 
@@ -11,6 +12,7 @@ from engagement.exceptions import LakeDamagedError
 from engagement.failpoints import Failpoint, no_failpoint
 from engagement.model.exports import ExportType
 from engagement.model.records import Kind
+from engagement.store.digests import DigestChecks
 from support.batches import DEVICES, everything
 from support.home import Home, StoppedError, open_home, stop_at
 
@@ -62,6 +64,7 @@ COMMIT_DAMAGES = {
     "bit flipped at 80 %": flipped(0.8),
     "missing": missing,
 }
+FLIPS = 40
 DATA_DAMAGES = {
     "zero length": emptied,
     "cut at 50 %": cut(0.5),
@@ -173,6 +176,53 @@ def test_a_data_file_of_the_right_size_but_nulled_fails_the_export(home: Home) -
 
     with pytest.raises(LakeDamagedError, match=str(file)):
         home.exported(home.request(ExportType.CRASH))
+
+
+def flips(file: Path) -> Iterator[None]:
+    """Flip one bit after another, at places all over a file, and restore it each time."""
+    data = file.read_bytes()
+    for place in range(0, 8 * len(data), 8 * len(data) // FLIPS + 1):
+        flipped = bytearray(data)
+        flipped[place // 8] ^= 1 << place % 8
+        file.write_bytes(flipped)
+        yield
+    file.write_bytes(data)
+
+
+def exported_or_refused(home: Home, export_type: ExportType) -> object:
+    try:
+        return home.exported(home.request(export_type))
+    except (LakeDamagedError, pl.exceptions.PolarsError, OSError) as error:
+        return f"refused: {error}"
+
+
+def test_a_flipped_bit_in_a_data_file_is_refused_by_name_wherever_it_is(home: Home) -> None:
+    file = data_file_of(home, Kind.EVENT, 1)
+    before = home.rows(Kind.EVENT)
+
+    for _ in flips(file):
+        with pytest.raises(LakeDamagedError, match=str(file)):
+            home.exported(home.request(ExportType.EVENT))
+        with pytest.raises(LakeDamagedError, match=str(file)):
+            home.upkeep().compact(home.app_id)
+
+    assert home.rows(Kind.EVENT).equals(before)
+
+
+def test_without_digests_flipped_bits_give_other_rows(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The planted bug that the test above is for."""
+    monkeypatch.setattr(DigestChecks, "is_intact", lambda *_: True)
+    expected = exported_or_refused(home, ExportType.EVENT)
+
+    outcomes = [
+        exported_or_refused(home, ExportType.EVENT)
+        for _ in flips(data_file_of(home, Kind.EVENT, 1))
+    ]
+
+    others = [found for found in outcomes if isinstance(found, list) and found != expected]
+    assert others
 
 
 @commit_damage

@@ -1,6 +1,6 @@
 """What changes a table of the lake, from being staged to being committed and recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -66,3 +66,13 @@ class OpenCommit:
     """Rows of the table at that version."""
     changes: Mapping[str, TableChange] = field(default_factory=dict)
     """What was staged, by the id of its group."""
+
+
+def sum_changes(changes: Iterable[TableChange]) -> TableChange:
+    """Changes as one."""
+    added: list[FileChange] = []
+    removed: list[FileChange] = []
+    for change in changes:
+        added += change.added
+        removed += change.removed
+    return TableChange(added=tuple(added), removed=tuple(removed))

@@ -6,7 +6,6 @@ not be sorted. A file written here holds frame after frame, row after row.
 
 import json
 import time
-import uuid
 from collections.abc import Iterable
 from datetime import date, datetime
 from functools import cache
@@ -21,9 +20,10 @@ from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import PyFileSystem
 
 from engagement.model.instants import format_rfc3339
-from engagement.model.records import TIME_COLUMN, Kind
+from engagement.model.records import TIME_COLUMN, Kind, new_guid
 from engagement.store.commits import FileChange, TableChange
 from engagement.store.data_files import path_in_day
+from engagement.store.digests import compute_digest, name_data_file
 from engagement.store.schemas import file_schema
 
 ROW_GROUP_ROWS = 65_536
@@ -35,7 +35,9 @@ COMPATIBLE = pl.CompatLevel.oldest()
 def write_file(
     table: str, kind: Kind, frames: Iterable[pl.DataFrame], *, day: date | None
 ) -> FileChange | None:
-    """Write frames as one file of a table, each in memory alone, and return what adds it.
+    """Write frames as one file of a table, and return what adds it.
+
+    Each frame is in memory alone; what is encoded of the file is until its end.
 
     Args:
         table: The table's folder or URL.
@@ -51,26 +53,32 @@ def write_file(
     first = next(filled, None)
     if first is None:
         return None
-    path = path_in_day(f"part-00000-{uuid.uuid4()}-c000.zstd.parquet", day)
     statistics: list[pl.DataFrame] = []
-    with PyFileSystem(DeltaStorageHandler(table)).open_output_stream(path) as stream:
-        with pq.ParquetWriter(
-            stream,
-            arrow_schema(kind),
-            compression="zstd",
-            store_schema=False,
-            use_dictionary=_dictionary_columns(kind),
-            write_statistics=statistics_columns(kind),
-        ) as writer:
-            for rows in chain([first], filled):
-                # A few rows more are not worth a group of their own.
-                writer.write_table(_to_arrow(kind, rows), row_group_size=2 * row_group_rows(kind))
-                statistics.append(_statistics(kind, rows))
-        size = stream.tell()
+    encoded = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        encoded,
+        arrow_schema(kind),
+        compression="zstd",
+        store_schema=False,
+        use_dictionary=_dictionary_columns(kind),
+        write_statistics=statistics_columns(kind),
+    ) as writer:
+        for rows in chain([first], filled):
+            # A few rows more are not worth a group of their own.
+            writer.write_table(_to_arrow(kind, rows), row_group_size=2 * row_group_rows(kind))
+            statistics.append(_statistics(kind, rows))
+    # Encoded in memory, since the name says what is in the file.
+    data = encoded.getvalue()
+    name = name_data_file(new_guid(), compute_digest(memoryview(data)))
+    path = path_in_day(name, day)
+    # delta-rs's streams take bytes, not Arrow's buffers; a buffer in between hands them over so.
+    storage = PyFileSystem(DeltaStorageHandler(table))
+    with storage.open_output_stream(path, buffer_size=data.size + 1) as stream:
+        stream.write(data)
     parts = pl.concat(statistics)
     return FileChange(
         path=path,
-        bytes=size,
+        bytes=data.size,
         rows=int(parts["rows"].sum()),
         day=day,
         statistics=_statistics_json(kind, parts),

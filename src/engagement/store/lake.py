@@ -9,22 +9,17 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
-from deltalake import (
-    CommitProperties,
-    DeltaTable,
-    PostCommitHookProperties,
-    Schema,
-    Transaction,
-)
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
-from deltalake.transaction import create_table_with_add_actions
 from pyarrow.fs import PyFileSystem
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.records import TIME_COLUMN, Kind
-from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange
+from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange, sum_changes
 from engagement.store.data_files import DataFile, count_rows, files_of
+from engagement.store.delta_log import add_commit, find_newest_number, find_outdated_groups
+from engagement.store.digests import DigestChecks
 from engagement.store.durable import (
     parquet_bytes,
     sync_commit,
@@ -32,19 +27,10 @@ from engagement.store.durable import (
     sync_path,
     sync_tree_root,
 )
-from engagement.store.files import (
-    add_actions,
-    log_actions,
-    row_group_rows,
-    statistics_columns,
-    table_arrow_schema,
-    write_file,
-)
+from engagement.store.files import row_group_rows, write_file
 from engagement.store.ranges import in_devices
-from engagement.store.schemas import file_schema, sort_columns, table_schema
+from engagement.store.schemas import file_schema, sort_columns
 
-STAGED_TRANSACTION = "staged"
-"""Delta app transaction under which a table's log keeps the number of its newest commit."""
 CHECKPOINT_VERSIONS = 100
 """Commits from one checkpoint of a table to the next, as the Delta protocol recommends."""
 LOG_DAYS = 30
@@ -64,6 +50,7 @@ class Lake:
         """The folder of a lake on a local disk."""
         self._locks: dict[tuple[str, ...], threading.RLock] = {}
         self._guard = threading.Lock()
+        self._digests = DigestChecks()
         self._rooted: set[str] = set()
         """Folders of tables whose names are on disk."""
         self._held: dict[tuple[str, Kind], DeltaTable] = {}
@@ -126,14 +113,14 @@ class Lake:
         """
         for _ in range(COMMIT_ATTEMPTS_MAX):
             table = self._newest(app_id, pending.kind)
-            if table is not None and _newest_number(table) >= pending.commit_id:
+            if table is not None and find_newest_number(table) >= pending.commit_id:
                 return self._seal(app_id, pending, table, count_rows(table)), set()
-            dropped = _outdated(table, pending)
-            change = _sum_changes(
+            dropped = find_outdated_groups(table, pending)
+            change = sum_changes(
                 change for group, change in pending.changes.items() if group not in dropped
             )
             try:
-                table = self._add(app_id, pending, table, change)
+                table = add_commit(self._path(app_id, pending.kind), table, pending, change)
             except CommitFailedError:
                 continue
             rows_total = pending.recorded_rows + change.rows
@@ -202,8 +189,31 @@ class Lake:
             raise LakeDamagedError(f"The table {self._path(app_id, kind)} is missing.")
         return table
 
+    def check_digests(self, app_id: str, kind: Kind, paths: Iterable[str]) -> None:
+        """Return only if files of a lake on a local disk hold the bytes that were written.
+
+        Files of releases that kept no digests are only looked for.
+
+        Raises:
+            LakeDamagedError: One does not; names it.
+        """
+        if self.local is None:
+            return  # object storage checks what it keeps by itself
+        for path in paths:
+            file = self.local / app_id / kind.value / path
+            if not self._digests.is_intact(file):
+                raise LakeDamagedError(
+                    f"A data file of the lake must have the digest in its name, got another or "
+                    f"no file: {file}."
+                )
+
     def scan(self, app_id: str, kind: Kind, paths: Sequence[str]) -> pl.LazyFrame:
-        """The rows of some of a table's files, file after file in the order given."""
+        """The rows of some of a table's files, file after file in the order given.
+
+        Raises:
+            LakeDamagedError: A file is not what was written.
+        """
+        self.check_digests(app_id, kind, paths)
         root = self._path(app_id, kind)
         return pl.scan_parquet(
             [f"{root}/{path}" for path in paths],
@@ -230,6 +240,7 @@ class Lake:
         """
         schema = file_schema(kind)
         for path in paths:
+            self.check_digests(app_id, kind, [path])  # before its footer is believed
             file = f"{self._path(app_id, kind)}/{path}"
             for offset, rows in self._row_groups(file, device_from, device_to):
                 whole = self.scan(app_id, kind, [path]).select(schema.keys())
@@ -253,44 +264,6 @@ class Lake:
             if above and below:
                 yield offset, group.num_rows
             offset += group.num_rows
-
-    def _add(
-        self, app_id: str, pending: OpenCommit, table: DeltaTable | None, change: TableChange
-    ) -> DeltaTable:
-        """Put a change into a table's log under the commit's number; the table as it is then."""
-        kind = pending.kind
-        partition_by = ["date"] if kind.is_historical else []
-        properties = CommitProperties(
-            app_transactions=[Transaction(STAGED_TRANSACTION, pending.commit_id)],
-            max_commit_retries=0,
-        )
-        if table is None:
-            create_table_with_add_actions(
-                self._path(app_id, kind),
-                Schema.from_arrow(table_arrow_schema(kind)),
-                add_actions(change),
-                partition_by=partition_by,
-                configuration={
-                    "delta.dataSkippingStatsColumns": ",".join(statistics_columns(kind))
-                },
-                commit_properties=properties,
-                post_commithook_properties=_AFTER_COMMIT,
-            )
-            return self.require(app_id, kind)
-        lacking = table_schema(kind).keys() - {field.name for field in table.schema().fields}
-        if lacking:
-            fields = Schema.from_arrow(table_arrow_schema(kind)).fields
-            table.alter.add_columns([field for field in fields if field.name in lacking])
-        table.create_write_transaction(
-            log_actions(change),
-            mode="append",
-            schema=table.schema(),
-            partition_by=partition_by,
-            commit_properties=properties,
-            post_commithook_properties=_AFTER_COMMIT,
-        )
-        table.update_incremental()
-        return table
 
     def _folder_for_files(self, app_id: str, kind: Kind) -> str:
         """A table's folder; on a local disk it is made, and its name and those above are synced."""
@@ -354,9 +327,6 @@ class Lake:
         return Path(self._path(app_id, kind)) / "_delta_log" / f"{version:020d}.json"
 
 
-_AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-
-
 def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     """The rows with their partition column, in the order of a file.
 
@@ -365,28 +335,3 @@ def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     if kind.is_historical and "date" not in rows.columns:
         rows = rows.with_columns(pl.col(TIME_COLUMN[kind]).dt.date().alias("date"))
     return rows.sort(sort_columns(kind))
-
-
-def _newest_number(table: DeltaTable) -> int:
-    return table.transaction_version(STAGED_TRANSACTION) or 0
-
-
-def _outdated(table: DeltaTable | None, pending: OpenCommit) -> set[str]:
-    """The groups of a commit that replace a file which is in the table no more."""
-    if not any(change.removed for change in pending.changes.values()):
-        return set()  # most: then the list of all files is not read
-    live = {file.path for file in files_of(table, pending.kind)} if table is not None else set()
-    return {
-        group_id
-        for group_id, change in pending.changes.items()
-        if not {file.path for file in change.removed} <= live
-    }
-
-
-def _sum_changes(changes: Iterable[TableChange]) -> TableChange:
-    added: list[FileChange] = []
-    removed: list[FileChange] = []
-    for change in changes:
-        added += change.added
-        removed += change.removed
-    return TableChange(added=tuple(added), removed=tuple(removed))

@@ -15,7 +15,8 @@ from engagement.exceptions import LakeDamagedError
 from engagement.model.records import Kind
 from engagement.store.commits import Commit, FileChange, OpenCommit
 from engagement.store.data_files import count_rows, files_of
-from engagement.store.lake import STAGED_TRANSACTION, Lake
+from engagement.store.delta_log import STAGED_TRANSACTION
+from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.staging import StagingQueries
 

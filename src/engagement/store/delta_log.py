@@ -1,0 +1,82 @@
+"""Adds a numbered commit to a table's Delta log, and finds which one is there."""
+
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
+from deltalake.transaction import create_table_with_add_actions
+
+from engagement.store.commits import OpenCommit, TableChange
+from engagement.store.data_files import files_of
+from engagement.store.files import (
+    add_actions,
+    log_actions,
+    statistics_columns,
+    table_arrow_schema,
+)
+from engagement.store.schemas import table_schema
+
+STAGED_TRANSACTION = "staged"
+"""Delta app transaction under which a table's log keeps the number of its newest commit."""
+_AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+
+
+def add_commit(
+    path: str, table: DeltaTable | None, pending: OpenCommit, change: TableChange
+) -> DeltaTable:
+    """Put a change into a table's log under the commit's number; the table as it is then.
+
+    Args:
+        path: The table's folder or URL.
+        table: The table as it is; None if there is none yet.
+        pending: The commit.
+        change: What of its changes counts.
+
+    Raises:
+        CommitFailedError: Another commit is in its place by now.
+    """
+    kind = pending.kind
+    partition_by = ["date"] if kind.is_historical else []
+    properties = CommitProperties(
+        app_transactions=[Transaction(STAGED_TRANSACTION, pending.commit_id)],
+        max_commit_retries=0,
+    )
+    if table is None:
+        create_table_with_add_actions(
+            path,
+            Schema.from_arrow(table_arrow_schema(kind)),
+            add_actions(change),
+            partition_by=partition_by,
+            configuration={"delta.dataSkippingStatsColumns": ",".join(statistics_columns(kind))},
+            commit_properties=properties,
+            post_commithook_properties=_AFTER_COMMIT,
+        )
+        return DeltaTable(path)
+    lacking = table_schema(kind).keys() - {field.name for field in table.schema().fields}
+    if lacking:
+        fields = Schema.from_arrow(table_arrow_schema(kind)).fields
+        table.alter.add_columns([field for field in fields if field.name in lacking])
+    table.create_write_transaction(
+        log_actions(change),
+        mode="append",
+        schema=table.schema(),
+        partition_by=partition_by,
+        commit_properties=properties,
+        post_commithook_properties=_AFTER_COMMIT,
+    )
+    table.update_incremental()
+    return table
+
+
+def find_newest_number(table: DeltaTable) -> int:
+    """The number of the newest commit in a table's log; 0 if it has none."""
+    return table.transaction_version(STAGED_TRANSACTION) or 0
+
+
+def find_outdated_groups(table: DeltaTable | None, pending: OpenCommit) -> set[str]:
+    """The groups of a commit that replace a file which is in the table no more."""
+    if not any(change.removed for change in pending.changes.values()):
+        return set()  # most: then the list of all files is not read
+    live = {file.path for file in files_of(table, pending.kind)} if table is not None else set()
+    return {
+        group_id
+        for group_id, change in pending.changes.items()
+        if not {file.path for file in change.removed} <= live
+    }
