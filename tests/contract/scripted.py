@@ -3,6 +3,7 @@
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,6 +53,10 @@ class Call:
     """Path and query."""
     headers: dict[str, str]
     """With names in lower case."""
+    at: float
+    """When it came, by the clock that only goes forward."""
+    client: tuple[str, int]
+    """Which connection it came over."""
 
 
 class ScriptedServer(ThreadingHTTPServer):
@@ -64,6 +69,7 @@ class ScriptedServer(ThreadingHTTPServer):
     ) -> None:
         self.answer = answer
         self.accepted = accepted
+        self.first: list[Answer] = []
         self.calls: list[Call] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_port}"
@@ -71,6 +77,10 @@ class ScriptedServer(ThreadingHTTPServer):
             self.socket = tls.wrap_socket(
                 self.socket, server_side=True, do_handshake_on_connect=False
             )
+
+    def next_answer(self) -> Answer:
+        """What is said now: what was scripted to come first, then the same for ever."""
+        return self.first.pop(0) if self.first else self.answer
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: a client that goes away is what some tests are about."""
@@ -97,10 +107,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         is_accepted = len(self.server.calls) < self.server.accepted
-        answer = Answer(status=201) if is_accepted else self.server.answer
+        answer = Answer(status=201) if is_accepted else self.server.next_answer()
         self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.calls.append(Call(method=self.command, target=self.path, headers=headers))
+        self.server.calls.append(
+            Call(
+                method=self.command,
+                target=self.path,
+                headers=headers,
+                at=time.monotonic(),
+                client=self.client_address,
+            )
+        )
         if answer.is_reset:
             # With no time to linger, closing sends RST instead of FIN.
             self.connection.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))

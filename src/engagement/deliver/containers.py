@@ -22,6 +22,8 @@ BLOCKS_AT_ONCE = 4
 RETRIES_MAX = 4
 RETRY_SECONDS_MAX = 60
 REQUEST_SECONDS_MAX = 120
+CONNECT_SECONDS_MAX = 30
+"""The proxy answers at once, but only after it has connected and agreed TLS itself."""
 CHECK_KEY = ".engagement-export-check"
 UNNAMED_ACCOUNT = "unnamed"
 """Stands for the name of an account that is not known, which no request with a SAS has."""
@@ -54,13 +56,13 @@ def open_destination(url: ContainerUrl, *, resolve: Resolve = resolve_addresses)
         case Scheme.MEMORY:
             return StoreDestination(_MEMORY.setdefault(url.container, MemoryStore()), url)
         case Scheme.AZURE:
-            proxy = EgressProxy(_endpoint(url), resolve=resolve)
+            proxy = _proxy(url, resolve)
             return StoreDestination(_azure(url, proxy), url, proxy)
         case Scheme.S3:
-            proxy = EgressProxy(_endpoint(url), resolve=resolve)
+            proxy = _proxy(url, resolve)
             return StoreDestination(_s3(url, proxy), url, proxy)
         case Scheme.GCS:
-            proxy = EgressProxy(_endpoint(url), resolve=resolve)
+            proxy = _proxy(url, resolve)
             return StoreDestination(_gcs(url, proxy), url, proxy)
 
 
@@ -174,6 +176,15 @@ def _chain(
     yield from rest
 
 
+def _proxy(url: ContainerUrl, resolve: Resolve) -> EgressProxy:
+    return EgressProxy(
+        _endpoint(url),
+        resolve=resolve,
+        container=url.container,
+        tag_is_md5=url.scheme is Scheme.S3,
+    )
+
+
 def _endpoint(url: ContainerUrl) -> str:
     """Scheme, host and port of the service."""
     if url.scheme is Scheme.GCS:
@@ -256,9 +267,12 @@ def _gcs(url: ContainerUrl, proxy: EgressProxy) -> GCSStore:
 
 
 def _client_options(endpoint: str, proxy: EgressProxy) -> Any:
-    return {
+    options = {
         "allow_http": endpoint.startswith("http://"),
         "timeout": timedelta(seconds=REQUEST_SECONDS_MAX),
         "proxy_url": proxy.proxy_url,
-        "connect_timeout": timedelta(seconds=10),
+        "connect_timeout": timedelta(seconds=CONNECT_SECONDS_MAX),
     }
+    return (
+        options if proxy.certificate is None else {**options, "root_certificate": proxy.certificate}
+    )

@@ -3,26 +3,40 @@
 The store's client follows redirects and resolves names by itself, and neither can be turned off.
 So each destination gets a proxy of its own on loopback, which connects to the destination's host
 and port and to nothing else, at an address that was checked: a redirect, a name that changes its
-address and an address in disguise all end here. TLS goes through it untouched, end to end.
+address and an address in disguise all end here. TLS to the container ends in it, and another one
+leads from it to the client, so that nothing leaves this process in the clear: it must read along
+to add digests and to heed `Retry-After`, which the client does not.
 """
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
+from io import BufferedReader
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 from weakref import finalize
 
+from engagement.deliver.http_relay import (
+    ALTERED,
+    DEFAULT_PORTS,
+    AlteredError,
+    Container,
+    Relay,
+    RelayedRequest,
+    read_request,
+)
+from engagement.deliver.inside_tls import inside_tls, outside_context
+from engagement.deliver.pauses import Pauses
 from engagement.exceptions import ErrorCode
 from engagement.model.hosts import LOOPBACK_HOSTS
 
 CONNECT_SECONDS_MAX = 10
-HEAD_SECONDS_MAX = 30
-HEAD_BYTES_MAX = 65_536
-COPY_BYTES = 256 * 1024
-DEFAULT_PORTS = {"http": 80, "https": 443}
+IDLE_SECONDS_MAX = 120
+"""How long either side may say nothing; the client gives a request as long."""
 MARK = "EgressRefused"
 """The code in the proxy's own answers, which tells them from those of the container."""
 
@@ -43,6 +57,9 @@ FORBIDDEN = tuple(
     )
 )
 """Refused besides what is not global: Python counts several of them as global."""
+
+PAUSES = Pauses()
+"""Of this process: a container that asked for time is left alone by whoever opens it next."""
 
 Resolve = Callable[[str, int], Iterable[str]]
 
@@ -80,28 +97,51 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 class EgressProxy:
     """A proxy to one endpoint alone; it stops listening when nobody holds it any more."""
 
-    def __init__(self, endpoint: str, *, resolve: Resolve = resolve_addresses) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        resolve: Resolve = resolve_addresses,
+        container: str = "",
+        tag_is_md5: bool = False,
+        pauses: Pauses = PAUSES,
+    ) -> None:
         split = urlsplit(endpoint)
+        host = split.hostname or ""
         listener = ProxyListener(
-            host=split.hostname or "",
+            host=host,
             port=split.port or DEFAULT_PORTS[split.scheme],
+            is_tls=split.scheme == "https",
             resolve=resolve,
+            container=Container(name=f"{endpoint}/{container}", tag_is_md5=tag_is_md5),
+            pauses=pauses,
         )
         self._listener = listener
         self.proxy_url = f"http://127.0.0.1:{listener.port_inside}"
+        self.certificate = inside_tls(host).certificate if split.scheme == "https" else None
         finalize(self, listener.close)
 
     @property
     def failure(self) -> ConnectFailure | None:
-        """Why the last connection did not come about; None if it did."""
+        """Why the last request got no answer of the container's; None if it did."""
         return self._listener.failure
 
 
 class ProxyListener:
-    """Listens on loopback and connects clients to the endpoint, if that is what they ask for."""
+    """Listens on loopback and passes requests on to the endpoint, if they are for it."""
 
-    def __init__(self, *, host: str, port: int, resolve: Resolve) -> None:
-        self._host, self._port, self._resolve = host, port, resolve
+    def __init__(  # noqa: PLR0913 - what an endpoint is, and whose
+        self,
+        *,
+        host: str,
+        port: int,
+        is_tls: bool,
+        resolve: Resolve,
+        container: Container,
+        pauses: Pauses,
+    ) -> None:
+        self._host, self._port, self._is_tls, self._resolve = host, port, is_tls, resolve
+        self._container, self._pauses = container, pauses
         self.failure: ConnectFailure | None = None
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port_inside: int = self._listener.getsockname()[1]
@@ -109,7 +149,8 @@ class ProxyListener:
 
     def close(self) -> None:
         """Accept no more connections; those that are open go on to their end."""
-        _shut_down(self._listener)  # wakes the thread that accepts
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listener.close()
 
     def _listen(self) -> None:
@@ -121,61 +162,127 @@ class ProxyListener:
             threading.Thread(target=self._serve, args=(client,), name="egress", daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client:
-            try:
-                head, rest = _read_head(client)
-                request = _Request.parse(head)
-                outside = self._connect(request)
-            except _ConnectRefusedError as refused:
-                self.failure = refused.failure
-                _answer(client, refused.failure)
-                return
-            except (OSError, ValueError):
-                return
-            self.failure = None
-            with outside:
-                if request.is_tunnel:
-                    client.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
-                else:
-                    outside.sendall(request.rewritten)
-                outside.sendall(rest)
-                forward = threading.Thread(
-                    target=_forward, args=(client, outside), name="egress", daemon=True
-                )
-                forward.start()
-                self.failure = _backward(outside, client)
-                _shut_down(outside)
-                with suppress(OSError):
-                    client.shutdown(socket.SHUT_WR)  # it may still be sending: let it read first
-                forward.join()
+        client.settimeout(IDLE_SECONDS_MAX)
+        relay = Relay(self._open_socket, container=self._container, pauses=self._pauses)
+        # A client that breaks off, or that speaks no HTTP, is let go without a word.
+        with client, closing(relay), suppress(OSError, ValueError, HTTPException):
+            stream = client.makefile("rb")
+            while self._serve_next(relay, client, stream):
+                pass
 
-    def _connect(self, request: "_Request") -> socket.socket:
+    def _serve_next(self, relay: Relay, client: socket.socket, stream: BufferedReader) -> bool:
+        """Whether a request was answered and another may come; its body is let go here."""
+        request = read_request(stream)
+        if request is None:
+            return False
+        if request.is_tunnel:
+            if self._is_open(request, relay, client):
+                self._serve_tunnel(relay, client)
+            return False
+        return self._has_answered(request, relay, client)
+
+    def _is_open(self, request: RelayedRequest, relay: Relay, client: socket.socket) -> bool:
+        """Whether a tunnel was granted, after the container itself was reached."""
+        try:
+            self._check_place(request)
+            relay.open()
+        except _ConnectRefusedError as refused:
+            self._refuse(client, refused.failure)
+            return False
+        self.failure = None
+        client.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+        return True
+
+    def _serve_tunnel(self, relay: Relay, client: socket.socket) -> None:
+        """Serve what comes through a tunnel, whose other end is here."""
+        if self._is_tls:
+            client = inside_tls(self._host).context.wrap_socket(client, server_side=True)
+        with client, client.makefile("rb") as stream:
+            while self._serve_next(relay, client, stream):
+                pass
+
+    def _has_answered(self, request: RelayedRequest, relay: Relay, client: socket.socket) -> bool:
+        """Whether the client got the container's own answer, and may ask on."""
+        try:
+            if request.host:  # it names none inside a tunnel, which leads to one place alone
+                self._check_place(request)
+            relay.pass_on(request, client)
+        except _ConnectRefusedError as refused:
+            self._refuse(client, refused.failure)
+        except AlteredError:
+            failure = _failure(ErrorCode.DESTINATION_UNAVAILABLE, ALTERED)
+            self._refuse(client, failure, store_code="BadDigest")
+        except TimeoutError:
+            self.failure = _failure(ErrorCode.DESTINATION_TIMEOUT, "no answer in time")
+        except (OSError, HTTPException) as error:
+            words = getattr(error, "strerror", None) or str(error) or "broken connection"
+            self.failure = _failure(ErrorCode.DESTINATION_UNAVAILABLE, words)
+        else:
+            self.failure = None
+            return True
+        return False
+
+    def _refuse(
+        self, client: socket.socket, failure: ConnectFailure, *, store_code: str = MARK
+    ) -> None:
+        """Answer as a container would; the client repeats a request upon 503, not upon 403."""
+        self.failure = failure
+        status = "503 Service Unavailable" if failure.may_pass else "403 Forbidden"
+        words = f"<Code>{store_code}</Code><Message>{failure.words}</Message>"
+        body = f"<Error>{words}</Error>".encode()
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        client.sendall(head.encode() + body)
+
+    def _check_place(self, request: RelayedRequest) -> None:
+        """Raise unless it is the endpoint that is asked for."""
+        if (request.host, request.port) != (self._host, self._port):
+            raise _ConnectRefusedError(
+                _failure(
+                    ErrorCode.EGRESS_DENIED,
+                    f"the service led to another place, {request.host[:80]!r}, "
+                    "which is not followed",
+                    may_pass=False,
+                )
+            )
+
+    def _open_socket(self) -> socket.socket:
         """A connection to the endpoint at an address that was checked.
 
         Raises:
-            _ConnectRefusedError: The request names another place, or the endpoint may not be
-                reached.
+            _ConnectRefusedError: The endpoint may not be reached, or cannot be now.
         """
-        if (request.host, request.port) != (self._host, self._port):
-            raise _refusal(
-                ErrorCode.EGRESS_DENIED,
-                f"the service led to another place, {request.host[:80]!r}, which is not followed",
-            )
         for address in self._addresses():
             try:
                 outside = socket.create_connection((address, self._port), CONNECT_SECONDS_MAX)
             except TimeoutError:
-                failure = _refusal(
-                    ErrorCode.DESTINATION_TIMEOUT, "no connection in time", may_pass=True
-                )
+                failure = _failure(ErrorCode.DESTINATION_TIMEOUT, "no connection in time")
             except OSError as error:
                 words = error.strerror or "no connection"
-                failure = _refusal(ErrorCode.DESTINATION_UNAVAILABLE, words, may_pass=True)
+                failure = _failure(ErrorCode.DESTINATION_UNAVAILABLE, words)
             else:
-                outside.settimeout(None)
                 outside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._is_tls:
+                    outside = self._secure(outside)
+                outside.settimeout(IDLE_SECONDS_MAX)
                 return outside
-        raise failure
+        raise _ConnectRefusedError(failure)
+
+    def _secure(self, outside: socket.socket) -> socket.socket:
+        """The connection, now with TLS to whom the system trusts to be the endpoint."""
+        try:
+            return outside_context().wrap_socket(outside, server_hostname=self._host)
+        except TimeoutError:
+            failure = _failure(ErrorCode.DESTINATION_TIMEOUT, "TLS was not agreed in time")
+        except ssl.SSLEOFError:
+            failure = _failure(ErrorCode.DESTINATION_UNAVAILABLE, "broken connection")
+        except ssl.SSLError as error:
+            words = getattr(error, "verify_message", None) or error.reason or "no TLS"
+            failure = _failure(ErrorCode.TLS_ERROR, f"TLS: {words}", may_pass=False)
+        except OSError as error:
+            words = error.strerror or "broken connection"
+            failure = _failure(ErrorCode.DESTINATION_UNAVAILABLE, words)
+        outside.close()
+        raise _ConnectRefusedError(failure)
 
     def _addresses(self) -> list[str]:
         """The endpoint's addresses, none of which may be forbidden: one bad answer spoils all."""
@@ -184,14 +291,14 @@ class ProxyListener:
         except (OSError, ValueError, UnicodeError):
             found = []
         if not found:
-            raise _refusal(ErrorCode.DNS_ERROR, "dns error: the name has no address", may_pass=True)
+            raise _ConnectRefusedError(
+                _failure(ErrorCode.DNS_ERROR, "dns error: the name has no address")
+            )
         is_emulator = self._host in LOOPBACK_HOSTS
         for address in found:
             if not (address.is_loopback if is_emulator else is_public(address)):
-                raise _refusal(
-                    ErrorCode.EGRESS_DENIED,
-                    "its name leads to an address that is not of the public Internet",
-                )
+                words = "its name leads to an address that is not of the public Internet"
+                raise _ConnectRefusedError(_failure(ErrorCode.EGRESS_DENIED, words, may_pass=False))
         return [str(address) for address in found]
 
 
@@ -201,103 +308,5 @@ class _ConnectRefusedError(Exception):
         self.failure = failure
 
 
-def _refusal(code: ErrorCode, words: str, *, may_pass: bool = False) -> _ConnectRefusedError:
-    return _ConnectRefusedError(ConnectFailure(code=code, words=words, may_pass=may_pass))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """What the store's client asks of its proxy."""
-
-    host: str
-    port: int
-    is_tunnel: bool
-    rewritten: bytes
-    """The request's head as the endpoint itself expects it."""
-
-    @classmethod
-    def parse(cls, head: bytes) -> "_Request":
-        first, *fields = head.split(b"\r\n")
-        method, target, version = first.split(b" ")
-        is_tunnel = method == b"CONNECT"
-        split = urlsplit(("//" if is_tunnel else "") + target.decode("ascii"))
-        path = split.path or "/"
-        origin = f"{path}?{split.query}" if split.query else path
-        kept = [
-            field
-            for field in fields
-            if field and not field.lower().startswith((b"proxy-", b"connection:"))
-        ]
-        lines = [b" ".join((method, origin.encode(), version)), *kept, b"Connection: close"]
-        return cls(
-            host=split.hostname or "",
-            port=split.port or DEFAULT_PORTS.get(split.scheme, 443),
-            is_tunnel=is_tunnel,
-            rewritten=b"\r\n".join(lines) + b"\r\n\r\n",
-        )
-
-
-def _read_head(client: socket.socket) -> tuple[bytes, bytes]:
-    """A request's head, and what of its body came with it."""
-    client.settimeout(HEAD_SECONDS_MAX)
-    data = b""
-    while b"\r\n\r\n" not in data:
-        more = client.recv(COPY_BYTES)
-        if not more or len(data) > HEAD_BYTES_MAX:
-            raise ValueError("A request must have a head of bounded size.")
-        data += more
-    client.settimeout(None)
-    head, _, rest = data.partition(b"\r\n\r\n")
-    return head, rest
-
-
-def _answer(client: socket.socket, failure: ConnectFailure) -> None:
-    """Answer as a container would; the client repeats a request upon 503, not upon 403."""
-    status = "503 Service Unavailable" if failure.may_pass else "403 Forbidden"
-    body = f"<Error><Code>{MARK}</Code><Message>{failure.words}</Message></Error>".encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    with suppress(OSError):
-        client.sendall(head.encode() + body)
-        client.shutdown(socket.SHUT_WR)
-        while client.recv(COPY_BYTES):  # a body on its way, or the answer would be cut off
-            pass
-
-
-def _forward(client: socket.socket, outside: socket.socket) -> None:
-    """Copy requests; an endpoint that reads no more may still have an answer on the way."""
-    buffer = memoryview(bytearray(COPY_BYTES))
-    is_read = True
-    try:
-        while count := client.recv_into(buffer):
-            is_read = is_read and _send(outside, buffer[:count])
-        outside.shutdown(socket.SHUT_WR)
-    except OSError:
-        _shut_down(outside)
-
-
-def _backward(outside: socket.socket, client: socket.socket) -> ConnectFailure | None:
-    """Copy answers; why the endpoint broke the connection, if it did."""
-    buffer = memoryview(bytearray(COPY_BYTES))
-    try:
-        while (count := outside.recv_into(buffer)) and _send(client, buffer[:count]):
-            pass
-    except OSError as error:
-        return ConnectFailure(
-            code=ErrorCode.DESTINATION_UNAVAILABLE,
-            words=error.strerror or "broken connection",
-            may_pass=True,
-        )
-    return None
-
-
-def _send(target: socket.socket, data: memoryview) -> bool:
-    try:
-        target.sendall(data)
-    except OSError:
-        return False
-    return True
-
-
-def _shut_down(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+def _failure(code: ErrorCode, words: str, *, may_pass: bool = True) -> ConnectFailure:
+    return ConnectFailure(code=code, words=words, may_pass=may_pass)

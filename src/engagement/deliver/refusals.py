@@ -72,6 +72,11 @@ _BY_STORE_CODE: dict[str, tuple[ErrorCode, bool]] = {
     "OperationTimedOut": (ErrorCode.DESTINATION_TIMEOUT, True),
     "RequestTimeout": (ErrorCode.DESTINATION_TIMEOUT, True),
     "InternalError": (ErrorCode.DESTINATION_UNAVAILABLE, True),
+    # What arrived is not what its digest is of: it was altered on the way.
+    "Md5Mismatch": (ErrorCode.DESTINATION_UNAVAILABLE, True),
+    "BadDigest": (ErrorCode.DESTINATION_UNAVAILABLE, True),
+    "XAmzContentSHA256Mismatch": (ErrorCode.DESTINATION_UNAVAILABLE, True),
+    "IncompleteBody": (ErrorCode.DESTINATION_UNAVAILABLE, True),
     "QuotaExceeded": (ErrorCode.INSUFFICIENT_QUOTA, False),
     "BlockCountExceedsLimit": (ErrorCode.LIMIT_EXCEEDED, False),
     "RequestBodyTooLarge": (ErrorCode.LIMIT_EXCEEDED, False),

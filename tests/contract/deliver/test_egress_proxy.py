@@ -15,6 +15,7 @@ from engagement.deliver.containers import open_destination
 from engagement.deliver.egress_proxy import EgressProxy, is_public
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.exceptions import DestinationError, ErrorCode, Retryable
+from support.waiting import wait_for
 
 URL = "https://account.blob.core.windows.net/container?sp=cw&sr=c&sig=SECRET"
 FORBIDDEN = [
@@ -136,6 +137,8 @@ def test_a_name_that_changes_its_address_never_leads_inside() -> None:
 def test_the_canary_notices_a_passage_to_it() -> None:
     with canary() as (port, heard):
         said = through(EgressProxy(f"http://127.0.0.1:{port}"), f"127.0.0.1:{port}")
+
+        wait_for(lambda: heard, "the canary to hear of it")
 
     assert b"200 Connected" in said
     assert len(heard) == 1

@@ -3,22 +3,12 @@
 The answers are worded as Azure's and S3's documentation and services word them.
 """
 
-import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
+from certificates import server_context
 from scripted import Answer, ScriptedServer, scripted
 from secrecy import assert_hidden
 
@@ -199,6 +189,9 @@ TRANSIENT = [
         "DestinationUnavailable",
     ),
     (502, "", "", "", "DestinationUnavailable"),
+    (400, "Md5Mismatch", "The MD5 value did not match.", "", "DestinationUnavailable"),
+    (400, "BadDigest", "The Content-MD5 did not match.", "", "DestinationUnavailable"),
+    (400, "IncompleteBody", "Fewer bytes than were told.", "", "DestinationUnavailable"),
     (504, "", "", "", "DestinationTimeout"),
 ]
 
@@ -313,24 +306,7 @@ def test_a_name_that_does_not_resolve_is_named() -> None:
 @pytest.fixture
 def untrusted(tmp_path: Path) -> Iterator[ScriptedServer]:
     """A server with a certificate that nobody vouches for."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(address, critical=False)
-        .sign(key, SHA256())
-    )
-    file = tmp_path / "server.pem"
-    file.write_bytes(
-        certificate.public_bytes(Encoding.PEM)
-        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
+    context = server_context(tmp_path / "server.pem")
     with scripted(Answer(status=201), tls=context) as server:
         yield server
 
@@ -340,7 +316,7 @@ def test_a_certificate_that_is_not_trusted_is_named(untrusted: ScriptedServer) -
 
     assert error.code is ErrorCode.TLS_ERROR
     assert not isinstance(error, Retryable)
-    assert "UnknownIssuer" in str(error)
+    assert "self-signed certificate" in str(error)
     assert untrusted.calls == []
 
 
