@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from hypothesis import settings
 
 from engagement.failpoints import no_failpoint
-from engagement.store.state import metadata, open_state
+from engagement.store.state import open_state
+from engagement.store.tables import metadata
 from support.home import Home, open_home
 from support.servers import S3, Azurite, running_azurite, running_s3
 

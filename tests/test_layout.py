@@ -61,6 +61,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/uvicorn_protocol": ("acceptance/server/test_middleware.py",),
     # Values alone.
     "store/commits": ("unit/store/queries/test_staging.py", "unit/store/test_lake.py"),
+    "store/tables": ("unit/store/test_state.py",),
     "worker/client": ("contract/runtime/test_engine.py", "acceptance/worker/test_main.py"),
 }
 """Modules without a test file of their name, and the tests that hold them."""

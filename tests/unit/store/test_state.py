@@ -24,7 +24,8 @@ from engagement.model.request_identity import write_identity
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.tasks import TaskQueries
-from engagement.store.state import MIGRATIONS, metadata, open_state
+from engagement.store.state import MIGRATIONS, open_state
+from engagement.store.tables import metadata
 from support.batches import NOW
 from support.home import APP_ID, queued_task
 from unit.store.queries.test_inbox import submission

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from engagement.store.state import metadata
+from engagement.store.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import App
-from engagement.store.state import apps
+from engagement.store.tables import apps
 
 
 class AppQueries:

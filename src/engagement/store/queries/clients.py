@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from engagement.exceptions import BadInputError, UnknownClientError
 from engagement.model.access import ApiClient, Role, Scope
-from engagement.store.state import client_secrets, clients, installation
+from engagement.store.tables import client_secrets, clients, installation
 
 
 class ClientQueries:

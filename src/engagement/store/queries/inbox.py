@@ -15,7 +15,7 @@ from engagement.model.refused import RefusedRecord
 from engagement.store.commits import Commit
 from engagement.store.queries.json_arrays import json_elements
 from engagement.store.queries.refused import insert_refused
-from engagement.store.state import EPOCH, accepted, commits, inbox
+from engagement.store.tables import EPOCH, accepted, commits, inbox
 
 ROWS_AT_ONCE = 100
 """Batches that are fetched at once; PostgreSQL's clients read ahead by so many."""

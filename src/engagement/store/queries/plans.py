@@ -10,7 +10,7 @@ from engagement.model.codec import decode, encode
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import Receipt
 from engagement.model.plan import Part, Plan, PlanHead
-from engagement.store.state import export_parts, export_plan_parts, export_tasks
+from engagement.store.tables import export_parts, export_plan_parts, export_tasks
 
 _RECEIPT_COLUMNS = [export_parts.c[field.name] for field in fields(Receipt)]
 _EXPORT_COLUMNS = [

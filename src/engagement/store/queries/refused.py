@@ -15,7 +15,7 @@ from engagement.model.refused import (
     RefusedRecord,
     SenderProtocol,
 )
-from engagement.store.state import refused
+from engagement.store.tables import refused
 
 _ENTRY_COLUMNS = [refused.c[field.name] for field in fields(RefusedEntry)]
 BYTES_KNOWN_SECONDS = 5.0

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from engagement.model.records import Kind
-from engagement.store.state import EPOCH, contents, open_sessions, spans
+from engagement.store.tables import EPOCH, contents, open_sessions, spans
 
 VARIABLES_MAX = 10_000
 """Values in one statement; SQLite takes 32,766."""

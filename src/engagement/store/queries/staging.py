@@ -20,7 +20,7 @@ from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange
 from engagement.store.queries.inbox import InboxRow
 from engagement.store.queries.json_arrays import json_elements
 from engagement.store.queries.sightings import Sightings, keep_sightings
-from engagement.store.state import commits, inbox, lake_tables, staged_files
+from engagement.store.tables import commits, inbox, lake_tables, staged_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

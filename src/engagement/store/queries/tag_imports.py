@@ -12,7 +12,7 @@ from engagement.model.tag_imports import (
     ImportState,
     ImportTask,
 )
-from engagement.store.state import import_tasks
+from engagement.store.tables import import_tasks
 
 ERROR_DETAILS_CHARACTERS_MAX = 1024
 _UNFINISHED = [state for state in ImportState if not state.is_final]

@@ -13,7 +13,7 @@ from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
 from engagement.model.exports import PUBLISHED_TYPES, ExportState, Progress
 from engagement.store.changes import Changes
-from engagement.store.state import export_parts, export_tasks
+from engagement.store.tables import export_parts, export_tasks
 
 READ_LAST_MAX = 10_000
 ERROR_DETAILS_CHARACTERS_MAX = 1024

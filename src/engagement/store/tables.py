@@ -1,0 +1,257 @@
+"""The tables of the state database; the migrations must agree with them, which a test holds."""
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class InstantColumn(sa.types.TypeDecorator[datetime]):
+    """A UTC instant, kept as whole microseconds since 1970 so that both databases sort it alike."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Microseconds of an aware instant."""
+        del dialect
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """The instant of microseconds."""
+        del dialect
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+metadata = sa.MetaData()
+_Position = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+apps = sa.Table(
+    "apps",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("collection", sa.String(64), nullable=False),
+    sa.Column("resource_group", sa.String(90), nullable=False),
+    sa.Column("subscription", sa.String(64), nullable=False),
+    sa.Column("key_sha256", sa.String(64), nullable=False),
+    sa.Column("created_at", InstantColumn, nullable=False),
+    sa.UniqueConstraint(
+        "subscription", "resource_group", "collection", "name", name="uq_apps_path"
+    ),
+)
+
+inbox = sa.Table(
+    "inbox",
+    metadata,
+    sa.Column("position", _Position, primary_key=True, autoincrement=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("batch_id", sa.String(100), nullable=False),
+    sa.Column("received_at", InstantColumn, nullable=False),
+    sa.Column("logs", sa.Integer, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Index("ix_inbox_app_position", "app_id", "position"),
+    sqlite_autoincrement=True,
+)
+
+accepted = sa.Table(
+    "accepted",
+    metadata,
+    sa.Column("key", sa.String(20), primary_key=True),
+    sa.Column("day", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What was accepted once, as short as it can be told from others: keys come at random places, so
+each writes a page of its own as soon as they fill more pages than come together."""
+
+commits = sa.Table(
+    "commits",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("rows_total", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("committed_at", InstantColumn, nullable=False),
+)
+
+staged_files = sa.Table(
+    "staged_files",
+    metadata,
+    sa.Column("staged_id", _Position, primary_key=True, autoincrement=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("group_id", sa.String(32), nullable=False),
+    sa.Column("actions", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("staged_at", InstantColumn, nullable=False),
+    sa.Column("commit_id", sa.BigInteger),
+    sa.Index("ix_staged_files_commit", "app_id", "kind", "commit_id"),
+    sqlite_autoincrement=True,
+)
+"""Data files that are written and on disk, but not in their table's log yet."""
+
+lake_tables = sa.Table(
+    "lake_tables",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("commit_id", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("is_open", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("version", sa.BigInteger),
+    sa.Column("rows_total", sa.BigInteger, nullable=False, server_default="0"),
+)
+"""The number of each table's newest commit, and whether it is under way."""
+
+open_sessions = sa.Table(
+    "open_sessions",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("session_id", sa.String(32), primary_key=True),
+    sa.Column("device_id", sa.String(32), nullable=False),
+    sa.Column("start", InstantColumn, nullable=False),
+    sa.Column("end", InstantColumn, nullable=False),
+    sa.Index("ix_open_sessions_device", "app_id", "device_id"),
+)
+
+spans = sa.Table(
+    "spans",
+    metadata,
+    sa.Column("device", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("thing", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("start", InstantColumn, nullable=False),
+    sa.Column("device_start", InstantColumn),
+    sa.Column("received_on", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Sessions and jobs by hashes of their ids: which day's partition holds each, and its start."""
+
+contents = sa.Table(
+    "contents",
+    metadata,
+    sa.Column("device", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("thing", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("last_day", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Information and locations that the lake has of each device, by hashes of their ids."""
+
+export_tasks = sa.Table(
+    "export_tasks",
+    metadata,
+    sa.Column("task_id", sa.String(32), primary_key=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("export_type", sa.String(16), nullable=False),
+    sa.Column("export_format", sa.String(16), nullable=False),
+    sa.Column("compression", sa.String(8), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
+    sa.Column("container", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("published_contract", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("sealed_container_url", sa.LargeBinary),
+    sa.Column("plan_head", sa.Text),
+    sa.Column("parts_total", sa.Integer, nullable=False, default=0),
+    sa.Column("rows_total", sa.BigInteger, nullable=False, default=0),
+    sa.Column("created_at", InstantColumn, nullable=False),
+    sa.Column("started_at", InstantColumn),
+    sa.Column("completed_at", InstantColumn),
+    sa.Column("error_code", sa.String(40)),
+    sa.Column("error_details", sa.Text),
+    sa.Column("attempt", sa.Integer, nullable=False, default=1),
+    sa.Column("idempotency_key", sa.String(255)),
+    sa.Column("request_sha256", sa.String(64)),
+    sa.Index("uq_export_tasks_idempotency", "app_id", "idempotency_key", unique=True),
+    sa.Index("ix_export_tasks_app_created", "app_id", "created_at"),
+    sa.Index("ix_export_tasks_state", "state"),
+)
+
+export_plan_parts = sa.Table(
+    "export_plan_parts",
+    metadata,
+    sa.Column("task_id", sa.String(32), primary_key=True),
+    sa.Column("part_index", sa.Integer, primary_key=True),
+    sa.Column("part", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger),
+)
+"""The parts that a plan has, one by one, so that whoever writes a part reads no other."""
+
+export_parts = sa.Table(
+    "export_parts",
+    metadata,
+    sa.Column("task_id", sa.String(32), primary_key=True),
+    sa.Column("part_index", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("rows_read", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("first_at", InstantColumn),
+    sa.Column("last_at", InstantColumn),
+)
+
+import_tasks = sa.Table(
+    "import_tasks",
+    metadata,
+    sa.Column("task_id", sa.String(32), primary_key=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("storage", sa.Text, nullable=False),
+    sa.Column("sealed_storage_url", sa.LargeBinary),
+    sa.Column("created_at", InstantColumn, nullable=False),
+    sa.Column("started_at", InstantColumn),
+    sa.Column("completed_at", InstantColumn),
+    sa.Column("error_code", sa.String(40)),
+    sa.Column("error_details", sa.Text),
+    sa.Index("ix_import_tasks_app", "app_id", "task_id"),
+    sa.Index("ix_import_tasks_state", "state"),
+)
+
+refused = sa.Table(
+    "refused",
+    metadata,
+    sa.Column("refused_id", _Position, primary_key=True, autoincrement=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("protocol", sa.String(16), nullable=False),
+    sa.Column("received_at", InstantColumn, nullable=False),
+    sa.Column("batch_id", sa.String(100)),
+    sa.Column("code", sa.String(40), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("ix_refused_app_code", "app_id", "code"),
+    sqlite_autoincrement=True,
+)
+
+clients = sa.Table(
+    "clients",
+    metadata,
+    sa.Column("client_id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("created_at", InstantColumn, nullable=False),
+    sa.Column("tokens_from", InstantColumn, nullable=False),
+    sa.Column("revoked_at", InstantColumn),
+    sa.UniqueConstraint("name", name="uq_clients_name"),
+)
+
+client_secrets = sa.Table(
+    "client_secrets",
+    metadata,
+    sa.Column("client_id", sa.String(36), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("expires_at", InstantColumn, nullable=False),
+)
+
+installation = sa.Table(
+    "installation",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
