@@ -45,7 +45,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "operations/collecting": ("acceptance/server/collection/test_router.py",),
     "operations/estimates": ("acceptance/test_narrow_exports.py",),
     "operations/exports": ("acceptance/test_command_line.py", "durability/test_ends.py"),
-    "operations/upkeep": ("unit/runtime/test_opening.py", "acceptance/test_command_line.py"),
     # Routes and what only routes use, tried over HTTP.
     "server/collection/admission": ("acceptance/server/collection/test_router.py",),
     "server/dependencies": ("acceptance/server/auth/test_authentication.py",),

@@ -19,6 +19,7 @@ from engagement.model.instants import format_rfc3339
 from engagement.runtime.opening import Runtime, open_service
 from engagement.sample import generate
 from engagement.settings import Settings
+from engagement.store.queries.clock_readings import Uptime
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 """What a `StoppedClock` shows at first, and when the batches of `make_batch` are sent."""
@@ -31,15 +32,21 @@ class StoppedClock:
     def __init__(self, now: datetime = NOON) -> None:
         """Stop the clock at an instant, which is aware."""
         self.now = now
-        """What it shows; a test may set it."""
+        """What it shows; a test may set it, as somebody who sets a clock does."""
+        self._running = timedelta(0)
 
     def __call__(self) -> datetime:
         """Return the instant that it shows."""
         return self.now
 
     def advance(self, by: timedelta) -> None:
-        """Let time pass."""
+        """Let time pass, which the service runs through."""
         self.now += by
+        self._running += by
+
+    def read_uptime(self) -> Uptime:
+        """Return how much time was let pass."""
+        return Uptime(boot_id="stopped clock", running=self._running)
 
 
 class MemoryContainer:
@@ -83,8 +90,12 @@ def open_test_runtime(
         clock: Its clock; one that stands at `NOON` if absent.
         settings: Further settings by their names in `Settings`; the environment is not read.
     """
+    clock = clock or StoppedClock()
     return open_service(
-        Settings(home=home, **settings), allow_memory=True, clock=clock or StoppedClock()
+        Settings(home=home, **settings),
+        allow_memory=True,
+        clock=clock,
+        uptime=clock.read_uptime,
     )
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from engagement.store.lake import Lake
 from engagement.store.queries import inbox
 from engagement.store.queries.plans import PlanQueries, StoredPart
 from engagement.store.recovery import LakeRecovery
+from engagement.store.running_time import RunningTime
 
 
 def names_from_the_clock() -> None:
@@ -187,6 +189,15 @@ def keys_forgotten() -> None:
     inbox.InboxQueries.accept = other  # type: ignore[method-assign]
 
 
+def clock_believed() -> None:
+    """What is old is told by the clock alone."""
+
+    def old_before(self: RunningTime, age: timedelta) -> datetime:
+        return self._clock() - age
+
+    RunningTime.old_before = old_before  # type: ignore[method-assign]
+
+
 def state_not_synced() -> None:
     """The state database leaves its log to the page cache."""
     prepare = state._prepare_sqlite  # noqa: SLF001
@@ -267,6 +278,7 @@ BUGS: dict[str, Callable[[], None]] = {
         waiting_forgotten_at_close,
         failures_swallowed,
         keys_forgotten,
+        clock_believed,
         state_not_synced,
         lake_not_synced,
         not_a_number_unforeseen,

@@ -49,13 +49,15 @@ class Scene:
         kill_at: Failpoint | None = None,
         nth: int = 1,
         plant: str | None = None,
+        days_ahead: int = 0,
     ) -> subprocess.CompletedProcess[str]:
         """Let the victim do something, to its end or to its death."""
         killing = [] if kill_at is None else ["--kill-at", kill_at.value, "--nth", str(nth)]
         planting = [] if plant is None else ["--plant", plant]
+        clock = ["--days-ahead", str(days_ahead)]
         command = [sys.executable, str(VICTIM), str(self.home), str(self.out), action, *subjects]
         return subprocess.run(
-            [*command, *killing, *planting],
+            [*command, *killing, *planting, *clock],
             capture_output=True,
             text=True,
             timeout=2 * SECONDS_MAX,  # it gives up by itself before, and says why

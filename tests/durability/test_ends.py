@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -160,7 +161,13 @@ def test_failed_where_the_pinned_files_were_vacuumed(scene: Scene) -> None:
         part = next(data for name, data in scene.tree().items() if "/part-" in name)
         device_id = json.loads(part.splitlines()[0])["deviceId"]
         operations.erase_device(runtime, scene.app_id, device_id)
-        runtime.lake.vacuum(scene.app_id, Kind.EVENT, retention_hours=0, keep=set())
+        runtime.lake.vacuum(
+            scene.app_id,
+            Kind.EVENT,
+            before=datetime.now(UTC) + timedelta(days=1),
+            keep=set(),
+            shorten_log=False,
+        )
         url = f"file://{scene.out}"
         task = operations.retry_export(runtime, task.task_id, container_url=url)
         task = ended(runtime, task)

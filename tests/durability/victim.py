@@ -2,6 +2,7 @@
 
     python tests/durability/victim.py HOME OUT import FILE APP_ID [--kill-at POINT --nth N]
     python tests/durability/victim.py HOME OUT wait TASK_ID [--kill-at POINT --nth N] [--plant BUG]
+    python tests/durability/victim.py HOME OUT vacuum APP_ID [--days-ahead DAYS] [--plant BUG]
 
 It prints the final state of a waited task.
 """
@@ -10,6 +11,7 @@ import argparse
 import os
 import signal
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import planted
@@ -53,16 +55,25 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("action", choices=["import", "wait"])
+    parser.add_argument("action", choices=["import", "wait", "vacuum"])
     parser.add_argument("subjects", nargs="+")
     parser.add_argument("--kill-at", type=Failpoint)
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--plant")
+    parser.add_argument("--days-ahead", type=int, default=0)
     given = parser.parse_args()
     if given.plant:
         planted.BUGS[given.plant]()
     on_failpoint = no_failpoint if given.kill_at is None else dying_at(given.kill_at, given.nth)
-    with open_service(settings_of(given.home, given.out), on_failpoint=on_failpoint) as runtime:
+    ahead = timedelta(days=given.days_ahead)
+    with open_service(
+        settings_of(given.home, given.out),
+        clock=lambda: datetime.now(UTC) + ahead,
+        on_failpoint=on_failpoint,
+    ) as runtime:
+        if given.action == "vacuum":
+            operations.vacuum(runtime, given.subjects[0])
+            return
         if given.action == "import":
             file, app_id = given.subjects
             with Path(file).open("rb") as stream:

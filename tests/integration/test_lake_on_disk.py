@@ -23,6 +23,7 @@ def lake(tmp_path: Path) -> Lake:
 
 _CHILD = """
 import os, sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from support.batches import everything
 from support.home import open_home
@@ -44,7 +45,7 @@ with open_home(folder) as home:
         home.take(everything(number))
     upkeep = home.upkeep()
     upkeep.compact(home.app_id)
-    upkeep.vacuum(home.app_id, days_min=0)
+    upkeep.vacuum(home.app_id, before=datetime.now(UTC) + timedelta(days=1))
     home.take(everything(2))
 """
 _CALL = re.compile(r"^\d+ +(?P<call>\w+)\((?P<arguments>.*)$")

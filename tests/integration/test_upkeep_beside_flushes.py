@@ -12,7 +12,7 @@ from engagement.store import upkeep as upkeep_module
 from engagement.store.commits import TableChange
 from engagement.store.queries.staging import StagingQueries
 from engagement.store.upkeep import SMALL_SHARE
-from support.batches import DEVICES, batch, log
+from support.batches import DEVICES, NOW, batch, log
 from support.home import Home, StoppedError, stop_at
 from support.waiting import WAIT_SECONDS_MAX, join_threads
 
@@ -65,7 +65,7 @@ def test_upkeep_beside_flushes_loses_nothing(home: Home) -> None:
         try:
             while not ended.is_set():
                 home.upkeep().compact(home.app_id)
-                home.upkeep().fold_snapshots(home.app_id, keep_days=0)
+                home.upkeep().fold_snapshots(home.app_id, before=NOW)
         except BaseException as error:  # noqa: BLE001 - told to the test's own thread
             failures.append(error)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -92,15 +92,14 @@ def folding_deletes_information(patch: pytest.MonkeyPatch) -> None:
     """What the information was is gone after some days."""
     fold_snapshots = Upkeep.fold_snapshots
 
-    def deleting(self: Upkeep, app_id: str, *, keep_days: int) -> Any:
-        horizon = self._clock() - timedelta(days=keep_days)
+    def deleting(self: Upkeep, app_id: str, *, before: datetime) -> Any:
         self._rewrite(
             app_id,
             [Kind.INFO],
             wanted=lambda _, files: [files],
-            change=lambda _, told: told.filter(pl.col("received_at") >= horizon).collect(),
+            change=lambda _, told: told.filter(pl.col("received_at") >= before).collect(),
         )
-        return fold_snapshots(self, app_id, keep_days=keep_days)
+        return fold_snapshots(self, app_id, before=before)
 
     patch.setattr(Upkeep, "fold_snapshots", deleting)
 

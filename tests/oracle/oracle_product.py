@@ -107,8 +107,11 @@ class Product:
         self._app_id = made.app.app_id
 
     def set_clock(self, now: datetime) -> None:
-        """Move the clock."""
-        self._clock.now = now
+        """Let time pass, or set the clock back to where a history begins."""
+        if now >= self._clock.now:
+            self._clock.advance(now - self._clock.now)
+        else:
+            self._clock.now = now
 
     def post(self, body: Record) -> None:
         """Take in a batch that a device has just sent."""
@@ -252,9 +255,13 @@ def open_product(home: Path, *, run_tasks: bool = False) -> Iterator[Product]:
     """
     folder = home / "delivered"
     folder.mkdir(parents=True)
-    clock = StoppedClock(datetime(2026, 3, 1, tzinfo=UTC))
+    clock = StoppedClock(datetime(2025, 3, 1, tzinfo=UTC))
     settings = Settings(home=home, local_roots=(folder,), part_rows_target=PART_ROWS)
-    with open_service(settings, run_tasks=run_tasks, clock=clock) as opened:
+    with open_service(
+        settings, run_tasks=run_tasks, clock=clock, uptime=clock.read_uptime
+    ) as opened:
+        opened.running_time.look()
+        clock.advance(timedelta(days=365))  # so that it is known how old things are
         if run_tasks:
             yield Product(opened, clock, folder, None)
         else:

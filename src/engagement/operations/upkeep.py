@@ -4,10 +4,13 @@ from datetime import timedelta
 
 from engagement.collect.limits import guid
 from engagement.runtime.opening import Runtime
+from engagement.store.lake import LOG_DAYS
 from engagement.store.upkeep import Upkeep, UpkeepReport
 
 SPAN_DAYS_MIN = 90
 """Days of silence after which a session or a job is still known, so that it stays one row."""
+LOG_TOLERANCE = timedelta(days=1)
+"""By how much the clock may have gone further than machines ran while logs are shortened still."""
 SMALL_COUNT = 64
 """Small files of a day that are gathered at a time between two tidyings."""
 
@@ -53,8 +56,9 @@ def tidy_up(runtime: Runtime) -> None:
 
 def fold_snapshots(runtime: Runtime, app_id: str) -> UpkeepReport:
     """Fold the changes of devices, tags, tokens and feedback that are older than some days."""
-    keep_days = runtime.settings.fold_days_min
-    return _upkeep(runtime, app_id).fold_snapshots(app_id, keep_days=keep_days)
+    upkeep = _upkeep(runtime, app_id)
+    before = runtime.running_time.old_before(timedelta(days=runtime.settings.fold_days_min))
+    return UpkeepReport() if before is None else upkeep.fold_snapshots(app_id, before=before)
 
 
 def vacuum(runtime: Runtime, app_id: str) -> UpkeepReport:
@@ -67,8 +71,12 @@ def vacuum(runtime: Runtime, app_id: str) -> UpkeepReport:
 
 
 def retain(runtime: Runtime, app_id: str, days: int) -> UpkeepReport:
-    """Take the days of an app's history out that are older than some days."""
-    return _upkeep(runtime, app_id).retain(app_id, days=days)
+    """Take the days of an app's history out that are older than some days.
+
+    Jumps of the clock that running has not confirmed make nothing older.
+    """
+    first_kept = (runtime.running_time.estimate_now() - timedelta(days=days)).date()
+    return _upkeep(runtime, app_id).retain(app_id, first_kept=first_kept)
 
 
 def erase_device(runtime: Runtime, app_id: str, device_id: str) -> UpkeepReport:
@@ -78,15 +86,38 @@ def erase_device(runtime: Runtime, app_id: str, device_id: str) -> UpkeepReport:
     return upkeep.erase(app_id, guid(device_id, "device"))
 
 
+def read_unconfirmed_clock(runtime: Runtime) -> timedelta:
+    """By how much the clock has moved on otherwise than by running, and not been confirmed yet.
+
+    What is old is forgotten by the new time when machines have run by it for some days.
+    """
+    return runtime.running_time.measure_unconfirmed()
+
+
 def _forget(runtime: Runtime) -> None:
-    old = runtime.clock() - timedelta(days=runtime.settings.batch_dedup_days)
-    runtime.inbox.forget_keys(old)
-    runtime.seen.forget_sessions(old)
-    runtime.seen.forget_spans((runtime.clock() - timedelta(days=SPAN_DAYS_MIN + 1)).date())
+    """Forget what is old by running time: what comes again afterwards would be taken as new."""
+    old = runtime.running_time.old_before(timedelta(days=runtime.settings.batch_dedup_days))
+    if old is not None:
+        runtime.inbox.forget_keys(old)
+        runtime.seen.forget_sessions(old)
+    old = runtime.running_time.old_before(timedelta(days=SPAN_DAYS_MIN + 1))
+    if old is not None:
+        runtime.seen.forget_spans(old.date())
 
 
 def _delete_files(runtime: Runtime, app_id: str) -> UpkeepReport:
-    return _upkeep(runtime, app_id).vacuum(app_id, days_min=runtime.settings.vacuum_days_min)
+    upkeep = _upkeep(runtime, app_id)
+    before = runtime.running_time.old_before(timedelta(days=runtime.settings.vacuum_days_min))
+    if before is None:
+        return UpkeepReport()
+    return upkeep.vacuum(app_id, before=before, shorten_log=_may_shorten_logs(runtime))
+
+
+def _may_shorten_logs(runtime: Runtime) -> bool:
+    """Whether what is old by the system's clock, which Delta goes by, is old by running time."""
+    log_age = timedelta(days=LOG_DAYS)
+    old = runtime.running_time.old_before(log_age)
+    return old is not None and runtime.clock() - log_age <= old + LOG_TOLERANCE
 
 
 def _upkeep(runtime: Runtime, app_id: str) -> Upkeep:

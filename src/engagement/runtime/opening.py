@@ -1,7 +1,7 @@
 """Opens the whole service on one home folder, and closes it: the composition root."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +12,7 @@ from engagement.deliver.blob_urls import split_blob_url
 from engagement.deliver.containers import open_destination
 from engagement.deliver.destination import Destination
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
+from engagement.exceptions import StorageFullError, StorageUnavailableError
 from engagement.export.steps import ExportTools
 from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.runtime.home import TaskRunner, lock_home, private_file
@@ -19,6 +20,7 @@ from engagement.settings import Settings
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.clients import ClientQueries
+from engagement.store.queries.clock_readings import ClockReadingQueries, Uptime
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.refused import RefusedQueries
@@ -27,6 +29,7 @@ from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tag_imports import ImportTaskQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.recovery import LakeRecovery
+from engagement.store.running_time import RunningTime, read_uptime
 from engagement.store.state import open_state
 from engagement.store.vault import Vault, load_or_create_key
 
@@ -67,6 +70,8 @@ class Runtime:
     """Runs tasks; None beside another process that runs them, which looks around by itself."""
     clock: Callable[[], datetime]
     """Now, in UTC."""
+    running_time: RunningTime
+    """How old what is to be forgotten is."""
 
     def destination(self, container_url: str, *, permission: str = "w") -> Destination:
         """The destination of a container URL whose credential has a permission.
@@ -93,6 +98,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
     runner: TaskRunner | None = None,
     allow_memory: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    uptime: Callable[[], Uptime] = read_uptime,
     on_failpoint: FailpointHook = no_failpoint,
 ) -> Iterator[Runtime]:
     """The service on the settings' home folder; unfinished exports go on by themselves.
@@ -105,6 +111,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
         runner: What runs tasks for a process that does not run them itself, if any.
         allow_memory: Whether containers may be `memory://`, for tests.
         clock: Now, in UTC.
+        uptime: How long the machine has run, whatever the clock shows.
         on_failpoint: Called at each failpoint of flushes and exports, for tests.
 
     Raises:
@@ -138,8 +145,11 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
             policy=DestinationPolicy.from_settings(settings, allow_memory=allow_memory),
             runner=runner,
             clock=clock,
+            running_time=RunningTime(ClockReadingQueries(engine), clock=clock, uptime=uptime),
         )
         if run_tasks:
+            with suppress(StorageFullError, StorageUnavailableError):  # it may end by itself
+                runtime.running_time.look()
             # It brings DBOS with it, which a process that runs no tasks can spare.
             from engagement.runtime.engine import running_engine  # noqa: PLC0415
 

@@ -55,6 +55,7 @@ def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
     metrics = Metrics(
         lambda: {state.value: count for state, count in operations.count_exports(runtime).items()},
         lambda: operations.inbox_state(runtime),
+        lambda: operations.read_unconfirmed_clock(runtime),
     )
     context = Context(
         runtime=runtime,

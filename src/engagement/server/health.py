@@ -1,5 +1,7 @@
 """Answers those who watch over the server."""
 
+from datetime import timedelta
+
 import structlog
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -9,6 +11,8 @@ from engagement.server.dependencies import InContext
 from engagement.server.errors import Problem
 from engagement.server.schemas import ApiError
 
+CLOCK_MOVED_MIN = timedelta(hours=1)
+"""From which on it is told; a restart of the machine takes less."""
 router = APIRouter(tags=["Health"])
 _log = structlog.get_logger()
 
@@ -21,13 +25,20 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"model": ApiError, "description": "Not now."}})
 def readyz(context: InContext) -> dict[str, str]:
-    """Whether the state database answers, so that requests can be served."""
+    """Whether the state database answers, so that requests can be served.
+
+    A clock that has jumped stops nothing, but is told.
+    """
     try:
         operations.count_exports(context.runtime)
+        unconfirmed = operations.read_unconfirmed_clock(context.runtime)
     except Exception as error:
         _log.exception("not_ready")
         raise Problem(503, "NotReady", "The state database does not answer.") from error
-    return {"status": "ready"}
+    if unconfirmed < CLOCK_MOVED_MIN:
+        return {"status": "ready"}
+    seconds = unconfirmed // timedelta(seconds=1)
+    return {"status": "ready", "clock": f"moved by {seconds} seconds that were not seen running"}
 
 
 @router.get("/metrics", response_class=Response)

@@ -1,6 +1,7 @@
 """Counts what the server does, for Prometheus."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,11 +16,15 @@ class Metrics:
     """The server's counters, and what waits and runs when it is asked."""
 
     def __init__(
-        self, count_tasks: Callable[[], Mapping[str, int]], look_at_inbox: Callable[[], InboxState]
+        self,
+        count_tasks: Callable[[], Mapping[str, int]],
+        look_at_inbox: Callable[[], InboxState],
+        read_unconfirmed_clock: Callable[[], timedelta],
     ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Tasks(count_tasks))
         self._registry.register(_Inbox(look_at_inbox))
+        self._registry.register(_Clock(read_unconfirmed_clock))
         names = ("route", "method", "status")
         self._requests = Counter("engagement_requests", "Requests.", names, registry=self._registry)
         self._seconds = Histogram(
@@ -121,4 +126,17 @@ class _Inbox(_ReadOnScrape):
         )
         yield GaugeMetricFamily(
             "engagement_refused_records", "Refused records kept aside.", value=state.refused
+        )
+
+
+class _Clock(_ReadOnScrape):
+    def __init__(self, read_unconfirmed: Callable[[], timedelta]) -> None:
+        self._read_unconfirmed = read_unconfirmed
+
+    def collect(self) -> Iterator[Metric]:
+        """What the clock shows that running has not confirmed."""
+        yield GaugeMetricFamily(
+            "engagement_clock_unconfirmed_seconds",
+            "Seconds that the clock moved on otherwise than by running, in the last days of it.",
+            value=self._read_unconfirmed().total_seconds(),
         )

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -37,6 +37,7 @@ LOG_DAYS = 30
 """How long Delta keeps commits that a checkpoint holds, unless a table says otherwise."""
 TABLES_HELD_MAX = 64
 """Tables that are held open between two commits."""
+_HOUR = timedelta(hours=1)
 COMMIT_ATTEMPTS_MAX = 10
 """How often a commit is tried anew that found another in its place."""
 
@@ -132,28 +133,32 @@ class Lake:
             f"place, {COMMIT_ATTEMPTS_MAX} times in a row."
         )
 
-    def vacuum(self, app_id: str, kind: Kind, *, retention_hours: int, keep: set[str]) -> int:
-        """Delete files that no version younger than the retention refers to; how many.
-
-        Commits that are older than 30 days and in a checkpoint go from the log as well, unless the
-        retention is longer.
+    def vacuum(
+        self, app_id: str, kind: Kind, *, before: datetime, keep: set[str], shorten_log: bool
+    ) -> int:
+        """Delete files that no version since an instant refers to; how many.
 
         Args:
             app_id: The app.
             kind: The kind of the table.
-            retention_hours: How old a file must be.
+            before: The instant. What was written or taken out after it is kept.
             keep: Files that are staged, which no version refers to yet.
+            shorten_log: Whether commits that are older than 30 days by the system's clock and in a
+                checkpoint go from the log as well, unless the instant is older.
         """
         table = self._open(app_id, kind)
         if table is None:
             return 0
+        # delta-rs goes by the system's clock, so it is told an age by that clock.
+        now = datetime.now(UTC)
+        hours = max(0, -(-(now - before) // _HOUR))
         # Only listed by delta-rs: what it deletes it also commits, and a commit needs a number.
-        unused = table.vacuum(
-            retention_hours=retention_hours, dry_run=True, enforce_retention_duration=False
-        )
+        unused = table.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False)
+        if abs(datetime.now(UTC) - now) > _HOUR:
+            return 0  # the clock was set meanwhile, so that the age meant another instant
         gone = [path for path in unused if path not in keep]
         self.delete_files(app_id, kind, gone)
-        if retention_hours <= LOG_DAYS * 24:
+        if shorten_log and hours <= LOG_DAYS * 24:
             table.cleanup_metadata()
         return len(gone)
 

@@ -249,6 +249,24 @@ client_secrets = sa.Table(
     sa.Column("expires_at", InstantColumn, nullable=False),
 )
 
+clock_boots = sa.Table(
+    "clock_boots",
+    metadata,
+    sa.Column("boot_id", sa.String(32), primary_key=True),
+    sa.Column("uptime", sa.BigInteger, nullable=False),
+    sa.Column("running", sa.BigInteger, nullable=False),
+    sa.Column("began_at", InstantColumn, nullable=False),
+)
+"""The last reading of the clock on each start of a machine; spans in microseconds."""
+
+clock_readings = sa.Table(
+    "clock_readings",
+    metadata,
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("began_at", InstantColumn, nullable=False),
+)
+"""For each day of running, when all of it had begun, by the least that the clock showed."""
+
 installation = sa.Table(
     "installation",
     metadata,

@@ -89,16 +89,15 @@ class Upkeep:
             change=lambda _, rows: rows.collect(),
         )
 
-    def fold_snapshots(self, app_id: str, *, keep_days: int) -> UpkeepReport:
-        """Fold the changes of snapshot kinds that were received more than some days ago.
+    def fold_snapshots(self, app_id: str, *, before: datetime) -> UpkeepReport:
+        """Fold the changes of snapshot kinds that were received before an instant.
 
-        A snapshot as of an instant inside these days stays exact.
+        A snapshot as of an instant since then stays exact.
         """
-        horizon = self._clock() - timedelta(days=keep_days)
 
         def fold_old(kind: Kind, rows: pl.LazyFrame) -> pl.DataFrame:
-            old = fold(kind, rows.filter(pl.col("received_at") < horizon))
-            new = rows.filter(pl.col("received_at") >= horizon)
+            old = fold(kind, rows.filter(pl.col("received_at") < before))
+            new = rows.filter(pl.col("received_at") >= before)
             return pl.concat([old, new]).collect()
 
         return self._rewrite(
@@ -123,15 +122,14 @@ class Upkeep:
             change=lambda _, rows: rows.filter(pl.col("device_id") != device_id).collect(),
         )
 
-    def retain(self, app_id: str, *, days: int) -> UpkeepReport:
-        """Take the days of history out that are older than some days.
+    def retain(self, app_id: str, *, first_kept: date) -> UpkeepReport:
+        """Take the days of history out that are before a day.
 
         Sessions and jobs go with the day that they were first reported on. Information and
         locations that no record names any more go too.
 
         Older versions of the tables hold the rows until they are vacuumed.
         """
-        first_kept = (self._clock() - timedelta(days=days)).date()
         self._committer.commit(app_id)
         report = UpkeepReport()
         for kind in self._inbox.last_commits(app_id):
@@ -182,18 +180,26 @@ class Upkeep:
         with self._lake.rewrite_lock(app_id, kind), self._lake.flush_lock(app_id):
             return self._rewrite(app_id, [kind], wanted=with_old, change=without_old)
 
-    def vacuum(self, app_id: str, *, days_min: int) -> UpkeepReport:
-        """Delete files that no table refers to, keeping those that a running export may read."""
-        keep = timedelta(days=days_min)
+    def vacuum(self, app_id: str, *, before: datetime, shorten_log: bool = False) -> UpkeepReport:
+        """Delete files that no table has referred to since an instant.
+
+        Those that a running export may read are kept.
+
+        Args:
+            app_id: The app.
+            before: The instant.
+            shorten_log: Whether old commits go from the tables' logs as well.
+        """
         oldest = self._tasks.oldest_unfinished_at()
         if oldest is not None:
-            keep = max(keep, self._clock() - oldest + timedelta(days=1))
-        hours = int(keep / timedelta(hours=1))
+            before = min(before, oldest - timedelta(days=1))
         deleted = 0
         for kind in self._inbox.last_commits(app_id):
             with self._lake.rewrite_lock(app_id, kind):  # whose new files are of no table yet
                 staged = {file.path for file in self._staging.list_staged(app_id, kind)}
-                deleted += self._lake.vacuum(app_id, kind, retention_hours=hours, keep=staged)
+                deleted += self._lake.vacuum(
+                    app_id, kind, before=before, keep=staged, shorten_log=shorten_log
+                )
         return UpkeepReport(files_deleted=deleted)
 
     def _rewrite(

@@ -27,6 +27,7 @@ REQUESTS_CONCURRENT_MAX = 16
 RECONCILE_SECONDS = 5.0
 FLUSH_LOOK_SECONDS = 0.5
 SHAPE_SECONDS = 300.0
+CLOCK_LOOK_SECONDS = 30.0
 FAILED_SECONDS = 5.0
 """A full disk is not empty at once, and each failure is a page of the log."""
 EXIT_ORPHANED = 1
@@ -60,6 +61,7 @@ def _routines(runtime: Runtime, engine: Engine) -> list[tuple[str, float, Callab
     return [
         ("reconcile", RECONCILE_SECONDS, engine.reconcile),
         ("flush", FLUSH_LOOK_SECONDS, lambda: operations.flush_due(runtime)),
+        ("clock", CLOCK_LOOK_SECONDS, runtime.running_time.look),
         ("shape", SHAPE_SECONDS, lambda: operations.keep_in_shape(runtime)),
         ("tidy", settings.tidy_hours * 3_600, lambda: operations.tidy_up(runtime)),
     ]

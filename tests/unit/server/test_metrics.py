@@ -29,7 +29,7 @@ def looks() -> Looks:
 
 @pytest.fixture
 def metrics(looks: Looks) -> Metrics:
-    return Metrics(looks.tasks, looks.inbox)
+    return Metrics(looks.tasks, looks.inbox, lambda: timedelta(days=9))
 
 
 def lines(metrics: Metrics) -> list[str]:
@@ -69,3 +69,7 @@ def test_what_waits_is_looked_at_when_it_is_read_and_not_before(
     assert looks.looks == 1
     assert 'engagement_export_tasks{state="Queued"} 2.0' in found
     assert "engagement_inbox_logs 7.0" in found
+
+
+def test_a_clock_that_jumped_is_shown(metrics: Metrics) -> None:
+    assert "engagement_clock_unconfirmed_seconds 777600.0" in lines(metrics)

@@ -133,9 +133,16 @@ def test_vacuum_shortens_the_log(tmp_path: Path) -> None:
         os.utime(file, (old, old))
     before = rows_of(lake, append(lake, {"name": "young"}, number=1_000))
 
-    lake.vacuum(APP_ID, Kind.EVENT, retention_hours=LOG_DAYS * 24 + 1, keep=set())
+    now = datetime.now(UTC)
+
+    def vacuum(days: int, *, shorten_log: bool) -> None:
+        before = now - timedelta(days=days)
+        lake.vacuum(APP_ID, Kind.EVENT, before=before, keep=set(), shorten_log=shorten_log)
+
+    vacuum(LOG_DAYS + 1, shorten_log=True)
+    vacuum(1, shorten_log=False)
     assert all(file.exists() for file in commits), "who keeps files for longer keeps the log too"
-    lake.vacuum(APP_ID, Kind.EVENT, retention_hours=24, keep=set())
+    vacuum(1, shorten_log=True)
 
     assert not any(file.exists() for file in commits[: CHECKPOINT_VERSIONS - 1])
     for fresh_or_not in (lake, Lake(str(root))):

@@ -150,7 +150,7 @@ def test_folding_keeps_every_snapshot_that_it_promises_to_keep(
     instants = [{"as_of": NOW - day * ONE_DAY} for day in range(keep_days)]
     before = [exports(home, **options) for options in ({}, *instants)]
 
-    home.upkeep().fold_snapshots(home.app_id, keep_days=keep_days)
+    home.upkeep().fold_snapshots(home.app_id, before=NOW - keep_days * ONE_DAY)
 
     assert [exports(home, **options) for options in ({}, *instants)] == before
 
@@ -158,7 +158,7 @@ def test_folding_keeps_every_snapshot_that_it_promises_to_keep(
 def test_folding_leaves_one_row_for_each_thing(home: Home) -> None:
     fill(home)
 
-    report = home.upkeep(now=NOW + ONE_DAY).fold_snapshots(home.app_id, keep_days=0)
+    report = home.upkeep().fold_snapshots(home.app_id, before=NOW + ONE_DAY)
 
     for kind, keys in FOLD_KEYS.items():
         if not kind.is_historical:
@@ -188,7 +188,7 @@ def test_an_erased_device_leaves_no_file_that_holds_it(home: Home) -> None:
     fill(home, devices=2)
     home.upkeep().erase(home.app_id, DEVICES[1])
 
-    home.upkeep(now=datetime.now(UTC)).vacuum(home.app_id, days_min=0)
+    home.upkeep().vacuum(home.app_id, before=datetime.now(UTC) + ONE_DAY)
 
     left = list(Path(home.folder, "lake", home.app_id).rglob("*.parquet"))
     holding = [path for path in left if DEVICES[1].encode() in path.read_bytes()]
@@ -221,9 +221,8 @@ def test_erasing_a_device_that_is_not_there_changes_no_row(home: Home) -> None:
 def test_old_days_go_and_the_rest_stays(home: Home) -> None:
     fill(home, days=3)
     snapshots = {kind: home.rows(kind).to_dicts() for kind in Kind if not kind.is_historical}
-    now = datetime(DAY.year, DAY.month, DAY.day, 23, tzinfo=UTC) + 8 * ONE_DAY
 
-    report = home.upkeep(now=now).retain(home.app_id, days=7)
+    report = home.upkeep().retain(home.app_id, first_kept=DAY + ONE_DAY)
 
     for kind in HISTORICAL_KINDS:
         time = sort_columns(kind)[1]
@@ -231,7 +230,7 @@ def test_old_days_go_and_the_rest_stays(home: Home) -> None:
         assert days == [DAY + ONE_DAY, DAY + 2 * ONE_DAY]
     assert {kind: home.rows(kind).to_dicts() for kind in snapshots} == snapshots
     assert report.tables == len(HISTORICAL_KINDS)
-    assert home.upkeep(now=now).retain(home.app_id, days=7).tables == 0
+    assert home.upkeep().retain(home.app_id, first_kept=DAY + ONE_DAY).tables == 0
 
 
 def add_task(home: Home, created_at: datetime) -> str:
@@ -253,7 +252,7 @@ def test_vacuum_keeps_what_a_running_export_reads(home: Home) -> None:
     task_id = add_task(home, now)
     home.upkeep().compact(home.app_id)
 
-    while_running = home.upkeep(now=now).vacuum(home.app_id, days_min=0)
+    while_running = home.upkeep().vacuum(home.app_id, before=now + ONE_DAY)
 
     paths = [file.path for file in home.lake.files(home.app_id, Kind.EVENT, pinned)]
     found = home.lake.scan(home.app_id, Kind.EVENT, paths).collect()
@@ -261,7 +260,7 @@ def test_vacuum_keeps_what_a_running_export_reads(home: Home) -> None:
     assert while_running.files_deleted == 0
 
     home.tasks.finish(task_id, 1, ExportState.SUCCEEDED, now=now)
-    afterwards = home.upkeep(now=now).vacuum(home.app_id, days_min=0)
+    afterwards = home.upkeep().vacuum(home.app_id, before=now + ONE_DAY)
 
     assert afterwards.files_deleted > 0
     assert not any(Path(home.folder, "lake", home.app_id, "event", path).exists() for path in paths)
@@ -272,7 +271,7 @@ def test_vacuum_keeps_what_is_young(home: Home) -> None:
     fill(home)
     home.upkeep().compact(home.app_id)
 
-    report = home.upkeep(now=datetime.now(UTC)).vacuum(home.app_id, days_min=1)
+    report = home.upkeep().vacuum(home.app_id, before=datetime.now(UTC) - ONE_DAY)
 
     assert report.files_deleted == 0
 
@@ -280,7 +279,7 @@ def test_vacuum_keeps_what_is_young(home: Home) -> None:
 def test_flushes_go_on_after_a_vacuum_and_a_restart(home: Home) -> None:
     fill(home, flushes=2)
     home.upkeep().compact(home.app_id)
-    home.upkeep(now=datetime.now(UTC)).vacuum(home.app_id, days_min=0)
+    home.upkeep().vacuum(home.app_id, before=datetime.now(UTC) + ONE_DAY)
     before = exports(home)
 
     home.restart()
@@ -297,10 +296,10 @@ def test_an_app_without_tables_needs_no_upkeep(home: Home) -> None:
 
     reports = [
         upkeep.compact(home.app_id),
-        upkeep.fold_snapshots(home.app_id, keep_days=1),
+        upkeep.fold_snapshots(home.app_id, before=NOW),
         upkeep.erase(home.app_id, DEVICES[0]),
-        upkeep.retain(home.app_id, days=1),
-        upkeep.vacuum(home.app_id, days_min=1),
+        upkeep.retain(home.app_id, first_kept=DAY),
+        upkeep.vacuum(home.app_id, before=NOW),
     ]
 
     assert {report.tables for report in reports} == {0}
