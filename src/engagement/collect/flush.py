@@ -1,6 +1,7 @@
 """Moves accepted batches from the inbox to the lake: each record exactly once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -117,10 +118,10 @@ class Flush:
         tables = dict(record_tables(gathered))
         sessions: list[OpenSession] = []
         if Kind.ACTIVITY in tables:
-            known = self._known_sessions(app_id, tables[Kind.ACTIVITY])
-            tables[Kind.ACTIVITY], sessions = assign_sessions(
-                tables[Kind.ACTIVITY], known, timeout=self._limits.session_timeout
-            )
+            with closing(self._known_sessions(app_id, tables[Kind.ACTIVITY])) as known:
+                tables[Kind.ACTIVITY], sessions = assign_sessions(
+                    tables[Kind.ACTIVITY], known, timeout=self._limits.session_timeout
+                )
             tables[Kind.SESSION] = session_changes(tables[Kind.ACTIVITY])
         spans: list[Span] = []
         for kind in SPAN_KINDS:
@@ -168,14 +169,13 @@ class Flush:
                 changed.append(Content(key=key, last_day=day))
         return unknown, changed
 
-    def _known_sessions(self, app_id: str, activities: pl.DataFrame) -> list[OpenSession]:
+    def _known_sessions(self, app_id: str, activities: pl.DataFrame) -> Generator[OpenSession]:
         """The opened sessions that activities without a session id may belong to."""
         lacking = activities.filter(pl.col("session_id").is_null())
-        if lacking.is_empty():
-            return []
-        timeout = self._limits.session_timeout
-        span = lacking.select(
-            since=pl.col("timestamp").min() - timeout,
-            until=pl.max_horizontal("timestamp", "end").max() + timeout,
-        ).row(0, named=True)
-        return self._seen.sessions_of(app_id, lacking["device_id"].unique(), **span)
+        if not lacking.is_empty():
+            timeout = self._limits.session_timeout
+            span = lacking.select(
+                since=pl.col("timestamp").min() - timeout,
+                until=pl.max_horizontal("timestamp", "end").max() + timeout,
+            ).row(0, named=True)
+            yield from self._seen.sessions_of(app_id, lacking["device_id"].unique(), **span)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -18,49 +18,93 @@ def assign_sessions(
 
     An activity without a session id joins the device's session that it overlaps or follows
     within the time-out, wherever in time that is, so late and out-of-order activities land in
-    the session they belong to. Otherwise it opens one, whose id depends on the device and the
+    the session they belong to. Of several the one that began first gets it, those that are known
+    before those that are new. Otherwise it opens one, whose id depends on the device and the
     activity's time alone: a repeated flush assigns the same ids.
+
+    Args:
+        activities: Of a round.
+        known: The sessions of the activities' devices that were opened before, sorted by device,
+            start and id. They are read once, along with the activities, and not kept.
+        timeout: Silence that ends a session.
     """
     lacking = activities.filter(pl.col("session_id").is_null())
     if lacking.is_empty():
         return activities, []
-    sessions: dict[str, list[OpenSession]] = {}
-    before = set(known)
-    for session in sorted(before, key=lambda session: (session.start, session.session_id)):
-        sessions.setdefault(session.device_id, []).append(session)
-    assigned: list[tuple[int, str]] = []
-    ordered = lacking.sort("device_id", "timestamp", "sequence")
-    for row in ordered.select("device_id", "timestamp", "end", "sequence").iter_rows(named=True):
-        start, end = row["timestamp"], row["end"] or row["timestamp"]
-        of_device = sessions.setdefault(row["device_id"], [])
-        place = next(
-            (
-                index
-                for index, session in enumerate(of_device)
-                if session.start - timeout <= end and start <= session.end + timeout
-            ),
-            None,
-        )
-        if place is None:
-            session_id = derive_guid("session", row["device_id"], start.isoformat())
-            of_device.append(
-                OpenSession(session_id=session_id, device_id=row["device_id"], start=start, end=end)
-            )
-        else:
-            session = of_device[place]
-            session_id = session.session_id
-            of_device[place] = replace(
-                session, start=min(session.start, start), end=max(session.end, end)
-            )
-        assigned.append((row["sequence"], session_id))
+    ordered = lacking.sort("device_id", "timestamp", "sequence").select(
+        "device_id", "timestamp", pl.coalesce("end", "timestamp"), "sequence"
+    )
+    sessions = _Sessions(known, timeout)
     ids = pl.DataFrame(
-        assigned, schema={"sequence": pl.Int64(), "assigned": pl.String()}, orient="row"
+        [
+            (sequence, sessions.join(device_id, start, end))
+            for device_id, start, end, sequence in ordered.iter_rows()
+        ],
+        schema={"sequence": pl.Int64(), "assigned": pl.String()},
+        orient="row",
     )
     filled = activities.join(ids, on="sequence", how="left", maintain_order="left").with_columns(
         pl.coalesce("session_id", "assigned").alias("session_id")
     )
-    changed = {session for some in sessions.values() for session in some} - before
-    return filled.drop("assigned"), sorted(changed, key=lambda session: session.session_id)
+    return filled.drop("assigned"), sessions.changed()
+
+
+class _Sessions:
+    """The sessions that activities join, which come device after device in the order of time.
+
+    So one that an activity begins too late for is over for all that follow. Of the known ones only
+    the first that is not over counts: one behind it begins later still, and has not been joined
+    while this one could be. Of the new ones only the newest counts, as it was opened when the
+    others were over. An activity looks at two sessions therefore, however many there are.
+    """
+
+    def __init__(self, known: Iterable[OpenSession], timeout: timedelta) -> None:
+        self._known = iter(known)
+        self._first = next(self._known, None)
+        """The first known session that is not over."""
+        self._newest: OpenSession | None = None
+        self._timeout = timeout
+        self._changed: dict[tuple[str, str], OpenSession] = {}
+
+    def join(self, device_id: str, start: datetime, end: datetime) -> str:
+        """The id of the session that an activity belongs to, which reaches as far as it now."""
+        since = start - self._timeout
+        first = self._first
+        while first is not None and (
+            first.device_id < device_id or (first.device_id == device_id and first.end < since)
+        ):
+            first = next(self._known, None)
+        self._first = first
+        if (
+            first is not None
+            and first.device_id == device_id
+            and first.start <= end + self._timeout
+        ):
+            self._first = self._extended(first, start, end)
+            return first.session_id
+        newest = self._newest
+        if newest is not None and newest.device_id == device_id and newest.end >= since:
+            self._newest = self._extended(newest, start, end)
+            return newest.session_id
+        opened = OpenSession(
+            session_id=derive_guid("session", device_id, start.isoformat()),
+            device_id=device_id,
+            start=start,
+            end=end,
+        )
+        self._changed[device_id, opened.session_id] = self._newest = opened
+        return opened.session_id
+
+    def changed(self) -> list[OpenSession]:
+        """The sessions that are new or reach further than before."""
+        return sorted(self._changed.values(), key=lambda session: session.session_id)
+
+    def _extended(self, session: OpenSession, start: datetime, end: datetime) -> OpenSession:
+        if session.start <= start and end <= session.end:
+            return session
+        extended = replace(session, start=min(session.start, start), end=max(session.end, end))
+        self._changed[session.device_id, session.session_id] = extended
+        return extended
 
 
 def session_changes(activities: pl.DataFrame) -> pl.DataFrame:

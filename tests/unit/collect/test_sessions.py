@@ -1,8 +1,11 @@
 """Tests which session an activity belongs to, and which sessions an export delivers."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from types import FrameType
 from typing import Any
 
 import polars as pl
@@ -11,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.collect.limits import guid
+from engagement.collect.sessions import assign_sessions
 from engagement.model.exports import ExportType, TimeRange
-from engagement.model.records import Kind
+from engagement.model.records import Kind, derive_guid
+from engagement.store.queries.sightings import OpenSession
 from support.batches import DAY, DEVICES, NOW, at, batch, log
 from support.home import Home, open_home
 
@@ -270,4 +275,109 @@ def test_many_devices_without_session_ids_are_asked_for_at_once(home: Home) -> N
     home.next_app()
     devices = [f"{number:032x}" for number in range(260_000)]
 
-    assert home.seen.sessions_of(home.app_id, devices, since=NOW, until=NOW) == []
+    assert not list(home.seen.sessions_of(home.app_id, devices, since=NOW, until=NOW))
+
+
+TIMEOUT = timedelta(seconds=TIMEOUT_SECONDS)
+Row = tuple[str, datetime, datetime | None]
+"""The device, the start and the end of an activity without a session id."""
+
+starts = st.integers(0, 40).map(lambda tens: NOW + timedelta(seconds=10 * tens))
+unnamed = st.tuples(
+    st.sampled_from(DEVICES[:2]), starts, st.sampled_from([None, 0, 30, 150, 400])
+).map(lambda row: (row[0], row[1], None if row[2] is None else row[1] + timedelta(seconds=row[2])))
+
+
+def frame(rows: Sequence[Row]) -> pl.DataFrame:
+    """Activities without session ids, as a round holds them."""
+    instants = pl.Datetime("us", "UTC")
+    schema = {"device_id": pl.String(), "timestamp": instants, "end": instants}
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        pl.lit(None, pl.String()).alias("session_id"),
+        pl.int_range(pl.len(), dtype=pl.Int64()).alias("sequence"),
+    )
+
+
+def in_order_of_start(known: Iterable[OpenSession]) -> list[OpenSession]:
+    """As the state database gives them."""
+    return sorted(known, key=lambda session: (session.device_id, session.start, session.session_id))
+
+
+def join_plainly(rows: Sequence[Row], known: list[OpenSession]) -> list[tuple[Row, str]]:
+    """What each activity joins, looking at all sessions; these are changed, and grow."""
+    joined = []
+    for row in sorted(rows, key=lambda row: row[:2]):
+        device_id, start = row[:2]
+        end = row[2] or start
+        for place, session in enumerate(known):
+            touches = session.start - TIMEOUT <= end and start <= session.end + TIMEOUT
+            if session.device_id == device_id and touches:
+                first, last = min(session.start, start), max(session.end, end)
+                known[place] = replace(session, start=first, end=last)
+                break
+        else:
+            session = OpenSession(
+                session_id=derive_guid("session", device_id, start.isoformat()),
+                device_id=device_id,
+                start=start,
+                end=end,
+            )
+            known.append(session)
+        joined.append((row, session.session_id))
+    return joined
+
+
+@given(st.lists(st.lists(unnamed, max_size=12), min_size=1, max_size=4))
+def test_activities_join_what_a_plain_search_finds(rounds: list[list[Row]]) -> None:
+    known: dict[str, OpenSession] = {}
+    for rows in rounds:
+        before = in_order_of_start(known.values())
+        expected = list(before)
+        joined = join_plainly(rows, expected)
+
+        assigned, changed = assign_sessions(frame(rows), iter(before), timeout=TIMEOUT)
+
+        columns = assigned.select("device_id", "timestamp", "end", "session_id")
+        assert Counter(columns.iter_rows()) == Counter((*row, name) for row, name in joined)
+        unchanged = {session.session_id: session for session in before}
+        assert {session.session_id: session for session in changed} == {
+            session.session_id: session
+            for session in expected
+            if unchanged.get(session.session_id) != session
+        }
+        known |= {session.session_id: session for session in changed}
+
+
+@pytest.mark.parametrize("seconds_between", [10 * TIMEOUT_SECONDS, 1], ids=["many", "one"])
+@pytest.mark.parametrize("known_count", [0, 1], ids=["unknown", "known"])
+def test_work_grows_no_faster_than_the_activities_of_a_device(
+    seconds_between: int, known_count: int
+) -> None:
+    def count(activities: int) -> int:
+        times = [NOW + timedelta(seconds=seconds_between * place) for place in range(activities)]
+        known = [
+            OpenSession(session_id=f"{place:032x}", device_id=DEVICES[0], start=time, end=time)
+            for place, time in enumerate(times * known_count)
+        ]
+        rows = frame([(DEVICES[0], time, None) for time in times])
+        return count_lines(lambda: assign_sessions(rows, known, timeout=TIMEOUT))
+
+    assert count(400) < 3 * count(200)
+
+
+def count_lines(work: Callable[[], object]) -> int:
+    """How many lines of Python some work runs, which unlike its time is always the same."""
+    lines = 0
+
+    def trace(_: FrameType, event: str, __: object) -> Callable[..., Any]:
+        nonlocal lines
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return lines

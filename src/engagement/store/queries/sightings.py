@@ -20,6 +20,8 @@ from engagement.store.tables import EPOCH, contents, open_sessions, spans
 
 VARIABLES_MAX = 10_000
 """Values in one statement; SQLite takes 32,766."""
+SESSIONS_AT_ONCE = 1_000
+"""Opened sessions that are fetched at once."""
 FORGET_AT_ONCE = 100_000
 """Rows that one transaction forgets, so that others need not wait long for it."""
 
@@ -125,20 +127,28 @@ class SightingQueries:
 
     def sessions_of(
         self, app_id: str, device_ids: Iterable[str], *, since: datetime, until: datetime
-    ) -> list[OpenSession]:
-        """The sessions that the service opened for these devices and that touch a span of time."""
+    ) -> Iterator[OpenSession]:
+        """The sessions that the service opened for these devices and that touch a span of time.
+
+        Sorted by device, start and id, and read as they are asked for: one device may have more
+        than should be in memory. The caller closes what it does not read to the end.
+        """
         columns = [open_sessions.c[name] for name in OpenSession.__dataclass_fields__]
-        touching = sa.select(*columns).where(
-            open_sessions.c.app_id == app_id,
-            open_sessions.c.end >= since,
-            open_sessions.c.start <= until,
+        touching = (
+            sa.select(*columns)
+            .where(
+                open_sessions.c.app_id == app_id,
+                open_sessions.c.end >= since,
+                open_sessions.c.start <= until,
+            )
+            .order_by(open_sessions.c.device_id, open_sessions.c.start, open_sessions.c.session_id)
+            .execution_options(yield_per=SESSIONS_AT_ONCE)
         )
-        found: list[OpenSession] = []
         with self._reading.begin() as connection:
             for some in _batched(sorted(device_ids), VARIABLES_MAX):
                 query = touching.where(open_sessions.c.device_id.in_(some))
-                found += [OpenSession(**row) for row in connection.execute(query).mappings()]
-        return found
+                for row in connection.execute(query).mappings():
+                    yield OpenSession(**row)
 
     def spans(self, keys: Iterable[SightingKey]) -> dict[SightingKey, Span]:
         """The sessions and jobs of these keys that are known."""

@@ -66,9 +66,9 @@ def test_a_batch_leaves_the_inbox_with_what_it_became(engine: sa.Engine) -> None
     assert is_staged
     assert accept(engine) == [second]
     assert [file.path for file in staging.list_staged(APP_ID, Kind.EVENT)] == ["one.parquet"]
-    assert sightings.sessions_of(APP_ID, ["d", "e"], since=NOW, until=NOW) == [session]
-    assert sightings.sessions_of(APP_ID, ["d"], since=NOW + SECOND, until=NOW + SECOND) == []
-    assert sightings.sessions_of(APP_ID, ["d"], since=NOW - SECOND, until=NOW - SECOND) == []
+    assert list(sightings.sessions_of(APP_ID, ["d", "e"], since=NOW, until=NOW)) == [session]
+    assert list(sightings.sessions_of(APP_ID, ["d"], since=NOW + SECOND, until=NOW + SECOND)) == []
+    assert list(sightings.sessions_of(APP_ID, ["d"], since=NOW - SECOND, until=NOW - SECOND)) == []
 
 
 def test_a_round_of_which_a_batch_is_gone_changes_nothing(engine: sa.Engine) -> None:
