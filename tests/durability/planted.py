@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from engagement.collect import flush
 from engagement.collect.group_commit import GroupCommit
 from engagement.deliver.local import LocalDestination
 from engagement.export import formats, steps
@@ -25,6 +26,7 @@ from engagement.store.commits import FileChange, OpenCommit
 from engagement.store.lake import Lake
 from engagement.store.queries import inbox
 from engagement.store.queries.plans import PlanQueries, StoredPart
+from engagement.store.queries.sightings import Sightings
 from engagement.store.recovery import LakeRecovery
 from engagement.store.running_time import RunningTime
 
@@ -99,6 +101,31 @@ def inbox_emptied_first() -> None:
 
     inbox.InboxQueries.__init__ = remembering  # type: ignore[method-assign]
     Lake.write_rows = late  # type: ignore[method-assign]
+
+
+def second_half_forgotten() -> None:
+    """Of a round that needs too many files, the batches that are to follow go with the first."""
+    stage = flush.Flush._stage  # noqa: SLF001
+
+    def forgetful(self: flush.Flush, app_id: str, rows: Sequence[inbox.InboxRow]) -> Any:
+        staged = stage(self, app_id, rows)
+        if staged is None:
+            lost = rows[len(rows) // 2 :]
+            self._staging.stage_round(app_id, lost, {}, seen=Sightings(), staged_at=self._clock())
+        return staged
+
+    flush.Flush._stage = forgetful  # type: ignore[method-assign]  # noqa: SLF001
+    rounds_of_few_files()
+
+
+def rounds_of_few_files() -> None:
+    """No bug: rounds are cut where there are few files already, as in a lake of many days."""
+    made = flush.FlushLimits.__init__
+
+    def small(self: flush.FlushLimits, **given: Any) -> None:
+        made(self, **given | {"files_max": 1})
+
+    flush.FlushLimits.__init__ = small  # type: ignore[method-assign]
 
 
 def numbers_ignored() -> None:
@@ -273,6 +300,8 @@ BUGS: dict[str, Callable[[], None]] = {
         a_row_nulled,
         partial_objects,
         inbox_emptied_first,
+        second_half_forgotten,
+        rounds_of_few_files,
         numbers_ignored,
         acknowledged_early,
         waiting_forgotten_at_close,

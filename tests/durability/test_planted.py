@@ -77,6 +77,19 @@ def test_an_inbox_emptied_first_loses_rows(scene: Scene, tmp_path: Path) -> None
     assert len(exported_rows(own)) < len(whole)
 
 
+def test_a_round_that_is_cut_and_forgets_its_second_half_loses_rows(
+    scene: Scene, tmp_path: Path
+) -> None:
+    whole = exported_rows(scene.copy(tmp_path / "golden"))
+    cut, forgetful = new_scene(tmp_path / "cut"), new_scene(tmp_path / "forgetful")
+
+    cut.import_sample(plant="rounds_of_few_files")
+    forgetful.import_sample(plant="second_half_forgotten")
+
+    assert exported_rows(cut) == whole
+    assert len(exported_rows(forgetful)) < len(whole)
+
+
 def test_commits_without_a_number_repeat_rows(tmp_path: Path) -> None:
     own = new_scene(tmp_path / "own")
 

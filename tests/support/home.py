@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from engagement.collect.flush import Flush, FlushLimits
+from engagement.collect.flush import FILES_PER_ROUND_MAX, Flush, FlushLimits
 from engagement.collect.inbox import accept
 from engagement.collect.payload import decode_batch
 from engagement.export.freeze import make_plan
@@ -60,6 +60,7 @@ class Home:
         *,
         records_max: int = 500_000,
         timeout_seconds: int = 180,
+        files_max: int = FILES_PER_ROUND_MAX,
         state_url: str = "",
     ) -> None:
         self.folder = folder
@@ -71,7 +72,9 @@ class Home:
         self.on_failpoint: FailpointHook = no_failpoint
         self.app_id = f"{0:032x}"
         self._limits = FlushLimits(
-            records_max=records_max, session_timeout=timedelta(seconds=timeout_seconds)
+            records_max=records_max,
+            session_timeout=timedelta(seconds=timeout_seconds),
+            files_max=files_max,
         )
         self._apps = itertools.count(1)
         self.restart()

@@ -1,6 +1,6 @@
 """Moves accepted batches from the inbox to the lake: each record exactly once."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
 from engagement.store.committing import Committer
 from engagement.store.folds import fold
-from engagement.store.lake import Lake, in_order
+from engagement.store.lake import Lake, in_order, partition_day
 from engagement.store.queries.inbox import InboxQueries, InboxRow
 from engagement.store.queries.sightings import (
     Content,
@@ -35,6 +35,9 @@ from engagement.store.queries.staging import StagingQueries
 
 ROUNDS_PER_COMMIT = 16
 """Rounds that wait for a commit at most, so that a long flush is seen before its end."""
+FILES_PER_ROUND_MAX = 2_000
+"""Files of a round of several batches. A file costs time and memory, whatever is in it, and a day
+has its own; a batch of the largest size has as many days, and sessions of as many others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,16 @@ class FlushLimits:
     """Records that one round moves at most."""
     session_timeout: timedelta
     """Silence after which an activity without a session id opens a new session."""
+    files_max: int = FILES_PER_ROUND_MAX
+    """Files that a round writes at most, unless it is one batch; and about as many a commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Staged:
+    """What a round moved."""
+
+    records: int
+    files: int
 
 
 class Flush:
@@ -83,20 +96,36 @@ class Flush:
         moved = 0
         with self._lake.flush_lock(app_id):
             newest = self._inbox.newest_position(app_id)
-            rounds = 0
+            rounds = files = 0
             while rows := self._inbox.oldest(
                 app_id, records_max=self._limits.records_max, position_max=newest
             ):
-                moved += self._stage(app_id, rows)
-                rounds += 1
-                if rounds % ROUNDS_PER_COMMIT == 0:
-                    self._committer.commit(app_id)
+                waiting = [rows]
+                while waiting:
+                    some = waiting.pop()
+                    staged = self._stage(app_id, some)
+                    if staged is None:
+                        middle = len(some) // 2
+                        waiting += some[middle:], some[:middle]
+                        continue
+                    moved += staged.records
+                    files += staged.files
+                    rounds += 1
+                    if rounds >= ROUNDS_PER_COMMIT or files >= self._limits.files_max:
+                        self._committer.commit(app_id)
+                        rounds = files = 0
             self._committer.commit(app_id)
         return moved
 
-    def _stage(self, app_id: str, rows: Sequence[InboxRow]) -> int:
-        """Write what a round of batches becomes, and stage it; how many records that were."""
+    def _stage(self, app_id: str, rows: Sequence[InboxRow]) -> _Staged | None:
+        """Write what a round of batches becomes, and stage it.
+
+        Returns:
+            How much it was; None if nothing was done, as it would be too many files for a round.
+        """
         tables, seen = self._tables(app_id, rows)
+        if len(rows) > 1 and _count_files(tables) > self._limits.files_max:
+            return None  # to decode it again costs little beside as many files
         self._on_failpoint(Failpoint.FLUSH_DECODED)
         changes = {
             kind: self._lake.write_rows(app_id, kind, in_order(table, kind))
@@ -106,9 +135,12 @@ class Flush:
         if not self._staging.stage_round(app_id, rows, changes, seen=seen, staged_at=self._clock()):
             for kind, change in changes.items():
                 self._lake.delete_files(app_id, kind, [file.path for file in change.added])
-            return 0
+            return _Staged(records=0, files=0)
         self._on_failpoint(Failpoint.FLUSH_STAGED)
-        return sum(row.records for row in rows)
+        return _Staged(
+            records=sum(row.records for row in rows),
+            files=sum(len(change.added) for change in changes.values()),
+        )
 
     def _tables(
         self, app_id: str, rows: Sequence[InboxRow]
@@ -179,3 +211,11 @@ class Flush:
                 until=pl.max_horizontal("timestamp", "end").max() + timeout,
             ).row(0, named=True)
             yield from self._seen.sessions_of(app_id, lacking["device_id"].unique(), **span)
+
+
+def _count_files(tables: Mapping[Kind, pl.DataFrame]) -> int:
+    """How many files the rows become: one a table, or one for each of its days."""
+    return sum(
+        table.select(partition_day(table, kind).n_unique()).item() if kind.is_historical else 1
+        for kind, table in tables.items()
+    )

@@ -46,7 +46,7 @@ def assign_sessions(
     filled = activities.join(ids, on="sequence", how="left", maintain_order="left").with_columns(
         pl.coalesce("session_id", "assigned").alias("session_id")
     )
-    return filled.drop("assigned"), sessions.changed()
+    return filled.drop("assigned"), sessions.list_changed()
 
 
 class _Sessions:
@@ -86,16 +86,16 @@ class _Sessions:
         if newest is not None and newest.device_id == device_id and newest.end >= since:
             self._newest = self._extended(newest, start, end)
             return newest.session_id
-        opened = OpenSession(
+        session = OpenSession(
             session_id=derive_guid("session", device_id, start.isoformat()),
             device_id=device_id,
             start=start,
             end=end,
         )
-        self._changed[device_id, opened.session_id] = self._newest = opened
-        return opened.session_id
+        self._changed[device_id, session.session_id] = self._newest = session
+        return session.session_id
 
-    def changed(self) -> list[OpenSession]:
+    def list_changed(self) -> list[OpenSession]:
         """The sessions that are new or reach further than before."""
         return sorted(self._changed.values(), key=lambda session: session.session_id)
 

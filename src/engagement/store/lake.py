@@ -333,10 +333,15 @@ class Lake:
 
 
 def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
-    """The rows with their partition column, in the order of a file.
+    """The rows with their partition column, in the order of a file."""
+    if kind.is_historical:
+        rows = rows.with_columns(partition_day(rows, kind).alias("date"))
+    return rows.sort(sort_columns(kind))
+
+
+def partition_day(rows: pl.DataFrame, kind: Kind) -> pl.Expr:
+    """The partitions of a historical kind's rows.
 
     Sessions and jobs come with theirs, which is not the day of their start if they are older.
     """
-    if kind.is_historical and "date" not in rows.columns:
-        rows = rows.with_columns(pl.col(TIME_COLUMN[kind]).dt.date().alias("date"))
-    return rows.sort(sort_columns(kind))
+    return pl.col("date") if "date" in rows.columns else pl.col(TIME_COLUMN[kind]).dt.date()

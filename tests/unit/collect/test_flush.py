@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from engagement.collect.payload import decode_batch
 from engagement.failpoints import Failpoint, no_failpoint
 from engagement.model.records import Kind
 from engagement.store.folds import fold
-from support.batches import DEVICES, NOW, batch, everything, log
+from support.batches import DAY, DEVICES, NOW, batch, everything, log
 from support.home import Home, StoppedError, open_home, stop_at
 
+ONE_DAY = timedelta(days=1)
 TABLES = len(Kind)
 STOPS = [
     (Failpoint.FLUSH_DECODED, 1),
@@ -159,6 +161,84 @@ def test_rounds_of_few_logs_give_the_same_history_as_one_round(tmp_path: Path) -
         assert len(many.lake.files(many.app_id, Kind.EVENT, version)) > 1
         for kind in ROWS_PER_BATCH:
             assert many.rows(kind).equals(single.rows(kind))
+
+
+def on_many_days(count: int, *, first: int = 0) -> list[bytes]:
+    """Batches with an activity, an event and a job each, on days of their own."""
+    return [
+        everything(number, day=DAY - timedelta(days=number), device=DEVICES[number % 2])
+        for number in range(first, first + count)
+    ]
+
+
+FILES_OF_A_DAY = 6
+"""Of a batch of `on_many_days`, in the tables that have days."""
+SNAPSHOTS = len(Kind) - FILES_OF_A_DAY
+
+
+def test_a_round_writes_no_more_files_than_it_may(tmp_path: Path) -> None:
+    """One sender decides how many days there are, and each is a file of each table."""
+    files_max = SNAPSHOTS + 2 * FILES_OF_A_DAY
+    with open_home(tmp_path / "home", files_max=files_max) as home:
+        staged: list[int] = []
+
+        def look(point: Failpoint) -> None:
+            if point is Failpoint.FLUSH_STAGED:
+                waiting = [home.staging.list_staged(home.app_id, kind) for kind in Kind]
+                staged.append(sum(map(len, waiting)))
+
+        home.on_failpoint = look
+        home.take(*on_many_days(7))
+
+        assert len(staged) > 7 // 2
+        # What is staged is committed once it is as much as a round may be.
+        assert all(files <= 2 * files_max for files in staged)
+        for kind, rows in ROWS_PER_BATCH.items():
+            assert home.rows(kind).height == 7 * rows
+
+
+def test_a_batch_of_more_files_than_a_round_may_write_is_a_round(tmp_path: Path) -> None:
+    with open_home(tmp_path / "home", files_max=1) as home:
+        home.take(*on_many_days(2), batch(*(log("event", day=DAY - ONE_DAY * n) for n in range(5))))
+
+        assert home.rows(Kind.EVENT).height == 2 * ROWS_PER_BATCH[Kind.EVENT] + 5
+
+
+@pytest.mark.parametrize("files_max", [1, SNAPSHOTS + FILES_OF_A_DAY, 2 * len(Kind)])
+def test_rounds_of_few_files_give_what_one_round_gives(tmp_path: Path, files_max: int) -> None:
+    with (
+        open_home(tmp_path / "one") as single,
+        open_home(tmp_path / "many", files_max=files_max) as many,
+    ):
+        single.take(*on_many_days(5), *MORE)
+        single.take(*on_many_days(5, first=3))
+        many.take(*on_many_days(5), *MORE)
+        many.take(*on_many_days(5, first=3))
+
+        assert tables_of(many) == tables_of(single)
+
+
+@pytest.mark.parametrize("point", [point for point, _ in STOPS[:5]])
+@pytest.mark.parametrize("time", [1, 3])
+def test_a_flush_that_is_interrupted_between_its_rounds_leaves_no_trace(
+    tmp_path: Path, point: Failpoint, time: int
+) -> None:
+    with (
+        open_home(tmp_path / "one") as single,
+        open_home(tmp_path / "many", files_max=SNAPSHOTS + FILES_OF_A_DAY) as many,
+    ):
+        single.take(*on_many_days(4))
+        many.accept(*on_many_days(4))
+        many.on_failpoint = stop_at(point, time=time)
+        with pytest.raises(StoppedError):
+            many.flush()
+        many.on_failpoint = no_failpoint
+
+        many.restart()
+        many.recover()
+        many.flush()
+
+        assert tables_of(many) == tables_of(single)
 
 
 @settings(max_examples=15)
