@@ -34,7 +34,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "client/reading": ("acceptance/test_client.py",),
     "client/refusals": ("integration/test_errors_over_borders.py",),
     # Steps of one pass over a body or a round, tried through the function that makes it.
-    "collect/protocols/segment/bodies": ("unit/collect/protocols/segment/test_messages.py",),
     "collect/protocols/segment/outcomes": ("unit/collect/protocols/segment/test_messages.py",),
     "collect/record_tables": ("unit/collect/test_flush.py",),
     # An export is one pass from the plan to the files: these compare whole exports.
@@ -46,7 +45,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "operations/estimates": ("acceptance/test_narrow_exports.py",),
     "operations/exports": ("acceptance/test_command_line.py", "durability/test_ends.py"),
     # Routes and what only routes use, tried over HTTP.
-    "server/collection/admission": ("acceptance/server/collection/test_router.py",),
     "server/dependencies": ("acceptance/server/auth/test_authentication.py",),
     "server/management/devices": (
         "acceptance/server/test_app.py",

@@ -1,5 +1,6 @@
 """Takes the compression off an HTTP body, within limits that no sender can pass."""
 
+import contextlib
 from collections.abc import Callable
 from io import BytesIO
 
@@ -21,6 +22,8 @@ RATIO_FREE_BYTES = 1024 * 1024
 """A body may expand to this much at any ratio, as short and very regular ones do."""
 ZSTD_WINDOW_BYTES_MAX = 8 * 1024 * 1024
 """Memory that a zstd frame may ask for; RFC 9659 allows no more in HTTP."""
+BEGINNING_STEP_BYTES = 256
+"""Compressed bytes that are expanded at once where only the beginning is wanted."""
 
 _ENCODINGS = {"", "identity", "gzip", "x-gzip", "zstd"}
 
@@ -63,6 +66,31 @@ def plain_body(
     _check_size(body, "A compressed body", COMPRESSED_BYTES_MAX)
     bytes_max = min(bytes_max, max(RATIO_FREE_BYTES, ratio_max * len(body)))
     return _plain(body, compression, bytes_max, on_trailing)
+
+
+def plain_beginning(body: bytes, bytes_max: int) -> bytes:
+    """The first bytes of a body when it is plain, and all of a shorter one.
+
+    It costs no more than `bytes_max` plain bytes do, whatever else the body holds; what is damaged
+    ends where the damage is.
+    """
+    compression = compression_of(body)
+    if compression is Compression.NONE:
+        return body[:bytes_max]
+    source = BytesIO(body[:COMPRESSED_BYTES_MAX])
+    pieces: list[bytes] = []
+    size = 0
+    with contextlib.suppress(BrokenDataError):
+        for piece in expand(
+            lambda step: source.read(min(step, BEGINNING_STEP_BYTES)),
+            compression,
+            zstd_window_bytes_max=ZSTD_WINDOW_BYTES_MAX,
+        ):
+            pieces.append(piece)
+            size += len(piece)
+            if size >= bytes_max:
+                break
+    return b"".join(pieces)[:bytes_max]
 
 
 def _check_size(body: bytes, what: str, bytes_max: int) -> None:

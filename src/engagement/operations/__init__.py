@@ -18,7 +18,9 @@ from engagement.operations.collecting import (
     app_of_key,
     collect_batch,
     collect_messages,
+    find_write_keys,
     inbox_state,
+    is_body_within,
     read_posted,
 )
 from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
@@ -91,6 +93,7 @@ __all__ = [
     "estimate_export",
     "export_manifest",
     "find_app",
+    "find_write_keys",
     "flush_due",
     "fold_snapshots",
     "generate_sample",
@@ -103,6 +106,7 @@ __all__ = [
     "get_refused",
     "import_batches",
     "inbox_state",
+    "is_body_within",
     "keep_in_shape",
     "list_apps",
     "list_clients",

@@ -6,9 +6,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from engagement.collect.bodies import plain_body
+from engagement.collect.bodies import plain_beginning, plain_body
 from engagement.collect.inbox import inbox_row, submission_of
 from engagement.collect.payload import Refusal, decode_batch
+from engagement.collect.protocols.segment.bodies import WRITE_KEY_BYTES_MAX
+from engagement.collect.protocols.segment.bodies import find_write_keys as find_keys_in
 from engagement.collect.protocols.segment.messages import Messages, read_messages
 from engagement.collect.protocols.segment.outcomes import RefusedMessage
 from engagement.collect.refused import (
@@ -42,6 +44,8 @@ class Collected:
     """Values that were altered, or left out, so that the rest could be kept."""
     trailing: int = 0
     """1 if there were bytes behind the end of the compressed body, which were left out."""
+    size: int = 0
+    """Bytes of the body when it is plain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,19 @@ def app_of_key(runtime: Runtime, key: str) -> App:
     return app
 
 
+def is_body_within(body: bytes, bytes_max: int) -> bool:
+    """Whether a body has at most so many bytes when it is plain; it is expanded no further."""
+    return len(plain_beginning(body, bytes_max + 1)) <= bytes_max
+
+
+def find_write_keys(body: bytes) -> tuple[str, ...]:
+    """Texts of a body of tracking messages that may be its app's key.
+
+    Only its first plain bytes are looked through, so that it costs little whatever was sent.
+    """
+    return find_keys_in(plain_beginning(body, WRITE_KEY_BYTES_MAX))
+
+
 def collect_batch(
     runtime: Runtime, app_id: str, body: bytes, *, content_encoding: str | None
 ) -> Collected:
@@ -99,7 +116,7 @@ def collect_batch(
         batch = decode_batch(text, received_at=received_at, live=True)
     except BadInputError as error:
         if not _has_room(runtime):
-            return Collected(durable=_DONE, unreadable=error)
+            return Collected(durable=_DONE, unreadable=error, size=len(text))
         return _kept_aside(runtime, app_id, text, error, SenderProtocol.NATIVE)
     refused: Sequence[RefusedRecord] = ()
     if batch.refused and _has_room(runtime):
@@ -110,6 +127,7 @@ def collect_batch(
         accepted=batch.accepted,
         refused=batch.refused,
         trailing=len(trailing),
+        size=len(text),
     )
 
 
@@ -197,6 +215,7 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
         refused=refused,
         repaired=messages.repaired,
         trailing=posted.trailing,
+        size=len(posted.body),
     )
 
 
@@ -220,4 +239,4 @@ def _kept_aside(
         content=lambda _: keep_unknown,
     )
     durable = runtime.group_commit.accept(submission, size=len(body))
-    return Collected(durable=durable, unreadable=error)
+    return Collected(durable=durable, unreadable=error, size=len(body))

@@ -18,6 +18,7 @@ from engagement.exceptions import EngagementError
 from engagement.runtime.opening import Runtime
 from engagement.server import health, token_endpoint
 from engagement.server.auth.authentication import Authentication
+from engagement.server.body_threads import BodyThreads
 from engagement.server.collection.admission import Admission
 from engagement.server.collection.native import NativeEndpoint
 from engagement.server.collection.router import CollectionEndpoint, CollectionRouter
@@ -62,6 +63,7 @@ def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
         apps=AppsByPath(runtime),
         authentication=authentication,
         metrics=metrics,
+        body_threads=BodyThreads(1, name="large-request"),
         public_url=public_url,
     )
     settings = runtime.settings

@@ -1,6 +1,6 @@
 """Counts what the server does, for Prometheus."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -64,11 +64,11 @@ class Metrics:
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route, method).observe(seconds)
 
-    def count_logs(self, protocol: str, *, accepted: int, refused: Iterable[str]) -> None:
+    def count_logs(self, protocol: str, *, accepted: int, refused: Mapping[str, int]) -> None:
         """Count what became of the logs of a body; those refused by their codes."""
         self._accepted.labels(protocol).inc(accepted)
-        for code in refused:
-            self._refused.labels(protocol, code).inc()
+        for code, logs in refused.items():
+            self._refused.labels(protocol, code).inc(logs)
 
     def count_repairs(self, protocol: str, *, repaired: int, trailing: int) -> None:
         """Count values that were repaired, and bodies of which the last bytes were left out."""

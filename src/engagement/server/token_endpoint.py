@@ -14,11 +14,14 @@ from starlette.responses import JSONResponse
 from engagement import operations
 from engagement.model.access import ApiClient
 from engagement.server.auth.access_tokens import AUDIENCE, OWN_ALGORITHM
+from engagement.server.body_limits import LimitedBody
 from engagement.server.dependencies import Context, InContext
 from engagement.server.errors import Problem
 from engagement.server.schemas import ApiError
 
 FORM_FIELDS_MAX = 16
+FORM_BYTES_MAX = 16 * 1024
+"""No client's form is longer, and a longer one of escapes alone would take long to read."""
 AZURE_RESOURCES = ("https://management.azure.com", "https://management.core.windows.net")
 """What old SDKs ask tokens for; they mean us."""
 
@@ -110,7 +113,8 @@ async def _token(request: Request, context: Context, tenant: str, *, wanted: str
             429, "TooManyRequests", "Too many failed token requests.", {"Retry-After": "60"}
         )
     try:
-        form = _form(request, await request.body())
+        limited = LimitedBody(request.receive, request.headers, bytes_max=FORM_BYTES_MAX)
+        form = _form(request, await limited.read())
         _check_form(context, form, wanted)
         client = await run_in_threadpool(_prove_client, context, *_credentials(request, form))
     except _RefusedError as refused:

@@ -16,6 +16,7 @@ from engagement.collect.bodies import (
     COMPRESSED_BYTES_MAX,
     RATIO_FREE_BYTES,
     RATIO_MAX,
+    plain_beginning,
     plain_body,
 )
 from engagement.collect.payload import decode_batch
@@ -43,6 +44,8 @@ ENCODED: dict[str, Callable[[bytes], bytes]] = {
     "zstd without a size": zstandard.ZstdCompressor(write_content_size=False).compress,
     "zstd frames": lambda data: zstandard.compress(data[:9]) + zstandard.compress(data[9:]),
 }
+BEGINNING_COST_MAX = 8 * MIB
+"""Memory that the beginning of a body takes: a step of the library, and its window."""
 HEADERS = (None, "", "identity", "gzip", "GZip", "x-gzip", "zstd", " ZSTD ")
 
 
@@ -193,3 +196,23 @@ def test_without_its_limits_a_bomb_costs_more_than_is_allowed() -> None:
     cost = memory_of(lambda: plain_body(body, "gzip", bytes_max=2**40, ratio_max=2**40))
 
     assert cost > BOMB_BYTES_MAX
+
+
+@given(
+    data=st.binary(max_size=3_000).filter(is_plain),
+    encoding=st.sampled_from(sorted(ENCODED)),
+    bytes_max=st.integers(0, 4_000),
+)
+def test_the_beginning_of_a_body_is_that_of_the_plain_one(
+    data: bytes, encoding: str, bytes_max: int
+) -> None:
+    assert plain_beginning(ENCODED[encoding](data), bytes_max) == data[:bytes_max]
+
+
+@pytest.mark.parametrize("name", ["gzip, zeros of 64 MiB", "zstd, zeros of 64 MiB"])
+def test_the_beginning_of_a_bomb_is_expanded_no_further(name: str) -> None:
+    body = BOMBS[name]()
+
+    cost = memory_of(lambda: plain_beginning(body, 1_000))
+
+    assert cost < BEGINNING_COST_MAX

@@ -49,7 +49,7 @@ def test_requests_are_counted_by_route_method_and_status(metrics: Metrics) -> No
 
 
 def test_what_devices_post_is_counted_by_protocol(metrics: Metrics) -> None:
-    metrics.count_logs("native", accepted=3, refused=["bad_name", "bad_name"])
+    metrics.count_logs("native", accepted=3, refused={"bad_name": 2})
     metrics.count_repairs("tracking", repaired=2, trailing=1)
 
     found = lines(metrics)

@@ -17,6 +17,7 @@ from engagement.server.dependencies import (
     APP_PATH,
     AppToOwn,
     AppToRead,
+    BodyRoute,
     Context,
     InContext,
     resource_address,
@@ -27,7 +28,7 @@ from engagement.server.schemas import FAILURES, Answer, AnyCaseBody, ResponseIns
 DEVICES_MAX = 100
 IMPORTS_PATH = f"{APP_PATH}/devices/importTasks"
 
-router = APIRouter(tags=["Devices"])
+router = APIRouter(tags=["Devices"], route_class=BodyRoute)
 TaskId = Annotated[str, Path(alias="id", description="Import task identifier.")]
 
 

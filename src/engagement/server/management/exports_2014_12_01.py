@@ -26,6 +26,7 @@ from engagement.model.exports import (
 from engagement.server.dependencies import (
     AppToExport,
     AppToRead,
+    BodyRoute,
     Context,
     DirectRoute,
     InContext,
@@ -59,7 +60,7 @@ SNAPSHOTS = {
     "tokens": ExportType.TOKEN,
 }
 
-router = APIRouter(tags=["ExportTasks"])
+router = APIRouter(tags=["ExportTasks"], route_class=BodyRoute)
 
 
 class PublishedFormat(StrEnum):

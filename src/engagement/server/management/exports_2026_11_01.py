@@ -21,6 +21,7 @@ from engagement.model.exports import ExportState, ExportType
 from engagement.server.dependencies import (
     AppToExport,
     AppToRead,
+    BodyRoute,
     Context,
     DirectRoute,
     InContext,
@@ -42,7 +43,7 @@ from engagement.server.schemas import FAILURES, Answer, ResponseInstant, StrictB
 VERSION = "2026-11-01"
 POLL_SECONDS = 1
 
-router = APIRouter(tags=["ExportTasks"])
+router = APIRouter(tags=["ExportTasks"], route_class=BodyRoute)
 TaskId = Annotated[str, Path(alias="id", description="Export task identifier.")]
 
 

@@ -15,6 +15,7 @@ from engagement.runtime.opening import Runtime
 from engagement.server.dependencies import (
     COLLECTION_PATH,
     SUBSCRIPTION_PATH,
+    BodyRoute,
     ByCaller,
     InContext,
 )
@@ -24,7 +25,7 @@ PLATFORMS = ("Android", "iOS", "Web", "Windows", "WindowsPhone", "WindowsXaml")
 LOCATION = "Global"
 COLLECTION_NAME_CHARACTERS_MAX = 64
 
-router = APIRouter(tags=["Resources"])
+router = APIRouter(tags=["Resources"], route_class=BodyRoute)
 
 
 class CollectionProperties(Answer):

@@ -1,5 +1,7 @@
 """Finds the messages in a body, also in one that is not well formed."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -21,6 +23,12 @@ MESSAGES_PER_BODY_MAX = 5_000
 A batch may hold all of them, of 200 tags each, for which `record_tables.ROWS_PER_BATCH_BITS` leaves
 room.
 """
+WRITE_KEY_BYTES_MAX = 512 * 1024
+"""An app's key must lie in so many first bytes of a plain body; SDKs send at most 500 kB."""
+WRITE_KEYS_LOOKED_AT = 2
+"""How many of the first, and as many of the last, that may be the body's own."""
+_WRITE_KEY_NAME = b'"writeKey"'
+_WRITE_KEY = re.compile(rb'"writeKey"\s{0,16}:\s{0,16}"([^"\\]{1,256})"')
 _REPLACEMENT = rb"\ufffd"
 _NOTHING = msgspec.Raw()
 
@@ -91,6 +99,32 @@ def find_messages(body: bytes, message_type: str | None) -> FoundMessages:
         messages=[*_raw_messages(body, decoded, message_type)],
         repaired=0,
     )
+
+
+def find_write_keys(beginning: bytes) -> tuple[str, ...]:
+    """Return texts that may be the app's key, found without reading what is around them.
+
+    A body's own key comes before its messages or behind them, so the first and the last few are
+    looked at, however many there are: who posts a body is judged before it is read.
+
+    Args:
+        beginning: The first bytes of a plain body.
+    """
+    places = {place for place in _outer_places(beginning) if place >= 0}
+    found = (_WRITE_KEY.match(beginning, place) for place in sorted(places))
+    return tuple(dict.fromkeys(key[1].decode("utf-8", "replace") for key in found if key))
+
+
+def _outer_places(text: bytes) -> Iterator[int]:
+    """Where the first and the last few write keys begin; -1 where there are fewer."""
+    first, last = -1, len(text) + len(_WRITE_KEY_NAME)
+    for _ in range(WRITE_KEYS_LOOKED_AT):
+        first = text.find(_WRITE_KEY_NAME, first + 1)
+        yield first
+        if first < 0:
+            return
+        last = text.rfind(_WRITE_KEY_NAME, 0, last + len(_WRITE_KEY_NAME) - 1)
+        yield last
 
 
 def _decoded(body: bytes) -> _Body:
