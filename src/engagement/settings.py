@@ -213,7 +213,12 @@ class Settings(_EnvironmentSettings):
     refused_bytes_max: WholeNumber = _setting(
         1_073_741_824,
         "ENGAGEMENT_REFUSED_BYTES",
-        "Bytes of refused records that are kept aside, about; then senders are told to wait.",
+        "Bytes of refused records that are kept; then the app that has most loses its oldest.",
+    )
+    refused_app_bytes_max: WholeNumber = _setting(
+        67_108_864,
+        "ENGAGEMENT_REFUSED_APP_BYTES",
+        "Bytes of refused records that are kept of one app; then its oldest make room.",
     )
     collect_concurrent_max: WholeNumber = _setting(
         256,

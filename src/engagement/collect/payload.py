@@ -167,7 +167,9 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
     )
 
 
-def split_batch(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
+def split_batch(
+    body: bytes, batch_ids: Mapping[int, str], *, repeated_bytes_max: int
+) -> list[bytes]:
     """Some records of a batch, each as a batch of its own, on one line.
 
     Decoded by itself, each becomes what its record became: the record's text and what the batch
@@ -176,11 +178,16 @@ def split_batch(body: bytes, batch_ids: Mapping[int, str]) -> list[bytes]:
     Args:
         body: A batch that can be decoded.
         batch_ids: The id of each new batch, by the place of its record in the body.
+        repeated_bytes_max: What the batch says of the device's technology and place is left out if
+            repeating it with every record would take more.
     """
     envelope, mark = _envelope(body)
     envelope.sent_at = _DIGITS_CUT.sub("", envelope.sent_at)
     envelope.info = _known(envelope.info, _INFO_SPELLINGS)
     envelope.location = _known(envelope.location, _LOCATION_SPELLINGS)
+    repeated = len(msgspec.json.encode((envelope.info, envelope.location)))
+    if repeated * len(batch_ids) > repeated_bytes_max:
+        envelope.info = envelope.location = None
     sent = envelope.logs
     made = []
     for index, batch_id in batch_ids.items():

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from engagement.collect.payload import Batch, split_batch
 from engagement.collect.protocols.segment.outcomes import RefusedMessage
 from engagement.exceptions import EngagementError
-from engagement.model.limits import BATCH_ID_CHARACTERS_MAX, BODY_BYTES_MAX
+from engagement.model.limits import BATCH_ID_CHARACTERS_MAX
 from engagement.model.records import derive_guid
 from engagement.model.refused import RefusedRecord, SenderProtocol
 
-UNREADABLE_BYTES_MAX = BODY_BYTES_MAX
-"""What is kept of a body that could not be read; no endpoint lets more in."""
+REFUSED_BYTES_MAX = 1024 * 1024
+"""What is kept of one refused record, or of a whole body that could not be read."""
+REPEATED_BYTES_MAX = 1024 * 1024
+"""What a batch says of its device may take so much, repeated with each refused record of it. Where
+it would take more, the accepted rest of the batch tells it alone."""
 
 
 def make_refused_records(
@@ -31,9 +35,9 @@ def make_refused_records(
     if not batch.refused:
         return []
     ids = {refusal.index: _log_batch_id(batch.batch_id, refusal.index) for refusal in batch.refused}
-    bodies = split_batch(body, ids)
+    bodies = split_batch(body, ids, repeated_bytes_max=REPEATED_BYTES_MAX)
     return [
-        RefusedRecord(
+        _make_bounded(
             app_id=app_id,
             protocol=SenderProtocol.NATIVE,
             received_at=received_at,
@@ -57,7 +61,7 @@ def make_refused_message_records(
         received_at: When they were received, aware.
     """
     return [
-        RefusedRecord(
+        _make_bounded(
             app_id=app_id,
             protocol=SenderProtocol.TRACKING,
             received_at=received_at,
@@ -87,18 +91,22 @@ def make_unreadable_record(
         protocol: How it should have been written.
         received_at: When it was received, aware.
     """
-    message = str(error)
-    if len(body) > UNREADABLE_BYTES_MAX:
-        message += f" Only the first {UNREADABLE_BYTES_MAX} of its {len(body)} bytes are kept."
-    return RefusedRecord(
+    return _make_bounded(
         app_id=app_id,
         protocol=protocol,
         received_at=received_at,
         batch_id=None,
         code=error.code,
-        message=message,
-        body=body[:UNREADABLE_BYTES_MAX],
+        message=str(error),
+        body=body,
     )
+
+
+def _make_bounded(*, message: str, body: bytes, **named: Any) -> RefusedRecord:
+    """A refused record whose body is cut to what is kept of one, and which says so."""
+    if len(body) > REFUSED_BYTES_MAX:
+        message += f" Only the first {REFUSED_BYTES_MAX} of its {len(body)} bytes are kept."
+    return RefusedRecord(message=message, body=body[:REFUSED_BYTES_MAX], **named)
 
 
 def _log_batch_id(batch_id: str, index: int) -> str:

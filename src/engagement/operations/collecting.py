@@ -18,14 +18,11 @@ from engagement.collect.refused import (
     make_refused_records,
     make_unreadable_record,
 )
-from engagement.exceptions import BadInputError, NotAuthenticatedError, StorageFullError
+from engagement.exceptions import BadInputError, NotAuthenticatedError
 from engagement.model.apps import App
 from engagement.model.refused import RefusedRecord, SenderProtocol
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.inbox import AcceptedContent, Submission
-
-_DONE: Future[int] = Future()
-_DONE.set_result(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +55,8 @@ class InboxState:
     """How long the oldest of them has waited."""
     refused: int
     """Refused records that are kept aside."""
+    refused_crowded_out: int
+    """Those that made room for later ones of their app, ever."""
     transactions: int
     """Transactions in which requests were accepted since the start."""
 
@@ -65,10 +64,12 @@ class InboxState:
 def inbox_state(runtime: Runtime) -> InboxState:
     """What waits now."""
     oldest = runtime.inbox.oldest_at()
+    refused = runtime.refused.read_totals()
     return InboxState(
         logs=runtime.inbox.depth(),
         lag=timedelta(0) if oldest is None else runtime.clock() - oldest,
-        refused=runtime.refused.total(),
+        refused=refused.records,
+        refused_crowded_out=refused.crowded_out,
         transactions=runtime.group_commit.transactions,
     )
 
@@ -103,7 +104,7 @@ def collect_batch(
 ) -> Collected:
     """Take in a native batch that a device has just posted.
 
-    What is refused is kept aside while there is room for it; the device is told in any case.
+    What is refused is kept aside, where the oldest that the app has there make room for it.
 
     Raises:
         OverloadedError: Too much waits to be stored; nothing of it is kept.
@@ -115,11 +116,9 @@ def collect_batch(
         text = plain_body(body, content_encoding, lambda: trailing.append(1))
         batch = decode_batch(text, received_at=received_at, live=True)
     except BadInputError as error:
-        if not _has_room(runtime):
-            return Collected(durable=_DONE, unreadable=error, size=len(text))
         return _kept_aside(runtime, app_id, text, error, SenderProtocol.NATIVE)
     refused: Sequence[RefusedRecord] = ()
-    if batch.refused and _has_room(runtime):
+    if batch.refused:
         refused = make_refused_records(text, batch, app_id=app_id, received_at=received_at)
     submission = submission_of(app_id, batch, received_at=received_at, refused=refused)
     return Collected(
@@ -175,16 +174,13 @@ def read_posted(
 def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected:
     """Take in the tracking messages of a body, each once.
 
-    Senders never hear of a refusal, so nothing is acknowledged that cannot be kept aside.
+    Senders never hear of a refusal; what is refused is kept aside.
 
     Raises:
         OverloadedError: Too much waits to be stored; nothing of it is kept.
-        StorageFullError: Something is refused, and there is no room to keep it aside.
     """
     messages = posted.messages
     refused = [] if isinstance(messages, BadInputError) else messages.list_refused()
-    if (refused or isinstance(messages, BadInputError)) and not _has_room(runtime):
-        raise StorageFullError("There is no room for more refused records; look at them.")
     if isinstance(messages, BadInputError):
         return _kept_aside(runtime, app_id, posted.body, messages, SenderProtocol.TRACKING)
 
@@ -217,10 +213,6 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
         trailing=posted.trailing,
         size=len(posted.body),
     )
-
-
-def _has_room(runtime: Runtime) -> bool:
-    return runtime.refused.has_room(runtime.settings.refused_bytes_max)
 
 
 def _kept_aside(

@@ -23,7 +23,7 @@ from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.clock_readings import ClockReadingQueries, Uptime
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.plans import PlanQueries
-from engagement.store.queries.refused import RefusedQueries
+from engagement.store.queries.refused import RefusedLimits, RefusedQueries
 from engagement.store.queries.sightings import SightingQueries
 from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tag_imports import ImportTaskQueries
@@ -125,7 +125,8 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
             closing.enter_context(lock_home(home))
         engine = open_state(settings.state_url or f"sqlite:///{private_file(home / 'state.db')}")
         closing.callback(engine.dispose)
-        inbox = InboxQueries(engine)
+        refused_limits = _make_refused_limits(settings)
+        inbox = InboxQueries(engine, refused_limits)
         group_commit = GroupCommit(inbox)
         closing.callback(group_commit.close)
         runtime = Runtime(
@@ -136,7 +137,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
             staging=StagingQueries(engine),
             seen=SightingQueries(engine),
             group_commit=group_commit,
-            refused=RefusedQueries(engine),
+            refused=RefusedQueries(engine, refused_limits),
             tasks=TaskQueries(engine),
             plans=PlanQueries(engine),
             imports=ImportTaskQueries(engine),
@@ -158,6 +159,12 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
             runner = closing.enter_context(running_engine(settings, tools, imports))
             runtime = replace(runtime, runner=runner)
         yield runtime
+
+
+def _make_refused_limits(settings: Settings) -> RefusedLimits:
+    return RefusedLimits(
+        app_bytes_max=settings.refused_app_bytes_max, bytes_max=settings.refused_bytes_max
+    )
 
 
 def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, ImportRunner]:

@@ -127,6 +127,11 @@ class _Inbox(_ReadOnScrape):
         yield GaugeMetricFamily(
             "engagement_refused_records", "Refused records kept aside.", value=state.refused
         )
+        yield CounterMetricFamily(
+            "engagement_refused_records_crowded_out",
+            "Refused records that made room for later ones.",
+            value=state.refused_crowded_out,
+        )
 
 
 class _Clock(_ReadOnScrape):

@@ -225,8 +225,19 @@ refused = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Index("ix_refused_app_code", "app_id", "code"),
+    sa.Index("ix_refused_app_id", "app_id", "refused_id"),
     sqlite_autoincrement=True,
 )
+
+refused_totals = sa.Table(
+    "refused_totals",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("records", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("crowded_out", sa.BigInteger, nullable=False),
+)
+"""What the refused records of each app are together, and how many of them made room for others."""
 
 clients = sa.Table(
     "clients",

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from engagement.collect.payload import decode_batch
 from engagement.collect.refused import (
-    UNREADABLE_BYTES_MAX,
+    REFUSED_BYTES_MAX,
+    REPEATED_BYTES_MAX,
     make_refused_records,
     make_unreadable_record,
 )
@@ -116,8 +117,31 @@ def test_a_body_that_cannot_be_read_is_kept_as_it_is_up_to_a_limit() -> None:
     kept = {"app_id": APP_ID, "protocol": SenderProtocol.TRACKING, "received_at": NOW}
 
     short = make_unreadable_record(b"\xff\0", error, **kept)
-    long = make_unreadable_record(b"x" * (UNREADABLE_BYTES_MAX + 1), error, **kept)
+    long = make_unreadable_record(b"x" * (REFUSED_BYTES_MAX + 1), error, **kept)
 
     assert (short.code, short.message, short.body) == ("CorruptInput", "It is no batch.", b"\xff\0")
-    assert len(long.body) == UNREADABLE_BYTES_MAX
-    assert f"first {UNREADABLE_BYTES_MAX} of its {UNREADABLE_BYTES_MAX + 1} bytes" in long.message
+    assert len(long.body) == REFUSED_BYTES_MAX
+    assert f"first {REFUSED_BYTES_MAX} of its {REFUSED_BYTES_MAX + 1} bytes" in long.message
+
+
+def test_a_record_that_is_too_long_is_kept_up_to_the_limit() -> None:
+    body = batch(log("event", name="n" * REFUSED_BYTES_MAX), batch_id="b")
+
+    (record,) = refused_in(body)
+
+    assert len(record.body) == REFUSED_BYTES_MAX
+    assert f"first {REFUSED_BYTES_MAX} of its" in record.message
+
+
+def test_a_batch_is_not_kept_many_times_over() -> None:
+    """What it says of its device would be repeated with each of its records."""
+    info = dict.fromkeys(("phoneModel", "firmwareName", "carrierName"), "€" * 256)
+    records = 1_000
+    body = batch(*[7] * records, batch_id="b", info=info)
+
+    kept = refused_in(body)
+
+    assert len(kept) == records
+    assert sum(len(record.body) for record in kept) < REPEATED_BYTES_MAX
+    few = refused_in(batch(*[7] * 10, batch_id="b", info=info))
+    assert all(json.loads(record.body)["info"] == info for record in few)

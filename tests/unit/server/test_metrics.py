@@ -19,7 +19,9 @@ class Looks:
         return {"Queued": 2, "Failed": 0}
 
     def inbox(self) -> InboxState:
-        return InboxState(logs=7, lag=timedelta(seconds=1.5), refused=1, transactions=3)
+        return InboxState(
+            logs=7, lag=timedelta(seconds=1.5), refused=1, refused_crowded_out=4, transactions=3
+        )
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
 from engagement.store.commits import Commit
 from engagement.store.queries.json_arrays import json_elements
-from engagement.store.queries.refused import insert_refused
+from engagement.store.queries.refused import REFUSED_LIMITS, RefusedLimits, insert_refused
 from engagement.store.tables import EPOCH, accepted, commits, inbox
 
 ROWS_AT_ONCE = 100
@@ -71,8 +71,9 @@ class Submission:
 class InboxQueries:
     """Batches on their way into the lake."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, refused_limits: RefusedLimits = REFUSED_LIMITS) -> None:
         self._engine = engine
+        self._refused_limits = refused_limits
         self._reading = engine.execution_options(read_only=True)
 
     def accept(self, submissions: Sequence[Submission]) -> list[int]:
@@ -108,7 +109,7 @@ class InboxQueries:
                     new -= accepted_now
             if rows:
                 connection.execute(_ADD_ROWS, [_inbox_values(row) for row in rows])
-            insert_refused(connection, refused)
+            insert_refused(connection, refused, self._refused_limits)
         return counts
 
     def newest_position(self, app_id: str) -> int:

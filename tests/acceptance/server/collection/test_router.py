@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -245,31 +246,31 @@ def test_only_a_trusted_proxy_is_believed_whom_it_forwards(
     assert statuses.count(401) in asked
 
 
-def test_without_room_for_refused_records_nothing_is_acknowledged_that_would_be_lost(
+def test_refused_records_of_one_app_take_no_room_from_another_and_stop_nothing(
     tmp_path: Path,
 ) -> None:
-    with running_server(tmp_path / "home", ENGAGEMENT_REFUSED_BYTES="10") as server:
-        app = server.app()
-        bad, good = (
-            b'{"batch":[{"type":"none"}]}',
-            b'{"batch":[{"type":"track","event":"e","userId":"u"}]}',
-        )
+    room = {"ENGAGEMENT_REFUSED_APP_BYTES": "2000000", "ENGAGEMENT_REFUSED_BYTES": "3000000"}
+    with running_server(tmp_path / "home", **room) as server:
+        app, flooding = server.app(), server.app()
         with server.http(app["appKey"]) as http:
-            first = http.post("/v1/batch", content=bad)
+            kept = http.post("/v1/batch", content=b"junk")
+        with server.http(flooding["appKey"]) as http:
+            flood = [
+                http.post(path, content=secrets.token_hex(450_000))
+                for path in ("/v1/batch", PATH)
+                for _ in range(4)
+            ]
+            native = _post(server, flooding["appKey"], _batch("1", _log("good"), _log("")))
 
-            def refused() -> httpx.Response | None:
-                answer = http.post("/v1/batch", content=b"junk")
-                return None if answer.is_success else answer
-
-            second = wait_for(refused, "a refusal for want of room")
-            native = _post(server, app["appKey"], _batch("1", _log("good"), _log("")))
-            other = http.post("/v1/batch", content=good)
-
-        assert [first.status_code, second.status_code, other.status_code] == [200, 507, 200]
-        assert int(second.headers["Retry-After"]) > 0
+        assert kept.status_code == 200
+        assert {answer.status_code for answer in flood} == {200, 400}
         assert (native.status_code, native.json()["accepted"]) == (202, 1)
-        codes = {item["code"] for item in server.command("refused", "count")}
-        assert codes <= {"no_device", "CorruptInput"}, "the bad log of the batch must not be kept"
+        counts = server.command("refused", "count")
+        of_flooding = [item for item in counts if item["appId"] == flooding["appId"]]
+        assert sum(item["bytes"] for item in of_flooding) <= 2_000_000
+        assert "bad_name" in {item["code"] for item in of_flooding}, "the newest are kept"
+        assert [item["records"] for item in counts if item["appId"] == app["appId"]] == [1]
+        assert server.metric("engagement_refused_records_crowded_out_total") >= 6
 
 
 def test_more_requests_at_once_than_may_be_are_told_to_come_again(tmp_path: Path) -> None:

@@ -6,10 +6,19 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engagement.exceptions import BadInputError
 from engagement.model.refused import RefusedFilter, RefusedRecord, SenderProtocol
-from engagement.store.queries.refused import RefusedQueries, insert_refused
+from engagement.store.queries.refused import (
+    REFUSED_LIMITS,
+    RefusedLimits,
+    RefusedQueries,
+    RefusedTotals,
+    Replay,
+    insert_refused,
+)
 from support.batches import NOW
 from support.home import APP_ID
 
@@ -77,7 +86,11 @@ def test_records_are_chosen_by_app_code_protocol_and_id(engine: sa.Engine) -> No
 
 def test_records_are_counted_by_app_and_code_with_their_size(engine: sa.Engine) -> None:
     queries = RefusedQueries(engine)
-    assert (queries.count(EVERYTHING), queries.total_bytes(), queries.newest_id()) == ([], 0, 0)
+    assert (queries.count(EVERYTHING), queries.read_totals().bytes, queries.newest_id()) == (
+        [],
+        0,
+        0,
+    )
     queries.add([record(0, body=b"12"), record(1, body=b"\0" * 70_000), record(2, code="bad_tag")])
 
     counts = queries.count(EVERYTHING)
@@ -87,7 +100,7 @@ def test_records_are_counted_by_app_and_code_with_their_size(engine: sa.Engine) 
         (APP_ID, "bad_tag", 1, 1),
     ]
     assert queries.count(RefusedFilter(code="bad_tag")) == counts[1:]
-    assert queries.total_bytes() == 70_003
+    assert queries.read_totals() == RefusedTotals(records=3, bytes=70_003, crowded_out=0)
 
 
 def test_dropping_takes_what_was_chosen_and_no_id_comes_again(engine: sa.Engine) -> None:
@@ -107,11 +120,11 @@ def test_dropping_takes_what_was_chosen_and_no_id_comes_again(engine: sa.Engine)
 def test_records_are_kept_with_the_transaction_that_they_are_part_of(engine: sa.Engine) -> None:
     with engine.connect() as connection:
         with connection.begin() as undone:
-            insert_refused(connection, [record(0)])
+            insert_refused(connection, [record(0)], REFUSED_LIMITS)
             undone.rollback()
         with connection.begin():
-            insert_refused(connection, [])
-            insert_refused(connection, [record(1)])
+            insert_refused(connection, [], REFUSED_LIMITS)
+            insert_refused(connection, [record(1)], REFUSED_LIMITS)
 
     found = RefusedQueries(engine).list_page(EVERYTHING, limit=9)
     assert [item.message for item in found] == ["message 1"]
@@ -121,3 +134,90 @@ def test_a_record_cannot_be_of_a_time_without_an_offset_and_hides_its_body() -> 
     assert "secret" not in repr(record(body=b"secret"))
     with pytest.raises(ValueError, match="offset"):
         record(received_at=NOW.replace(tzinfo=None))
+
+
+OTHER = "f" * 32
+LIMITS = RefusedLimits(app_bytes_max=100, bytes_max=150)
+
+
+def sized(app_id: str, *sizes: int) -> list[RefusedRecord]:
+    return [record(size, app_id=app_id, body=b"x" * size) for size in sizes]
+
+
+def sizes_of(queries: RefusedQueries, app_id: str) -> list[int]:
+    chosen = RefusedFilter(app_id=app_id)
+    return [len(item.body) for item in queries.take_page(chosen, limit=999, after=0)]
+
+
+def test_the_oldest_of_an_app_make_room_for_its_newer_ones_alone(engine: sa.Engine) -> None:
+    queries = RefusedQueries(engine, LIMITS)
+    queries.add(sized(OTHER, 50))
+    queries.add(sized(APP_ID, 40, 30))
+
+    queries.add(sized(APP_ID, 60))
+
+    assert sizes_of(queries, APP_ID) == [30, 60]
+    assert sizes_of(queries, OTHER) == [50]
+    assert queries.read_totals() == RefusedTotals(records=3, bytes=140, crowded_out=1)
+
+
+def test_of_all_apps_the_one_that_has_most_makes_room(engine: sa.Engine) -> None:
+    queries = RefusedQueries(engine, LIMITS)
+    queries.add(sized(APP_ID, 40, 40))
+
+    queries.add(sized(OTHER, 45, 30))
+
+    assert sizes_of(queries, APP_ID) == [40]
+    assert sizes_of(queries, OTHER) == [45, 30]
+
+
+def test_what_is_beyond_the_limit_by_itself_is_not_kept(engine: sa.Engine) -> None:
+    queries = RefusedQueries(engine, LIMITS)
+    queries.add(sized(APP_ID, 10))
+
+    queries.add(sized(APP_ID, 101))
+
+    assert sizes_of(queries, APP_ID) == []
+    assert queries.read_totals() == RefusedTotals(records=0, bytes=0, crowded_out=2)
+
+
+def test_very_many_make_room_at_once(engine: sa.Engine) -> None:
+    queries = RefusedQueries(engine, RefusedLimits(app_bytes_max=3_000, bytes_max=10_000))
+    queries.add(sized(APP_ID, *[1] * 3_000))
+
+    queries.add(sized(APP_ID, 2_999))
+
+    assert sizes_of(queries, APP_ID) == [1, 2_999]
+
+
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.sampled_from([APP_ID, OTHER]), st.integers(0, 120)),
+            st.tuples(st.just("drop"), st.sampled_from([APP_ID, OTHER, None]), st.just(0)),
+            st.tuples(st.just("replay"), st.just(None), st.integers(0, 60)),
+        ),
+        max_size=12,
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_totals_are_those_of_the_records_and_within_the_limits(
+    engine: sa.Engine, steps: list[tuple[str, str | None, int]]
+) -> None:
+    queries = RefusedQueries(engine, LIMITS)
+    queries.drop(EVERYTHING)
+    for step, app_id, size in steps:
+        match step:
+            case "add":
+                queries.add(sized(app_id or APP_ID, size, size // 2))
+            case "drop":
+                queries.drop(RefusedFilter(app_id=app_id))
+            case _:
+                newest = queries.newest_id()
+                queries.record_replay(Replay(gone=[newest], kept=[], left=sized(OTHER, size)))
+
+        counts = queries.count(EVERYTHING)
+        totals = queries.read_totals()
+        assert totals.records == sum(count.records for count in counts)
+        assert totals.bytes == sum(count.bytes for count in counts) <= LIMITS.bytes_max
+        assert all(count.bytes <= LIMITS.app_bytes_max for count in counts)
