@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import polars as pl
-
 from engagement.exceptions import (
     IncompleteExportError,
     LakeDamagedError,
     SourceUnavailableError,
 )
-from engagement.export.plan import empty_part, plan_parts
+from engagement.export.cutting import count_rows, cut_part
+from engagement.export.plan import empty_part, plan_parts, rows_target
 from engagement.export.requests import selection_of
-from engagement.export.rows import Selection, campaigns_in_window, part_rows
+from engagement.export.rows import campaigns_in_window
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportType, TimeAxis
 from engagement.model.plan import Part, Plan, PlanHead
@@ -32,7 +31,8 @@ def make_plan(
     """The plan of an export: everything it will read and write, with the rows of each part.
 
     Rows come from Delta's statistics where a part is whole files, else from a scan of only the
-    columns that decide; either way they are counted apart from the scan that writes them.
+    columns that decide; either way they are counted apart from the scan that writes them. What
+    statistics cut too coarsely is cut again, at places in the data.
 
     Raises:
         LakeDamagedError: A file that the export needs is missing or has another size.
@@ -56,6 +56,11 @@ def make_plan(
     counted = [
         replace(part, rows=count_rows(lake, selection, part) if rows is None else rows)
         for part, rows in zip(parts, known, strict=True)
+    ]
+    main = files.get(request.export_type.kind, ())
+    target = rows_target(main, part_rows_target)
+    counted = [
+        piece for part in counted for piece in cut_part(lake, selection, part, main, target=target)
     ]
     if selection.time_axis is TimeAxis.EVENT and not selection.event_names:
         _check_sum(request, files, counted)
@@ -91,12 +96,6 @@ def tables_read(request: ExportRequest) -> tuple[Kind, ...]:
     if kind in {Kind.TAG, Kind.TOKEN, Kind.FEEDBACK}:
         return (kind, Kind.DEVICE)  # which knows the user
     return (kind, *CONTENT_KINDS) if request.include_info else (kind,)
-
-
-def count_rows(lake: Lake, selection: Selection, part: Part) -> int:
-    """How many rows a part has, by a scan of only the columns that decide."""
-    counted = part_rows(lake, selection, part).select(pl.len()).collect(engine="streaming")
-    return int(counted.item())
 
 
 def _campaign_ids(

@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from itertools import groupby, pairwise
 
 from engagement.model.exports import ExportType, TimeAxis, TimeRange
 from engagement.model.plan import Part
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
 from engagement.store.data_files import DataFile
-from engagement.store.ranges import device_boundaries
+from engagement.store.ranges import STATISTICS_STEP, device_boundaries, may_meet
 
 CONTENT_DIGITS = 12
 """Leading digits of a content id that ranges are cut by."""
-STATISTICS_STEP = timedelta(milliseconds=1)
 PART_SOURCE_BYTES_MAX = 128 * 1024 * 1024
 """Parquet bytes that a part aims at, at the most: fewer rows where rows are large. It keeps parts
 far below what a destination takes for one object, the least being 10,000 blocks of 8 MiB."""
@@ -39,7 +38,7 @@ def plan_parts(
     """
     kind = export_type.kind
     main = files.get(kind, ())
-    target = _rows_target(main, part_rows_target)
+    target = rows_target(main, part_rows_target)
     if kind in CONTENT_KINDS:
         cut = _by_content(kind, main, target)
     elif time_range is None or not export_type.is_historical:
@@ -70,7 +69,7 @@ def _files_beside(
     }
 
 
-def _rows_target(files: Sequence[DataFile], part_rows_target: int) -> int:
+def rows_target(files: Sequence[DataFile], part_rows_target: int) -> int:
     """The asked target, or less where the average row is large."""
     rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
     return max(1, min(part_rows_target, rows * PART_SOURCE_BYTES_MAX // max(size, 1)))
@@ -256,12 +255,7 @@ def _by_device(kind: Kind, files: Sequence[DataFile], target: int | None) -> lis
 
 def _meeting(files: Sequence[DataFile], part: Part) -> list[DataFile]:
     """The files that may hold device ids of the part."""
-    low, high = part.device_from, part.device_to
-    return [
-        file
-        for file in files
-        if (low is None or file.device_max >= low) and (high is None or file.device_min < high)
-    ]
+    return [file for file in files if may_meet(file, part)]
 
 
 def _are_disjoint(files: Sequence[DataFile]) -> bool:

@@ -20,7 +20,7 @@ from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, TIME_COLUMN, Kin
 from engagement.store.data_files import day_of_path
 from engagement.store.folds import fold
 from engagement.store.lake import Lake
-from engagement.store.ranges import in_range
+from engagement.store.ranges import in_range, within_range
 from engagement.store.schemas import file_schema
 from engagement.store.snapshots import name_users, valid_tokens
 
@@ -72,10 +72,7 @@ def part_slices(lake: Lake, selection: Selection, part: Part) -> Iterator[pl.Laz
     if not is_streamed or not paths:
         yield part_rows(lake, selection, part)
         return
-    slices = lake.slices(
-        selection.app_id, kind, paths, device_from=part.device_from, device_to=part.device_to
-    )
-    for rows in slices:
+    for rows in lake.slices(selection.app_id, kind, paths, part):
         yield _asked(rows, kind, selection)
 
 
@@ -115,8 +112,11 @@ class _Tables:
 
     def changes(self, kind: Kind) -> pl.LazyFrame:
         """What is said of the part's ids, up to the asked instant."""
-        column = CONTENT_KINDS.get(kind, "device_id")
-        return self._in_part(self.everywhere(kind), column)
+        rows = self.everywhere(kind)
+        if kind in CONTENT_KINDS:
+            low, high = self._part.device_from, self._part.device_to
+            return in_range(rows, CONTENT_KINDS[kind], low, high)
+        return within_range(rows, kind, self._part)
 
     def everywhere(self, kind: Kind) -> pl.LazyFrame:
         """What all of the part's files say, up to the asked instant."""
@@ -141,7 +141,7 @@ class _Tables:
         ]
         if not of_days:
             return pl.LazyFrame(schema=file_schema(kind))
-        changes = self._in_part(pl.concat(of_days), "device_id")
+        changes = within_range(pl.concat(of_days), kind, self._part)
         folded = changes if self._part.is_folded else fold(kind, changes, within=["date"])
         return folded.drop("date")
 
@@ -152,9 +152,6 @@ class _Tables:
 
     def _scan(self, kind: Kind, paths: Sequence[str]) -> pl.LazyFrame:
         return self._lake.scan(self._selection.app_id, kind, paths)
-
-    def _in_part(self, rows: pl.LazyFrame, column: str) -> pl.LazyFrame:
-        return in_range(rows, column, self._part.device_from, self._part.device_to)
 
 
 def _until(rows: pl.LazyFrame, as_of: datetime | None) -> pl.LazyFrame:

@@ -2,14 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from engagement.model.records import Kind
+
+RowPlace = tuple[datetime, int] | str
+"""Where a row is among those of its device: a record by its time and its sequence, a session or a
+job by its id, so that all that is told of it is in one place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One file to write: a run of whole days, or a range of device ids of one day."""
+    """One file to write: a run of whole days, or a range of rows of one day.
+
+    Such rows are ordered by device, and within one by their place.
+    """
 
     index: int
     """Its place in the plan; also in its object key."""
@@ -30,6 +37,10 @@ class Part:
     """Whether the files, read one after another, are sorted by device id and time."""
     is_folded: bool
     """Sessions and jobs: whether no two files can hold changes of the same one."""
+    place_from: RowPlace | None = None
+    """Where in the rows of `device_from` it begins; None means with the first."""
+    place_to: RowPlace | None = None
+    """Before which of the rows of `device_to` it ends; None means that it has none of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 from engagement.exceptions import LakeDamagedError
+from engagement.model.plan import Part
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange, sum_changes
 from engagement.store.data_files import DataFile, count_rows, files_of
@@ -28,7 +29,7 @@ from engagement.store.durable import (
     sync_tree_root,
 )
 from engagement.store.files import row_group_rows, write_file
-from engagement.store.ranges import in_devices
+from engagement.store.ranges import may_meet, within_range
 from engagement.store.schemas import file_schema, sort_columns
 
 CHECKPOINT_VERSIONS = 100
@@ -40,6 +41,14 @@ TABLES_HELD_MAX = 64
 _HOUR = timedelta(hours=1)
 COMMIT_ATTEMPTS_MAX = 10
 """How often a commit is tried anew that found another in its place."""
+
+
+class _Bounds:
+    """What a row group's statistics say of it."""
+
+    def __init__(self, device: pq.Statistics, time: pq.Statistics) -> None:
+        self.device_min, self.device_max = device.min, device.max
+        self.time_min, self.time_max = time.min, time.max
 
 
 class Lake:
@@ -230,15 +239,9 @@ class Lake:
         )
 
     def slices(
-        self,
-        app_id: str,
-        kind: Kind,
-        paths: Sequence[str],
-        *,
-        device_from: str | None,
-        device_to: str | None,
+        self, app_id: str, kind: Kind, paths: Sequence[str], part: Part
     ) -> Iterator[pl.LazyFrame]:
-        """The rows of a range of device ids, a row group at a time, in the order of the files.
+        """The rows of a part's range, a row group at a time, in the order of the files.
 
         Polars reads far ahead of a slow consumer, so one query over all files would hold a whole
         part in memory; a query a row group cannot.
@@ -247,26 +250,22 @@ class Lake:
         for path in paths:
             self.check_digests(app_id, kind, [path])  # before its footer is believed
             file = f"{self._path(app_id, kind)}/{path}"
-            for offset, rows in self._row_groups(file, device_from, device_to):
+            for offset, rows in self._row_groups(file, kind, part):
                 whole = self.scan(app_id, kind, [path]).select(schema.keys())
-                yield in_devices(whole.slice(offset, rows), device_from, device_to)
+                yield within_range(whole.slice(offset, rows), kind, part)
 
-    def _row_groups(
-        self, file: str, device_from: str | None, device_to: str | None
-    ) -> Iterator[tuple[int, int | None]]:
-        """Offset and rows of the row groups that may hold device ids of the range."""
+    def _row_groups(self, file: str, kind: Kind, part: Part) -> Iterator[tuple[int, int | None]]:
+        """Offset and rows of the row groups that may hold rows of the range."""
         if self.local is None:
             yield 0, None
             return
         metadata = pq.read_metadata(file)
-        column = metadata.schema.names.index("device_id")
+        columns = [metadata.schema.names.index(name) for name in ("device_id", TIME_COLUMN[kind])]
         offset = 0
         for index in range(metadata.num_row_groups):
             group = metadata.row_group(index)
-            known = group.column(column).statistics
-            above = device_from is None or known is None or known.max >= device_from
-            below = device_to is None or known is None or known.min < device_to
-            if above and below:
+            device, time = (group.column(column).statistics for column in columns)
+            if device is None or time is None or may_meet(_Bounds(device, time), part):
                 yield offset, group.num_rows
             offset += group.num_rows
 

@@ -1,14 +1,47 @@
-"""Cuts a table's rows into ranges of device ids, from statistics alone."""
+"""Cuts a table's rows into ranges of devices, and finds the rows and the files of a range."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
 
 import polars as pl
 
+from engagement.model.plan import Part, RowPlace
+from engagement.model.records import SPAN_KINDS, TIME_COLUMN, Kind
 from engagement.store.data_files import DataFile
 
-_HEX_DIGITS = 12
-"""Leading digits of a device id that boundaries are computed with; 2^48 places are enough."""
+
+class HasBounds(Protocol):
+    """What statistics say of some rows."""
+
+    @property
+    def device_min(self) -> str:
+        """Smallest device id."""
+
+    @property
+    def device_max(self) -> str:
+        """Largest device id."""
+
+    @property
+    def time_min(self) -> datetime:
+        """Earliest record time."""
+
+    @property
+    def time_max(self) -> datetime:
+        """Latest record time, without what is below a millisecond."""
+
+
+PLACE_COLUMNS: dict[Kind, tuple[str, ...]] = {
+    kind: (SPAN_KINDS[kind],) if kind in SPAN_KINDS else (TIME_COLUMN[kind], "sequence")
+    for kind in Kind
+    if kind.is_historical
+}
+"""What tells a row's place among those of its device; in a snapshot these stay together."""
+STATISTICS_STEP = timedelta(milliseconds=1)
+"""What Delta's statistics leave out of a time."""
+_HEX_DIGITS = 32
+"""Digits of a device id."""
 _PLACE_MAX = 16**_HEX_DIGITS - 1
 
 
@@ -32,7 +65,7 @@ def device_boundaries(files: Sequence[DataFile], count: int) -> list[str]:
         width = below[right] - below[left]
         share = (wanted - below[left]) / width if width else 0.0
         place = places[left] + round((places[right] - places[left]) * share)
-        boundaries.append(f"{min(place, _PLACE_MAX):0{_HEX_DIGITS}x}".ljust(32, "0"))
+        boundaries.append(f"{min(place, _PLACE_MAX):0{_HEX_DIGITS}x}")
     first = min(file.device_min for file in files)
     last = max(file.device_max for file in files)
     return sorted({boundary for boundary in boundaries if first < boundary <= last})
@@ -54,9 +87,60 @@ def in_range(
     return rows
 
 
+def within_range(rows: pl.LazyFrame, kind: Kind, part: Part) -> pl.LazyFrame:
+    """The rows of a table that are in a part's range of devices and of their rows."""
+    device, low, high = pl.col("device_id"), part.device_from, part.device_to
+    # The bounds of devices let the reader skip row groups, which those of places do not.
+    if low is not None:
+        rows = rows.filter(device >= low)
+        if part.place_from is not None:
+            rows = rows.filter((device > low) | ~_is_before(kind, part.place_from))
+    if high is not None:
+        rows = rows.filter(device < high if part.place_to is None else device <= high)
+        if part.place_to is not None:
+            rows = rows.filter((device < high) | _is_before(kind, part.place_to))
+    return rows
+
+
+def may_meet(rows: HasBounds, part: Part) -> bool:
+    """Whether rows may be in a part's range, by the statistics of a file or a row group."""
+    return not _are_all_before(rows, part) and not _are_all_behind(rows, part)
+
+
+def _are_all_before(rows: HasBounds, part: Part) -> bool:
+    low, place = part.device_from, part.place_from
+    if low is None or rows.device_max > low:
+        return False
+    if rows.device_max < low:
+        return True
+    if rows.device_min < low or not isinstance(place, tuple):
+        return False
+    return rows.time_max + STATISTICS_STEP <= place[0]
+
+
+def _are_all_behind(rows: HasBounds, part: Part) -> bool:
+    high, place = part.device_to, part.place_to
+    if high is None or rows.device_min < high:
+        return False
+    if rows.device_min > high or place is None:
+        return True
+    if rows.device_max > high or not isinstance(place, tuple):
+        return False
+    return rows.time_min > place[0]
+
+
+def _is_before(kind: Kind, place: RowPlace) -> pl.Expr:
+    """Whether a row of a device is before a place."""
+    if isinstance(place, str):
+        return pl.col(SPAN_KINDS[kind]) < place
+    time, sequence = place
+    at = pl.col(TIME_COLUMN[kind])
+    return (at < time) | ((at == time) & (pl.col("sequence") < sequence))
+
+
 def _rows_below(place: int, low: int, high: int, rows: int) -> float:
     return rows * min(max(place - low, 0), high - low) / (high - low)
 
 
 def _place(device_id: str) -> int:
-    return int(device_id[:_HEX_DIGITS], 16)
+    return int(device_id.ljust(_HEX_DIGITS, "0"), 16)

@@ -80,6 +80,7 @@ def requests(draw: st.DrawFn) -> ExportRequest:
 
 
 FILES = st.dictionaries(st.sampled_from(Kind), st.lists(TEXTS, max_size=3).map(tuple), max_size=3)
+PLACES = st.none() | TEXTS | st.tuples(INSTANTS, COUNTS)
 PARTS = st.builds(
     Part,
     index=st.integers(0, 2**31),
@@ -89,6 +90,8 @@ PARTS = st.builds(
     device_to=st.none() | TEXTS,
     files=FILES,
     rows=st.none() | COUNTS,
+    place_from=PLACES,
+    place_to=PLACES,
 )
 HEADS = st.builds(
     PlanHead,
