@@ -257,6 +257,8 @@ def _serving() -> Iterator[RunningServer]:
         "ENGAGEMENT_LOCAL_ROOTS": str(OUTPUT / "out"),
         "ENGAGEMENT_COLLECT_REQUESTS_PER_MINUTE": "100000000",
     }
+    # The poster is one address with all connections.
+    settings |= {f"ENGAGEMENT_{of}_SHARE_PERCENT": "100" for of in ("ADDRESS", "NETWORK")}
     with running_server(home, **settings) as server:
         yield server
     shutil.rmtree(home)

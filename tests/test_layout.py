@@ -55,7 +55,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/management/resources": ("acceptance/server/test_app.py",),
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
-    "server/uvicorn_protocol": ("acceptance/server/test_middleware.py",),
     # Values alone.
     "store/commits": ("unit/store/queries/test_staging.py", "unit/store/test_lake.py"),
     "store/tables": ("unit/store/test_state.py",),

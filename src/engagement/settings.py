@@ -225,6 +225,19 @@ class Settings(_EnvironmentSettings):
         "ENGAGEMENT_COLLECT_CONCURRENT",
         "Devices' requests under way at a time; more are told to come again.",
     )
+    connections_max: WholeNumber = _setting(
+        1_000, "ENGAGEMENT_CONNECTIONS", "Connections at a time, those of trusted proxies apart."
+    )
+    address_share_percent: WholeNumber = _setting(
+        25,
+        "ENGAGEMENT_ADDRESS_SHARE_PERCENT",
+        "Of connections and of requests under way, what one address may hold.",
+    )
+    network_share_percent: WholeNumber = _setting(
+        50,
+        "ENGAGEMENT_NETWORK_SHARE_PERCENT",
+        "Of connections and of requests under way, what one network (IPv4 /24, IPv6 /64) may hold.",
+    )
     collect_requests_per_minute: WholeNumber = _setting(
         600_000,
         "ENGAGEMENT_COLLECT_REQUESTS_PER_MINUTE",

@@ -113,20 +113,19 @@ def _run(runtime: "Runtime", listener: socket.socket, public_url: str, proxies: 
 
     from engagement.runtime.tuning import tune_garbage_collector
     from engagement.server.app import build_server
-    from engagement.server.uvicorn_protocol import LimitedHttpProtocol
+    from engagement.server.uvicorn_protocol import ConnectionLimits, LimitedHttpProtocol
 
     settings = runtime.settings
     server = build_server(runtime, public_url=public_url)
     config = uvicorn.Config(
         server,
         http=LimitedHttpProtocol.with_limits(
-            settings.collect_concurrent_max, count_refused=server.count_refused
+            ConnectionLimits.of(settings, proxies), count_refused=server.count_refused
         ),
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
+        proxy_headers=False,  # the protocol reads them, which counts by whom they name
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS_MAX,
     )

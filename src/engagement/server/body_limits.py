@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -11,6 +10,10 @@ from starlette.types import Message, Receive
 from engagement.server.errors import Problem
 
 BODY_SECONDS_MAX = 30
+SLOW_SECONDS_MAX = 10
+"""For so long a body may come at any pace; then it must have come at least at the slowest one."""
+SLOWEST_BYTES_PER_SECOND = 500
+"""A phone far from its mast sends more; who sends less holds a place that others need."""
 
 
 class LimitedBody:
@@ -20,7 +23,7 @@ class LimitedBody:
         self._receive = receive
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._deadline = time.monotonic() + BODY_SECONDS_MAX
+        self._started = time.monotonic()
         self._is_whole = False
         declared = headers.get("content-length", "0")
         if not declared.isdigit() or int(declared[:19]) > bytes_max:
@@ -53,13 +56,19 @@ class LimitedBody:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _next(self) -> Message:
+        # What has come buys time: whoever sends at the slowest pace or faster is never cut off
+        # before the end.
+        seconds = max(SLOW_SECONDS_MAX, self._bytes / SLOWEST_BYTES_PER_SECOND)
+        deadline = self._started + min(BODY_SECONDS_MAX, seconds)
         try:
-            left: Any = self._deadline - time.monotonic()
-            async with asyncio.timeout(max(0, left)):
+            async with asyncio.timeout(max(0, deadline - time.monotonic())):
                 return await self._receive()
         except TimeoutError as error:
             raise Problem(
-                408, "RequestTimeout", f"A request's body must arrive in {BODY_SECONDS_MAX} s."
+                408,
+                "RequestTimeout",
+                f"A request's body must arrive in {BODY_SECONDS_MAX} s, and after "
+                f"{SLOW_SECONDS_MAX} s at {SLOWEST_BYTES_PER_SECOND} bytes a second or more.",
             ) from error
 
     def _too_large(self) -> Problem:

@@ -7,19 +7,28 @@ too many are refused here, since a refusal that took as long as an answer would 
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from engagement.exceptions import ErrorCode
+from engagement.server.client_addresses import Sender, TrustedProxies, sender_at
+from engagement.server.shares import ConnectionShares, Shares
+from engagement.settings import Settings
 
 HEAD_SECONDS_MAX = 10.0
 HEAD_BYTES_MAX = 65_536
-CONNECTIONS_MAX = 1_000
+MESSAGE_SECONDS_MAX = 45.0
+"""For a whole request; its body is given less, and then there is an answer that says so."""
+OTHER_REQUESTS_MAX = 256
+"""Requests under way at a time that are not devices'."""
 PAUSE_SECONDS = 0.5
 """How long a connection is not read after a refusal; less than its sender was told to wait."""
 _DEVICES = (b"/collect/", b"/v1/")
+_HEALTH = frozenset({b"/healthz", b"/readyz"})
 _BODY = json.dumps(
     {"error": {"code": ErrorCode.OVERLOADED, "message": "Too many requests are under way."}}
 ).encode()
@@ -34,6 +43,34 @@ def _is_of_devices(url: bytes) -> bool:
     return (b"/" + url.lstrip(b"/")).startswith(_DEVICES)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """What all connections of a server share."""
+
+    connections: ConnectionShares
+    """Connections; those of trusted proxies are counted by none."""
+    device_requests: Shares
+    """Devices' requests under way."""
+    other_requests: Shares
+    """All other requests under way, but for those about health."""
+    proxies: TrustedProxies
+    """Whose word is taken for the address of whoever sent a request."""
+
+    @classmethod
+    def of(cls, settings: Settings, proxies: Sequence[str]) -> "ConnectionLimits":
+        """Return the limits that settings give."""
+        percents = {
+            "address_percent": settings.address_share_percent,
+            "network_percent": settings.network_share_percent,
+        }
+        return cls(
+            connections=ConnectionShares(Shares(settings.connections_max, **percents)),
+            device_requests=Shares(settings.collect_concurrent_max, **percents),
+            other_requests=Shares(OTHER_REQUESTS_MAX, **percents),
+            proxies=TrustedProxies(proxies),
+        )
+
+
 class LimitedHttpProtocol(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, on a connection that is closed if a head does not come."""
 
@@ -41,21 +78,29 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _pause: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _is_refused = False
+    _is_for_health = False
+    _message_timer: asyncio.TimerHandle | None = None
 
-    requests_max = 0
-    """Devices' requests under way at a time."""
+    limits: ConnectionLimits
+    """What this connection shares with others."""
     count_refused: Callable[[], None]
     """Told of each request that is refused here."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
         super().connection_made(transport)
+        peer = self.client[0] if self.client else ""
+        self._is_for_health = peer not in self.limits.proxies and not self.limits.connections.admit(
+            self, sender_at(peer), self._close_if_idle
+        )
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
         """Parse on, unless a head is already longer than any may be."""
         super().data_received(data)
         if self._timer is None:
+            if self._message_timer is None and self.cycle is not None and self.cycle.more_body:
+                self._message_timer = self.loop.call_later(MESSAGE_SECONDS_MAX, self._give_up)
             return
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES_MAX:
@@ -71,7 +116,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head is whole: answer it, unless there is too much to do already."""
         self._stop_waiting()
-        self._is_refused = self._is_too_much()
+        peer = self.client[0] if self.client else ""
+        sender = self.limits.proxies.sender_of(peer, self.headers)
+        if sender.address != peer:
+            self.scope["client"] = (sender.address, 0)
+        self._is_refused = self._is_too_much(sender)
         if not self._is_refused:
             super().on_headers_complete()
 
@@ -86,11 +135,17 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         Whoever comes again at once, as he was told not to, waits: to read and refuse him over and
         over would take the time of those who were admitted.
         """
+        if self._message_timer is not None:
+            self._message_timer.cancel()
+            self._message_timer = None
         if not self._is_refused:
             super().on_message_complete()
             return
         self._is_refused = False
         self.count_refused()
+        if self._is_for_health:
+            self._refuse_for_good()
+            return
         self.transport.write(_COME_AGAIN)
         self._await_head()
         if self._pause is None:
@@ -100,24 +155,66 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing will come any more."""
         self._stop_waiting()
-        if self._pause is not None:
-            self._pause.cancel()
+        self.limits.connections.leave(self)
+        for timer in (self._pause, self._message_timer):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     @classmethod
     def with_limits(
-        cls, requests_max: int, *, count_refused: Callable[[], None]
+        cls, limits: ConnectionLimits, *, count_refused: Callable[[], None]
     ) -> type["LimitedHttpProtocol"]:
-        """Return the protocol with its limit of devices' requests, since uvicorn takes a class."""
-        limits = {"requests_max": requests_max, "count_refused": staticmethod(count_refused)}
-        return type("LimitedHttpProtocol", (cls,), limits)
+        """Return the protocol with its limits, since uvicorn takes a class."""
+        given = {"limits": limits, "count_refused": staticmethod(count_refused)}
+        return type("LimitedHttpProtocol", (cls,), given)
 
-    def _is_too_much(self) -> bool:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Let a request take its share until all that it does has ended."""
+        scope = cycle.scope
+        shares = self._shares_of(scope["raw_path"])
+        if shares is None or scope["client"] is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        sender = sender_at(scope["client"][0])
+        shares.take(sender)
+
+        async def run(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            try:
+                await app(scope, receive, send)
+            finally:
+                shares.give_back(sender)
+
+        super()._start_asgi_task(cycle, run)
+
+    def _shares_of(self, path: bytes) -> Shares | None:
+        if path in _HEALTH:
+            return None
+        limits = self.limits
+        return limits.device_requests if _is_of_devices(path) else limits.other_requests
+
+    def _is_too_much(self, sender: Sender) -> bool:
+        shares = self._shares_of(self.url.partition(b"?")[0])
+        if self._is_for_health:  # for one request, whatever is sent before its answer
+            return shares is not None or self.cycle is not None
+        if shares is None:
+            return False
         if self.cycle is not None and not self.cycle.response_complete:
             return False  # it came before the answer to the last one, and must wait for it
-        if len(self.connections) > CONNECTIONS_MAX:
-            return True
-        return len(self.tasks) >= self.requests_max and _is_of_devices(self.url)
+        return not shares.has_room(sender)
+
+    def _refuse_for_good(self) -> None:
+        """End a connection that is not within its sender's share."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(_COME_AGAIN)
+        self.transport.close()
+
+    def _close_if_idle(self) -> bool:
+        """Close the connection if no request is under way on it; whether it was closed."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        self.transport.close()
+        return True
 
     def _read_on(self) -> None:
         self._pause = None

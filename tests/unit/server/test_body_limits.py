@@ -56,9 +56,19 @@ def test_whoever_goes_away_leaves_no_body() -> None:
         asyncio.run(body_of([part(b"1", more=True), {"type": "http.disconnect"}]).read())
 
 
-def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_limits, "BODY_SECONDS_MAX", 0)
+@pytest.mark.parametrize("limit", ["BODY_SECONDS_MAX", "SLOW_SECONDS_MAX"])
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(body_limits, limit, 0)
 
     with pytest.raises(Problem) as caught:
         asyncio.run(body_of([]).read())
     assert caught.value.status_code == 408
+
+
+def test_what_has_come_of_a_body_buys_it_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_limits, "SLOW_SECONDS_MAX", 0)
+    monkeypatch.setattr(body_limits, "SLOWEST_BYTES_PER_SECOND", 1e-9)
+    body = body_of([part(b"12", more=True), part(b"345")])
+    body._bytes = 1  # noqa: SLF001 - as if a byte had come at once
+
+    assert asyncio.run(body.read()) == b"12345"

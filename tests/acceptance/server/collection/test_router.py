@@ -307,7 +307,12 @@ def test_who_comes_again_at_once_is_not_read_at_once(tmp_path: Path) -> None:
 @contextmanager
 def _two_turns_taken(folder: Path) -> Iterator[tuple[RunningServer, str, Callable[[], None]]]:
     """A server with two turns, each taken by who does not end its body; and what ends one."""
-    with running_server(folder / "home", ENGAGEMENT_COLLECT_CONCURRENT="2") as server:
+    with running_server(
+        folder / "home",
+        ENGAGEMENT_COLLECT_CONCURRENT="2",
+        ENGAGEMENT_ADDRESS_SHARE_PERCENT="100",
+        ENGAGEMENT_NETWORK_SHARE_PERCENT="100",
+    ) as server:
         key = server.app()["appKey"]
         body = _batch("slow", _log("x"))
         with ExitStack() as closing:
