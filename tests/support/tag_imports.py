@@ -16,7 +16,7 @@ from engagement.model.tag_imports import ImportTask
 from engagement.operations.apps import create_app
 from engagement.operations.devices import list_devices
 from engagement.operations.tag_imports import create_import_task, get_import_task
-from engagement.runtime.opening import Runtime, open_service
+from engagement.runtime.opening import IMPORTS_FOLDER, Runtime, open_service
 from engagement.settings import Settings
 from support.batches import DEVICES, batch, log
 from support.waiting import wait_for
@@ -35,10 +35,11 @@ class ImportScene:
 
     runtime: Runtime
 
-    @property
-    def folder(self) -> Path:
-        """A folder that blobs may lie in."""
-        return self.runtime.settings.local_roots[0]
+    def folder(self, app_id: str) -> Path:
+        """The folder that an app's local files may lie in."""
+        folder = self.runtime.settings.home / IMPORTS_FOLDER / app_id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def new_app(self) -> str:
         """The id of a new app with two devices."""
@@ -71,7 +72,7 @@ class ImportScene:
 
     def imported(self, app_id: str, data: bytes | int) -> ImportTask:
         """The task that imported a file of these bytes, or of so many zeros, when it has ended."""
-        path = self.folder / new_guid()
+        path = self.folder(app_id) / new_guid()
         with path.open("wb") as file:
             file.write(data) if isinstance(data, bytes) else file.truncate(data)
         task = self.create(app_id, f"file://{path}")
@@ -80,7 +81,7 @@ class ImportScene:
 
     def queued(self, app_id: str) -> ImportTask:
         """A task with a good file, created where nothing runs it."""
-        path = self.folder / new_guid()
+        path = self.folder(app_id) / new_guid()
         path.write_bytes(LINES)
         with ExitStack() as closing:
             other = closing.enter_context(open_service(self.runtime.settings, run_tasks=False))
@@ -88,7 +89,7 @@ class ImportScene:
 
     def resumed(self, task: ImportTask) -> ImportTask:
         """A task that was left unfinished, after a new process took it up and ended it."""
-        runner = self.runner(read_blob=lambda _: [LINES])
+        runner = self.runner(read_blob=lambda *_: [LINES])
         runner.resume()
         done = self.ended(task)
         runner.stop()
@@ -97,7 +98,7 @@ class ImportScene:
     def runner(
         self,
         *,
-        read_blob: Callable[[str], Iterable[bytes]],
+        read_blob: Callable[[str, str], Iterable[bytes]],
         flush: Callable[[str], object] | None = None,
     ) -> ImportRunner:
         """A runner that reads or flushes in another way."""
@@ -116,7 +117,7 @@ class ImportScene:
 
 @contextmanager
 def open_import_scene(folder: Path) -> Iterator[ImportScene]:
-    """A service on a folder, in which blobs may lie too."""
+    """A service on a folder."""
     settings = Settings(home=folder / "home", local_roots=(folder,), allow_loopback_containers=True)
     with open_service(settings) as runtime:
         yield ImportScene(runtime=runtime)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count, islice
+from tempfile import TemporaryFile
+from typing import IO
 
 from engagement.collect.inbox import accept
 from engagement.collect.limits import guid, quote_value
 from engagement.collect.payload import Batch
-from engagement.collect.tag_files import read_entries
+from engagement.collect.tag_files import Entry, decode_text, read_entries
 from engagement.collect.tagging import tag_batch
 from engagement.exceptions import (
     CorruptInputError,
@@ -28,7 +29,13 @@ from engagement.store.queries.tag_imports import ImportTaskQueries
 from engagement.store.vault import Vault
 
 IMPORT_BYTES_MAX = 64 * 1024 * 1024
-"""Of a blob; it is held in memory as text while it is read."""
+"""Of a blob; it lies on disk while it is read."""
+IMPORT_ATTEMPTS_MAX = 3
+"""How often an import is begun whose process dies of it, or by chance."""
+PIECE_BYTES = 64 * 1024
+CHARACTERS_PER_TRANSACTION = 2 * 1024 * 1024
+CHARACTERS_PER_FLUSH = 8 * 1024 * 1024
+"""A flush holds what it moves in memory several times over."""
 IMPORTS_CONCURRENT_MAX = 2
 ENTRIES_PER_TRANSACTION = 2_000
 TRANSACTIONS_PER_FLUSH = 50
@@ -52,8 +59,8 @@ class ImportTools:
     """Opens the blobs' URLs."""
     flush: Callable[[str], object]
     """Moves an app's inbox to the lake."""
-    read_blob: Callable[[str], Iterable[bytes]]
-    """The bytes at a blob's URL."""
+    read_blob: Callable[[str, str], Iterable[bytes]]
+    """The bytes at the URL of a blob that an app may import."""
     clock: Callable[[], datetime]
     """Now, in UTC."""
 
@@ -83,10 +90,10 @@ class ImportRunner:
     def _run(self, task: ImportTask) -> None:
         tasks, now = self._tools.tasks, self._tools.clock
         try:
-            tasks.start(task.task_id, now=now())
+            self._begin(task)
             details = self._import(task)
         except _StoppedError:
-            return
+            tasks.take_back_start(task.task_id)
         except EngagementError as error:
             code, details = error.code, str(error)
             tasks.finish(task.task_id, ImportState.FAILED, now=now(), code=code, details=details)
@@ -102,54 +109,83 @@ class ImportRunner:
         else:
             tasks.finish(task.task_id, ImportState.SUCCEEDED, now=now(), details=details)
 
+    def _begin(self, task: ImportTask) -> None:
+        """Count the attempt, since what the import does may end the whole process."""
+        attempts = self._tools.tasks.start(task.task_id, now=self._tools.clock())
+        if attempts > IMPORT_ATTEMPTS_MAX:
+            raise _AttemptsExhaustedError(
+                f"The import was begun {IMPORT_ATTEMPTS_MAX} times, and its process ended in the "
+                "middle of each. Cut the file into smaller ones."
+            )
+
     def _import(self, task: ImportTask) -> str | None:
         """Return only when the tags of every good entry are in the lake; which were left out.
 
         A repeat after a crash changes nothing twice: an entry's batch id depends on the task and
         the entry alone, and the tags count from when the task was created.
         """
-        text = self._text(task)
-        self._tools.flush(task.app_id)
-        commits = self._tools.inbox.last_commits(task.app_id)
-        devices = DeviceReader(self._tools.lake, task.app_id, commits)
-        left_out = _LeftOut()
-        entries = enumerate(read_entries(text))
-        for number in count(1):
-            chunk = list(islice(entries, ENTRIES_PER_TRANSACTION))
-            if not chunk:
-                break
-            if self._stopping.is_set():
-                raise _StoppedError
-            batches = list(_batches(task, chunk, devices, left_out))
-            accept(self._tools.inbox, task.app_id, batches, received_at=self._tools.clock())
-            if number % TRANSACTIONS_PER_FLUSH == 0:
-                self._tools.flush(task.app_id)
+        with TemporaryFile() as file:
+            self._copy(task, file)
+            self._tools.flush(task.app_id)
+            commits = self._tools.inbox.last_commits(task.app_id)
+            devices = DeviceReader(self._tools.lake, task.app_id, commits)
+            left_out = _LeftOut()
+            pieces = decode_text(iter(lambda: file.read(PIECE_BYTES), b""))
+            transactions = characters = 0
+            for chunk in _chunks(read_entries(pieces)):
+                if self._stopping.is_set():
+                    raise _StoppedError
+                batches = list(_batches(task, chunk, devices, left_out))
+                accept(self._tools.inbox, task.app_id, batches, received_at=self._tools.clock())
+                transactions += 1
+                characters += sum(entry.characters for _, entry in chunk)
+                if transactions >= TRANSACTIONS_PER_FLUSH or characters >= CHARACTERS_PER_FLUSH:
+                    self._tools.flush(task.app_id)
+                    transactions = characters = 0
         self._tools.flush(task.app_id)
         return left_out.details
 
-    def _text(self, task: ImportTask) -> str:
+    def _copy(self, task: ImportTask, file: IO[bytes]) -> None:
+        """Copy the blob to a file, so that no connection waits for what is done with its tags."""
         sealed = self._tools.tasks.read_sealed_storage_url(task.task_id)
         if sealed is None:
             raise EngagementError("The import needs the blob's URL, which was erased.")
-        data = bytearray()
-        for chunk in self._tools.read_blob(self._tools.vault.open(sealed, context=task.task_id)):
+        size = 0
+        url = self._tools.vault.open(sealed, context=task.task_id)
+        for chunk in self._tools.read_blob(task.app_id, url):
             if self._stopping.is_set():
                 raise _StoppedError
-            data += chunk
-            if len(data) > IMPORT_BYTES_MAX:
+            file.write(chunk)
+            size += len(chunk)
+            if size > IMPORT_BYTES_MAX:
                 raise RequestTooLargeError(
                     f"The blob must have at most {IMPORT_BYTES_MAX} bytes, got more."
                 )
-        try:
-            return data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise CorruptInputError(
-                f"The blob must be UTF-8, got other bytes at byte {error.start + 1}."
-            ) from error
+        file.seek(0)
 
 
 class _StoppedError(Exception):
     """The process ends; the task goes on at the next start."""
+
+
+class _AttemptsExhaustedError(EngagementError):
+    """An import ended its process again and again."""
+
+    code = ErrorCode.INTERNAL_RETRIES_EXHAUSTED
+
+
+def _chunks(entries: Iterator[Entry]) -> Iterator[list[tuple[int, Entry]]]:
+    """The entries with their places, so many at a time as one transaction takes."""
+    chunk: list[tuple[int, Entry]] = []
+    characters = 0
+    for place, entry in enumerate(entries):
+        chunk.append((place, entry))
+        characters += entry.characters
+        if len(chunk) == ENTRIES_PER_TRANSACTION or characters >= CHARACTERS_PER_TRANSACTION:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 @dataclass(slots=True)
@@ -175,14 +211,14 @@ class _LeftOut:
 
 def _batches(
     task: ImportTask,
-    chunk: list[tuple[int, tuple[str, object]]],
+    chunk: list[tuple[int, Entry]],
     devices: DeviceReader,
     left_out: _LeftOut,
 ) -> Iterator[Batch]:
     """A batch for each entry that can be kept."""
-    ids = {given: _device_id(given) for _, (given, _) in chunk}
+    ids = {given: _device_id(given) for _, (given, _, _) in chunk}
     known = devices.find_known({device_id for device_id in ids.values() if device_id is not None})
-    for place, (given, tags) in chunk:
+    for place, (given, tags, _) in chunk:
         left_out.entries += 1
         device_id = ids[given]
         if device_id is None or device_id not in known:

@@ -75,8 +75,12 @@ class LocalDestination:
     def get(self, key: str) -> Iterator[bytes]:
         """The object's bytes, in order."""
         with _translate_errors(key), self._parent(key, create=False) as (parent, name):
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=parent)
+            # A pipe that nobody writes to would be waited for, for ever.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(name, flags, dir_fd=parent)
             with os.fdopen(descriptor, "rb", buffering=0) as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise OSError(errno.ELOOP, "it is no regular file")
                 while data := file.read(READ_BYTES):
                     yield data
 

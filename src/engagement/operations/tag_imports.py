@@ -2,8 +2,6 @@
 
 import re
 
-from engagement.deliver.blob_urls import split_blob_url
-from engagement.deliver.urls import parse_container_url
 from engagement.exceptions import BadInputError, UnknownTaskError
 from engagement.model.choices import parse_order
 from engagement.model.records import new_guid
@@ -36,9 +34,8 @@ def create_import_task(runtime: Runtime, app_id: str, *, storage_url: str) -> Im
         InvalidContainerError: The URL cannot work or may not be used.
     """
     runtime.apps.get(app_id)
-    container_url, key = split_blob_url(storage_url)
     now = runtime.clock()
-    url = parse_container_url(container_url, runtime.policy, now=now, permission="r")
+    url, key = runtime.parse_import_url(app_id, storage_url)
     task_id = new_guid()
     task = ImportTask(
         task_id=task_id,

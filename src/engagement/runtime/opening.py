@@ -11,8 +11,13 @@ from engagement.collect.tag_imports import ImportRunner, ImportTools
 from engagement.deliver.blob_urls import split_blob_url
 from engagement.deliver.containers import open_destination
 from engagement.deliver.destination import Destination
-from engagement.deliver.urls import DestinationPolicy, parse_container_url
-from engagement.exceptions import StorageFullError, StorageUnavailableError
+from engagement.deliver.urls import ContainerUrl, DestinationPolicy, parse_container_url
+from engagement.exceptions import (
+    ErrorCode,
+    InvalidContainerError,
+    StorageFullError,
+    StorageUnavailableError,
+)
 from engagement.export.steps import ExportTools
 from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.runtime.home import TaskRunner, lock_home, private_file
@@ -32,6 +37,9 @@ from engagement.store.recovery import LakeRecovery
 from engagement.store.running_time import RunningTime, read_uptime
 from engagement.store.state import open_state
 from engagement.store.vault import Vault, load_or_create_key
+
+IMPORTS_FOLDER = "imports"
+"""The folder in a home folder that has a folder for each app's local files to import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +91,30 @@ class Runtime:
             container_url, self.policy, now=self.clock(), permission=permission
         )
         return open_destination(url)
+
+    def parse_import_url(self, app_id: str, storage_url: str) -> tuple[ContainerUrl, str]:
+        """The container of a blob that an app may import, and the blob's key.
+
+        A local file may be imported from the app's own folder alone, wherever exports may go to.
+
+        Raises:
+            InvalidContainerError: The URL cannot work or may not be used.
+        """
+        container_url, key = split_blob_url(storage_url)
+        own = self.settings.home.absolute() / IMPORTS_FOLDER / app_id
+        policy = replace(self.policy, local_roots=(own,))
+        is_local = storage_url.lower().startswith("file:")
+        try:
+            url = parse_container_url(container_url, policy, now=self.clock(), permission="r")
+        except InvalidContainerError as error:
+            if not is_local:
+                raise
+            raise InvalidContainerError(
+                "A local file must lie in the app's own folder, "
+                f"{IMPORTS_FOLDER}/{app_id} in the home folder of the service.",
+                code=ErrorCode.EGRESS_DENIED,
+            ) from error
+        return url, key
 
     def flush(self, app_id: str) -> int:
         """Bring accepted batches into the lake, if tasks run here; how many logs were moved."""
@@ -200,15 +232,15 @@ def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, 
         lake=runtime.lake,
         vault=runtime.vault,
         flush=flush.flush,
-        read_blob=lambda url: _read_blob(runtime, url),
+        read_blob=lambda app_id, url: _read_blob(runtime, app_id, url),
         clock=runtime.clock,
     )
     return exports, ImportRunner(imports)
 
 
-def _read_blob(runtime: Runtime, storage_url: str) -> Iterable[bytes]:
-    container_url, key = split_blob_url(storage_url)
-    return runtime.destination(container_url, permission="r").get(key)
+def _read_blob(runtime: Runtime, app_id: str, storage_url: str) -> Iterable[bytes]:
+    url, key = runtime.parse_import_url(app_id, storage_url)
+    return open_destination(url).get(key)
 
 
 def _recover_lake(runtime: Runtime) -> None:

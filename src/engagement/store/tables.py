@@ -209,6 +209,7 @@ import_tasks = sa.Table(
     sa.Column("completed_at", InstantColumn),
     sa.Column("error_code", sa.String(40)),
     sa.Column("error_details", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Index("ix_import_tasks_app", "app_id", "task_id"),
     sa.Index("ix_import_tasks_state", "state"),
 )

@@ -137,4 +137,4 @@ def test_a_url_that_cannot_work_is_refused_at_once(
 
 def test_a_folder_that_is_a_root_is_no_blob(scene: ImportScene, app_id: str) -> None:
     with pytest.raises(InvalidContainerError):
-        scene.create(app_id, f"file://{scene.folder}")
+        scene.create(app_id, f"file://{scene.folder(app_id)}")

@@ -93,10 +93,12 @@ def test_a_submitted_export_runs_once(runtime: Runtime, app_id: str, tmp_path: P
     assert (done.state, done.progress.rows_done) == (ExportState.SUCCEEDED, 3)
 
 
-def test_a_started_import_runs(runtime: Runtime, app_id: str, tmp_path: Path) -> None:
-    (tmp_path / "tags").write_text(json.dumps({"d" * 32: {"plan": "pro"}}), encoding="utf-8")
+def test_a_started_import_runs(runtime: Runtime, app_id: str) -> None:
+    own = runtime.settings.home / "imports" / app_id
+    own.mkdir(parents=True)
+    (own / "tags").write_text(json.dumps({"d" * 32: {"plan": "pro"}}), encoding="utf-8")
 
-    task = operations.create_import_task(runtime, app_id, storage_url=f"file://{tmp_path}/tags")
+    task = operations.create_import_task(runtime, app_id, storage_url=f"file://{own}/tags")
 
     def find_ended() -> ImportTask | None:
         found = operations.get_import_task(runtime, app_id, task.task_id)

@@ -1,14 +1,23 @@
 """Tests that imports of tags end well, go on after any end, and count once."""
 
 import json
+import os
+import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
-from engagement.collect.tag_imports import IMPORT_BYTES_MAX
-from engagement.exceptions import BadInputError, ErrorCode, UnknownAppError, UnknownTaskError
+from engagement.collect.tag_imports import IMPORT_ATTEMPTS_MAX, IMPORT_BYTES_MAX
+from engagement.exceptions import (
+    BadInputError,
+    ErrorCode,
+    InvalidContainerError,
+    UnknownAppError,
+    UnknownTaskError,
+)
 from engagement.model.records import Kind
 from engagement.model.tag_imports import ImportState, ImportTask
 from engagement.operations.tag_imports import (
@@ -101,7 +110,7 @@ def test_an_import_that_died_goes_on_and_counts_once(
             raise DiedError
         scene.runtime.flush(app_id)
 
-    runner = scene.runner(read_blob=lambda _: [LINES], flush=dying)
+    runner = scene.runner(read_blob=lambda *_: [LINES], flush=dying)
     runner.submit(task)
     wait_for(lambda: len(flushes) >= death, f"{death} flushes of an import")
     runner.stop()
@@ -114,11 +123,102 @@ def test_an_import_that_died_goes_on_and_counts_once(
     assert scene.runtime.inbox.last_commits(app_id)[Kind.TAG].rows_total == 4
 
 
+def test_an_import_that_ends_its_process_each_time_fails_after_some_attempts(
+    scene: ImportScene, app_id: str
+) -> None:
+    task = scene.queued(app_id)
+    reads: list[str] = []
+
+    def dying(*_: str) -> Iterable[bytes]:
+        reads.append(app_id)
+        raise DiedError
+
+    for attempt in range(IMPORT_ATTEMPTS_MAX):
+        runner = scene.runner(read_blob=dying)
+        runner.resume()
+        wait_for(lambda expected=attempt + 1: len(reads) == expected, "an attempt of an import")
+        runner.stop()
+    runner = scene.runner(read_blob=dying)
+    runner.resume()
+
+    done = scene.ended(task)
+
+    runner.stop()
+    assert done.error_code is ErrorCode.INTERNAL_RETRIES_EXHAUSTED
+    assert len(reads) == IMPORT_ATTEMPTS_MAX
+
+
+def test_a_process_that_is_asked_to_stop_costs_no_attempt(scene: ImportScene, app_id: str) -> None:
+    task = scene.queued(app_id)
+    for _ in range(IMPORT_ATTEMPTS_MAX + 1):
+        scene.runtime.imports.start(task.task_id, now=task.created_at)
+        scene.runtime.imports.take_back_start(task.task_id)
+
+    assert scene.resumed(task).state is ImportState.SUCCEEDED
+
+
+def _is_refused(scene: ImportScene, app_id: str, path: Path) -> str:
+    with pytest.raises(InvalidContainerError) as raised:
+        scene.create(app_id, f"file://{path}")
+    assert raised.value.code is ErrorCode.EGRESS_DENIED
+    return str(raised.value)
+
+
+def test_local_files_are_imported_from_the_own_folder_of_an_app_alone(
+    scene: ImportScene, app_id: str, tmp_path: Path
+) -> None:
+    """What is said of another file is the same whether it is there or not."""
+    other = scene.folder(scene.new_app())
+    allowed = scene.runtime.settings.local_roots[0]
+    messages = set()
+    for folder in (other, allowed, tmp_path, scene.runtime.settings.home / "keys"):
+        (folder / "there").write_bytes(LINES)
+        messages |= {_is_refused(scene, app_id, folder / name) for name in ("there", "missing")}
+    up = f"{scene.folder(app_id)}/../{other.name}/there"
+    with pytest.raises(InvalidContainerError):
+        scene.create(app_id, f"file://{up}")
+
+    assert len(messages) == 1
+    assert "there" not in messages.pop()
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "folder", "device"])
+def test_what_is_no_file_is_not_read(scene: ImportScene, app_id: str, what: str) -> None:
+    path = scene.folder(app_id) / what
+    outside = scene.runtime.settings.local_roots[0] / "outside"
+    outside.write_bytes(LINES)
+    match what:
+        case "pipe":
+            os.mkfifo(path)
+        case "link":
+            path.symlink_to(outside)
+        case "folder":
+            path.mkdir()
+        case _:
+            if os.getuid() != 0:
+                pytest.skip("Only root makes devices.")
+            os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))  # /dev/zero
+
+    done = scene.ended(scene.create(app_id, f"file://{path}"))
+
+    assert done.state is ImportState.FAILED
+    assert scene.tags(app_id) == [{}, {}]
+
+
+def test_what_is_said_of_a_damaged_file_quotes_nothing_of_it(
+    scene: ImportScene, app_id: str
+) -> None:
+    done = scene.imported(app_id, b"canary: password")
+
+    assert (done.state, done.error_code) == (ImportState.FAILED, ErrorCode.CORRUPT_INPUT)
+    assert "canary" not in (done.error_details or "")
+
+
 def test_an_import_that_was_stopped_goes_on(scene: ImportScene, app_id: str) -> None:
     task = scene.queued(app_id)
     reading, stopping = threading.Event(), threading.Event()
 
-    def read(_: str) -> Iterator[bytes]:
+    def read(*_: str) -> Iterator[bytes]:
         reading.set()
         wait_for_event(stopping, "a test that stops an import")
         while True:  # only a look at whether it shall stop ends it, long before it is too much
@@ -140,7 +240,7 @@ def test_an_unexpected_error_ends_the_task_without_its_words(
 ) -> None:
     task = scene.queued(app_id)
 
-    def read(_: str) -> Iterable[bytes]:
+    def read(*_: str) -> Iterable[bytes]:
         raise ValueError("canary")
 
     runner = scene.runner(read_blob=read)

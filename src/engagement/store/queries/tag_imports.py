@@ -94,9 +94,21 @@ class ImportTaskQueries:
             sealed: bytes | None = connection.scalar(query)
         return sealed
 
-    def start(self, task_id: str, *, now: datetime) -> None:
-        """Move a queued task to Started; a task that has started stays as it is."""
+    def start(self, task_id: str, *, now: datetime) -> int:
+        """Move a queued task to Started; one that has started begins once more.
+
+        Returns:
+            How often it has begun, this time included.
+        """
+        attempts = import_tasks.c.attempts
         self._move(task_id, [ImportState.QUEUED], state=ImportState.STARTED, started_at=now)
+        self._move(task_id, [ImportState.STARTED], attempts=attempts + 1)
+        with self._reading.begin() as connection:
+            return connection.scalar(sa.select(attempts).filter_by(task_id=task_id)) or 0
+
+    def take_back_start(self, task_id: str) -> None:
+        """Let a start not count, since the process was asked to stop."""
+        self._move(task_id, [ImportState.STARTED], attempts=import_tasks.c.attempts - 1)
 
     def finish(
         self,
