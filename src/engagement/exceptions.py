@@ -27,6 +27,7 @@ EngagementError
 ├── LakeDamagedError           a table file is missing or altered; names the file
 ├── SourceUnavailableError     table versions that an export needs were deleted
 ├── RetriesExhaustedError      a task was taken up again after crashes too often
+├── StalledError               a task went without progress for too long
 ├── IncompleteExportError      the counts of an export disagree
 ├── VerificationError          a delivered export is not what its manifest says
 ├── CancelledError             the task was cancelled
@@ -90,6 +91,7 @@ class ErrorCode(StrEnum):
     LIMIT_EXCEEDED = "LimitExceeded"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     INTERNAL_RETRIES_EXHAUSTED = "InternalRetriesExhausted"
+    STALLED = "Stalled"
     CANCELLED = "Cancelled"
     SERVER_FAILED = "ServerFailed"
     SERVER_UNREACHABLE = "ServerUnreachable"
@@ -265,6 +267,12 @@ class RetriesExhaustedError(EngagementError):
     """A task was taken up again after crashes too often."""
 
     code = ErrorCode.INTERNAL_RETRIES_EXHAUSTED
+
+
+class StalledError(EngagementError):
+    """A task went without progress for longer than it may."""
+
+    code = ErrorCode.STALLED
 
 
 class IncompleteExportError(EngagementError):

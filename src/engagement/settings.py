@@ -145,6 +145,16 @@ class Settings(_EnvironmentSettings):
     parts_concurrent_max: WholeNumber = _setting(
         2, "ENGAGEMENT_PARTS_CONCURRENT", "Parts that one process writes at a time."
     )
+    stall_seconds: WholeNumber = _setting(
+        3_600,
+        "ENGAGEMENT_STALL_SECONDS",
+        "Seconds that a step of an export or import may go without progress; then its task fails.",
+    )
+    worker_silence_seconds: WholeNumber = _setting(
+        30,
+        "ENGAGEMENT_WORKER_SILENCE_SECONDS",
+        "Seconds that a server's worker may be silent; then it is killed and started anew.",
+    )
     flush_seconds: WholeNumber = _setting(
         15, "ENGAGEMENT_FLUSH_SECONDS", "Seconds that logs wait at most for a server's flush."
     )

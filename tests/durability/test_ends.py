@@ -11,16 +11,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from polars.exceptions import PanicException
 from scene import SPAN, VICTIM, Scene, new_scene
 from victim import settings_of
 
 from engagement import operations
 from engagement.exceptions import BadInputError, ErrorCode, HomeBusyError, IllegalStateError
+from engagement.export.workflow import ExportWorkflow, Failure
 from engagement.failpoints import Failpoint
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportFormat, ExportState, ExportType
 from engagement.model.records import Kind
+from engagement.runtime import engine
 from engagement.runtime.engine import EXPORTS_CONCURRENT_MAX
 from engagement.runtime.opening import Runtime, open_service
 from support.servers import Azurite
@@ -121,6 +124,59 @@ def test_failed_where_the_container_goes_away(scene: Scene) -> None:
     assert (task.state, task.error_code) == (ExportState.FAILED, ErrorCode.CONTAINER_NOT_FOUND)
     assert task.error_details
     assert not manifests(scene)
+
+
+@pytest.mark.parametrize("point", [Failpoint.EXPORT_STARTED, Failpoint.PART_CHUNK])
+def test_failed_where_an_extension_panics(scene: Scene, point: Failpoint) -> None:
+    """Polars raises a `BaseException` then, which no `except Exception` sees."""
+
+    def panic(here: Failpoint) -> None:
+        if here is point:
+            raise PanicException("index out of bounds")
+
+    with open_service(settings_of(scene.home, scene.out), on_failpoint=panic) as runtime:
+        task = ended(runtime, operations.create_export(runtime, request(scene)))
+
+    assert (task.state, task.error_code) == (ExportState.FAILED, ErrorCode.INTERNAL)
+    assert "PanicException" in (task.error_details or "")
+    assert not manifests(scene)
+
+
+def test_failed_where_a_step_does_not_go_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "RECONCILE_SECONDS", 0.05)
+    settings = settings_of(scene.home, scene.out).model_copy(update={"stall_seconds": 1})
+    gate = Gate(Failpoint.PART_DELIVERED)
+
+    with open_service(settings, on_failpoint=gate) as runtime:
+        task = operations.create_export(runtime, request(scene))
+        wait_for_event(gate.reached, "an export at the gate")
+        task = ended(runtime, task)
+        assert runtime.plans.read_export(task.task_id).sealed_container_url is None
+        gate.open.set()
+
+    assert (task.state, task.error_code) == (ExportState.FAILED, ErrorCode.STALLED)
+    assert not manifests(scene)
+
+
+def test_a_workflow_whose_thread_ends_without_a_trace_goes_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "RECONCILE_SECONDS", 0.1)
+    write_parts = ExportWorkflow._write_parts  # noqa: SLF001
+    panics = [PanicException("outside of every step")]
+
+    def panic_once(self: ExportWorkflow, task_id: str, count: int) -> Failure | None:
+        if panics:
+            raise panics.pop()
+        return write_parts(self, task_id, count)
+
+    monkeypatch.setattr(ExportWorkflow, "_write_parts", panic_once)
+
+    with open_service(settings_of(scene.home, scene.out)) as runtime:
+        task = ended(runtime, operations.create_export(runtime, request(scene)))
+
+    assert task.state is ExportState.SUCCEEDED
+    assert not panics
 
 
 def test_retried_after_a_failure(scene: Scene, azurite: Azurite) -> None:

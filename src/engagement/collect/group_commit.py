@@ -87,7 +87,8 @@ class GroupCommit:
         except EngagementError as error:
             for _, answer in group:
                 answer.set_exception(error)
-        except Exception as error:  # noqa: BLE001 - one bad submission must not take the others along
+        except BaseException as error:  # noqa: BLE001 - one submission must not take the others
+            # along, nor a panic, which is no Exception, the thread that all of them wait for.
             _log.exception("group_commit_failed")
             if len(group) > 1:
                 for submission_and_answer in group:

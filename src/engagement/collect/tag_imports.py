@@ -22,6 +22,7 @@ from engagement.exceptions import (
 )
 from engagement.model.limits import ID_CHARACTERS_MAX
 from engagement.model.tag_imports import ImportState, ImportTask
+from engagement.step_watch import StepWatch
 from engagement.store.devices import DeviceReader
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
@@ -63,6 +64,8 @@ class ImportTools:
     """The bytes at the URL of a blob that an app may import."""
     clock: Callable[[], datetime]
     """Now, in UTC."""
+    step_watch: StepWatch = field(default_factory=StepWatch)
+    """Knows which imports run."""
 
 
 class ImportRunner:
@@ -72,6 +75,8 @@ class ImportRunner:
         self._tools = tools
         self._stopping = threading.Event()
         self._threads = ThreadPoolExecutor(IMPORTS_CONCURRENT_MAX, thread_name_prefix="imports")
+        self._lock = threading.Lock()
+        self._lost: list[ImportTask] = []
 
     def resume(self) -> None:
         """Run what was left unfinished; to be called once, before anything is submitted."""
@@ -82,30 +87,53 @@ class ImportRunner:
         """Run a task as soon as a thread is free."""
         self._threads.submit(self._run, task)
 
+    def resume_lost(self) -> None:
+        """Run again what ended while its end could not be kept."""
+        with self._lock:
+            lost, self._lost = self._lost, []
+        for task in lost:
+            self.submit(task)
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether a thread is lost to an import that does not go on."""
+        return self._tools.step_watch.has_stalled
+
+    def fail_stalled(self) -> None:
+        """End the imports that went without progress for too long."""
+        for task_id in self._tools.step_watch.find_stalled():
+            _log.error("import_stalled", extra={"task_id": task_id})
+            details = self._tools.step_watch.describe_stall()
+            self._fail(task_id, ErrorCode.STALLED, details)
+            self._tools.step_watch.give_up(task_id)
+
     def stop(self) -> None:
         """Return only when nothing runs; what is unfinished goes on at the next start."""
         self._stopping.set()
         self._threads.shutdown(cancel_futures=True)
 
     def _run(self, task: ImportTask) -> None:
+        try:
+            self._run_to_its_end(task)
+        except BaseException:  # noqa: BLE001 - in its thread, where nobody would hear of it
+            _log.exception("import_end_not_kept")
+            with self._lock:
+                self._lost.append(task)
+
+    def _run_to_its_end(self, task: ImportTask) -> None:
         tasks, now = self._tools.tasks, self._tools.clock
         try:
             self._begin(task)
-            details = self._import(task)
+            with self._tools.step_watch.watch(task.task_id) as note_progress:
+                details = self._import(task, note_progress)
         except _StoppedError:
             tasks.take_back_start(task.task_id)
         except EngagementError as error:
-            code, details = error.code, str(error)
-            tasks.finish(task.task_id, ImportState.FAILED, now=now(), code=code, details=details)
-        except Exception:  # noqa: BLE001 - any other error must end the task, not hang it
+            self._fail(task.task_id, error.code, str(error))
+        except BaseException:  # noqa: BLE001 - any end of an import ends its task, panics too
             _log.exception("import_failed")
-            tasks.finish(
-                task.task_id,
-                ImportState.FAILED,
-                now=now(),
-                code=ErrorCode.INTERNAL,
-                details="Something unexpected stopped the import; the log has the details.",
-            )
+            details = "Something unexpected stopped the import; the log has the details."
+            self._fail(task.task_id, ErrorCode.INTERNAL, details)
         else:
             tasks.finish(task.task_id, ImportState.SUCCEEDED, now=now(), details=details)
 
@@ -118,14 +146,18 @@ class ImportRunner:
                 "middle of each. Cut the file into smaller ones."
             )
 
-    def _import(self, task: ImportTask) -> str | None:
+    def _fail(self, task_id: str, code: ErrorCode, details: str) -> None:
+        now = self._tools.clock()
+        self._tools.tasks.finish(task_id, ImportState.FAILED, now=now, code=code, details=details)
+
+    def _import(self, task: ImportTask, note_progress: Callable[[], None]) -> str | None:
         """Return only when the tags of every good entry are in the lake; which were left out.
 
         A repeat after a crash changes nothing twice: an entry's batch id depends on the task and
         the entry alone, and the tags count from when the task was created.
         """
         with TemporaryFile() as file:
-            self._copy(task, file)
+            self._copy(task, file, note_progress)
             self._tools.flush(task.app_id)
             commits = self._tools.inbox.last_commits(task.app_id)
             devices = DeviceReader(self._tools.lake, task.app_id, commits)
@@ -135,6 +167,7 @@ class ImportRunner:
             for chunk in _chunks(read_entries(pieces)):
                 if self._stopping.is_set():
                     raise _StoppedError
+                note_progress()
                 batches = list(_batches(task, chunk, devices, left_out))
                 accept(self._tools.inbox, task.app_id, batches, received_at=self._tools.clock())
                 transactions += 1
@@ -145,7 +178,7 @@ class ImportRunner:
         self._tools.flush(task.app_id)
         return left_out.details
 
-    def _copy(self, task: ImportTask, file: IO[bytes]) -> None:
+    def _copy(self, task: ImportTask, file: IO[bytes], note_progress: Callable[[], None]) -> None:
         """Copy the blob to a file, so that no connection waits for what is done with its tags."""
         sealed = self._tools.tasks.read_sealed_storage_url(task.task_id)
         if sealed is None:
@@ -155,6 +188,7 @@ class ImportRunner:
         for chunk in self._tools.read_blob(task.app_id, url):
             if self._stopping.is_set():
                 raise _StoppedError
+            note_progress()
             file.write(chunk)
             size += len(chunk)
             if size > IMPORT_BYTES_MAX:

@@ -1,6 +1,6 @@
 """Freezes an export: it pins table versions, cuts parts and counts their rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from engagement.exceptions import (
@@ -27,6 +27,7 @@ def make_plan(
     commits: Mapping[Kind, Commit],
     *,
     part_rows_target: int,
+    on_counted: Callable[[], None] = lambda: None,
 ) -> Plan:
     """The plan of an export: everything it will read and write, with the rows of each part.
 
@@ -53,15 +54,13 @@ def make_plan(
     )
     # Statistics know nothing of names.
     known = [None if selection.event_names else part.rows for part in parts]
-    counted = [
-        replace(part, rows=count_rows(lake, selection, part) if rows is None else rows)
-        for part, rows in zip(parts, known, strict=True)
-    ]
     main = files.get(request.export_type.kind, ())
     target = rows_target(main, part_rows_target)
-    counted = [
-        piece for part in counted for piece in cut_part(lake, selection, part, main, target=target)
-    ]
+    counted: list[Part] = []
+    for part, rows in zip(parts, known, strict=True):
+        whole = replace(part, rows=count_rows(lake, selection, part) if rows is None else rows)
+        counted.extend(cut_part(lake, selection, whole, main, target=target))
+        on_counted()
     if selection.time_axis is TimeAxis.EVENT and not selection.event_names:
         _check_sum(request, files, counted)
     filled = [part for part in counted if part.rows]

@@ -16,6 +16,7 @@ from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportState, Receipt
 from engagement.model.plan import PlanHead
+from engagement.step_watch import StepWatch
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.plans import PlanQueries, StoredExport
@@ -49,6 +50,8 @@ class ExportTools:
     """Now, in UTC."""
     on_failpoint: FailpointHook = no_failpoint
     """Called at each failpoint."""
+    step_watch: StepWatch = field(default_factory=StepWatch)
+    """Knows which steps run."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the process is about to end."""
 
@@ -82,6 +85,10 @@ class ExportSteps:
             CancelledError: The task has ended, or is another attempt's by now: it was cancelled
                 while it waited, and retried before this attempt's turn came.
         """
+        with self._tools.step_watch.watch(task_id) as note_progress:
+            return self._freeze(task_id, attempt, note_progress)
+
+    def _freeze(self, task_id: str, attempt: int, note_progress: Callable[[], None]) -> int:
         if not self._tasks.start(task_id, attempt, now=self._tools.clock()):
             raise CancelledError("The attempt has ended before its turn came.")
         self._tools.on_failpoint(Failpoint.EXPORT_STARTED)
@@ -93,7 +100,11 @@ class ExportSteps:
         self._tools.flush(request.app_id)
         commits = self._tools.inbox.last_commits(request.app_id)
         plan = make_plan(
-            self._tools.lake, request, commits, part_rows_target=self._tools.part_rows_target
+            self._tools.lake,
+            request,
+            commits,
+            part_rows_target=self._tools.part_rows_target,
+            on_counted=note_progress,
         )
         self._tools.on_failpoint(Failpoint.EXPORT_PLANNED)
         parts = self._plans.keep_plan(task_id, plan)
@@ -106,6 +117,10 @@ class ExportSteps:
         A part whose receipt is kept is not written again. One that was interrupted is written
         anew under the same name with the same bytes.
         """
+        with self._tools.step_watch.watch(task_id) as note_progress:
+            self._write_part(task_id, index, note_progress)
+
+    def _write_part(self, task_id: str, index: int, note_progress: Callable[[], None]) -> None:
         stored = self._plans.read_part(task_id, index)
         if stored.is_delivered:
             return
@@ -114,7 +129,7 @@ class ExportSteps:
         name = part_name(stored.export.folder, index, request.export_format, request.compression)
         writer = PartWriter(self._tools.lake, request, head, stored.part)
         destination = self._tools.open_destination(request.container_url)
-        destination.put(name, self._watched(task_id, writer.data()))
+        destination.put(name, self._watched(task_id, writer.data(), note_progress))
         self._tools.on_failpoint(Failpoint.PART_DELIVERED)
         self._plans.keep_receipt(task_id, index, writer.receipt(name))
         self._tools.on_failpoint(Failpoint.PART_RECORDED)
@@ -126,6 +141,10 @@ class ExportSteps:
             IncompleteExportError: Rows planned, read and written disagree somewhere.
             CancelledError: Somebody cancelled before the manifest.
         """
+        with self._tools.step_watch.watch(task_id):
+            self._finish(task_id, attempt)
+
+    def _finish(self, task_id: str, attempt: int) -> None:
         receipts = self._plans.receipts(task_id)
         planned_rows = self._plans.count_planned_rows(task_id)
         export = self._plans.read_export(task_id)
@@ -146,11 +165,15 @@ class ExportSteps:
         self._tasks.finish(task_id, attempt, state, now=now, error=(code, details))
 
     def _watched(
-        self, task_id: str, data: Iterable[bytes | memoryview]
+        self,
+        task_id: str,
+        data: Iterable[bytes | memoryview],
+        note_progress: Callable[[], None],
     ) -> Iterator[bytes | memoryview]:
-        """The data, stopping soon after somebody cancels."""
+        """The data, stopping soon after somebody cancels; progress is noted for each chunk."""
         checked = time.monotonic()
         for chunk in data:
+            note_progress()
             self._tools.on_failpoint(Failpoint.PART_CHUNK)
             if self._tools.stopping.is_set():
                 raise StoppedError

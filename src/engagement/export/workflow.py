@@ -5,9 +5,11 @@ own database. Bodies are deterministic; all effects are in the steps.
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -46,7 +48,7 @@ class Frozen(TypedDict):
     """Why there are none."""
 
 
-_DBOS_UNDER_WAY = {"ENQUEUED", "DELAYED", "PENDING"}
+DBOS_UNDER_WAY = {"ENQUEUED", "DELAYED", "PENDING"}
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +72,13 @@ class ExportWorkflow(DBOSConfiguredInstance):
     def __init__(self) -> None:
         super().__init__("export")
         self._steps: ExportSteps | _NothingAttached = _NothingAttached()
+        self._lock = threading.Lock()
+        self._running: Counter[str] = Counter()
+
+    def is_running(self, workflow_id: str) -> bool:
+        """Whether a thread of this process is in the body of a workflow."""
+        with self._lock:
+            return self._running[workflow_id] > 0
 
     def attach(self, steps: ExportSteps) -> None:
         """Use these steps from now on."""
@@ -78,17 +87,33 @@ class ExportWorkflow(DBOSConfiguredInstance):
     @DBOS.workflow(name="export")
     def run(self, task_id: str, attempt: int) -> str:
         """The whole export; the code it ended with, empty if it succeeded."""
-        frozen = self.freeze(task_id, attempt)
-        failure = frozen["failure"] or self._write_parts(task_id, frozen["parts"])
-        failure = failure or self.finish(task_id, attempt)
-        if failure:
-            self.fail(task_id, attempt, failure)
+        with self._counted():
+            frozen = self.freeze(task_id, attempt)
+            failure = frozen["failure"] or self._write_parts(task_id, frozen["parts"])
+            failure = failure or self.finish(task_id, attempt)
+            if failure:
+                self.fail(task_id, attempt, failure)
         return failure["code"] if failure else ""
 
     @DBOS.workflow(name="part")
     def part(self, task_id: str, index: int) -> Failure | None:
         """One part of an export."""
-        return self.write_part(task_id, index)
+        with self._counted():
+            return self.write_part(task_id, index)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count this thread among those that run the workflow; DBOS tells nobody which do."""
+        workflow_id = str(DBOS.workflow_id)
+        with self._lock:
+            self._running[workflow_id] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running[workflow_id] -= 1
+                if not self._running[workflow_id]:
+                    del self._running[workflow_id]
 
     def _write_parts(self, task_id: str, count: int) -> Failure | None:
         """Every part through the queue, a few ahead; none is begun after one has failed."""
@@ -159,7 +184,7 @@ class ExportWorkflow(DBOSConfiguredInstance):
         seconds = RESULT_POLL_SECONDS
         while not stopping.wait(seconds):
             status = DBOS.get_workflow_status(workflow_id)
-            if status is not None and status.status not in _DBOS_UNDER_WAY:
+            if status is not None and status.status not in DBOS_UNDER_WAY:
                 return True
             seconds = min(seconds * RESULT_POLL_GROWTH, RESULT_POLL_SECONDS_MAX)
         return False
@@ -182,7 +207,9 @@ def _failure_of(effect: Callable[[], None]) -> Failure | None:
         if isinstance(error, Retryable) and not _is_last_attempt():
             raise
         return {"code": error.code.value, "details": str(error)}
-    except Exception as error:  # noqa: BLE001 - any other error must end the task, not hang it
+    except StoppedError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - any end of a step ends the task, panics too
         _log.exception("export_step_failed")
         # The message of an unknown error may hold anything, so only its type is shown.
         return {

@@ -6,18 +6,26 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 
 from engagement.collect.tag_imports import ImportRunner
 from engagement.exceptions import ErrorCode
 from engagement.export.steps import ExportSteps, ExportTools
-from engagement.export.workflow import EXPORTS_QUEUE, PARTS_QUEUE, ExportWorkflow
+from engagement.export.workflow import (
+    DBOS_UNDER_WAY,
+    EXPORTS_QUEUE,
+    PARTS_QUEUE,
+    ExportWorkflow,
+)
 from engagement.model.tag_imports import ImportTask
-from engagement.runtime.home import private_file
+from engagement.runtime.home import RunnerHealth, private_file
+from engagement.runtime.routines import running_routine
 from engagement.settings import Settings
 
 APPLICATION_VERSION = "export-2"
-"""DBOS recovers only workflows of its own version; it changes only with the workflow's shape."""
+"""It changes only with the workflow's shape. DBOS leaves workflows of another version alone for
+ever, so they are begun anew."""
 EXECUTOR_ID = "embedded"
 EXPORTS_CONCURRENT_MAX = 32
 """Exports that take turns in writing their parts; a small one waits for one turn of the others."""
@@ -25,7 +33,8 @@ QUEUE_POLL_SECONDS = 0.05
 IDLE_POLL_SECONDS = 0.2
 """How often DBOS's other threads look around; stopping waits for each of them."""
 STOP_SECONDS_MAX = 5
-_DBOS_GAVE_UP = {"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
+RECONCILE_SECONDS = 5.0
+_log = structlog.get_logger()
 
 
 class Engine:
@@ -35,6 +44,7 @@ class Engine:
         self._tools = tools
         self._imports = imports
         self._steps = ExportSteps(tools)
+        self._idle: set[str] = set()
         _workflow().attach(self._steps)
 
     def flush(self, app_id: str) -> int:
@@ -51,23 +61,61 @@ class Engine:
         """Run an import as soon as a thread is free."""
         self._imports.submit(task)
 
-    def reconcile(self) -> None:
-        """Make our tasks and DBOS's workflows agree, whatever came between.
+    @property
+    def has_stalled(self) -> bool:
+        """Whether a step that does not go on holds a thread; only a new process has it back."""
+        return self._tools.step_watch.has_stalled or self._imports.has_stalled
 
-        That may be a crash, or a task that was created beside this process.
+    def health(self) -> RunnerHealth:
+        """How the runner is: it is this very process."""
+        return RunnerHealth(is_alive=True, restarts=0, silent_seconds=0.0)
+
+    def reconcile(self) -> None:
+        """Make our tasks and what runs agree, whatever came between.
+
+        That may be a crash, a task that was created beside this process, a step that does not go
+        on, or a workflow whose thread ended before DBOS could keep how.
         """
+        self._fail_stalled()
+        self._imports.fail_stalled()
+        self._imports.resume_lost()
+        self._resume_lost()
         for task_id in self._tools.tasks.list_unfinished():
             attempt = self._tools.plans.read_export(task_id).attempt
             status = DBOS.get_workflow_status(_workflow_id(task_id, attempt))
             if status is None:
                 self.submit(task_id)
-            elif status.status in _DBOS_GAVE_UP:
+            elif status.status not in DBOS_UNDER_WAY:  # does nothing if the task has just ended
                 self._steps.fail(
                     task_id,
                     attempt,
                     ErrorCode.INTERNAL_RETRIES_EXHAUSTED,
                     f"The workflow ended as {status.status} before the task did.",
                 )
+
+    def _fail_stalled(self) -> None:
+        for task_id in self._tools.step_watch.find_stalled():
+            _log.error("export_stalled", task_id=task_id)
+            attempt = self._tools.plans.read_export(task_id).attempt
+            details = self._tools.step_watch.describe_stall()
+            self._steps.fail(task_id, attempt, ErrorCode.STALLED, details)
+            self._tools.step_watch.give_up(task_id)
+
+    def _resume_lost(self) -> None:
+        """Queue again what DBOS takes for running though no thread runs it, at two looks in turn.
+
+        A thread may end without a trace, as when the disk was too full to keep its end.
+        """
+        pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        idle = {
+            workflow.workflow_id: workflow.queue_name
+            for workflow in pending
+            if not _workflow().is_running(workflow.workflow_id)
+        }
+        for workflow_id in self._idle & idle.keys():
+            _log.warning("workflow_lost", workflow_id=workflow_id)
+            DBOS.resume_workflow(workflow_id, queue_name=idle.pop(workflow_id))
+        self._idle = set(idle)
 
 
 @contextmanager
@@ -88,7 +136,8 @@ def running_engine(
                 queue, worker_concurrency=concurrent_max, polling_interval_sec=QUEUE_POLL_SECONDS
             )
         engine.reconcile()
-        yield engine
+        with running_routine("reconcile", RECONCILE_SECONDS, engine.reconcile):
+            yield engine
     finally:
         tools.stopping.set()
         # DBOS waits in whole seconds even if there is nothing to wait for.

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,18 @@ from engagement.model.tag_imports import ImportTask
 LOCK_SECONDS_MAX = 0.5
 """How long a home folder may stay locked after its process was killed: its worker must notice."""
 LOCK_POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerHealth:
+    """How what runs tasks is."""
+
+    is_alive: bool
+    """Whether it runs now."""
+    restarts: int
+    """How often it was started anew."""
+    silent_seconds: float
+    """How long ago it was last heard of."""
 
 
 class TaskRunner(Protocol):
@@ -27,6 +40,9 @@ class TaskRunner(Protocol):
 
     def start_import(self, task: ImportTask) -> None:
         """See to it that a queued import of tags runs."""
+
+    def health(self) -> RunnerHealth:
+        """How the runner is."""
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from engagement.export.steps import ExportTools
 from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.runtime.home import TaskRunner, lock_home, private_file
 from engagement.settings import Settings
+from engagement.step_watch import StepWatch
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.clients import ClientQueries
@@ -225,6 +226,7 @@ def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, 
         part_rows_target=runtime.settings.part_rows_target,
         clock=runtime.clock,
         on_failpoint=on_failpoint,
+        step_watch=StepWatch(runtime.settings.stall_seconds),
     )
     imports = ImportTools(
         tasks=runtime.imports,
@@ -234,6 +236,7 @@ def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, 
         flush=flush.flush,
         read_blob=lambda app_id, url: _read_blob(runtime, app_id, url),
         clock=runtime.clock,
+        step_watch=StepWatch(runtime.settings.stall_seconds),
     )
     return exports, ImportRunner(imports)
 

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 
 import pytest
 import sqlalchemy as sa
+from polars.exceptions import PanicException
 
 from engagement.collect import group_commit
 from engagement.collect.group_commit import GroupCommit
@@ -30,7 +31,7 @@ class GatedInbox(InboxQueries):
         super().__init__(engine)
         self.begun = threading.Event()
         self.gate = threading.Event()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def accept(self, submissions: Sequence[Submission]) -> list[int]:
         self.begun.set()
@@ -84,12 +85,15 @@ def test_more_than_may_wait_is_refused_and_leaves_the_others(
     assert count(kept) == 1
 
 
-def test_an_error_reaches_all_who_wait_for_it(inbox: GatedInbox, commits: GroupCommit) -> None:
-    inbox.error = StorageFullError("full")
+@pytest.mark.parametrize("error", [StorageFullError("full"), PanicException("a panic")])
+def test_an_error_reaches_all_who_wait_for_it(
+    error: BaseException, inbox: GatedInbox, commits: GroupCommit
+) -> None:
+    inbox.error = error
     future = commits.accept(submission("a"), size=1)
     inbox.gate.set()
 
-    with pytest.raises(StorageFullError):
+    with pytest.raises(type(error)):
         count(future)
     inbox.error = None
     assert count(commits.accept(submission("a"), size=1)) == 1

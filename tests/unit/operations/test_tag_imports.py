@@ -6,15 +6,19 @@ import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
+from polars.exceptions import PanicException
 
 from engagement.collect.tag_imports import IMPORT_ATTEMPTS_MAX, IMPORT_BYTES_MAX
 from engagement.exceptions import (
     BadInputError,
     ErrorCode,
     InvalidContainerError,
+    StorageFullError,
     UnknownAppError,
     UnknownTaskError,
 )
@@ -25,6 +29,7 @@ from engagement.operations.tag_imports import (
     get_import_task,
     list_import_tasks,
 )
+from engagement.store.queries.tag_imports import ImportTaskQueries
 from support.batches import DEVICES
 from support.tag_imports import (
     IMPORTED,
@@ -97,6 +102,18 @@ class DiedError(BaseException):
     """The process is taken to have died here."""
 
 
+@contextmanager
+def _no_end_is_kept() -> Iterator[None]:
+    """A process that dies does not say so in the state database."""
+
+    def die(*_: Any, **__: Any) -> NoReturn:
+        raise DiedError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImportTaskQueries, "finish", die)
+        yield
+
+
 @pytest.mark.parametrize("death", [1, 2])
 def test_an_import_that_died_goes_on_and_counts_once(
     scene: ImportScene, app_id: str, death: int
@@ -111,9 +128,10 @@ def test_an_import_that_died_goes_on_and_counts_once(
         scene.runtime.flush(app_id)
 
     runner = scene.runner(read_blob=lambda *_: [LINES], flush=dying)
-    runner.submit(task)
-    wait_for(lambda: len(flushes) >= death, f"{death} flushes of an import")
-    runner.stop()
+    with _no_end_is_kept():
+        runner.submit(task)
+        wait_for(lambda: len(flushes) >= death, f"{death} flushes of an import")
+        runner.stop()
     assert scene.runtime.imports.get(app_id, task.task_id).state is ImportState.STARTED
 
     done = scene.resumed(task)
@@ -135,9 +153,10 @@ def test_an_import_that_ends_its_process_each_time_fails_after_some_attempts(
 
     for attempt in range(IMPORT_ATTEMPTS_MAX):
         runner = scene.runner(read_blob=dying)
-        runner.resume()
-        wait_for(lambda expected=attempt + 1: len(reads) == expected, "an attempt of an import")
-        runner.stop()
+        with _no_end_is_kept():
+            runner.resume()
+            wait_for(lambda expected=attempt + 1: len(reads) == expected, "an attempt of an import")
+            runner.stop()
     runner = scene.runner(read_blob=dying)
     runner.resume()
 
@@ -235,13 +254,41 @@ def test_an_import_that_was_stopped_goes_on(scene: ImportScene, app_id: str) -> 
     assert scene.resumed(task).state is ImportState.SUCCEEDED
 
 
+def test_an_import_whose_end_could_not_be_kept_runs_again(
+    scene: ImportScene, app_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = scene.queued(app_id)
+    finish, failed = ImportTaskQueries.finish, threading.Event()
+
+    def fail_once(*given: Any, **named: Any) -> None:
+        if failed.is_set():
+            finish(*given, **named)
+        else:
+            failed.set()
+            raise StorageFullError("full")
+
+    monkeypatch.setattr(ImportTaskQueries, "finish", fail_once)
+    runner = scene.runner(read_blob=lambda *_: [LINES])
+    runner.submit(task)
+    wait_for_event(failed, "an end that is not kept")
+
+    def find_ended() -> bool:
+        runner.resume_lost()
+        return scene.runtime.imports.get(app_id, task.task_id).state is ImportState.SUCCEEDED
+
+    wait_for(find_ended, "the end of an import")
+    runner.stop()
+    assert scene.tags(app_id) == IMPORTED
+
+
+@pytest.mark.parametrize("error", [ValueError("canary"), PanicException("canary")])
 def test_an_unexpected_error_ends_the_task_without_its_words(
-    scene: ImportScene, app_id: str
+    error: BaseException, scene: ImportScene, app_id: str
 ) -> None:
     task = scene.queued(app_id)
 
     def read(*_: str) -> Iterable[bytes]:
-        raise ValueError("canary")
+        raise error
 
     runner = scene.runner(read_blob=read)
     runner.submit(task)

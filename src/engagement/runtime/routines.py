@@ -1,0 +1,35 @@
+"""Repeats what a service does by itself, each routine in a thread of its own."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+FAILED_SECONDS = 5.0
+"""A full disk is not empty at once, and each failure is a page of the log."""
+_log = structlog.get_logger()
+
+
+@contextmanager
+def running_routine(name: str, seconds: float, effect: Callable[[], object]) -> Iterator[None]:
+    """Repeat an effect in a thread; a failure is logged and does not end it."""
+    stopping = threading.Event()
+
+    def repeat() -> None:
+        wait = seconds
+        while not stopping.wait(wait):
+            wait = seconds
+            try:
+                effect()
+            except BaseException:  # noqa: BLE001 - panics too: the next time may be better
+                _log.exception("repeated_work_failed", name=name)
+                wait = max(seconds, FAILED_SECONDS)
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
