@@ -18,7 +18,7 @@ TORTURE_SIGNATURES ?= 2000
 TORTURE_HISTORIES ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test coverage check torture bench format generate lock clean
+.PHONY: help demo unit test coverage check torture bench format generate old-homes lock clean
 
 help:
 	@echo "make demo     generate a sample, import it, run and verify all twelve exports"
@@ -33,6 +33,7 @@ help:
 	@echo "make bench    measure against DuckDB, Polars and chDB; writes benchmarks/output/"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make generate generate the blocking client from the asynchronous one"
+	@echo "make old-homes make the homes of earlier commits that tests upgrade"
 	@echo "make lock     compile requirements/*.in to pinned, hashed requirements"
 	@echo "make clean    remove everything that was made here"
 
@@ -75,6 +76,9 @@ format: .make/test
 
 generate: .make/test
 	$(BIN)/python tools/generate_sync_client.py
+
+old-homes: .make/test
+	$(BIN)/python tools/make_old_homes.py
 
 lock: .make/lock
 	$(COMPILE) --output-file requirements/run.txt pyproject.toml requirements/run.in

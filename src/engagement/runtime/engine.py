@@ -128,6 +128,7 @@ def running_engine(
     DBOS(config=_dbos_config(settings))
     try:
         DBOS.launch()
+        _drop_other_versions()
         for queue, concurrent_max in (
             (EXPORTS_QUEUE, EXPORTS_CONCURRENT_MAX),
             (PARTS_QUEUE, settings.parts_concurrent_max),
@@ -144,6 +145,25 @@ def running_engine(
         seconds = STOP_SECONDS_MAX if tools.tasks.list_unfinished() else 0
         DBOS.destroy(workflow_completion_timeout_sec=seconds)
         imports.stop()
+
+
+def _drop_other_versions() -> None:
+    """Forget the workflows that another version of this program left under way.
+
+    DBOS would neither run nor end them. Their tasks are found without a workflow then and get a
+    new one, which goes on with the plan and the receipts that are kept.
+    """
+    under_way = DBOS.list_workflows(
+        status=sorted(DBOS_UNDER_WAY), load_input=False, load_output=False
+    )
+    others = [
+        workflow.workflow_id
+        for workflow in under_way
+        if workflow.app_version != APPLICATION_VERSION
+    ]
+    if others:
+        _log.warning("workflows_of_another_version", count=len(others))
+        DBOS.delete_workflows(others, delete_children=True)
 
 
 def _workflow_id(task_id: str, attempt: int) -> str:
