@@ -20,7 +20,8 @@ from engagement.model.exports import ExportFormat, ExportState, ExportType, Time
 from engagement.runtime.engine import APPLICATION_VERSION
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
-from engagement.store.state import export_tasks, open_state
+from engagement.store.state import open_state
+from engagement.store.tables import export_tasks
 from support.waiting import WAIT_SECONDS_MAX
 
 HOMES = sorted(Path(__file__).with_name("homes").glob("*.tar.xz"))

@@ -33,11 +33,13 @@ def serve(
 ) -> None:
     """Serve the API and run exports until interrupted; a fresh folder gets a first app."""
     from engagement.runtime.logging import start_logging
+    from engagement.runtime.processes import raise_descriptor_limit
     from engagement.runtime.tuning import limit_malloc_arenas
     from engagement.settings import Settings
     from engagement.worker.client import running_worker
 
     limit_malloc_arenas()
+    descriptors_max = raise_descriptor_limit()
     settings = Settings.from_environment()
     proxies = [_network(proxy) for proxy in settings.trusted_proxies]
     start_logging()
@@ -49,7 +51,7 @@ def serve(
         address = f"http://{_host_and_port(listener)}"
         public_url = settings.public_url.rstrip("/") or address
         _say_hello(runtime, address, public_url, as_json=as_json)
-        _run(runtime, listener, public_url, proxies)
+        _run(runtime, listener, public_url, proxies, descriptors_max)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -108,7 +110,13 @@ def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bo
         )
 
 
-def _run(runtime: "Runtime", listener: socket.socket, public_url: str, proxies: list[str]) -> None:
+def _run(
+    runtime: "Runtime",
+    listener: socket.socket,
+    public_url: str,
+    proxies: list[str],
+    descriptors_max: int,
+) -> None:
     import uvicorn
 
     from engagement.runtime.tuning import tune_garbage_collector
@@ -120,7 +128,8 @@ def _run(runtime: "Runtime", listener: socket.socket, public_url: str, proxies: 
     config = uvicorn.Config(
         server,
         http=LimitedHttpProtocol.with_limits(
-            ConnectionLimits.of(settings, proxies), count_refused=server.count_refused
+            ConnectionLimits.of(settings, proxies, descriptors_max=descriptors_max),
+            count_refused=server.count_refused,
         ),
         log_config=None,
         access_log=False,

@@ -57,6 +57,7 @@ def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
         lambda: {state.value: count for state, count in operations.count_exports(runtime).items()},
         lambda: operations.inbox_state(runtime),
         lambda: operations.read_unconfirmed_clock(runtime),
+        lambda: None if runtime.runner is None else runtime.runner.health(),
     )
     context = Context(
         runtime=runtime,

@@ -7,9 +7,11 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from engagement import operations
+from engagement.runtime.home import RunnerHealth
 from engagement.server.dependencies import InContext
 from engagement.server.errors import Problem
 from engagement.server.schemas import ApiError
+from engagement.settings import Settings
 
 CLOCK_MOVED_MIN = timedelta(hours=1)
 """From which on it is told; a restart of the machine takes less."""
@@ -25,9 +27,10 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"model": ApiError, "description": "Not now."}})
 def readyz(context: InContext) -> dict[str, str]:
-    """Whether the state database answers, so that requests can be served.
+    """Whether the state database answers, so that requests can be served, and how the worker is.
 
-    A clock that has jumped stops nothing, but is told.
+    While a worker is started anew requests are served; without one for longer the answer is 503. A
+    clock that has jumped stops nothing, but is told.
     """
     try:
         operations.count_exports(context.runtime)
@@ -35,10 +38,26 @@ def readyz(context: InContext) -> dict[str, str]:
     except Exception as error:
         _log.exception("not_ready")
         raise Problem(503, "NotReady", "The state database does not answer.") from error
-    if unconfirmed < CLOCK_MOVED_MIN:
-        return {"status": "ready"}
-    seconds = unconfirmed // timedelta(seconds=1)
-    return {"status": "ready", "clock": f"moved by {seconds} seconds that were not seen running"}
+    status = {"status": "ready"}
+    if (runner := context.runtime.runner) is not None:
+        status["worker"] = _worker_state(runner.health(), context.runtime.settings)
+    if unconfirmed >= CLOCK_MOVED_MIN:
+        seconds = unconfirmed // timedelta(seconds=1)
+        status["clock"] = f"moved by {seconds} seconds that were not seen running"
+    return status
+
+
+def _worker_state(health: RunnerHealth, settings: Settings) -> str:
+    """How the worker is.
+
+    Raises:
+        Problem: There was none for too long.
+    """
+    if health.silent_seconds > settings.worker_silence_seconds:
+        raise Problem(
+            503, "NotReady", f"The worker has been silent for {health.silent_seconds:.0f} s."
+        )
+    return "running" if health.is_alive else "starting"
 
 
 @router.get("/metrics", response_class=Response)

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from engagement.operations import InboxState
+from engagement.runtime.home import RunnerHealth
 
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -20,11 +21,13 @@ class Metrics:
         count_tasks: Callable[[], Mapping[str, int]],
         look_at_inbox: Callable[[], InboxState],
         read_unconfirmed_clock: Callable[[], timedelta],
+        worker_health: Callable[[], RunnerHealth | None],
     ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Tasks(count_tasks))
         self._registry.register(_Inbox(look_at_inbox))
         self._registry.register(_Clock(read_unconfirmed_clock))
+        self._registry.register(_Worker(worker_health))
         names = ("route", "method", "status")
         self._requests = Counter("engagement_requests", "Requests.", names, registry=self._registry)
         self._seconds = Histogram(
@@ -144,4 +147,28 @@ class _Clock(_ReadOnScrape):
             "engagement_clock_unconfirmed_seconds",
             "Seconds that the clock moved on otherwise than by running, in the last days of it.",
             value=self._read_unconfirmed().total_seconds(),
+        )
+
+
+class _Worker(_ReadOnScrape):
+    def __init__(self, look: Callable[[], RunnerHealth | None]) -> None:
+        self._look = look
+
+    def collect(self) -> Iterator[Metric]:
+        """How the process is that flushes and exports."""
+        health = self._look()
+        if health is None:
+            return
+        yield GaugeMetricFamily(
+            "engagement_worker_up", "Whether there is a worker now.", value=health.is_alive
+        )
+        yield CounterMetricFamily(
+            "engagement_worker_restarts",
+            "How often the worker was started anew.",
+            value=health.restarts,
+        )
+        yield GaugeMetricFamily(
+            "engagement_worker_silent_seconds",
+            "How long ago the worker was last heard of.",
+            value=health.silent_seconds,
         )

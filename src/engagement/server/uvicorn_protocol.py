@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from engagement.exceptions import ErrorCode
 from engagement.server.client_addresses import Sender, TrustedProxies, sender_at
-from engagement.server.shares import ConnectionShares, Shares
+from engagement.server.shares import HEALTH_CONNECTIONS, ConnectionShares, Shares
 from engagement.settings import Settings
 
 HEAD_SECONDS_MAX = 10.0
@@ -25,6 +25,8 @@ MESSAGE_SECONDS_MAX = 45.0
 """For a whole request; its body is given less, and then there is an answer that says so."""
 OTHER_REQUESTS_MAX = 256
 """Requests under way at a time that are not devices'."""
+DESCRIPTORS_RESERVED = 256
+"""Files that the rest of the process may have open: databases, logs, the worker."""
 PAUSE_SECONDS = 0.5
 """How long a connection is not read after a refusal; less than its sender was told to wait."""
 _DEVICES = (b"/collect/", b"/v1/")
@@ -55,19 +57,26 @@ class ConnectionLimits:
     """All other requests under way, but for those about health."""
     proxies: TrustedProxies
     """Whose word is taken for the address of whoever sent a request."""
+    sockets_max: int
+    """All connections, whoever's; more are closed as they come, or no file could be opened."""
 
     @classmethod
-    def of(cls, settings: Settings, proxies: Sequence[str]) -> "ConnectionLimits":
-        """Return the limits that settings give."""
+    def of(
+        cls, settings: Settings, proxies: Sequence[str], *, descriptors_max: int
+    ) -> "ConnectionLimits":
+        """Return the limits that settings give, and the files that the process may have open."""
+        sockets_max = max(1, descriptors_max - DESCRIPTORS_RESERVED)
+        connections_max = max(1, min(settings.connections_max, sockets_max - HEALTH_CONNECTIONS))
         percents = {
             "address_percent": settings.address_share_percent,
             "network_percent": settings.network_share_percent,
         }
         return cls(
-            connections=ConnectionShares(Shares(settings.connections_max, **percents)),
+            connections=ConnectionShares(Shares(connections_max, **percents)),
             device_requests=Shares(settings.collect_concurrent_max, **percents),
             other_requests=Shares(OTHER_REQUESTS_MAX, **percents),
             proxies=TrustedProxies(proxies),
+            sockets_max=sockets_max,
         )
 
 
@@ -89,6 +98,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
         super().connection_made(transport)
+        if len(self.connections) > self.limits.sockets_max:
+            transport.abort()
+            return
         peer = self.client[0] if self.client else ""
         self._is_for_health = peer not in self.limits.proxies and not self.limits.connections.admit(
             self, sender_at(peer), self._close_if_idle

@@ -1,9 +1,11 @@
-"""Starts the worker, asks it for work, and starts it anew when it ends unasked."""
+"""Starts the worker, asks it for work, and starts it anew when it ends or falls silent."""
 
 import itertools
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -14,12 +16,24 @@ import structlog
 
 from engagement.exceptions import EngagementError, WorkerLostError
 from engagement.model.tag_imports import ImportTask
-from engagement.runtime.home import lock_home
+from engagement.runtime.home import RunnerHealth, lock_home
 from engagement.settings import Settings
-from engagement.worker.messages import STOP, Reply, Request, decode_reply, encode_request
+from engagement.worker.messages import (
+    BEAT,
+    BEAT_SECONDS,
+    STOP,
+    Reply,
+    Request,
+    decode_reply,
+    encode_request,
+)
 
 FLUSH_SECONDS_MAX = 120
 RESTART_SECONDS = 1.0
+RESTART_SECONDS_MAX = 30.0
+"""Between attempts to start it: what was lacking may be lacking for a while."""
+FIRST_BEAT_SECONDS_MAX = 300.0
+"""A busy machine may take long to load a program."""
 STOP_SECONDS_MAX = 20
 _log = structlog.get_logger()
 
@@ -34,7 +48,7 @@ def running_worker(settings: Settings) -> Iterator["WorkerProcess"]:
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with lock_home(settings.home) as lock:
-        worker = WorkerProcess(lock)
+        worker = WorkerProcess(lock, silence_seconds_max=settings.worker_silence_seconds)
         worker.start()
         try:
             yield worker
@@ -45,8 +59,11 @@ def running_worker(settings: Settings) -> Iterator["WorkerProcess"]:
 class WorkerProcess:
     """Runs tasks in another process."""
 
-    def __init__(self, lock: int) -> None:
+    def __init__(self, lock: int, *, silence_seconds_max: float) -> None:
         self._lock = lock
+        self._silence_seconds_max = silence_seconds_max
+        self._restarts = 0
+        self._heard_at = time.monotonic()
         self._stopping = threading.Event()
         self._numbers = itertools.count()
         self._sending = threading.Lock()
@@ -84,6 +101,14 @@ class WorkerProcess:
         """Whether there is a worker now."""
         return self._connection is not None
 
+    def health(self) -> RunnerHealth:
+        """Whether there is a worker, and when it was last heard of."""
+        return RunnerHealth(
+            is_alive=self.is_alive,
+            restarts=self._restarts,
+            silent_seconds=time.monotonic() - self._heard_at,
+        )
+
     def kill(self) -> None:
         """End the worker as a crash does; another is started."""
         if self._process is not None:
@@ -95,7 +120,10 @@ class WorkerProcess:
         Raises:
             EngagementError: It cannot, with its code and reason.
         """
-        self._connection = self._start_process()
+        try:
+            self._connection = self._start_process()
+        except OSError as error:
+            raise EngagementError(f"The worker could not be started: {error}.") from error
         self._watcher.start()
 
     def stop(self) -> None:
@@ -111,23 +139,62 @@ class WorkerProcess:
             self._process.wait()
 
     def _start_process(self) -> Connection:
+        """Return the connection to a worker that works.
+
+        Raises:
+            EngagementError: It cannot, with its code and reason.
+            OSError: The system has no descriptors, memory or processes left.
+        """
         self._end()
         ours, theirs = Pipe()
-        self._process = subprocess.Popen(  # noqa: S603 - this very program
-            [sys.executable, "-m", "engagement.worker", str(theirs.fileno())],
-            pass_fds=(theirs.fileno(), self._lock),
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr,
-        )
-        theirs.close()
+        with theirs:
+            try:
+                descriptor = theirs.fileno()
+                self._process = subprocess.Popen(  # noqa: S603 - this very program
+                    [sys.executable, "-m", "engagement.worker", str(descriptor), str(os.getpid())],
+                    pass_fds=(descriptor, self._lock),
+                    stdin=subprocess.DEVNULL,
+                    stdout=sys.stderr,
+                )
+            except BaseException:
+                ours.close()
+                raise
         try:
-            error = decode_reply(ours.recv_bytes()).error
-        except EOFError:
-            error = EngagementError("The worker could not start.")
-        if error is not None:
+            self._await_start(ours)
+        except BaseException:
             ours.close()
-            raise error
+            raise
+        self._heard_at = time.monotonic()
         return ours
+
+    def _await_start(self, connection: Connection) -> None:
+        try:
+            message = self._next_message(connection, FIRST_BEAT_SECONDS_MAX)
+            while message == BEAT:
+                message = self._next_message(connection, self._silence_seconds_max)
+        except (EOFError, OSError) as error:
+            raise EngagementError("The worker could not start.") from error
+        if (refusal := decode_reply(message).error) is not None:
+            raise refusal
+
+    def _next_message(self, connection: Connection, seconds_max: float) -> bytes:
+        """Return what the worker says next; a beat too is something.
+
+        Seconds are counted one by one, so that a server that was itself stopped for a while, or a
+        machine that slept, does not take its worker for silent.
+
+        Raises:
+            EOFError: It has ended.
+            TimeoutError: It was silent for too long, and was killed.
+        """
+        silent_seconds = 0.0
+        while not connection.poll(BEAT_SECONDS):
+            silent_seconds += BEAT_SECONDS
+            if silent_seconds >= seconds_max:
+                _log.error("worker_silent", seconds=silent_seconds)
+                self.kill()
+                raise TimeoutError(f"The worker said nothing for {silent_seconds:g} s.")
+        return connection.recv_bytes()
 
     def _request(self, do: str, **arguments: str) -> Future[int]:
         number, answer = next(self._numbers), Future[int]()
@@ -150,29 +217,44 @@ class WorkerProcess:
 
     def _watch(self) -> None:
         """Receive the worker's replies; start it anew whenever it ends unasked."""
+        wait = RESTART_SECONDS
         while True:
             while self._connection is not None:
                 self._receive(self._connection)
             if self._stopping.is_set():
                 return
             _log.error("worker_ended")
-            if self._stopping.wait(RESTART_SECONDS):
+            if self._stopping.wait(wait):
                 return
-            try:
-                self._connection = self._start_process()
-            except EngagementError as error:
-                _log.error("worker_did_not_start", code=error.code, message=str(error))
+            wait = RESTART_SECONDS if self._has_restarted() else min(2 * wait, RESTART_SECONDS_MAX)
+
+    def _has_restarted(self) -> bool:
+        """Whether a new worker works now; whatever prevents it may pass."""
+        try:
+            self._connection = self._start_process()
+        except EngagementError as error:
+            _log.error("worker_did_not_start", code=error.code, message=str(error))
+        except BaseException:  # noqa: BLE001 - without this thread no worker would ever come back
+            _log.exception("worker_did_not_start")
+        else:
+            self._restarts += 1
+            return True
+        return False
 
     def _receive(self, connection: Connection) -> None:
         try:
-            message = connection.recv_bytes()
-        except (EOFError, OSError):
+            message = self._next_message(connection, self._silence_seconds_max)
+            self._heard_at = time.monotonic()
+            if message != BEAT:
+                self._settle(decode_reply(message))
+        except BaseException as error:  # noqa: BLE001 - without this thread no worker would come back
+            if not isinstance(error, (EOFError, OSError)):
+                _log.exception("worker_not_understood")
+                self.kill()
             with self._sending:
                 self._connection = None
             connection.close()
             self._fail_pending()
-            return
-        self._settle(decode_reply(message))
 
     def _settle(self, reply: Reply) -> None:
         answer = None if reply.number is None else self._pending.pop(reply.number, None)

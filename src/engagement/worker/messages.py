@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 from engagement.exceptions import EngagementError, decode_error, encode_error
 
+BEAT = b"beat"
+"""The message by which a worker says that it lives."""
+BEAT_SECONDS = 1.0
+"""How often it says so."""
 STOP = "stop"
 """What the worker is asked for at last; it sends no reply."""
 

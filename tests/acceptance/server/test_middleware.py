@@ -264,7 +264,7 @@ def test_it_stops_gently_and_goes_on(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(WAIT_SECONDS_MAX)
     with running_server(tmp_path / "home") as server, server.http() as http:
-        assert http.get("/readyz").json() == {"status": "ready"}
+        assert http.get("/readyz").json() == {"status": "ready", "worker": "running"}
 
 
 def test_a_head_that_does_not_end_is_not_waited_for(server: RunningServer) -> None:

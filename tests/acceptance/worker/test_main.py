@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from support.server_process import RunningServer, import_sample, running_server
 from support.waiting import WAIT_SECONDS_MAX, wait_for
 
 SPAN = {"start": date(2026, 1, 1), "end": date(2026, 12, 31)}
-EXIT_HOME_BUSY = 3
+SERVICE_UNAVAILABLE = 503
 
 
 @pytest.fixture
@@ -95,19 +93,48 @@ def test_a_task_created_beside_the_server_is_found_by_its_worker(home: Path) -> 
         wait_for(has_ended, "a task that succeeds")
 
 
-def test_a_second_server_is_refused_while_only_the_worker_lives(home: Path) -> None:
+def test_a_worker_that_is_stopped_is_replaced(home: Path) -> None:
+    with (
+        running_server(home, **_settings(home), ENGAGEMENT_WORKER_SILENCE_SECONDS="5") as server,
+        _client(server) as client,
+    ):
+        poller = _half_done(client, home)
+        stopped = server.worker_pid
+        assert stopped is not None
+
+        os.kill(stopped, signal.SIGSTOP)
+        done = poller.result(WAIT_SECONDS_MAX)
+
+        assert done.state is ExportState.SUCCEEDED
+        assert not Path(f"/proc/{stopped}").exists()
+        assert "worker_silent" in server.log.read_text()
+        assert server.metric("engagement_worker_restarts_total") >= 1
+
+
+def test_it_is_said_that_there_is_no_worker(home: Path) -> None:
+    """A lake that is damaged while the worker runs lets none start after it."""
+    with running_server(home, ENGAGEMENT_WORKER_SILENCE_SECONDS="1") as server:
+        (log,) = home.glob("lake/*/event/_delta_log/*0.json")
+        log.unlink()
+        killed = server.worker_pid
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+
+        with server.http() as http:
+            wait_for(lambda: http.get("/readyz").status_code == SERVICE_UNAVAILABLE, "a refusal")
+            assert "The worker has been silent" in http.get("/readyz").text
+            assert http.get("/healthz").is_success
+        assert server.metric("engagement_worker_up") == 0
+        assert server.metric("engagement_worker_silent_seconds") > 1
+
+
+def test_a_worker_ends_with_its_server_even_if_it_is_stopped(home: Path) -> None:
     with running_server(home, **_settings(home)) as server:
         worker = server.worker_pid
         assert worker is not None
         os.kill(worker, signal.SIGSTOP)  # it cannot notice that the server dies
         server.kill()
 
-        second = subprocess.run(
-            [sys.executable, "-m", "engagement", "serve", "--port", "0"],
-            env=dict(server.environment),
-            capture_output=True,
-            check=False,
-            timeout=WAIT_SECONDS_MAX,
-        )
-        assert second.returncode == EXIT_HOME_BUSY, second.stderr.decode()
-        os.kill(worker, signal.SIGKILL)
+    with running_server(home, **_settings(home)) as server:
+        assert server.worker_pid not in {None, worker}
+        assert not Path(f"/proc/{worker}").exists()

@@ -1,6 +1,7 @@
 """Runs tasks in this process and in one of their own."""
 
 import json
+import resource
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from engagement import operations
 from engagement.collect.inbox import accept
@@ -18,6 +20,7 @@ from engagement.model.exports import ExportFormat, ExportState, ExportType, Time
 from engagement.model.tag_imports import ImportState, ImportTask
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
+from engagement.worker import client
 from engagement.worker.client import WorkerProcess, running_worker
 from support.waiting import WAIT_SECONDS_MAX, join_threads, wait_for
 
@@ -120,6 +123,29 @@ def test_a_worker_that_ended_is_said_to_be_lost_and_comes_back(
 
         assert _comes_back(work), "a killed worker must be started anew"
         assert work.pid != first
+
+
+def test_a_worker_comes_back_when_there_are_descriptors_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGAGEMENT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(client, "RESTART_SECONDS", 0.01)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with running_worker(Settings.from_environment()) as work, capture_logs() as logs:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            work.kill()
+            wait_for(
+                lambda: [line for line in logs if line["event"] == "worker_did_not_start"],
+                "a worker that cannot be started",
+            )
+            assert not work.health().is_alive
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+        wait_for(lambda: work.health().is_alive, "a worker that comes back")
+        assert work.health().restarts == 1
+        assert work.flush("a" * 32) == 0
 
 
 def _comes_back(work: WorkerProcess) -> bool:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from engagement.operations import InboxState
+from engagement.runtime.home import RunnerHealth
 from engagement.server.metrics import Metrics
 
 
@@ -23,6 +24,9 @@ class Looks:
             logs=7, lag=timedelta(seconds=1.5), refused=1, refused_crowded_out=4, transactions=3
         )
 
+    def worker(self) -> RunnerHealth:
+        return RunnerHealth(is_alive=True, restarts=2, silent_seconds=0.5)
+
 
 @pytest.fixture
 def looks() -> Looks:
@@ -31,7 +35,7 @@ def looks() -> Looks:
 
 @pytest.fixture
 def metrics(looks: Looks) -> Metrics:
-    return Metrics(looks.tasks, looks.inbox, lambda: timedelta(days=9))
+    return Metrics(looks.tasks, looks.inbox, lambda: timedelta(days=9), looks.worker)
 
 
 def lines(metrics: Metrics) -> list[str]:
@@ -75,3 +79,11 @@ def test_what_waits_is_looked_at_when_it_is_read_and_not_before(
 
 def test_a_clock_that_jumped_is_shown(metrics: Metrics) -> None:
     assert "engagement_clock_unconfirmed_seconds 777600.0" in lines(metrics)
+
+
+def test_the_worker_is_looked_at_too(metrics: Metrics) -> None:
+    found = lines(metrics)
+
+    assert "engagement_worker_up 1.0" in found
+    assert "engagement_worker_restarts_total 2.0" in found
+    assert "engagement_worker_silent_seconds 0.5" in found
