@@ -28,6 +28,9 @@ RANGES_PER_FILE = 8
 SMALL_SHARE = 8
 """A file is small with less than this share of a row group. Larger ones cost little more to read,
 and come from flushes that need the processors and the memory themselves."""
+FILES_PER_COMMIT = 1_000
+"""Files that wait for a commit at most. A commit reads what the table's log says of all files, so
+that one for each day would cost the square of their number."""
 SAMPLED_EVERY = 100
 """Rows of which one is looked at to find out how device ids are spread."""
 
@@ -140,7 +143,7 @@ class Upkeep:
                 old = [file for file in files if file.day is not None and file.day < first_kept]
                 if old:
                     self._forget_spans(app_id, kind, old)
-                    self._exchange(app_id, kind, old, ())
+                    self._commit(app_id, kind, {self._stage(app_id, kind, old, ())})
                     report = _sum(report, tables=1, before=old, after=[])
         for kind in CONTENT_KINDS:
             report = _added(report, self._retain_contents(app_id, kind, first_kept))
@@ -222,12 +225,23 @@ class Upkeep:
                 continue
             changed = False
             with self._lake.rewrite_lock(app_id, kind):
-                files = self._newest(app_id, kind)
-                for day, some in groupby(files, key=lambda file: file.day):
+                waiting = 0
+                groups: set[str] = set()
+                for day, some in groupby(self._newest(app_id, kind), key=lambda file: file.day):
                     for before in filter(None, wanted(kind, list(some))):
-                        after = self._replace(app_id, kind, day, before, change)
+                        rewritten = self._changed(app_id, kind, before, change)
+                        after = self._lake.write(
+                            app_id, kind, ((day, frames) for frames in rewritten)
+                        )
+                        groups.add(self._stage(app_id, kind, before, after))
+                        waiting += len(before) + len(after)
+                        if waiting >= FILES_PER_COMMIT:
+                            self._commit(app_id, kind, groups)
+                            waiting = 0
+                            groups.clear()
                         report = _sum(report, tables=0, before=before, after=after)
                         changed = True
+                self._commit(app_id, kind, groups)
             report = _sum(report, tables=int(changed), before=[], after=[])
         return report
 
@@ -235,32 +249,21 @@ class Upkeep:
         """The table's files at its newest recorded version."""
         return self._lake.files(app_id, kind, self._inbox.last_commits(app_id)[kind].version)
 
-    def _replace(
-        self,
-        app_id: str,
-        kind: Kind,
-        day: date | None,
-        files: list[DataFile],
-        change: Callable[[Kind, pl.LazyFrame], pl.DataFrame],
-    ) -> list[DataFile]:
-        changed = self._changed(app_id, kind, files, change)
-        new = self._lake.write(app_id, kind, ((day, frames) for frames in changed))
-        self._exchange(app_id, kind, files, new)
-        paths = {file.path for file in new}
-        return [file for file in self._newest(app_id, kind) if file.path in paths]
-
-    def _exchange(
+    def _stage(
         self, app_id: str, kind: Kind, old: Sequence[DataFile], new: Sequence[FileChange]
-    ) -> None:
-        """Return only when new files are in a table in the place of old ones; all others stay.
+    ) -> str:
+        """Let new files come in the place of old ones with the next commit; the group's id."""
+        change = TableChange(added=tuple(new), removed=tuple(file.as_change() for file in old))
+        return self._staging.stage_rewrite(app_id, kind, change, staged_at=self._clock())
+
+    def _commit(self, app_id: str, kind: Kind, groups: set[str]) -> None:
+        """Return only when staged groups are in a table; all its other files stay.
 
         Raises:
-            LakeDamagedError: An old one is in its place no more; the table is left as it was, since
-                what became of the file's rows may be in the table already.
+            LakeDamagedError: An old file is in its place no more; the table is left as it was,
+                since what became of the file's rows may be in the table already.
         """
-        change = TableChange(added=tuple(new), removed=tuple(file.as_change() for file in old))
-        group = self._staging.stage_rewrite(app_id, kind, change, staged_at=self._clock())
-        if group in self._committer.commit(app_id):
+        if groups and groups & self._committer.commit(app_id):
             raise LakeDamagedError(
                 f"A file to replace is not in the {kind.value} table of app {app_id} any more."
             )
@@ -334,7 +337,11 @@ def _added(report: UpkeepReport, other: UpkeepReport) -> UpkeepReport:
 
 
 def _sum(
-    report: UpkeepReport, *, tables: int, before: list[DataFile], after: list[DataFile]
+    report: UpkeepReport,
+    *,
+    tables: int,
+    before: Sequence[DataFile],
+    after: Sequence[FileChange],
 ) -> UpkeepReport:
     return UpkeepReport(
         tables=report.tables + tables,

@@ -19,7 +19,7 @@ from engagement.store import upkeep as upkeep_module
 from engagement.store.folds import FOLD_KEYS, fold
 from engagement.store.schemas import sort_columns
 from support.batches import DAY, DEVICES, NOW, batch, everything, feedback, log
-from support.home import Home, queued_task
+from support.home import Home, StoppedError, queued_task
 
 ONE_DAY = timedelta(days=1)
 
@@ -303,3 +303,53 @@ def test_an_app_without_tables_needs_no_upkeep(home: Home) -> None:
     ]
 
     assert {report.tables for report in reports} == {0}
+
+
+@pytest.mark.parametrize(
+    ("files_per_commit", "commits"), [(1_000, 1), (6, 10), (1, 20)], ids=["one", "some", "each"]
+)
+def test_the_days_of_a_table_are_rewritten_in_few_commits(
+    home: Home, monkeypatch: pytest.MonkeyPatch, files_per_commit: int, commits: int
+) -> None:
+    """A commit looks at all files of the table, and a sender decides how many days there are."""
+    monkeypatch.setattr(upkeep_module, "FILES_PER_COMMIT", files_per_commit)
+    days = [DAY - timedelta(days=number) for number in range(20)]
+    for device in DEVICES[:2]:
+        home.take(*(batch(log("event", day=day), device=device) for day in days))
+    before = home.rows(Kind.EVENT), home.inbox.last_commits(home.app_id)[Kind.EVENT].version
+
+    report = home.upkeep().compact(home.app_id)
+
+    after = home.rows(Kind.EVENT), home.inbox.last_commits(home.app_id)[Kind.EVENT].version
+    assert after[0].equals(before[0])
+    assert after[1] - before[1] == commits
+    assert (report.files_before, report.files_after) == (40, 20)
+    assert report.rows_before == report.rows_after == 40
+    assert not home.staging.list_staged(home.app_id, Kind.EVENT)
+
+
+def test_what_was_rewritten_before_an_upkeep_ended_is_committed_by_the_next_flush(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for device in DEVICES[:2]:
+        home.take(*(everything(n, device=device, day=DAY - timedelta(days=n)) for n in range(4)))
+    whole = home.rows(Kind.EVENT)
+    write, left = home.lake.write, iter(range(2))
+
+    def stopping(*given: Any) -> Any:
+        if next(left, None) is None:
+            raise StoppedError
+        return write(*given)
+
+    monkeypatch.setattr(home.lake, "write", stopping)
+    with pytest.raises(StoppedError):
+        home.upkeep().erase(home.app_id, DEVICES[0])
+    monkeypatch.undo()
+
+    home.restart()
+    home.recover()
+    home.flush()
+    home.upkeep().erase(home.app_id, DEVICES[0])
+
+    assert set(home.rows(Kind.EVENT)["device_id"]) == {DEVICES[1]}
+    assert home.rows(Kind.EVENT).equals(whole.filter(whole["device_id"] != DEVICES[0]))
