@@ -13,19 +13,22 @@ PARTS_MAX = 100_000
 
 # Possessive, so that neither time nor memory grows with what cannot be matched.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+# Where all strings of a text are looked for, one that is not closed goes on to the end: tried anew
+# from each quote in it, a few megabytes of escaped quotes would take days.
+_STRING_OR_REST = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|(?P<rest>\\?\Z))'
 _SPACE = rb"[ \t\r\n]*+"
 _WORD = rb"-?(?:NaN|Infinity)"
 _NON_FINITE = re.compile(
     # A string, and what is behind it if that makes it the key of such a number; or one alone.
     rb"(?P<key>%s)(?:%s:%s(?P<member>%s)(?=%s[,}])(?P<comma>%s,)?)?"
     rb"|(?<![0-9A-Za-z.+-])(?P<element>%s)(?=%s(?:[,\]]|\Z))"
-    % (_STRING, _SPACE, _SPACE, _WORD, _SPACE, _SPACE, _WORD, _SPACE),
+    % (_STRING_OR_REST, _SPACE, _SPACE, _WORD, _SPACE, _SPACE, _WORD, _SPACE),
     re.DOTALL,
 )
 _TO_SEPARATOR = re.compile(rb'(?:[^"{}\[\],]++|%s)*+' % _STRING, re.DOTALL)
 _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|%s)*+' % _STRING, re.DOTALL)
 _MEMBER = re.compile(rb"%s(%s)%s:(.*)" % (_SPACE, _STRING, _SPACE), re.DOTALL)
-_ANY_STRING = re.compile(_STRING, re.DOTALL)
+_ANY_STRING = re.compile(_STRING_OR_REST, re.DOTALL)
 _WHITE = b" \t\r\n"
 
 
@@ -105,7 +108,7 @@ def split_members(text: bytes) -> dict[bytes, bytes]:
 
 def empty_strings(text: bytes) -> bytes:
     """Return the text with nothing in its strings."""
-    return _ANY_STRING.sub(b'""', text)
+    return _ANY_STRING.sub(lambda found: found[0] if found["rest"] is not None else b'""', text)
 
 
 def _split(text: bytes, opening: bytes) -> list[bytes]:

@@ -12,6 +12,8 @@ from engagement.exceptions import DestinationError, ErrorCode, TransientDestinat
 
 MESSAGE_BYTES_MAX = 1_024
 NAME_CHARACTERS_MAX = 200
+TEXT_CHARACTERS_MAX = 16 * 1024
+"""Of an error's text and of what is known of its cause; a service's own are far shorter."""
 SECRET_CHARACTERS_MIN = 4
 SECRET_NAMES = frozenset({
     "sig", "access_key_id", "secret_access_key", "session_token", "access_token",
@@ -21,10 +23,11 @@ SECRET_NAMES = frozenset({
 _ENTITIES = {'"': "&quot;", "'": "&apos;"}
 _STATUS = re.compile(r"status code: (\d{3})|\(code: (\d{3})\)")
 _STORE_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>|\(code: ([A-Za-z]\w+)\)")
-_STORE_WORDS = re.compile(r"<Message>(.*?)</Message>|for key [^:]*: (.*?) \(code: ", re.DOTALL)
+_STORE_WORDS = (("<Message>", "", "</Message>"), ("for key ", ": ", " (code: "))
+"""What stands before and behind the words of a service, and what is passed by in between."""
 _TIME_FRAME = re.compile(
-    r"not valid in the specified time frame: Start \[(?P<start>[^]]*)\]"
-    r".*?Current \[(?P<current>[^]]*)\]",
+    r"not valid in the specified time frame: Start \[(?P<start>[^]]{0,64})\]"
+    r".{0,64}?Current \[(?P<current>[^]]{0,64})\]",
     re.DOTALL,
 )
 _NETWORK_WORDS = re.compile(r'(?:\berror: |\bmessage: |ConnectError\(\s*)"([^"]+)"')
@@ -136,11 +139,11 @@ class _StoreError:
 
     @classmethod
     def of(cls, text: str) -> "_StoreError":
-        head, _, debug = text.partition("Debug source:")
-        status, code, words = (
-            pattern.search(head) for pattern in (_STATUS, _STORE_CODE, _STORE_WORDS)
-        )
-        message = words and (words[1] or words[2])
+        # A service may answer anything, so little of it is looked at, and that in linear time.
+        head, _, debug = (part[:TEXT_CHARACTERS_MAX] for part in text.partition("Debug source:"))
+        text = f"{head}Debug source:{debug}" if debug else head
+        status, code = _STATUS.search(head), _STORE_CODE.search(head)
+        message = next(filter(None, (_words_between(head, *marks) for marks in _STORE_WORDS)), "")
         if not message:
             message = head.rsplit(" - ", 1)[-1]
             tls = [" ".join(filter(None, pair)) for pair in _TLS_WORDS.findall(debug)]
@@ -158,6 +161,15 @@ class _StoreError:
     def summary(self) -> str:
         answer = " ".join(str(part) for part in (self.status, self.code) if part)
         return f"{answer}: {self.words}" if answer else self.words
+
+
+def _words_between(text: str, before: str, passed: str, behind: str) -> str:
+    """The text between two marks; nothing where one is missing."""
+    _, found, rest = text.partition(before)
+    if found and passed:
+        _, found, rest = rest.partition(passed)
+    words, end, _ = rest.partition(behind)
+    return words if found and end else ""
 
 
 def _classify(error: _StoreError) -> tuple[ErrorCode, bool]:

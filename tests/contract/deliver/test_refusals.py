@@ -329,7 +329,9 @@ def test_a_server_that_speaks_no_tls_is_named() -> None:
     assert server.calls == []
 
 
-@pytest.mark.parametrize("words", [CANARY, quote(CANARY, safe=""), f"sig={CANARY}", "é" * 2_000])
+@pytest.mark.parametrize(
+    "words", [CANARY, quote(CANARY, safe=""), f"sig={CANARY}", "é" * 2_000, "<Message>" * 4_000]
+)
 def test_a_server_that_says_too_much_is_cut_short(words: str) -> None:
     with scripted(Answer(status=403, code="AuthenticationFailed", message=words)) as server:
         error = _refusal(_url(server.endpoint))

@@ -11,6 +11,7 @@ from engagement.collect import broken_json
 from engagement.collect.broken_json import (
     UnsplittableError,
     drop_non_finite,
+    empty_strings,
     mark_non_finite,
     split_elements,
     split_members,
@@ -111,3 +112,12 @@ def test_too_many_parts_are_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
     assert split_elements(b"[1,2]") == [b"1", b"2"]
     with pytest.raises(UnsplittableError, match="more than 2 parts"):
         split_elements(b"[1,2,3]")
+
+
+def test_a_string_of_escaped_quotes_that_is_not_closed_ends() -> None:
+    text = b'{"a": NaN, "b": "' + rb"\"" * 200_000
+
+    kept, dropped = drop_non_finite(text)
+
+    assert (kept[:10], dropped) == (b'{ "b": "\\"', 1)
+    assert empty_strings(kept).endswith(rb'"\"\"')

@@ -67,3 +67,11 @@ def test_whole_characters_stay_as_they_are(text: str) -> None:
 )
 def test_each_half_of_a_character_is_replaced(body: bytes, wanted: bytes) -> None:
     assert replace_halves(body, lambda digits: b"<" + digits + b">") == wanted
+
+
+def test_a_string_of_escaped_quotes_that_is_not_closed_ends() -> None:
+    """Tried from each of its quotes anew it would not, since that takes quadratic time."""
+    body = b"[" * (JSON_DEPTH_MAX + 1) + b'"' + rb"\"" * 2_000_000
+
+    with pytest.raises(CorruptInputError, match="nest at most"):
+        check_depth(body, "A body")
