@@ -46,7 +46,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "operations/exports": ("acceptance/test_command_line.py", "durability/test_ends.py"),
     # Routes and what only routes use, tried over HTTP.
     "server/dependencies": ("acceptance/server/auth/test_authentication.py",),
-    "server/health": ("acceptance/worker/test_main.py", "acceptance/server/test_middleware.py"),
     "server/management/devices": (
         "acceptance/server/test_app.py",
         "acceptance/test_published_sdk.py",

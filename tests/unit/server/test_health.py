@@ -1,0 +1,25 @@
+"""Tests what is said of a server that could serve, and whose clock has moved."""
+
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from engagement.server.health import readyz
+from engagement.testing import StoppedClock, open_test_runtime
+
+
+def test_a_clock_that_jumped_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    clock = StoppedClock()
+    with open_test_runtime(tmp_path / "home", clock=clock) as runtime:
+        context: Any = SimpleNamespace(runtime=runtime)
+        clock.advance(timedelta(days=1))
+        runtime.running_time.look()
+        assert "clock" not in readyz(context)
+
+        clock.now += timedelta(days=9)
+        runtime.running_time.look()
+
+        told = readyz(context)
+        assert told["status"] == "ready"
+        assert told["clock"] == "moved by 777600 seconds that were not seen running"
