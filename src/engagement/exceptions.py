@@ -21,7 +21,9 @@ EngagementError
 ├── TooManyRequestsError       the caller's rate limit (also Retryable)
 ├── OverloadedError            more comes in than can be taken (also Retryable)
 ├── StorageUnavailableError    the state database is busy or its disk fails (also Retryable)
-├── StorageFullError           the state database's disk is full (also Retryable)
+├── StorageFullError           a disk of the service is full (also Retryable)
+├── DatabaseDamagedError       a file of the state or task database is damaged; names it
+├── NewerReleaseError          the home folder was written by a newer release
 ├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
 ├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
 ├── LakeDamagedError           a table file is missing or altered; names the file
@@ -65,6 +67,8 @@ class ErrorCode(StrEnum):
     OVERLOADED = "Overloaded"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
     STORAGE_FULL = "StorageFull"
+    DATABASE_DAMAGED = "DatabaseDamaged"
+    NEWER_RELEASE = "NewerRelease"
     HOME_BUSY = "HomeBusy"
     WORKER_LOST = "WorkerLost"
     LAKE_DAMAGED = "LakeDamaged"
@@ -234,9 +238,21 @@ class StorageUnavailableError(EngagementError, Retryable):
 
 
 class StorageFullError(EngagementError, Retryable):
-    """The disk of the state database is full."""
+    """A disk on which the service keeps its data is full."""
 
     code = ErrorCode.STORAGE_FULL
+
+
+class DatabaseDamagedError(EngagementError):
+    """A file of the state or task database is damaged; the message names it and what to do."""
+
+    code = ErrorCode.DATABASE_DAMAGED
+
+
+class NewerReleaseError(EngagementError):
+    """The home folder was written by a newer release than this one."""
+
+    code = ErrorCode.NEWER_RELEASE
 
 
 class HomeBusyError(EngagementError):

@@ -32,6 +32,7 @@ from engagement.cli.exit_statuses import (
 )
 from engagement.cli.output import print_error
 from engagement.exceptions import EngagementError, ErrorCode
+from engagement.storage_failures import storage_failure
 
 app = typer.Typer(
     name="engagement",
@@ -97,12 +98,11 @@ def run(arguments: Sequence[str]) -> int:
         # Typer leaves by SystemExit where it met the broken pipe itself.
         return _output_closed(error)
     except Exception as error:  # noqa: BLE001 - the edge: a person gets a line, never a trace
-        print_error(
-            ErrorCode.INTERNAL,
-            f"Unexpected {type(error).__name__}: {error}",
-            as_json=as_json,
+        named = storage_failure(error) or EngagementError(
+            f"Unexpected {type(error).__name__}: {error}"
         )
-        return EXIT_FAILURE
+        print_error(named.code, str(named), as_json=as_json)
+        return exit_status(named)
     return status if isinstance(status, int) else 0
 
 

@@ -23,6 +23,7 @@ from engagement.exceptions import (
 from engagement.model.limits import ID_CHARACTERS_MAX
 from engagement.model.tag_imports import ImportState, ImportTask
 from engagement.step_watch import StepWatch
+from engagement.storage_failures import storage_failure
 from engagement.store.devices import DeviceReader
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
@@ -128,12 +129,13 @@ class ImportRunner:
                 details = self._import(task, note_progress)
         except _StoppedError:
             tasks.take_back_start(task.task_id)
-        except EngagementError as error:
-            self._fail(task.task_id, error.code, str(error))
-        except BaseException:  # noqa: BLE001 - any end of an import ends its task, panics too
-            _log.exception("import_failed")
-            details = "Something unexpected stopped the import; the log has the details."
-            self._fail(task.task_id, ErrorCode.INTERNAL, details)
+        except BaseException as error:  # noqa: BLE001 - any end of an import ends its task, panics too
+            named = error if isinstance(error, EngagementError) else storage_failure(error)
+            if named is None:
+                _log.exception("import_failed")
+                details = "Something unexpected stopped the import; the log has the details."
+                named = EngagementError(details)
+            self._fail(task.task_id, named.code, str(named))
         else:
             tasks.finish(task.task_id, ImportState.SUCCEEDED, now=now(), details=details)
 

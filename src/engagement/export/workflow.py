@@ -15,8 +15,9 @@ from typing import TypedDict
 
 from dbos import DBOS, DBOSConfiguredInstance, SetWorkflowID, WorkflowHandle
 
-from engagement.exceptions import EngagementError, ErrorCode, Retryable
+from engagement.exceptions import EngagementError, ErrorCode, Retryable, code_of_name
 from engagement.export.steps import ExportSteps, StoppedError
+from engagement.storage_failures import storage_failure
 
 EXPORTS_QUEUE = "exports"
 PARTS_QUEUE = "parts"
@@ -165,7 +166,8 @@ class ExportWorkflow(DBOSConfiguredInstance):
     @DBOS.step()
     def fail(self, task_id: str, attempt: int, failure: Failure) -> None:
         """End the task as Failed or Cancelled."""
-        code, details = ErrorCode(failure["code"]), failure["details"]
+        code = code_of_name(failure["code"]) or ErrorCode.INTERNAL
+        details = failure["details"]
         self._attached.fail(task_id, attempt, code, details)
 
     def _result(self, handle: WorkflowHandle[Failure | None]) -> Failure | None:
@@ -204,12 +206,12 @@ def _failure_of(effect: Callable[[], None]) -> Failure | None:
     try:
         effect()
     except EngagementError as error:
-        if isinstance(error, Retryable) and not _is_last_attempt():
-            raise
-        return {"code": error.code.value, "details": str(error)}
+        return _failure(error)
     except StoppedError:
         raise
     except BaseException as error:  # noqa: BLE001 - any end of a step ends the task, panics too
+        if (named := storage_failure(error)) is not None:
+            return _failure(named)
         _log.exception("export_step_failed")
         # The message of an unknown error may hold anything, so only its type is shown.
         return {
@@ -217,6 +219,12 @@ def _failure_of(effect: Callable[[], None]) -> Failure | None:
             "details": f"An unexpected {type(error).__name__} stopped the export; see the log.",
         }
     return None
+
+
+def _failure(error: EngagementError) -> Failure:
+    if isinstance(error, Retryable) and not _is_last_attempt():
+        raise error
+    return {"code": error.code.value, "details": str(error)}
 
 
 def _is_last_attempt() -> bool:

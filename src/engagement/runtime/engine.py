@@ -22,6 +22,7 @@ from engagement.model.tag_imports import ImportTask
 from engagement.runtime.home import RunnerHealth, private_file
 from engagement.runtime.routines import running_routine
 from engagement.settings import Settings
+from engagement.storage_failures import name_failures
 
 APPLICATION_VERSION = "export-2"
 """It changes only with the workflow's shape. DBOS leaves workflows of another version alone for
@@ -33,6 +34,7 @@ QUEUE_POLL_SECONDS = 0.05
 IDLE_POLL_SECONDS = 0.2
 """How often DBOS's other threads look around; stopping waits for each of them."""
 STOP_SECONDS_MAX = 5
+TASKS_DATABASE = "tasks.db"
 RECONCILE_SECONDS = 5.0
 _log = structlog.get_logger()
 
@@ -40,7 +42,17 @@ _log = structlog.get_logger()
 class Engine:
     """Runs exports and imports in threads of this process, and flushes when asked."""
 
-    def __init__(self, tools: ExportTools, imports: ImportRunner) -> None:
+    def __init__(
+        self, tools: ExportTools, imports: ImportRunner, *, database: str | None = None
+    ) -> None:
+        """Run with these.
+
+        Args:
+            tools: What exports are run with.
+            imports: What runs imports.
+            database: The file of DBOS's own database; None if it is a server's.
+        """
+        self._database = database
         self._tools = tools
         self._imports = imports
         self._steps = ExportSteps(tools)
@@ -54,7 +66,7 @@ class Engine:
     def submit(self, task_id: str) -> None:
         """Queue a task's workflow; its id is the task's, so a repeat changes nothing."""
         attempt = self._tools.plans.read_export(task_id).attempt
-        with SetWorkflowID(_workflow_id(task_id, attempt)):
+        with SetWorkflowID(_workflow_id(task_id, attempt)), name_failures(self._database):
             DBOS.enqueue_workflow(EXPORTS_QUEUE, _workflow().run, task_id, attempt)
 
     def start_import(self, task: ImportTask) -> None:
@@ -82,7 +94,8 @@ class Engine:
         self._resume_lost()
         for task_id in self._tools.tasks.list_unfinished():
             attempt = self._tools.plans.read_export(task_id).attempt
-            status = DBOS.get_workflow_status(_workflow_id(task_id, attempt))
+            with name_failures(self._database):
+                status = DBOS.get_workflow_status(_workflow_id(task_id, attempt))
             if status is None:
                 self.submit(task_id)
             elif status.status not in DBOS_UNDER_WAY:  # does nothing if the task has just ended
@@ -123,19 +136,25 @@ def running_engine(
     settings: Settings, tools: ExportTools, imports: ImportRunner
 ) -> Iterator[Engine]:
     """Exports and imports run here, and those that another run of the service left go on."""
-    engine = Engine(tools, imports)
+    database = None if settings.state_url else str(settings.home / TASKS_DATABASE)
+    with name_failures(database):
+        config = _dbos_config(settings)
+    engine = Engine(tools, imports, database=database)
     imports.resume()
-    DBOS(config=_dbos_config(settings))
+    DBOS(config=config)
     try:
-        DBOS.launch()
-        _drop_other_versions()
-        for queue, concurrent_max in (
-            (EXPORTS_QUEUE, EXPORTS_CONCURRENT_MAX),
-            (PARTS_QUEUE, settings.parts_concurrent_max),
-        ):
-            DBOS.register_queue(
-                queue, worker_concurrency=concurrent_max, polling_interval_sec=QUEUE_POLL_SECONDS
-            )
+        with name_failures(database):
+            DBOS.launch()
+            _drop_other_versions()
+            for queue, concurrent_max in (
+                (EXPORTS_QUEUE, EXPORTS_CONCURRENT_MAX),
+                (PARTS_QUEUE, settings.parts_concurrent_max),
+            ):
+                DBOS.register_queue(
+                    queue,
+                    worker_concurrency=concurrent_max,
+                    polling_interval_sec=QUEUE_POLL_SECONDS,
+                )
         engine.reconcile()
         with running_routine("reconcile", RECONCILE_SECONDS, engine.reconcile):
             yield engine
@@ -176,7 +195,7 @@ def _workflow() -> ExportWorkflow:
 
 
 def _dbos_config(settings: Settings) -> DBOSConfig:
-    url = settings.state_url or f"sqlite:///{_wal_file(settings.home / 'tasks.db')}"
+    url = settings.state_url or f"sqlite:///{_wal_file(settings.home / TASKS_DATABASE)}"
     return DBOSConfig(
         name="engagement-export",
         system_database_url=url,

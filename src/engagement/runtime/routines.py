@@ -6,6 +6,9 @@ from contextlib import contextmanager
 
 import structlog
 
+from engagement.exceptions import EngagementError, ErrorCode
+from engagement.storage_failures import storage_failure
+
 FAILED_SECONDS = 5.0
 """A full disk is not empty at once, and each failure is a page of the log."""
 _log = structlog.get_logger()
@@ -22,8 +25,10 @@ def running_routine(name: str, seconds: float, effect: Callable[[], object]) -> 
             wait = seconds
             try:
                 effect()
-            except BaseException:  # noqa: BLE001 - panics too: the next time may be better
-                _log.exception("repeated_work_failed", name=name)
+            except BaseException as error:  # noqa: BLE001 - panics too: the next time may be better
+                named = error if isinstance(error, EngagementError) else storage_failure(error)
+                code = (ErrorCode.INTERNAL if named is None else named.code).value
+                _log.exception("repeated_work_failed", name=name, code=code)
                 wait = max(seconds, FAILED_SECONDS)
 
     thread = threading.Thread(target=repeat, name=name, daemon=True)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from engagement.exceptions import (
     BadInputError,
+    DatabaseDamagedError,
     DestinationError,
     EngagementError,
     ForbiddenError,
@@ -32,6 +33,7 @@ from engagement.exceptions import (
     UnsupportedEncodingError,
     WorkerLostError,
 )
+from engagement.storage_failures import storage_failure
 
 STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
     (NotAuthenticatedError, 401),
@@ -52,6 +54,7 @@ STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
     (OverloadedError, 503),
     (StorageUnavailableError, 503),
     (StorageFullError, 507),
+    (DatabaseDamagedError, 503),
     (HomeBusyError, 503),
     (WorkerLostError, 503),
 )
@@ -82,6 +85,8 @@ def answer_to(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         code = HTTPStatus(error.status_code).phrase.replace(" ", "").replace("-", "")
         return problem(error.status_code, code, error.detail, error.headers)
+    if not isinstance(error, EngagementError):
+        error = storage_failure(error) or error
     status = next(
         (status for kind, status in STATUSES if isinstance(error, kind)),
         500,

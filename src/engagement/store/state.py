@@ -11,8 +11,11 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 
-from engagement.exceptions import BadInputError, StorageFullError, StorageUnavailableError
+from engagement.exceptions import BadInputError, NewerReleaseError, StorageUnavailableError
+from engagement.storage_failures import name_failures, primary_code, storage_failure
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MILLISECONDS = 30_000
@@ -33,14 +36,17 @@ def open_state(url: str) -> sa.Engine:
     Raises:
         StorageFullError: By everything that is done with the engine: no space is left.
         StorageUnavailableError: Likewise: the database is busy, or its disk fails.
+        DatabaseDamagedError: Likewise: the database's file is damaged.
         BadInputError: Likewise: a text has half of a character, which no database keeps.
+        NewerReleaseError: The schema is of a newer release.
     """
     engine = sa.create_engine(url)
     sa.event.listen(engine, "handle_error", _name_failure)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_immediately)
-    _migrate(engine)
+    with name_failures(engine.url.database):
+        _migrate(engine)
     return engine
 
 
@@ -79,7 +85,7 @@ def _has_begun_soon(connection: sa.Connection) -> bool:
             try:
                 cursor.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
-                if _primary_code(error) != sqlite3.SQLITE_BUSY:
+                if primary_code(error) != sqlite3.SQLITE_BUSY:
                     return False  # tried once more, it is named
                 time.sleep(RETRY_SECONDS)
             else:
@@ -99,20 +105,16 @@ def _name_failure(context: sa.engine.ExceptionContext) -> None:
     error = context.original_exception
     if isinstance(error, UnicodeEncodeError):
         raise BadInputError("A text must have whole characters, got an unpaired surrogate.")
-    if isinstance(error, sqlite3.Error):
-        code = _primary_code(error)
-        if code == sqlite3.SQLITE_FULL:
-            raise StorageFullError("The state database has no space left.")
-        if code in _SQLITE_FAILURES:
-            context.is_disconnect = code != sqlite3.SQLITE_BUSY
-            raise StorageUnavailableError(f"The state database cannot be used now ({error}).")
-    elif context.is_disconnect:
+    code = primary_code(error) if isinstance(error, sqlite3.Error) else None
+    if code in _SQLITE_FAILURES:
+        context.is_disconnect = code != sqlite3.SQLITE_BUSY
+    database = context.engine.url.database if context.engine else None
+    if (named := storage_failure(error, database=database)) is not None:
+        raise named
+    if code in _SQLITE_FAILURES:
+        raise StorageUnavailableError(f"The state database cannot be used now ({error}).")
+    if code is None and context.is_disconnect:
         raise StorageUnavailableError("The state database does not answer now.")
-
-
-def _primary_code(error: sqlite3.Error) -> int:
-    """What it is; SQLite's extended codes say more above the byte that says so."""
-    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 # SQLite opens a file for reading alone where it cannot be opened for writing, and says nothing.
@@ -129,4 +131,12 @@ def _migrate(engine: sa.Engine) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            if not isinstance(error.__cause__, ResolutionError):
+                raise
+            raise NewerReleaseError(
+                "The state database must be of this release or an older one, got one of a newer "
+                f"release ({error}). Install that release again, or put back a backup."
+            ) from error

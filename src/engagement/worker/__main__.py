@@ -23,6 +23,7 @@ from engagement.runtime.processes import end_with_parent
 from engagement.runtime.routines import running_routine
 from engagement.runtime.tuning import tune_garbage_collector
 from engagement.settings import Settings
+from engagement.storage_failures import storage_failure
 from engagement.worker.messages import (
     BEAT,
     BEAT_SECONDS,
@@ -133,7 +134,7 @@ class _Requests:
             reply = Reply(number=request.number, error=error)
         except BaseException as error:  # noqa: BLE001 - whoever asked gets an answer, of panics too
             _log.exception("asked_work_failed", do=request.do)
-            named = EngagementError(
+            named = storage_failure(error) or EngagementError(
                 f"An unexpected {type(error).__name__} stopped the worker's task; see the log."
             )
             reply = Reply(number=request.number, error=named)

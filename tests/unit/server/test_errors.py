@@ -1,12 +1,18 @@
 """Tests which answer an exception becomes, and that faults of ours say nothing more."""
 
+import errno
 import json
 
 import pytest
 from starlette.exceptions import HTTPException
 
 from engagement import exceptions
-from engagement.exceptions import EngagementError, OverloadedError, StorageFullError
+from engagement.exceptions import (
+    DatabaseDamagedError,
+    EngagementError,
+    OverloadedError,
+    StorageFullError,
+)
 from engagement.server.errors import (
     MESSAGE_CHARACTERS_MAX,
     STATUSES,
@@ -74,3 +80,17 @@ def test_wrong_fields_are_named_but_no_value_is_repeated() -> None:
     assert "a field (body): is unknown" in problem.detail
     assert "the body (request): is no JSON" in problem.detail
     assert "secret" not in problem.detail
+
+
+def test_a_full_disk_is_answered_as_one_whoever_met_it() -> None:
+    answer = answer_to(OSError(errno.ENOSPC, "No space left on device"))
+
+    assert answer.status_code == 507
+    assert json.loads(bytes(answer.body))["error"]["code"] == "StorageFull"
+
+
+def test_a_damaged_database_is_named_to_clients() -> None:
+    answer = answer_to(DatabaseDamagedError("The database state.db is damaged."))
+
+    assert answer.status_code == 503
+    assert json.loads(bytes(answer.body))["error"]["code"] == "DatabaseDamaged"

@@ -13,6 +13,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from engagement.exceptions import (
+    DatabaseDamagedError,
+    NewerReleaseError,
     StorageFullError,
     StorageUnavailableError,
 )
@@ -218,3 +220,35 @@ def test_a_connection_that_cannot_write_is_given_up(tmp_path: Path) -> None:
 def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailableError):
         open_state(f"sqlite:///{tmp_path / 'missing' / 'state.db'}")
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"no database" * 1_000)
+
+    with pytest.raises(DatabaseDamagedError, match=r"state\.db is damaged"):
+        open_state(f"sqlite:///{tmp_path / 'state.db'}")
+
+
+def test_a_damaged_page_is_named_when_it_is_met(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    engine = open_state(f"sqlite:///{path}")
+    InboxQueries(engine).accept([submission("x" * 100_000)])
+    engine.dispose()  # closes the last connection, so that all is in the file itself
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(bytes(size - 4096))
+
+    with pytest.raises(DatabaseDamagedError, match=r"state\.db is damaged"):
+        InboxQueries(open_state(f"sqlite:///{path}")).depth()
+
+
+def test_a_database_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    engine = open_state(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
+
+    with pytest.raises(NewerReleaseError, match="9999"):
+        open_state(url)

@@ -11,6 +11,7 @@ from engagement.store.queries.tag_imports import (
     ERROR_DETAILS_CHARACTERS_MAX,
     ImportTaskQueries,
 )
+from engagement.store.tables import import_tasks
 from support.batches import NOW
 from support.home import APP_ID
 
@@ -98,3 +99,14 @@ def test_pages_are_sorted_and_say_whether_more_come(
 
     assert [task.task_id for task in (*first.tasks, *rest.tasks)] == wanted
     assert (first.has_more, rest.has_more) == (True, False)
+
+
+def test_a_code_of_a_newer_release_is_read_as_ours(
+    engine: sa.Engine, queries: ImportTaskQueries
+) -> None:
+    queries.add(queued("1"), sealed_storage_url=b"sealed")
+    queries.finish("1", ImportState.FAILED, now=NOW, code=ErrorCode.INTERNAL, details="Because.")
+    with engine.begin() as connection:
+        connection.execute(sa.update(import_tasks).values(error_code="CodeOfTomorrow"))
+
+    assert queries.get(APP_ID, "1").error_code is ErrorCode.INTERNAL

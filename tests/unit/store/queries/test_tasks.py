@@ -24,6 +24,7 @@ from engagement.model.exports import (
 )
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.tasks import ERROR_DETAILS_CHARACTERS_MAX, TaskQueries
+from engagement.store.tables import export_tasks
 from support.batches import NOW
 from support.home import APP_ID, queued_task
 from unit.store.queries.test_plans import SECOND, plan_of, receipt
@@ -201,3 +202,16 @@ def test_a_task_ends_once_and_its_credential_with_it(engine: sa.Engine) -> None:
     machine = OnThisDatabase.TestCase
     machine.settings = settings(max_examples=25, stateful_step_count=12)
     machine().runTest()
+
+
+def test_a_code_of_a_newer_release_is_read_as_ours(engine: sa.Engine) -> None:
+    queries = TaskQueries(engine)
+    queries.add(queued_task("1"), sealed_container_url=b"sealed")
+    queries.finish("1", 1, ExportState.FAILED, now=NOW, error=(ErrorCode.INTERNAL, "Because."))
+    with engine.begin() as connection:
+        connection.execute(sa.update(export_tasks).values(error_code="CodeOfTomorrow"))
+
+    assert queries.get("1", now=NOW).error_code is ErrorCode.INTERNAL
+    assert [task.error_details for task in queries.list_newest(app_id=None, limit=9, now=NOW)] == [
+        "Because."
+    ]
