@@ -199,6 +199,7 @@ def _dbos_config(settings: Settings) -> DBOSConfig:
     return DBOSConfig(
         name="engagement-export",
         system_database_url=url,
+        db_engine_kwargs={"hide_parameters": True},
         application_version=APPLICATION_VERSION,
         executor_id=EXECUTOR_ID,
         serializer=DBOSPortableJSONSerializer(),

@@ -40,7 +40,7 @@ def open_state(url: str) -> sa.Engine:
         BadInputError: Likewise: a text has half of a character, which no database keeps.
         NewerReleaseError: The schema is of a newer release.
     """
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, hide_parameters=True)  # they are texts of devices, and secrets
     sa.event.listen(engine, "handle_error", _name_failure)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)

@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ def test_every_answer_has_what_all_have(server: RunningServer, path: str, method
     assert "server" not in answer.headers
     if answer.is_error:
         assert set(answer.json()["error"]) == {"code", "message"}
+
+
+def test_the_id_of_a_request_tells_nothing_of_others(server: RunningServer) -> None:
+    with server.http() as http:
+        ids = [uuid.UUID(http.get("/healthz").headers["x-ms-request-id"]) for _ in range(9)]
+
+    assert len(set(ids)) == 9
+    assert {found.version for found in ids} == {4}, "drawn at random, each by itself"
 
 
 def test_a_version_must_be_named(server: RunningServer) -> None:

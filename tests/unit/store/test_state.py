@@ -252,3 +252,13 @@ def test_a_database_of_a_newer_release_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(NewerReleaseError, match="9999"):
         open_state(url)
+
+
+def test_an_error_of_the_database_repeats_no_value(tmp_path: Path) -> None:
+    engine = open_state(f"sqlite:///{tmp_path / 'state.db'}")
+
+    with pytest.raises(sa.exc.SQLAlchemyError) as caught, engine.begin() as connection:
+        connection.execute(sa.text("SELECT :value FROM nothing"), {"value": "secret-of-a-device"})
+
+    engine.dispose()
+    assert "secret-of-a-device" not in str(caught.value)
