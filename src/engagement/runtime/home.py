@@ -2,19 +2,21 @@
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from engagement.exceptions import HomeBusyError
+from engagement.exceptions import BadInputError, HomeBusyError
 from engagement.model.tag_imports import ImportTask
 
 LOCK_SECONDS_MAX = 0.5
 """How long a home folder may stay locked after its process was killed: its worker must notice."""
 LOCK_POLL_SECONDS = 0.01
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,37 @@ def lock_home(home: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def make_home(home: Path) -> None:
+    """Make a home folder that nobody else can read; one that others could read is closed to them.
+
+    A folder that belongs to another user, as a mounted volume may, is taken if only its group and
+    its owner may enter it.
+
+    Raises:
+        BadInputError: It belongs to another user, and everybody may enter it.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = home.stat()
+    if found.st_uid != os.geteuid():
+        if found.st_mode & stat.S_IRWXO:
+            raise BadInputError(
+                f"The home folder must be closed to other users, but everybody may enter {home}."
+            )
+    elif found.st_mode & _OTHERS:
+        _close(home)
+        for folder, folders, files in os.walk(home):
+            for name in (*folders, *files):
+                _close(Path(folder, name))
+
+
+def _close(path: Path) -> None:
+    """Leave what its owner may do, unless it is a link or has just gone."""
+    with suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode) and mode & _OTHERS:
+            path.chmod(stat.S_IMODE(mode) & stat.S_IRWXU)
 
 
 def private_file(path: Path) -> Path:

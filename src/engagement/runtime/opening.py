@@ -20,7 +20,7 @@ from engagement.exceptions import (
 )
 from engagement.export.steps import ExportTools
 from engagement.failpoints import FailpointHook, no_failpoint
-from engagement.runtime.home import TaskRunner, lock_home, private_file
+from engagement.runtime.home import TaskRunner, lock_home, make_home, private_file
 from engagement.settings import Settings
 from engagement.step_watch import StepWatch
 from engagement.store.lake import Lake
@@ -152,7 +152,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
         LakeDamagedError: A table's newest commit is not what was recorded; names the file.
     """
     home = settings.home
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_home(home)
     with ExitStack() as closing:
         if run_tasks and not is_locked:
             closing.enter_context(lock_home(home))

@@ -16,7 +16,7 @@ import structlog
 
 from engagement.exceptions import EngagementError, WorkerLostError
 from engagement.model.tag_imports import ImportTask
-from engagement.runtime.home import RunnerHealth, lock_home
+from engagement.runtime.home import RunnerHealth, lock_home, make_home
 from engagement.settings import Settings
 from engagement.worker.messages import (
     BEAT,
@@ -46,7 +46,7 @@ def running_worker(settings: Settings) -> Iterator["WorkerProcess"]:
         HomeBusyError: Another process runs on the home folder.
         LakeDamagedError: A table's newest commit is not what was recorded; names the file.
     """
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_home(settings.home)
     with lock_home(settings.home) as lock:
         worker = WorkerProcess(lock, silence_seconds_max=settings.worker_silence_seconds)
         worker.start()
