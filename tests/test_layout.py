@@ -56,6 +56,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
     # Values alone.
+    "error_codes": ("unit/test_exceptions.py",),
     "store/commits": ("unit/store/queries/test_staging.py", "unit/store/test_lake.py"),
     "store/tables": ("unit/store/test_state.py",),
     "worker/client": ("contract/runtime/test_engine.py", "acceptance/worker/test_main.py"),
