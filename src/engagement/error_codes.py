@@ -32,6 +32,7 @@ class ErrorCode(StrEnum):
     HOME_BUSY = "HomeBusy"
     WORKER_LOST = "WorkerLost"
     LAKE_DAMAGED = "LakeDamaged"
+    STATE_LOST = "StateLost"
     INCOMPLETE_EXPORT = "IncompleteExport"
     VERIFICATION_FAILED = "VerificationFailed"
     SAS_EXPIRED = "SasExpired"

@@ -27,6 +27,7 @@ EngagementError
 ├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
 ├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
 ├── LakeDamagedError           a table file is missing or altered; names the file
+├── StateLostError             the lake has apps that the state database does not know
 ├── SourceUnavailableError     table versions that an export needs were deleted
 ├── RetriesExhaustedError      a task was taken up again after crashes too often
 ├── StalledError               a task went without progress for too long
@@ -213,6 +214,12 @@ class LakeDamagedError(EngagementError):
     """A table file is missing or altered and cannot be rebuilt; the message names it."""
 
     code = ErrorCode.LAKE_DAMAGED
+
+
+class StateLostError(EngagementError):
+    """The lake has apps that the state database does not know: it was lost, or is another's."""
+
+    code = ErrorCode.STATE_LOST
 
 
 class SourceUnavailableError(EngagementError):

@@ -64,7 +64,7 @@ def flush(home: Home) -> None:
 
 def commit(home: Home) -> None:
     """Commit for ever what the others stage."""
-    committer = Committer(home.staging, home.lake)
+    committer = Committer(home.inbox, home.staging, home.lake)
     while True:
         committer.commit(home.app_id)
 

@@ -167,11 +167,11 @@ def test_a_committer_that_was_stopped_comes_too_late(
                 is_frozen.set()
                 wait_for_event(goes_on, "the other committer and the rewrite")
 
-        stopped = Committer(home.staging, late, clock=lambda: NOW, on_failpoint=pause)
+        stopped = Committer(home.inbox, home.staging, late, clock=lambda: NOW, on_failpoint=pause)
         thread = threading.Thread(target=stopped.commit, args=[home.app_id])
         thread.start()
         wait_for_event(is_frozen, "the commit to be frozen")
-        Committer(home.staging, home.lake, clock=lambda: NOW).commit(home.app_id)
+        Committer(home.inbox, home.staging, home.lake, clock=lambda: NOW).commit(home.app_id)
         home.upkeep().compact(home.app_id)
         goes_on.set()
         join_threads([thread], "the committer that was stopped")

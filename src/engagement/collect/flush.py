@@ -81,7 +81,7 @@ class Flush:
         self._limits = limits
         self._clock = clock
         self._on_failpoint = on_failpoint
-        self._committer = Committer(staging, lake, clock=clock, on_failpoint=on_failpoint)
+        self._committer = Committer(inbox, staging, lake, clock=clock, on_failpoint=on_failpoint)
 
     def flush(self, app_id: str) -> int:
         """Return only when what was accepted before the call is in the lake, for good.

@@ -3,13 +3,19 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from engagement.deliver.destination import Destination
 from engagement.deliver.object_names import manifest_name, part_name
-from engagement.exceptions import CancelledError, ErrorCode, IncompleteExportError
-from engagement.export.freeze import check_source, make_plan
+from engagement.exceptions import (
+    CancelledError,
+    ErrorCode,
+    IncompleteExportError,
+    LakeDamagedError,
+)
+from engagement.export.freeze import check_source, make_plan, tables_read
 from engagement.export.part_writer import PartWriter
 from engagement.export.report import manifest_of
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
@@ -20,7 +26,9 @@ from engagement.step_watch import StepWatch
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.plans import PlanQueries, StoredExport
+from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tasks import TaskQueries
+from engagement.store.recovery import LakeRecovery
 from engagement.store.vault import Vault
 
 CANCEL_CHECK_SECONDS = 1.0
@@ -36,8 +44,12 @@ class ExportTools:
     """What was asked, plans and receipts."""
     inbox: InboxQueries
     """Which table versions are on disk for good."""
+    staging: StagingQueries
+    """Which tables are damaged."""
     lake: Lake
     """The tables."""
+    recovery: LakeRecovery
+    """Looks at tables that turn out to be damaged."""
     vault: Vault
     """Opens sealed container URLs."""
     flush: Callable[[str], int]
@@ -98,14 +110,16 @@ class ExportSteps:
             check_source(self._tools.lake, request, export.plan_head)
             return export.parts_total
         self._tools.flush(request.app_id)
-        commits = self._tools.inbox.last_commits(request.app_id)
-        plan = make_plan(
-            self._tools.lake,
-            request,
-            commits,
-            part_rows_target=self._tools.part_rows_target,
-            on_counted=note_progress,
-        )
+        with self._marking_damage(request):
+            self._require_sound(request)
+            commits = self._tools.inbox.last_commits(request.app_id)
+            plan = make_plan(
+                self._tools.lake,
+                request,
+                commits,
+                part_rows_target=self._tools.part_rows_target,
+                on_counted=note_progress,
+            )
         self._tools.on_failpoint(Failpoint.EXPORT_PLANNED)
         parts = self._plans.keep_plan(task_id, plan)
         self._tools.on_failpoint(Failpoint.EXPORT_PLAN_KEPT)
@@ -129,7 +143,8 @@ class ExportSteps:
         name = part_name(stored.export.folder, index, request.export_format, request.compression)
         writer = PartWriter(self._tools.lake, request, head, stored.part)
         destination = self._tools.open_destination(request.container_url)
-        destination.put(name, self._watched(task_id, writer.data(), note_progress))
+        with self._marking_damage(request):
+            destination.put(name, self._watched(task_id, writer.data(), note_progress))
         self._tools.on_failpoint(Failpoint.PART_DELIVERED)
         self._plans.keep_receipt(task_id, index, writer.receipt(name))
         self._tools.on_failpoint(Failpoint.PART_RECORDED)
@@ -163,6 +178,22 @@ class ExportSteps:
         state = ExportState.CANCELLED if code is ErrorCode.CANCELLED else ExportState.FAILED
         now = self._tools.clock()
         self._tasks.finish(task_id, attempt, state, now=now, error=(code, details))
+
+    def _require_sound(self, request: ExportRequest) -> None:
+        """Return only if what was acknowledged before is in each table that the export reads."""
+        kinds = tables_read(request)
+        for table in self._tools.staging.list_damaged(request.app_id):
+            if table.kind in kinds:
+                raise LakeDamagedError(table.damage)
+
+    @contextmanager
+    def _marking_damage(self, request: ExportRequest) -> Iterator[None]:
+        """If damage is met, those who operate the service find its tables marked."""
+        try:
+            yield
+        except LakeDamagedError:
+            self._tools.recovery.mark(request.app_id, tables_read(request), digests=True)
+            raise
 
     def _watched(
         self,

@@ -1,16 +1,21 @@
 """The operations that keep an app's tables in shape."""
 
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+
+import structlog
 
 from engagement.collect.limits import guid
 from engagement.runtime.opening import Runtime
 from engagement.store.lake import LOG_DAYS
+from engagement.store.recovery import LakeRecovery
 from engagement.store.upkeep import Upkeep, UpkeepReport
 
 SPAN_DAYS_MIN = 90
 """Days of silence after which a session or a job is still known, so that it stays one row."""
 LOG_TOLERANCE = timedelta(days=1)
 """By how much the clock may have gone further than machines ran while logs are shortened still."""
+_log = structlog.get_logger()
 SMALL_COUNT = 64
 """Small files of a day that are gathered at a time between two tidyings."""
 
@@ -36,22 +41,50 @@ def flush_due(runtime: Runtime) -> int:
         is_late = waited >= timedelta(seconds=runtime.settings.flush_seconds)
         if is_late or runtime.inbox.depth() >= runtime.settings.flush_logs_max:
             apps.update(runtime.inbox.list_waiting())
-    return sum(runtime.flush(app_id) for app_id in sorted(apps))
+    moved: list[int] = []
+    _for_each_app(sorted(apps), [lambda app_id: moved.append(runtime.flush(app_id))])
+    return sum(moved)
 
 
 def keep_in_shape(runtime: Runtime) -> None:
-    """Gather the small files that flushes leave, where they have become many."""
-    for app_id in runtime.inbox.apps_with_tables():
-        _upkeep(runtime, app_id).compact(app_id, small_count=SMALL_COUNT)
+    """Gather the small files that flushes leave, where they have become many.
+
+    Damaged tables are looked at again first: they may have been mended.
+    """
+    recovery = LakeRecovery(runtime.inbox, runtime.staging, runtime.lake)
+    for table in runtime.staging.list_damaged():
+        recovery.mark(table.app_id, [table.kind], digests=True)
+    _for_each_app(
+        runtime.inbox.apps_with_tables(),
+        [lambda app_id: _upkeep(runtime, app_id).compact(app_id, small_count=SMALL_COUNT)],
+    )
 
 
 def tidy_up(runtime: Runtime) -> None:
     """Fold, gather and delete what is old, of every app."""
-    for app_id in runtime.inbox.apps_with_tables():
-        compact(runtime, app_id)
-        fold_snapshots(runtime, app_id)
-        _delete_files(runtime, app_id)
     _forget(runtime)
+    _for_each_app(
+        runtime.inbox.apps_with_tables(),
+        [
+            lambda app_id: compact(runtime, app_id),
+            lambda app_id: fold_snapshots(runtime, app_id),
+            lambda app_id: _delete_files(runtime, app_id),
+        ],
+    )
+
+
+def _for_each_app(app_ids: Iterable[str], works: Sequence[Callable[[str], object]]) -> None:
+    """Do each work for each app; what fails for one does not keep it from the others."""
+    failures: list[Exception] = []
+    for app_id in app_ids:
+        for work in works:
+            try:
+                work(app_id)
+            except Exception as error:  # noqa: BLE001 - raised below
+                _log.warning("upkeep_failed", app=app_id, error=type(error).__name__)
+                failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def fold_snapshots(runtime: Runtime, app_id: str) -> UpkeepReport:

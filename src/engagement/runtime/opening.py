@@ -15,6 +15,8 @@ from engagement.deliver.urls import ContainerUrl, DestinationPolicy, parse_conta
 from engagement.exceptions import (
     ErrorCode,
     InvalidContainerError,
+    LakeDamagedError,
+    StateLostError,
     StorageFullError,
     StorageUnavailableError,
 )
@@ -23,6 +25,7 @@ from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.runtime.home import TaskRunner, lock_home, make_home, private_file
 from engagement.settings import Settings
 from engagement.step_watch import StepWatch
+from engagement.store.inspection import LakeInspection
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.clients import ClientQueries
@@ -149,7 +152,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
 
     Raises:
         HomeBusyError: Another process runs on this home folder.
-        LakeDamagedError: A table's newest commit is not what was recorded; names the file.
+        StateLostError: The lake has tables of apps that the state database does not know.
     """
     home = settings.home
     make_home(home)
@@ -219,7 +222,9 @@ def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, 
         tasks=runtime.tasks,
         plans=runtime.plans,
         inbox=runtime.inbox,
+        staging=runtime.staging,
         lake=runtime.lake,
+        recovery=LakeRecovery(runtime.inbox, runtime.staging, runtime.lake),
         vault=runtime.vault,
         flush=flush.flush,
         open_destination=runtime.destination,
@@ -247,7 +252,17 @@ def _read_blob(runtime: Runtime, app_id: str, storage_url: str) -> Iterable[byte
 
 
 def _recover_lake(runtime: Runtime) -> None:
-    """Bring every table to its recorded commit, or refuse what nobody recorded."""
+    """Bring every table to its recorded commit; one that is damaged is marked, and refused."""
+    inspection = LakeInspection(runtime.inbox, runtime.staging, runtime.lake)
+    known = {app.app_id for app in runtime.apps.list_all()}
+    unknown = sorted(inspection.apps_in_lake() - known)
+    if unknown:
+        raise StateLostError(
+            f"The lake has tables of {len(unknown)} apps that the state database does not know, "
+            f"such as {unknown[0]}: the state database was lost, or is another's. Bring back the "
+            "one that belongs to the lake, or run `engagement recover`. Nothing was changed."
+        )
     recovery = LakeRecovery(runtime.inbox, runtime.staging, runtime.lake)
-    for app_id in recovery.apps():
-        recovery.recover(app_id)
+    for app_id in inspection.apps():
+        with suppress(LakeDamagedError):  # marked, and in the log
+            recovery.recover(app_id)

@@ -103,8 +103,9 @@ lake_tables = sa.Table(
     sa.Column("is_open", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("version", sa.BigInteger),
     sa.Column("rows_total", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("damage", sa.Text),
 )
-"""The number of each table's newest commit, and whether it is under way."""
+"""The number of each table's newest commit, whether it is under way, and what is damaged."""
 
 open_sessions = sa.Table(
     "open_sessions",

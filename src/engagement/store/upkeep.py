@@ -1,6 +1,7 @@
 """Keeps the lake in shape: compact, fold, vacuum, retain, erase a device."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -22,6 +23,7 @@ from engagement.store.queries.sightings import SightingQueries, derive_sighting_
 from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.ranges import in_devices
+from engagement.store.recovery import LakeRecovery
 
 RANGES_PER_FILE = 8
 """Ranges of device ids that a file aims at. One is in memory at a time, and becomes a row group."""
@@ -69,7 +71,8 @@ class Upkeep:
     ) -> None:
         self._inbox = inbox
         self._staging = staging
-        self._committer = Committer(staging, lake, clock=clock, on_failpoint=on_failpoint)
+        self._committer = Committer(inbox, staging, lake, clock=clock, on_failpoint=on_failpoint)
+        self._recovery = LakeRecovery(inbox, staging, lake)
         self._seen = seen
         self._tasks = tasks
         self._lake = lake
@@ -135,10 +138,11 @@ class Upkeep:
         """
         self._committer.commit(app_id)
         report = UpkeepReport()
+        failures: list[LakeDamagedError] = []
         for kind in self._inbox.last_commits(app_id):
             if not kind.is_historical:
                 continue
-            with self._lake.rewrite_lock(app_id, kind), self._lake.flush_lock(app_id):
+            with self._apart(app_id, kind, failures), self._lake.flush_lock(app_id):
                 files = self._newest(app_id, kind)
                 old = [file for file in files if file.day is not None and file.day < first_kept]
                 if old:
@@ -146,7 +150,9 @@ class Upkeep:
                     self._commit(app_id, kind, {self._stage(app_id, kind, old, ())})
                     report = _sum(report, tables=1, before=old, after=[])
         for kind in CONTENT_KINDS:
-            report = _added(report, self._retain_contents(app_id, kind, first_kept))
+            with self._apart(app_id, kind, failures):
+                report = _added(report, self._retain_contents(app_id, kind, first_kept))
+        _raise_first(failures)
         return report
 
     def _forget_spans(self, app_id: str, kind: Kind, files: list[DataFile]) -> None:
@@ -197,12 +203,15 @@ class Upkeep:
         if oldest is not None:
             before = min(before, oldest - timedelta(days=1))
         deleted = 0
+        failures: list[LakeDamagedError] = []
         for kind in self._inbox.last_commits(app_id):
-            with self._lake.rewrite_lock(app_id, kind):  # whose new files are of no table yet
+            with self._apart(app_id, kind, failures):  # a rewrite's new files are of no table yet
+                self._require_sound(app_id, kind)
                 staged = {file.path for file in self._staging.list_staged(app_id, kind)}
                 deleted += self._lake.vacuum(
                     app_id, kind, before=before, keep=staged, shorten_log=shorten_log
                 )
+        _raise_first(failures)
         return UpkeepReport(files_deleted=deleted)
 
     def _rewrite(
@@ -220,11 +229,12 @@ class Upkeep:
         """
         self._committer.commit(app_id)  # a table that is staged alone has no commit yet
         report = UpkeepReport()
+        failures: list[LakeDamagedError] = []
         for kind in kinds:
             if kind not in self._inbox.last_commits(app_id):
                 continue
             changed = False
-            with self._lake.rewrite_lock(app_id, kind):
+            with self._apart(app_id, kind, failures):
                 waiting = 0
                 groups: set[str] = set()
                 for day, some in groupby(self._newest(app_id, kind), key=lambda file: file.day):
@@ -243,10 +253,27 @@ class Upkeep:
                         changed = True
                 self._commit(app_id, kind, groups)
             report = _sum(report, tables=int(changed), before=[], after=[])
+        _raise_first(failures)
         return report
+
+    @contextmanager
+    def _apart(self, app_id: str, kind: Kind, failures: list[LakeDamagedError]) -> Iterator[None]:
+        """One table under its lock of rewrites; what is damaged there does not keep the others."""
+        try:
+            with self._lake.rewrite_lock(app_id, kind):
+                yield
+        except LakeDamagedError as error:
+            self._recovery.mark(app_id, [kind], digests=True)
+            failures.append(error)
+
+    def _require_sound(self, app_id: str, kind: Kind) -> None:
+        for table in self._staging.list_damaged(app_id):
+            if table.kind is kind:
+                raise LakeDamagedError(table.damage)
 
     def _newest(self, app_id: str, kind: Kind) -> list[DataFile]:
         """The table's files at its newest recorded version."""
+        self._require_sound(app_id, kind)
         return self._lake.files(app_id, kind, self._inbox.last_commits(app_id)[kind].version)
 
     def _stage(
@@ -263,7 +290,9 @@ class Upkeep:
             LakeDamagedError: An old file is in its place no more; the table is left as it was,
                 since what became of the file's rows may be in the table already.
         """
-        if groups and groups & self._committer.commit(app_id):
+        dropped = self._committer.commit(app_id) if groups else set()
+        self._require_sound(app_id, kind)
+        if groups & dropped:
             raise LakeDamagedError(
                 f"A file to replace is not in the {kind.value} table of app {app_id} any more."
             )
@@ -304,6 +333,11 @@ class Upkeep:
             seen += file.rows
         sample.sort()
         return sorted({sample[len(sample) * step // wanted] for step in range(1, wanted)})
+
+
+def _raise_first(failures: Sequence[LakeDamagedError]) -> None:
+    if failures:
+        raise failures[0]
 
 
 def _folded(kind: Kind, rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -17,6 +17,7 @@ from engagement.export.steps import ExportSteps, ExportTools, check_counts
 from engagement.model.exports import ExportState, Receipt
 from engagement.model.plan import Plan, PlanHead
 from engagement.store.queries.plans import PlanQueries
+from engagement.store.recovery import LakeRecovery
 from engagement.store.vault import KEY_BYTES, Vault
 from support.batches import NOW
 from support.home import Home, open_home, queued_task
@@ -40,7 +41,9 @@ def steps_of(home: Home, folder: Path) -> ExportSteps:
             tasks=home.tasks,
             plans=PlanQueries(home.engine),
             inbox=home.inbox,
+            staging=home.staging,
             lake=home.lake,
+            recovery=LakeRecovery(home.inbox, home.staging, home.lake),
             vault=VAULT,
             flush=lambda _: 0,
             open_destination=lambda _: LocalDestination(folder),

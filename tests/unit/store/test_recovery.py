@@ -9,6 +9,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.records import Kind
+from engagement.store.inspection import LakeInspection
 from engagement.store.recovery import LakeRecovery
 from support.batches import batch, everything, log
 from support.home import Home, open_home
@@ -47,7 +48,7 @@ def test_a_state_older_than_the_lake_is_refused(flushed: Path) -> None:
     with open_home(flushed) as home:
         with pytest.raises(LakeDamagedError, match=r"activity table.* versions 1 to 1 ") as refused:
             recovery(home).recover(home.app_id)
-        assert recovery(home).apps() == [home.app_id]
+        assert LakeInspection(home.inbox, home.staging, home.lake).apps() == [home.app_id]
 
     assert "Nothing was changed" in str(refused.value)
     assert all_files(flushed / "lake") == before
@@ -59,7 +60,7 @@ def test_an_empty_state_under_a_full_lake_is_refused(flushed: Path) -> None:
     before = all_files(flushed / "lake")
 
     with open_home(flushed) as home:
-        (app_id,) = recovery(home).apps()
+        (app_id,) = LakeInspection(home.inbox, home.staging, home.lake).apps()
         with pytest.raises(LakeDamagedError, match="does not know"):
             recovery(home).recover(app_id)
 

@@ -33,6 +33,18 @@ class ClosedCommit:
     """What it became."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedTable:
+    """A table that takes no commit, and that no export may read, until it is mended."""
+
+    app_id: str
+    """The app."""
+    kind: Kind
+    """The kind of its records."""
+    damage: str
+    """What is wrong, with the names of files, for those who operate the service."""
+
+
 class _RoundTakenError(Exception):
     """Somebody else has staged some of the round's batches."""
 
@@ -84,9 +96,15 @@ class StagingQueries:
     def open_commits(self, app_id: str) -> list[OpenCommit]:
         """Open a commit for each table that has something staged; those that are open stay so.
 
-        What is staged afterwards waits for the next one.
+        What is staged afterwards waits for the next one, and what is staged for a damaged table
+        until it is mended.
         """
-        staged = sa.select(staged_files.c.kind).where(staged_files.c.app_id == app_id)
+        damaged = sa.select(lake_tables.c.kind).where(
+            lake_tables.c.app_id == app_id, lake_tables.c.damage.is_not(None)
+        )
+        staged = sa.select(staged_files.c.kind).where(
+            staged_files.c.app_id == app_id, staged_files.c.kind.not_in(damaged)
+        )
         with self._reading.begin() as connection:
             names = set(connection.scalars(staged.distinct()))
         if not names:
@@ -129,6 +147,24 @@ class StagingQueries:
         """The ids of the apps that have something staged."""
         with self._reading.begin() as connection:
             return list(connection.scalars(sa.select(staged_files.c.app_id).distinct()))
+
+    def mark_damaged(self, app_id: str, kind: Kind, damage: str | None) -> None:
+        """Remember what is damaged of a table, which takes no commit then; None if nothing is."""
+        with self._engine.begin() as connection:
+            if damage is not None:
+                connection.execute(_ADD_TABLE[connection.dialect.name], _columns(app_id, kind))
+            connection.execute(_MARK, _key(app_id, kind) | {"new_damage": damage})
+
+    def list_damaged(self, app_id: str | None = None) -> list[DamagedTable]:
+        """The damaged tables of an app, or of all."""
+        query = sa.select(lake_tables).where(lake_tables.c.damage.is_not(None))
+        if app_id is not None:
+            query = query.where(lake_tables.c.app_id == app_id)
+        with self._reading.begin() as connection:
+            return [
+                DamagedTable(app_id=row.app_id, kind=Kind(row.kind), damage=row.damage)
+                for row in connection.execute(query.order_by("app_id", "kind"))
+            ]
 
     def list_staged(self, app_id: str, kind: Kind) -> list[FileChange]:
         """The data files of a table that are written and not recorded yet."""
@@ -259,6 +295,7 @@ _CLOSE = (
     )
     .values(is_open=False, version=sa.bindparam("new_version"), rows_total=sa.bindparam("new_rows"))
 )
+_MARK = lake_tables.update().where(_of_table(lake_tables)).values(damage=sa.bindparam("new_damage"))
 _UNSTAGE = staged_files.delete().where(
     _of_table(staged_files), staged_files.c.commit_id == sa.bindparam("closed_id")
 )
