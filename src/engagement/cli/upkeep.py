@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engagement.cli.arguments import AppId
+from engagement.cli.exit_statuses import EXIT_FAILURE
 from engagement.cli.opening import open_service
-from engagement.cli.output import AsJson, plain, print_fields, print_json
+from engagement.cli.output import AsJson, plain, print_fields, print_json, print_note
+from engagement.model.records import Kind
 from engagement.model.text import to_camel_case
 
 if TYPE_CHECKING:
     from engagement.runtime.opening import Runtime
 
-app = typer.Typer(help="Compact, fold, vacuum, retain and erase.", no_args_is_help=True)
+app = typer.Typer(
+    help="Compact, fold, vacuum, retain and erase; check and repair.", no_args_is_help=True
+)
 
 
 @app.command("compact")
@@ -67,6 +71,51 @@ def erase(
         lambda runtime: operations.erase_device(runtime, app_id, device_id),
         as_json=as_json,
     )
+
+
+@app.command("check")
+def check(
+    app_id: Annotated[
+        str | None, typer.Option("--app", metavar="APP_ID", help="One app only, by its id.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read every file of the lake and name the tables that are damaged; nothing is changed."""
+    from engagement import operations
+
+    with open_service(run_tasks=False) as runtime:
+        found = operations.check_lake(runtime, app_id)
+    if as_json:
+        print_json(found)
+    else:
+        print_fields([("tables", str(found.tables)), ("damaged", str(len(found.damaged)))])
+        for table in found.damaged:
+            print_note(f"{table.app_id} {table.kind.value}: {table.damage}")
+    if found.damaged:
+        raise typer.Exit(EXIT_FAILURE)
+
+
+@app.command("repair")
+def repair(
+    app_id: AppId,
+    kind: Annotated[Kind, typer.Option(help="The kind of the table.")],
+    give_up: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="A damaged file to take out, with its rows."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a table into use again whose files were brought back, or without those given up."""
+    from engagement import operations
+
+    with open_service(run_tasks=True) as runtime:
+        given_up = operations.repair_table(runtime, app_id, kind, give_up=give_up or [])
+    if as_json:
+        print_json({"appId": app_id, "kind": kind, "givenUp": given_up})
+        return
+    print_note(f"The {kind.value} table of app {app_id} is sound.")
+    for file in given_up:
+        print_note(f"given up: {file.rows} rows of {file.path}")
 
 
 def _do(name: str, app_id: str, work: Callable[["Runtime"], object], *, as_json: bool) -> None:

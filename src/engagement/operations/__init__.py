@@ -23,6 +23,12 @@ from engagement.operations.collecting import (
     is_body_within,
     read_posted,
 )
+from engagement.operations.damage import (
+    LakeCheck,
+    check_lake,
+    list_damaged_tables,
+    repair_table,
+)
 from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
 from engagement.operations.estimates import estimate_export
 from engagement.operations.exports import (
@@ -74,11 +80,13 @@ __all__ = [
     "ImportRefusal",
     "ImportSummary",
     "InboxState",
+    "LakeCheck",
     "Posted",
     "ReplaySummary",
     "app_of_key",
     "authenticate_client",
     "cancel_export",
+    "check_lake",
     "collect_batch",
     "collect_messages",
     "compact",
@@ -110,6 +118,7 @@ __all__ = [
     "keep_in_shape",
     "list_apps",
     "list_clients",
+    "list_damaged_tables",
     "list_devices",
     "list_exports",
     "list_exports_page",
@@ -119,6 +128,7 @@ __all__ = [
     "read_posted",
     "read_signing_key",
     "read_unconfirmed_clock",
+    "repair_table",
     "replay_refused",
     "retain",
     "retry_export",

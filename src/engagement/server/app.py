@@ -58,6 +58,7 @@ def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
         lambda: operations.inbox_state(runtime),
         lambda: operations.read_unconfirmed_clock(runtime),
         lambda: None if runtime.runner is None else runtime.runner.health(),
+        lambda: [(table.app_id, table.kind) for table in operations.list_damaged_tables(runtime)],
     )
     context = Context(
         runtime=runtime,

@@ -26,24 +26,28 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"model": ApiError, "description": "Not now."}})
-def readyz(context: InContext) -> dict[str, str]:
+def readyz(context: InContext) -> dict[str, object]:
     """Whether the state database answers, so that requests can be served, and how the worker is.
 
     While a worker is started anew requests are served; without one for longer the answer is 503. A
-    clock that has jumped stops nothing, but is told.
+    clock that has jumped, and tables that are damaged, are named; they stop nothing else.
     """
     try:
-        operations.count_exports(context.runtime)
+        damaged = operations.list_damaged_tables(context.runtime)
         unconfirmed = operations.read_unconfirmed_clock(context.runtime)
     except Exception as error:
         _log.exception("not_ready")
         raise Problem(503, "NotReady", "The state database does not answer.") from error
-    status = {"status": "ready"}
+    status: dict[str, object] = {"status": "ready"}
     if (runner := context.runtime.runner) is not None:
         status["worker"] = _worker_state(runner.health(), context.runtime.settings)
     if unconfirmed >= CLOCK_MOVED_MIN:
         seconds = unconfirmed // timedelta(seconds=1)
         status["clock"] = f"moved by {seconds} seconds that were not seen running"
+    if damaged:
+        status["damagedTables"] = [
+            {"app": table.app_id, "kind": table.kind.value} for table in damaged
+        ]
     return status
 
 

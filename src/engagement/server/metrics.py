@@ -22,8 +22,10 @@ class Metrics:
         look_at_inbox: Callable[[], InboxState],
         read_unconfirmed_clock: Callable[[], timedelta],
         worker_health: Callable[[], RunnerHealth | None],
+        list_damaged: Callable[[], Iterable[tuple[str, str]]],
     ) -> None:
         self._registry = CollectorRegistry()
+        self._registry.register(_DamagedTables(list_damaged))
         self._registry.register(_Tasks(count_tasks))
         self._registry.register(_Inbox(look_at_inbox))
         self._registry.register(_Clock(read_unconfirmed_clock))
@@ -172,3 +174,19 @@ class _Worker(_ReadOnScrape):
             "How long ago the worker was last heard of.",
             value=health.silent_seconds,
         )
+
+
+class _DamagedTables(_ReadOnScrape):
+    def __init__(self, list_damaged: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        self._list_damaged = list_damaged
+
+    def collect(self) -> Iterator[Metric]:
+        """The tables that are damaged now; there is no series where none is."""
+        family = GaugeMetricFamily(
+            "engagement_damaged_tables",
+            "Tables of the lake that are damaged, which exports refuse until they are mended.",
+            labels=["app", "kind"],
+        )
+        for names in self._list_damaged():
+            family.add_metric(names, 1)
+        yield family

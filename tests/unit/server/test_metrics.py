@@ -27,6 +27,9 @@ class Looks:
     def worker(self) -> RunnerHealth:
         return RunnerHealth(is_alive=True, restarts=2, silent_seconds=0.5)
 
+    def damaged(self) -> list[tuple[str, str]]:
+        return [("a" * 32, "event")]
+
 
 @pytest.fixture
 def looks() -> Looks:
@@ -35,11 +38,16 @@ def looks() -> Looks:
 
 @pytest.fixture
 def metrics(looks: Looks) -> Metrics:
-    return Metrics(looks.tasks, looks.inbox, lambda: timedelta(days=9), looks.worker)
+    return Metrics(looks.tasks, looks.inbox, lambda: timedelta(days=9), looks.worker, looks.damaged)
 
 
 def lines(metrics: Metrics) -> list[str]:
     return metrics.text().decode().splitlines()
+
+
+def test_damaged_tables_are_named(metrics: Metrics) -> None:
+    named = f'{{app="{"a" * 32}",kind="event"}}'
+    assert f"engagement_damaged_tables{named} 1.0" in lines(metrics)
 
 
 def test_requests_are_counted_by_route_method_and_status(metrics: Metrics) -> None:
