@@ -39,6 +39,13 @@ def _page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
+def _command_pages() -> str:
+    """The pages that describe commands."""
+    return "\n".join(
+        _page(f"reference/{name}.md") for name in ("command-line", "command-line-upkeep")
+    )
+
+
 def _section(page: str, heading: str) -> str:
     """The text under a heading, up to the next of any level; empty if there is none."""
     found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", page, re.DOTALL | re.MULTILINE)
@@ -86,7 +93,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_documented_with_its_options(command: str) -> None:
-    section = _section(_page("reference/command-line.md"), command)
+    section = _section(_command_pages(), command)
 
     missing = [option for option in _options(COMMANDS[command]) if f"`{option}" not in section]
 
@@ -101,7 +108,7 @@ def test_every_command_speaks_json_and_explains_itself(command: str) -> None:
 
 
 def test_no_command_is_documented_that_does_not_exist() -> None:
-    headings = re.findall(r"^## (engagement .+)$", _page("reference/command-line.md"), re.MULTILINE)
+    headings = re.findall(r"^## (engagement .+)$", _command_pages(), re.MULTILINE)
 
     assert sorted(headings) == sorted(COMMANDS)
 
