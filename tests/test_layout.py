@@ -55,6 +55,9 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/management/resources": ("acceptance/server/test_app.py",),
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
+    # What a lost state is rebuilt from, and repairs, tried as operators ask for them.
+    "store/rebuild": ("unit/runtime/test_recovering.py",),
+    "store/repair": ("unit/operations/test_damage.py",),
     # Values alone.
     "error_codes": ("unit/test_exceptions.py",),
     "store/commits": ("unit/store/queries/test_staging.py", "unit/store/test_lake.py"),

@@ -151,7 +151,7 @@ def test_a_committer_that_was_stopped_comes_too_late(
 ) -> None:
     """Meanwhile another has done its commit, and a rewrite has replaced the files."""
     if is_planted:
-        monkeypatch.setattr(lake_module, "_newest_number", lambda _: 0)
+        monkeypatch.setattr(lake_module, "find_newest_number", lambda _: 0)
     with open_home(tmp_path) as home:
         home.take(batch(log("event", 0, name="first"), batch_id="0"))
         home.accept(batch(log("event", 1, name="second"), batch_id="1"))

@@ -1,5 +1,6 @@
 """Plants a bug a promise and demands that the promise's check notices."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -96,5 +97,9 @@ def test_commits_without_a_number_repeat_rows(tmp_path: Path) -> None:
     own.import_sample(kill_at=Failpoint.COMMIT_IN_LAKE, plant="numbers_ignored")
     own.import_sample(plant="numbers_ignored")
 
-    with pytest.raises(AssertionError, match=r"LakeDamagedError: .* counts \d+ rows where \d+"):
-        exported_rows(own)
+    task_id = queue_export(own)
+    own.run("wait", task_id)
+
+    task = own.task(task_id)
+    assert task.error_code is ErrorCode.LAKE_DAMAGED
+    assert re.search(r"counts \d+ rows where \d+", task.error_details or "")

@@ -17,6 +17,7 @@ from engagement.cli import (
     demo,
     exports,
     imports,
+    recover,
     refused,
     sample,
     serve,
@@ -52,6 +53,7 @@ app.command("serve")(serve.serve)
 app.command("sample")(sample.sample)
 app.command("import")(imports.import_files)
 app.command("verify")(verify.verify)
+app.command("recover")(recover.recover)
 app.command("demo")(demo.demo)
 
 

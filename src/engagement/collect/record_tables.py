@@ -20,10 +20,7 @@ from engagement.model.records import (
     record_id_prefixes,
 )
 from engagement.store.queries.inbox import InboxRow
-from engagement.store.schemas import content_ids, file_schema
-
-ROWS_PER_BATCH_BITS = 20
-"""A row's sequence is its batch's inbox position, then its place in the batch; 2^20 rows fit."""
+from engagement.store.schemas import ROWS_PER_BATCH_BITS, content_ids, file_schema
 
 NO_RECORD_ID = pl.lit(None, pl.String()).alias("record_id")
 _KINDS = {kind.value: kind for kind in RECORD_COLUMNS}

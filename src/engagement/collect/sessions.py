@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from engagement.collect.record_tables import NO_RECORD_ID
-from engagement.model.records import derive_guid
+from engagement.model.records import derive_session_id
 from engagement.store.queries.sightings import OpenSession
 
 
@@ -87,7 +87,7 @@ class _Sessions:
             self._newest = self._extended(newest, start, end)
             return newest.session_id
         session = OpenSession(
-            session_id=derive_guid("session", device_id, start.isoformat()),
+            session_id=derive_session_id(device_id, start),
             device_id=device_id,
             start=start,
             end=end,

@@ -5,7 +5,7 @@ import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 NIL_GUID = "0" * 32
@@ -256,6 +256,11 @@ def content_id(canonical_json: bytes) -> str:
 def derive_guid(*parts: str) -> str:
     """An id that depends on its parts alone, 32 lower-case hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def derive_session_id(device_id: str, start: datetime) -> str:
+    """The id of a session that the service opens, by the time of the activity that opens it."""
+    return derive_guid("session", device_id, start.isoformat())
 
 
 def record_id_prefixes(kind: Kind, sources: Iterable[tuple[str, str]]) -> list[str]:

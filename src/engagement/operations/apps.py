@@ -6,7 +6,7 @@ import secrets
 from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import App, NewApp
 from engagement.model.records import new_guid
-from engagement.runtime.opening import Runtime
+from engagement.runtime.opening import Runtime, keep_app_files
 
 NAME_CHARACTERS_MAX = 64
 
@@ -49,6 +49,7 @@ def create_app(
     key = secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
     runtime.apps.add(app, key_sha256=digest, created_at=runtime.clock())
+    keep_app_files(runtime)
     return NewApp(app=app, app_key=key)
 
 

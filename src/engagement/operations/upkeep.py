@@ -8,11 +8,10 @@ import structlog
 from engagement.collect.limits import guid
 from engagement.runtime.opening import Runtime
 from engagement.store.lake import LOG_DAYS
+from engagement.store.queries.sightings import SPAN_DAYS_MIN
 from engagement.store.recovery import LakeRecovery
 from engagement.store.upkeep import Upkeep, UpkeepReport
 
-SPAN_DAYS_MIN = 90
-"""Days of silence after which a session or a job is still known, so that it stays one row."""
 LOG_TOLERANCE = timedelta(days=1)
 """By how much the clock may have gone further than machines ran while logs are shortened still."""
 _log = structlog.get_logger()

@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from engagement.collect.flush import Flush, FlushLimits
 from engagement.collect.group_commit import GroupCommit
 from engagement.collect.tag_imports import ImportRunner, ImportTools
@@ -25,6 +27,7 @@ from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.runtime.home import TaskRunner, lock_home, make_home, private_file
 from engagement.settings import Settings
 from engagement.step_watch import StepWatch
+from engagement.store.app_files import write_app_file
 from engagement.store.inspection import LakeInspection
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
@@ -44,6 +47,7 @@ from engagement.store.vault import Vault, load_or_create_key
 
 IMPORTS_FOLDER = "imports"
 """The folder in a home folder that has a folder for each app's local files to import."""
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +266,19 @@ def _recover_lake(runtime: Runtime) -> None:
             f"such as {unknown[0]}: the state database was lost, or is another's. Bring back the "
             "one that belongs to the lake, or run `engagement recover`. Nothing was changed."
         )
+    keep_app_files(runtime)
     recovery = LakeRecovery(runtime.inbox, runtime.staging, runtime.lake)
     for app_id in inspection.apps():
         with suppress(LakeDamagedError):  # marked, and in the log
             recovery.recover(app_id)
+
+
+def keep_app_files(runtime: Runtime) -> None:
+    """Keep beside the tables of each app what a recovery needs to register it again."""
+    if runtime.lake.local is None:
+        return
+    for registered in runtime.apps.list_registered():
+        try:
+            write_app_file(runtime.lake.local, registered)
+        except OSError as error:  # on a full disk; the next start tries again
+            _log.warning("app_file_not_written", app=registered.app.app_id, error=str(error))

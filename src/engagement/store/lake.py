@@ -155,7 +155,7 @@ class Lake:
             shorten_log: Whether commits that are older than 30 days by the system's clock and in a
                 checkpoint go from the log as well, unless the instant is older.
         """
-        table = self._open(app_id, kind)
+        table = self.find(app_id, kind)
         if table is None:
             return 0
         # delta-rs goes by the system's clock, so it is told an age by that clock.
@@ -192,13 +192,36 @@ class Lake:
                     f"A data file of the lake must have {file.bytes} bytes, got {got}: {path}."
                 )
 
+    def describe_commit(self, app_id: str, kind: Kind, version: int, *, rows_total: int) -> Commit:
+        """A commit of a table as it is recorded, with the digest of its file on a local disk."""
+        digest = ""
+        if self.local is not None:
+            content = self.commit_file(app_id, kind, version).read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+        return Commit(kind=kind, version=version, rows_total=rows_total, sha256=digest)
+
+    def find(self, app_id: str, kind: Kind, version: int | None = None) -> DeltaTable | None:
+        """A table at a version, else the newest one; None if it is not there.
+
+        Raises:
+            LakeDamagedError: Its log cannot be read.
+        """
+        try:
+            return DeltaTable(self._path(app_id, kind), version=version)
+        except TableNotFoundError:
+            return None
+        except DeltaError as error:
+            raise LakeDamagedError(
+                f"The log of table {self._path(app_id, kind)} cannot be read: {error}."
+            ) from error
+
     def require(self, app_id: str, kind: Kind, version: int | None = None) -> DeltaTable:
         """A table at a version, else the newest one.
 
         Raises:
             LakeDamagedError: It is missing, or its log cannot be read.
         """
-        table = self._open(app_id, kind, version)
+        table = self.find(app_id, kind, version)
         if table is None:
             raise LakeDamagedError(f"The table {self._path(app_id, kind)} is missing.")
         return table
@@ -290,7 +313,7 @@ class Lake:
             with contextlib.suppress(DeltaError):  # opened anew, it is named what is wrong
                 table.update_incremental()
                 return table
-        return self._open(app_id, kind)
+        return self.find(app_id, kind)
 
     def _hold(self, app_id: str, kind: Kind, table: DeltaTable) -> None:
         """Keep a table for the next commit, until its log is shorter to read anew."""
@@ -302,7 +325,6 @@ class Lake:
     def _seal(self, app_id: str, pending: OpenCommit, table: DeltaTable, rows_total: int) -> Commit:
         """The table's newest commit, once it and all since the recorded one are on disk."""
         kind, version = pending.kind, table.version()
-        digest = ""
         if self.local is not None:
             first = 0 if pending.recorded_version is None else pending.recorded_version + 1
             for newer in range(first, version):  # such as one that adds columns
@@ -310,18 +332,7 @@ class Lake:
             file = self.commit_file(app_id, kind, version)
             sync_commit(file)
             sync_path(file.parent.parent)  # the first commit makes the folder of the log
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        return Commit(kind=kind, version=version, rows_total=rows_total, sha256=digest)
-
-    def _open(self, app_id: str, kind: Kind, version: int | None = None) -> DeltaTable | None:
-        try:
-            return DeltaTable(self._path(app_id, kind), version=version)
-        except TableNotFoundError:
-            return None
-        except DeltaError as error:
-            raise LakeDamagedError(
-                f"The log of table {self._path(app_id, kind)} cannot be read: {error}."
-            ) from error
+        return self.describe_commit(app_id, kind, version, rows_total=rows_total)
 
     def _path(self, app_id: str, kind: Kind) -> str:
         return f"{self._root}/{app_id}/{kind.value}"

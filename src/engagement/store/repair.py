@@ -32,7 +32,7 @@ class LakeRepair:
         self._committer = Committer(inbox, staging, lake, clock=clock)
         self._recovery = LakeRecovery(inbox, staging, lake)
 
-    def damaged_files(self, app_id: str, kind: Kind) -> list[DataFile]:
+    def find_damaged_files(self, app_id: str, kind: Kind) -> list[DataFile]:
         """The data files of a table's newest recorded version that are missing or altered.
 
         Raises:
@@ -58,7 +58,7 @@ class LakeRepair:
             # What is staged comes first, since a damaged file may be among it.
             self._staging.mark_damaged(app_id, kind, None)
             self._committer.commit(app_id)
-            damaged = {file.path: file for file in self.damaged_files(app_id, kind)}
+            damaged = {file.path: file for file in self.find_damaged_files(app_id, kind)}
             wrong = [path for path in paths if path not in damaged]
             if not wrong:
                 removed = [damaged[path] for path in dict.fromkeys(paths)]

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import App
+from engagement.store.app_files import RegisteredApp
 from engagement.store.tables import apps
 
 
@@ -69,6 +70,19 @@ class AppQueries:
     def list_all(self) -> list[App]:
         """Every app, oldest first."""
         return self._select(sa.true())
+
+    def list_registered(self) -> list[RegisteredApp]:
+        """Every app with what is known of its key, oldest first."""
+        query = sa.select(apps).order_by(apps.c.created_at, apps.c.app_id)
+        with self._reading.begin() as connection:
+            return [
+                RegisteredApp(
+                    app=App(**{name: row[name] for name in App.__dataclass_fields__}),
+                    key_sha256=row["key_sha256"],
+                    created_at=row["created_at"],
+                )
+                for row in connection.execute(query).mappings()
+            ]
 
     def _select(self, condition: sa.ColumnElement[bool]) -> list[App]:
         columns = [apps.c[name] for name in App.__dataclass_fields__]

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -111,6 +111,27 @@ class InboxQueries:
                 connection.execute(_ADD_ROWS, [_inbox_values(row) for row in rows])
             insert_refused(connection, refused, self._refused_limits)
         return counts
+
+    def remember_batches(self, app_id: str, batches: Iterable[tuple[str, datetime]]) -> int:
+        """Remember ids of batches, each with when it was received, as accepted; how many are new.
+
+        What sends them again is told that they are kept.
+        """
+        days: dict[int, set[str]] = {}
+        for batch_id, received_at in batches:
+            days.setdefault(_day(received_at), set()).add(_accepted_key(app_id, batch_id))
+        with self._engine.begin() as connection:
+            return sum(len(_remember_keys(connection, keys, day)) for day, keys in days.items())
+
+    def continue_after(self, position: int) -> None:
+        """Give later batches positions above one, since what is in the lake must come before."""
+        with self._engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(_CONTINUE_SEQUENCE, {"position": max(position, 1)})
+                return
+            known = connection.execute(_RAISE_SEQUENCE, {"position": position})
+            if known.rowcount == 0:
+                connection.execute(_BEGIN_SEQUENCE, {"position": position})
 
     def newest_position(self, app_id: str) -> int:
         """The position of the app's newest batch in the inbox; 0 if there is none."""
@@ -233,6 +254,14 @@ def _key_statements(key: sa.ColumnElement[str]) -> tuple[sa.Select[Any], sa.Inse
 
 _KEY_STATEMENTS = {dialect: _key_statements(key) for dialect, key in json_elements("keys").items()}
 """Built once: they are executed in every transaction that accepts something."""
+_CONTINUE_SEQUENCE = sa.text(
+    "SELECT setval(pg_get_serial_sequence('inbox', 'position'),"
+    " greatest(:position, (SELECT coalesce(max(position), 1) FROM inbox)))"
+)
+_RAISE_SEQUENCE = sa.text(
+    "UPDATE sqlite_sequence SET seq = max(seq, :position) WHERE name = 'inbox'"
+)
+_BEGIN_SEQUENCE = sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES ('inbox', :position)")
 _ADD_ROWS = inbox.insert()
 _ROW_NAMES = tuple(InboxRow.__dataclass_fields__)
 _ROW_COLUMNS = [inbox.c["logs" if name == "records" else name].label(name) for name in _ROW_NAMES]

@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from engagement.model.records import Kind
 from engagement.store.tables import EPOCH, contents, open_sessions, spans
 
+SPAN_DAYS_MIN = 90
+"""Days of silence after which a session or a job is still known, so that it stays one row."""
 VARIABLES_MAX = 10_000
 """Values in one statement; SQLite takes 32,766."""
 SESSIONS_AT_ONCE = 1_000
@@ -170,6 +172,11 @@ class SightingQueries:
             found = _find(connection, contents, keys)
         days = {day: _date(day) for day in {day for _, _, day in found}}
         return {SightingKey(device, thing): days[day] for device, thing, day in found}
+
+    def keep(self, app_id: str, seen: Sightings) -> None:
+        """Remember what was seen, in a transaction of its own."""
+        with self._engine.begin() as connection:
+            keep_sightings(connection, app_id, seen)
 
     def forget_spans(self, before: date) -> None:
         """Drop what nothing was received of since before a day; more of it would start anew."""

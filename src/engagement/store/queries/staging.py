@@ -143,6 +143,20 @@ class StagingQueries:
                 connection.execute(_UNSTAGE, key | {"closed_id": each.commit_id})
                 _record_commit(connection, app_id, each.commit, committed_at)
 
+    def record_found(self, app_id: str, found: ClosedCommit, *, committed_at: datetime) -> None:
+        """Record the newest commit of a table that the state database knows nothing of."""
+        key = _columns(app_id, found.commit.kind)
+        row = key | {
+            "commit_id": found.commit_id,
+            "is_open": False,
+            "version": found.commit.version,
+            "rows_total": found.commit.rows_total,
+        }
+        with self._engine.begin() as connection:
+            connection.execute(lake_tables.delete().filter_by(**key))
+            connection.execute(lake_tables.insert().values(row))
+            _record_commit(connection, app_id, found.commit, committed_at)
+
     def list_apps(self) -> list[str]:
         """The ids of the apps that have something staged."""
         with self._reading.begin() as connection:

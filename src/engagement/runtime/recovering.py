@@ -1,0 +1,98 @@
+"""Rebuilds a lost state database from the lake."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from engagement.exceptions import BadInputError
+from engagement.model.apps import App
+from engagement.runtime.home import lock_home, private_file
+from engagement.settings import Settings
+from engagement.store.app_files import RegisteredApp, read_app_file
+from engagement.store.inspection import LakeInspection
+from engagement.store.lake import Lake
+from engagement.store.queries.apps import AppQueries
+from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.sightings import SPAN_DAYS_MIN, SightingQueries
+from engagement.store.queries.staging import StagingQueries
+from engagement.store.rebuild import LakeRebuild, RebuiltApp
+from engagement.store.state import open_state
+
+PLACE = "recovered"
+"""Collection, resource group and subscription of an app of which only the tables are left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredApp:
+    """An app that is registered again."""
+
+    app: App
+    """The app; its names are made up where nothing told them."""
+    app_key: str | None
+    """A new key for its devices, shown this once; None if the old one goes on."""
+    rebuilt: RebuiltApp
+    """What was found in its tables."""
+
+
+def recover_state(
+    settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> list[RecoveredApp]:
+    """Return only when each app that the state database does not know is in use again.
+
+    An app is registered when all else of it is rebuilt, so that a recovery that was cut off is
+    seen by the next start and can be repeated.
+
+    Raises:
+        HomeBusyError: Another process runs on this home folder.
+        BadInputError: The state database knows all apps of the lake.
+        LakeDamagedError: What is kept of an app cannot be read; names the file.
+    """
+    home = settings.home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with lock_home(home):
+        engine = open_state(settings.state_url or f"sqlite:///{private_file(home / 'state.db')}")
+        try:
+            apps, inbox, staging = AppQueries(engine), InboxQueries(engine), StagingQueries(engine)
+            lake = Lake(settings.lake_url or str(home / "lake"))
+            known = {app.app_id for app in apps.list_all()}
+            lost = sorted(LakeInspection(inbox, staging, lake).apps_in_lake() - known)
+            if not lost:
+                raise BadInputError(
+                    "The state database must have lost apps of the lake to be recovered, but it "
+                    "knows all of them."
+                )
+            rebuild = LakeRebuild(inbox, staging, SightingQueries(engine), lake, clock=clock)
+            now = clock()
+            known_from = now - timedelta(days=settings.batch_dedup_days)
+            spans_from = now - timedelta(days=SPAN_DAYS_MIN + 1)
+            recovered = []
+            for app_id in lost:
+                kept = None if lake.local is None else read_app_file(lake.local, app_id)
+                found = rebuild.rebuild(app_id, known_from=known_from, spans_from=spans_from)
+                recovered.append(_register(apps, app_id, kept, found, now=now))
+            return recovered
+        finally:
+            engine.dispose()
+
+
+def _register(
+    apps: AppQueries, app_id: str, kept: RegisteredApp | None, found: RebuiltApp, *, now: datetime
+) -> RecoveredApp:
+    key = None
+    if kept is None:
+        key = secrets.token_urlsafe(32)
+        kept = RegisteredApp(
+            app=App(
+                app_id=app_id,
+                name=f"{PLACE}-{app_id}",
+                collection=PLACE,
+                resource_group=PLACE,
+                subscription=PLACE,
+            ),
+            key_sha256=hashlib.sha256(key.encode()).hexdigest(),
+            created_at=now,
+        )
+    apps.add(kept.app, key_sha256=kept.key_sha256, created_at=kept.created_at)
+    return RecoveredApp(app=kept.app, app_key=key, rebuilt=found)

@@ -1,0 +1,207 @@
+"""Tests that a lost state database is refused, and rebuilt from the lake as it was."""
+
+import shutil
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from engagement import operations
+from engagement.collect.inbox import accept
+from engagement.collect.payload import decode_batch
+from engagement.exceptions import BadInputError, StateLostError
+from engagement.model.export_request import ExportRequest
+from engagement.model.exports import (
+    CampaignType,
+    Compression,
+    ExportFormat,
+    ExportState,
+    ExportType,
+    TimeRange,
+)
+from engagement.runtime.opening import Runtime
+from engagement.runtime.recovering import RecoveredApp, recover_state
+from engagement.settings import Settings
+from engagement.store.app_files import APP_FILE
+from engagement.testing import MemoryContainer, StoppedClock, open_test_runtime
+from support.batches import DAY, DEVICES, NOW, at, batch, everything, log
+from support.waiting import WAIT_SECONDS_MAX
+
+RECEIVED = NOW
+LATER = NOW + timedelta(days=1)
+SPANNING = batch(
+    log("job", 1, jobId="long"), log("activity", 2), device=DEVICES[5], batch_id="spanning"
+)
+BATCHES = [everything(number, device=DEVICES[number % 3]) for number in range(9)] + [SPANNING]
+
+
+def running(home: Path) -> AbstractContextManager[Runtime]:
+    return open_test_runtime(home, clock=StoppedClock(LATER))
+
+
+def take(runtime: Runtime, app_id: str, *bodies: bytes) -> list[bool]:
+    """Which batches are new; they are in the lake afterwards."""
+    batches = [decode_batch(body, received_at=RECEIVED, live=False) for body in bodies]
+    new = accept(runtime.inbox, app_id, batches, received_at=RECEIVED)
+    runtime.flush(app_id)
+    return new
+
+
+def export_all(runtime: Runtime, app_id: str) -> dict[ExportType, list[bytes]]:
+    """The parts of an export of each type."""
+    container = MemoryContainer()
+    files = {}
+    for export_type in ExportType:
+        span = TimeRange.of_days(DAY - timedelta(days=9), DAY + timedelta(days=9))
+        is_push = export_type is ExportType.PUSH
+        request = ExportRequest(
+            app_id=app_id,
+            export_type=export_type,
+            export_format=ExportFormat.NDJSON,
+            compression=Compression.NONE,
+            container_url=container.url,
+            time_range=span if export_type.is_historical or is_push else None,
+            campaign_type=CampaignType.POLL if is_push else None,
+        )
+        created = operations.create_export(runtime, request)
+        task = operations.wait_export(runtime, created.task_id, timeout_seconds=WAIT_SECONDS_MAX)
+        assert task.state is ExportState.SUCCEEDED, task.error_details
+        files[export_type] = container.read_parts(task)
+    return files
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with an app that has records of every kind, of several flushes, some compacted."""
+    place = {"collection": "c", "resource_group": "g", "subscription": "s"}
+    with running(tmp_path / "home") as runtime:
+        app_id = operations.create_app(runtime, name="shop", **place).app.app_id
+        for number, body in enumerate(BATCHES):
+            take(runtime, app_id, body)
+            if number == 4:
+                operations.compact(runtime, app_id)
+    return tmp_path / "home"
+
+
+def lose_state(home: Path) -> None:
+    for file in [*home.glob("state.db*"), *home.glob("tasks.db*")]:
+        file.unlink()
+
+
+def recover(home: Path) -> RecoveredApp:
+    (app,) = recover_state(Settings(home=home, batch_dedup_days=30), clock=lambda: LATER)
+    return app
+
+
+def test_a_lost_state_is_refused_and_nothing_changed(home: Path) -> None:
+    lose_state(home)
+    before = {file: file.read_bytes() for file in (home / "lake").rglob("*") if file.is_file()}
+
+    with pytest.raises(StateLostError, match="engagement recover"), running(home):
+        pass
+
+    assert before == {
+        file: file.read_bytes() for file in (home / "lake").rglob("*") if file.is_file()
+    }
+
+
+def test_exports_counts_and_repeats_are_the_same_after_a_recovery(home: Path) -> None:
+    with running(home) as runtime:
+        (app,) = operations.list_apps(runtime)
+        expected = export_all(runtime, app.app_id)
+    lose_state(home)
+
+    recovered = recover(home)
+
+    assert (recovered.app, recovered.app_key) == (app, None)
+    assert recovered.rebuilt.damaged == ()
+    with running(home) as runtime:
+        assert export_all(runtime, app.app_id) == expected
+        assert take(runtime, app.app_id, *BATCHES) == [False] * len(BATCHES)
+        assert export_all(runtime, app.app_id) == expected
+
+
+def test_what_comes_later_goes_on_as_if_nothing_had_been_lost(home: Path, tmp_path: Path) -> None:
+    """A job, a session without an id, a user, a token and information, told again a day later."""
+    more = [
+        batch(
+            log("job", 50, jobId="long", end=at(90)),
+            log("activity", 60),
+            log("token", 61, token="other", tokenType="GCM"),  # noqa: S106 - of a device
+            device=DEVICES[5],
+            batch_id="later",
+            userId="somebody",
+        ),
+        everything(4, device=DEVICES[1], day=DAY + timedelta(days=1)),
+    ]
+    whole = tmp_path / "whole"
+    shutil.copytree(home, whole)
+    with running(whole) as runtime:
+        (app,) = operations.list_apps(runtime)
+        take(runtime, app.app_id, *more)
+        expected = export_all(runtime, app.app_id)
+    lose_state(home)
+    recover(home)
+
+    with running(home) as runtime:
+        take(runtime, app.app_id, *more)
+        assert export_all(runtime, app.app_id) == expected
+
+
+def test_a_recovery_that_was_cut_off_is_repeated(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(home) as runtime:
+        (app,) = operations.list_apps(runtime)
+        expected = export_all(runtime, app.app_id)
+    lose_state(home)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as failing:
+        failing.setattr("engagement.runtime.recovering._register", fail)
+        with pytest.raises(OSError, match="No space"):
+            recover(home)
+    with pytest.raises(StateLostError), running(home):
+        pass
+
+    recover(home)
+
+    with running(home) as runtime:
+        assert export_all(runtime, app.app_id) == expected
+
+
+def test_without_its_file_an_app_gets_a_name_and_a_key(home: Path) -> None:
+    (file,) = (home / "lake").glob(f"*/{APP_FILE}")
+    file.unlink()
+    lose_state(home)
+
+    recovered = recover(home)
+
+    assert recovered.app.app_id == file.parent.name
+    assert recovered.app_key is not None
+    with running(home) as runtime:
+        assert operations.app_of_key(runtime, recovered.app_key) == recovered.app
+
+
+def test_a_damaged_table_is_refused_and_the_others_recovered(home: Path) -> None:
+    (table_folder,) = (home / "lake").glob("*/event")
+    file = Path(DeltaTable(table_folder).file_uris()[0])
+    file.write_bytes(b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1")
+    lose_state(home)
+
+    recovered = recover(home)
+
+    (damage,) = recovered.rebuilt.damaged
+    assert str(file) in damage
+    with running(home) as runtime:
+        (table,) = operations.list_damaged_tables(runtime)
+        assert str(file) in table.damage
+
+
+def test_a_state_that_knows_every_app_is_not_recovered(home: Path) -> None:
+    with pytest.raises(BadInputError, match="knows all of them"):
+        recover(home)
