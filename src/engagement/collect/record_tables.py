@@ -13,6 +13,7 @@ from engagement.model.records import (
     JOB_TOLD_BY,
     LOCATION_COLUMNS,
     RECORD_COLUMNS,
+    ROWS_PER_BATCH_BITS,
     SPAN_KINDS,
     Column,
     Kind,
@@ -20,7 +21,7 @@ from engagement.model.records import (
     record_id_prefixes,
 )
 from engagement.store.queries.inbox import InboxRow
-from engagement.store.schemas import ROWS_PER_BATCH_BITS, content_ids, file_schema
+from engagement.store.schemas import content_ids, file_schema
 
 NO_RECORD_ID = pl.lit(None, pl.String()).alias("record_id")
 _KINDS = {kind.value: kind for kind in RECORD_COLUMNS}

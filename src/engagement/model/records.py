@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+ROWS_PER_BATCH_BITS = 20
+"""A row's sequence is its batch's inbox position, then its place in the batch; 2^20 rows fit."""
 NIL_GUID = "0" * 32
 """Stands for an id that a record lacks where a published schema requires one."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

@@ -8,7 +8,13 @@ from itertools import groupby
 import polars as pl
 
 from engagement.exceptions import LakeDamagedError
-from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind, derive_session_id
+from engagement.model.records import (
+    CONTENT_KINDS,
+    ROWS_PER_BATCH_BITS,
+    SPAN_KINDS,
+    Kind,
+    derive_session_id,
+)
 from engagement.store.data_files import DataFile, count_rows
 from engagement.store.delta_log import find_newest_number
 from engagement.store.lake import Lake
@@ -22,7 +28,7 @@ from engagement.store.queries.sightings import (
     derive_sighting_keys,
 )
 from engagement.store.queries.staging import ClosedCommit, StagingQueries
-from engagement.store.schemas import ROWS_PER_BATCH_BITS, content_ids
+from engagement.store.schemas import content_ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,6 @@ import polars as pl
 
 from engagement.model.records import TIME_COLUMN, ColumnType, Kind, own_columns
 
-ROWS_PER_BATCH_BITS = 20
-"""A row's sequence is its batch's inbox position, then its place in the batch; 2^20 rows fit."""
-
 _POLARS_TYPES: dict[ColumnType, pl.DataType] = {
     ColumnType.GUID: pl.String(),
     ColumnType.STRING: pl.String(),
