@@ -201,6 +201,11 @@ class Settings(_EnvironmentSettings):
     issuer_audience: str = _setting(
         "", "ENGAGEMENT_ISSUER_AUDIENCE", "The audience that other issuers' tokens must have."
     )
+    issuer_token_seconds: WholeNumber = _setting(
+        86_400,
+        "ENGAGEMENT_ISSUER_TOKEN_SECONDS",
+        "Seconds that another issuer's token may last at most, from its issue to its end.",
+    )
     requests_per_minute: WholeNumber = _setting(
         6_000, "ENGAGEMENT_REQUESTS_PER_MINUTE", "API requests that one client may make a minute."
     )

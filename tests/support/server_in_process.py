@@ -11,7 +11,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from engagement import operations
-from engagement.model.access import NewClient, Role, Scope
+from engagement.model.access import NewClient, ProvenClient, Role, Scope
 from engagement.runtime.opening import Runtime, open_service
 from engagement.server.app import build_server
 from engagement.server.auth.authentication import Authentication
@@ -99,7 +99,7 @@ class Service:
 
     def headers(self, tenant: str, role: Role) -> dict[str, str]:
         """The header of a tenant's client."""
-        issued = self.authentication.own.issue(self.clients[tenant, role].client)
+        issued = self.authentication.own.issue(prove(self.runtime, self.clients[tenant, role]))
         return {"Authorization": f"Bearer {issued.text}"}
 
     def ask(self, route: "Route", tenant: str, headers: dict[str, str], **names: str) -> Any:
@@ -203,6 +203,13 @@ def serve_in_process(home: Path, **more: Any) -> Iterator[Service]:
                 authentication=Authentication(runtime, public_url=PUBLIC_URL),
                 clients=clients,
             )
+
+
+def prove(runtime: Runtime, client: NewClient) -> ProvenClient:
+    """What the token endpoint knows of a client that sent its secret."""
+    proven = operations.authenticate_client(runtime, client.client.client_id, client.client_secret)
+    assert proven is not None
+    return proven
 
 
 def routes_of(service: Service) -> list[Route]:

@@ -119,6 +119,18 @@ class NewClient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenClient:
+    """A client that has just proved a secret of its own."""
+
+    client: ApiClient
+    """The client."""
+    secret_id: str
+    """Names the secret that it proved."""
+    secret_expires_at: datetime
+    """When that secret ends, and every token with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """A role over a scope."""
 

@@ -10,13 +10,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from engagement.exceptions import BadInputError, IllegalStateError, UnknownClientError
-from engagement.model.access import ApiClient, NewClient, Role, Scope
+from engagement.model.access import ApiClient, NewClient, ProvenClient, Role, Scope
 from engagement.runtime.opening import Runtime
 
 CLIENT_NAME_CHARACTERS_MAX = 64
 SIGNING_KEY = "signing_key"
 SECRET_BYTES = 32
 SECRET_DAYS_MAX = 3_650
+SECRET_ID_CHARACTERS = 16
+"""So much of a secret's hash names it: enough to tell a client's few secrets apart."""
 
 
 def tenant_id(runtime: Runtime) -> str:
@@ -80,6 +82,8 @@ def rotate_client(
 ) -> NewClient:
     """The client with a new secret, shown this once; the old ones end after some hours.
 
+    What ends with a secret are the tokens that it got, too.
+
     Raises:
         UnknownClientError: No client has this id or name.
         IllegalStateError: It was revoked.
@@ -127,7 +131,9 @@ def get_client(runtime: Runtime, client_id: str) -> ApiClient:
     return runtime.clients.get(client_id)
 
 
-def authenticate_client(runtime: Runtime, client_id: str, client_secret: str) -> ApiClient | None:
+def authenticate_client(
+    runtime: Runtime, client_id: str, client_secret: str
+) -> ProvenClient | None:
     """The client whose secret this is; None says nothing about why it is not.
 
     Secrets are random, so a plain hash of them is as hard to invert as they are to guess.
@@ -140,7 +146,16 @@ def authenticate_client(runtime: Runtime, client_id: str, client_secret: str) ->
     if client.client_id != client_id or client.revoked_at is not None:
         return None
     kept = runtime.clients.secrets(client_id, now=runtime.clock())
-    return client if any(hmac.compare_digest(given, known) for known in kept) else None
+    proven = [ends_at for known, ends_at in kept.items() if hmac.compare_digest(given, known)]
+    if not proven:
+        return None
+    return ProvenClient(client=client, secret_id=_secret_id(given), secret_expires_at=proven[0])
+
+
+def has_secret(runtime: Runtime, client_id: str, secret_id: str) -> bool:
+    """Whether the client still has the secret that this names."""
+    kept = runtime.clients.secrets(client_id, now=runtime.clock())
+    return secret_id in map(_secret_id, kept)
 
 
 def _checked_days(runtime: Runtime, days: int | None) -> int:
@@ -154,6 +169,10 @@ def _checked_days(runtime: Runtime, days: int | None) -> int:
 
 def _new_secret() -> str:
     return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def _secret_id(digest: str) -> str:
+    return digest[:SECRET_ID_CHARACTERS]
 
 
 def _digest(secret: str) -> str:

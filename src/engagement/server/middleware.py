@@ -10,7 +10,6 @@ import structlog
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -112,7 +111,7 @@ class EdgeMiddleware:
         authorization = given[0] if len(given) == 1 else None
         caller = self._authentication.get_cached(authorization)
         if caller is None:
-            caller = await run_in_threadpool(self._authentication.caller, authorization)
+            caller = await self._authentication.caller(authorization)
         scope["state"]["caller"] = caller
         if not self._limiter.hit(self._rate, caller.client_id):
             window = self._limiter.get_window_stats(self._rate, caller.client_id)

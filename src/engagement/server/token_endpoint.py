@@ -7,12 +7,11 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from fastapi import APIRouter, Path
 from limits import RateLimitItemPerMinute
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from engagement import operations
-from engagement.model.access import ApiClient
+from engagement.model.access import ProvenClient
 from engagement.server.auth.access_tokens import AUDIENCE, OWN_ALGORITHM
 from engagement.server.body_limits import LimitedBody
 from engagement.server.dependencies import Context, InContext
@@ -105,23 +104,21 @@ def metadata(context: InContext, tenant: Tenant) -> dict[str, Any]:
 
 async def _token(request: Request, context: Context, tenant: str, *, wanted: str) -> JSONResponse:
     _check_tenant(context, tenant)
-    limit = RateLimitItemPerMinute(context.runtime.settings.token_requests_per_minute)
     address = request.client.host if request.client else ""
-    failures = context.authentication.failures
-    if not failures.test(limit, address):
-        raise Problem(
-            429, "TooManyRequests", "Too many failed token requests.", {"Retry-After": "60"}
-        )
     try:
         limited = LimitedBody(request.receive, request.headers, bytes_max=FORM_BYTES_MAX)
         form = _form(request, await limited.read())
         _check_form(context, form, wanted)
-        client = await run_in_threadpool(_prove_client, context, *_credentials(request, form))
+        client_id, secret = _credentials(request, form)
+        # Whoever fails often waits for turns with the others, and a right secret is never refused.
+        proven = await context.authentication.secret_threads.run(
+            address, lambda: _prove_client(context, client_id, secret)
+        )
     except _RefusedError as refused:
         if refused.status == 401:  # noqa: PLR2004 - HTTP's own number
-            failures.hit(limit, address)
+            _count_failure(context, address)
         return _refusal(refused)
-    token = context.authentication.own.issue(client)
+    token = context.authentication.own.issue(proven)
     lasts = token.expires_at - token.issued_at
     body: dict[str, Any] = {"token_type": "Bearer", "access_token": token.text}
     if wanted == "scope":
@@ -137,11 +134,24 @@ async def _token(request: Request, context: Context, tenant: str, *, wanted: str
     return JSONResponse(body, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
 
-def _prove_client(context: Context, client_id: str, secret: str) -> ApiClient:
-    client = operations.authenticate_client(context.runtime, client_id, secret)
-    if client is None:
+def _prove_client(context: Context, client_id: str, secret: str) -> ProvenClient:
+    proven = operations.authenticate_client(context.runtime, client_id, secret)
+    if proven is None:
         raise _RefusedError("invalid_client", "The client id or its secret is not right.", 401)
-    return client
+    return proven
+
+
+def _count_failure(context: Context, address: str) -> None:
+    """Count a request that proved nothing.
+
+    Raises:
+        Problem: Too many came from this address.
+    """
+    limit = RateLimitItemPerMinute(context.runtime.settings.token_requests_per_minute)
+    if not context.authentication.failures.hit(limit, address):
+        raise Problem(
+            429, "TooManyRequests", "Too many failed token requests.", {"Retry-After": "60"}
+        )
 
 
 def _check_tenant(context: Context, tenant: str) -> None:

@@ -130,6 +130,24 @@ def test_wrong_secrets_have_a_rate_and_tell_nothing(server: RunningServer) -> No
     assert last.status_code == 429
 
 
+def test_failures_of_an_address_lock_no_right_secret_out(server: RunningServer) -> None:
+    known = server.client("reader")
+    address = f"/{known.tenant_id}/oauth2/token"
+    wrong = {"grant_type": "client_credentials", "client_id": "x", "client_secret": "wrong"}
+    right = {
+        "grant_type": "client_credentials",
+        "client_id": known.client_id,
+        "client_secret": known.client_secret,
+    }
+    with server.http() as http:
+        failed = [http.post(address, data=wrong).status_code for _ in range(20)]
+        given = http.post(address, data=right)
+        failed.append(http.post(address, data=wrong).status_code)
+
+    assert 429 in failed
+    assert given.status_code == 200
+
+
 def test_a_repeat_with_its_key_gives_the_same_task(server: RunningServer, token: str) -> None:
     folder = Path(server.environment["ENGAGEMENT_LOCAL_ROOTS"])
     body = {"containerUrl": f"file://{folder}/same", "exportFormat": "NdjsonBlob"}

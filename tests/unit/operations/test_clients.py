@@ -14,6 +14,7 @@ from engagement.operations.clients import (
     authenticate_client,
     create_client,
     get_client,
+    has_secret,
     list_clients,
     read_signing_key,
     revoke_client,
@@ -85,6 +86,25 @@ def test_an_old_secret_may_last_some_hours_beside_a_new_one(
     clock.now = NOW + timedelta(hours=1)
     assert not gets_in(runtime, new)
     assert gets_in(runtime, rotated)
+
+
+def test_a_secret_has_a_name_for_as_long_as_it_works(
+    runtime: Runtime, new: NewClient, clock: Clock
+) -> None:
+    client_id = new.client.client_id
+    first = authenticate_client(runtime, client_id, new.client_secret)
+    rotated = rotate_client(runtime, client_id, keep_hours=1)
+    second = authenticate_client(runtime, client_id, rotated.client_secret)
+    assert first is not None
+    assert second is not None
+
+    assert first.secret_id != second.secret_id
+    assert (first.secret_expires_at, second.client) == (NOW + timedelta(days=2), rotated.client)
+    assert has_secret(runtime, client_id, first.secret_id)
+    clock.now = NOW + timedelta(hours=1)
+    assert not has_secret(runtime, client_id, first.secret_id)
+    assert has_secret(runtime, client_id, second.secret_id)
+    assert not has_secret(runtime, client_id, "")
 
 
 def test_a_revoked_client_is_out_for_good(runtime: Runtime, new: NewClient) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from engagement.exceptions import NotAuthenticatedError
-from engagement.model.access import ApiClient
+from engagement.model.access import ProvenClient
 
 AUDIENCE = "urn:engagement-export"
 OWN_ALGORITHM = "ES256"
@@ -48,6 +48,8 @@ class AccessTokenClaims:
     """Whom it was issued to."""
     issued_at: int
     """When, in seconds since 1970."""
+    secret_id: str
+    """Which secret the client proved then."""
 
 
 class AccessTokens:
@@ -81,9 +83,11 @@ class AccessTokens:
             "keys": [self._public_jwk | {"kid": self.key_id, "alg": OWN_ALGORITHM, "use": "sig"}]
         }
 
-    def issue(self, client: ApiClient) -> IssuedToken:
-        """Return a token for a client that proved its secret."""
+    def issue(self, proven: ProvenClient) -> IssuedToken:
+        """Return a token for a client that proved a secret, which it does not outlast."""
         now = int(time.time())
+        client = proven.client
+        expires_at = min(now + self._seconds, instant_seconds(proven.secret_expires_at))
         claims = {
             "iss": self.issuer,
             "aud": AUDIENCE,
@@ -92,8 +96,9 @@ class AccessTokens:
             "roles": [client.role.value],
             "iat": now,
             "nbf": now,
-            "exp": now + self._seconds,
+            "exp": expires_at,
             "jti": secrets.token_urlsafe(16),
+            "secret_id": proven.secret_id,
         }
         text = jwt.encode(
             claims,
@@ -101,7 +106,7 @@ class AccessTokens:
             algorithm=OWN_ALGORITHM,
             headers={"typ": "at+jwt", "kid": self.key_id},
         )
-        return IssuedToken(text=text, issued_at=now, expires_at=now + self._seconds)
+        return IssuedToken(text=text, issued_at=now, expires_at=expires_at)
 
     def claims(self, token: str) -> AccessTokenClaims:
         """Return what a token of ours proves.
@@ -117,12 +122,14 @@ class AccessTokens:
         ):
             raise NotAuthenticatedError(_REFUSED)
         claims = verify_token(token, self._key.public_key(), [OWN_ALGORITHM], AUDIENCE, self.issuer)
-        client_id, issued_at = claims.get("client_id"), claims["iat"]
+        client_id, secret_id = claims.get("client_id"), claims.get("secret_id")
         if not isinstance(client_id, str) or client_id != claims["sub"]:
             raise NotAuthenticatedError(_REFUSED)
-        if claims["exp"] - issued_at > TOKEN_SECONDS_MAX:
+        if not isinstance(secret_id, str):
             raise NotAuthenticatedError(_REFUSED)
-        return AccessTokenClaims(client_id=client_id, issued_at=issued_at)
+        if claims["exp"] - claims["iat"] > TOKEN_SECONDS_MAX:
+            raise NotAuthenticatedError(_REFUSED)
+        return AccessTokenClaims(client_id=client_id, issued_at=claims["iat"], secret_id=secret_id)
 
 
 def decode_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
+from starlette.concurrency import run_in_threadpool
 
 from engagement import operations
 from engagement.exceptions import NotAuthenticatedError, UnknownClientError
@@ -13,6 +14,7 @@ from engagement.model.access import Caller, Grant
 from engagement.runtime.opening import Runtime
 from engagement.server.auth.access_tokens import AccessTokens, instant_seconds
 from engagement.server.auth.openid_issuers import IssuerTokens
+from engagement.server.body_threads import BodyThreads
 
 TRUSTED_SECONDS_MAX = 2
 """How long a token that was accepted is not looked at again; revoking takes as long to act."""
@@ -31,8 +33,13 @@ class Authentication:
             issuer=f"{public_url}/{self.tenant_id}/v2.0",
             seconds=settings.token_seconds,
         )
-        self._foreign = IssuerTokens(settings.issuers, audience=settings.issuer_audience)
+        self._foreign = IssuerTokens(
+            settings.issuers,
+            audience=settings.issuer_audience,
+            token_seconds_max=settings.issuer_token_seconds,
+        )
         self.failures = FixedWindowRateLimiter(MemoryStorage())
+        self.secret_threads = BodyThreads(1, name="secret")
         self._trusted: dict[bytes, tuple[Caller, float]] = {}
 
     def get_cached(self, authorization: str | None) -> Caller | None:
@@ -40,7 +47,7 @@ class Authentication:
         found = self._trusted.get(_digest(authorization))
         return found[0] if found is not None and time.monotonic() < found[1] else None
 
-    def caller(self, authorization: str | None) -> Caller:
+    async def caller(self, authorization: str | None) -> Caller:
         """Return whoever the `Authorization` header proves to make the request.
 
         Raises:
@@ -51,17 +58,20 @@ class Authentication:
             raise NotAuthenticatedError(
                 "The request needs an Authorization header with a bearer token, got none."
             )
-        caller = self._judge(token)
+        caller = await run_in_threadpool(self._find_own_caller, token)
+        if caller is None:
+            caller = await self._foreign.caller(token)
         if len(self._trusted) >= TRUSTED_TOKENS_MAX:
             self._trusted.clear()
         self._trusted[_digest(authorization)] = (caller, time.monotonic() + TRUSTED_SECONDS_MAX)
         return caller
 
-    def _judge(self, token: str) -> Caller:
+    def _find_own_caller(self, token: str) -> Caller | None:
+        """Return the client that a token of ours proves; None if it is none of ours."""
         try:
             claims = self.own.claims(token)
         except NotAuthenticatedError:
-            return self._foreign.caller(token)
+            return None
         try:
             client = operations.get_client(self._runtime, claims.client_id)
         except UnknownClientError as error:
@@ -69,6 +79,8 @@ class Authentication:
         too_old = claims.issued_at < instant_seconds(client.tokens_from)
         if client.client_id != claims.client_id or client.revoked_at is not None or too_old:
             raise NotAuthenticatedError("The access token's client was revoked.")
+        if not operations.has_secret(self._runtime, client.client_id, claims.secret_id):
+            raise NotAuthenticatedError("The secret that the access token was for has ended.")
         return Caller(
             client_id=client.client_id, grants=(Grant(role=client.role, scope=client.scope),)
         )

@@ -72,13 +72,13 @@ class ClientQueries:
         """Every client, oldest first."""
         return self._select(sa.true())
 
-    def secrets(self, client_id: str, *, now: datetime) -> list[str]:
-        """The SHA-256 of each of the client's secrets that has not ended."""
-        query = sa.select(client_secrets.c.sha256).where(
+    def secrets(self, client_id: str, *, now: datetime) -> dict[str, datetime]:
+        """When each of the client's secrets ends that has not, by the secret's SHA-256."""
+        query = sa.select(client_secrets.c.sha256, client_secrets.c.expires_at).where(
             client_secrets.c.client_id == client_id, client_secrets.c.expires_at > now
         )
         with self._reading.begin() as connection:
-            return list(connection.scalars(query))
+            return {row.sha256: row.expires_at for row in connection.execute(query)}
 
     def rotate(
         self, client_id: str, *, secret_sha256: str, expires_at: datetime, others_end_at: datetime

@@ -1,8 +1,10 @@
 """Tests that forged, changed, expired and revoked credentials open nothing."""
 
+import asyncio
 import base64
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +17,10 @@ from hypothesis import strategies as st
 from engagement import operations
 from engagement.exceptions import NotAuthenticatedError
 from engagement.model.access import Role, Scope
-from support.server_in_process import VERSIONS, Route, Service
+from support.server_in_process import VERSIONS, Route, Service, prove
 from support.waiting import wait_for
+
+CLAIMS = ("iss", "aud", "sub", "client_id", "secret_id")
 
 
 def _claims(service: Service) -> dict[str, Any]:
@@ -32,6 +36,7 @@ def _claims(service: Service) -> dict[str, Any]:
         "nbf": now,
         "exp": now + 600,
         "jti": "1",
+        "secret_id": prove(service.runtime, service.clients["alpha", Role.OWNER]).secret_id,
     }
 
 
@@ -74,10 +79,10 @@ def _bad_claims() -> list[tuple[dict[str, Any], tuple[str, ...]]]:
     now = int(time.time())
     odd: list[Any] = [None, "", [], {}, "x" * 5_000, True, 1.5, -1, 10**40, "2026-01-01", ["x"]]
     bad: list[tuple[dict[str, Any], tuple[str, ...]]] = [
-        ({name: value}, ()) for name in ("iss", "aud", "sub", "client_id") for value in odd
+        ({name: value}, ()) for name in CLAIMS for value in odd
     ]
     bad += [({name: value}, ()) for name in ("exp", "iat") for value in odd]
-    bad += [({}, (name,)) for name in ("iss", "aud", "sub", "client_id", "exp", "iat")]
+    bad += [({}, (name,)) for name in (*CLAIMS, "exp", "iat")]
     bad += [
         ({"exp": now - 61}, ()),
         ({"exp": now + 10**6}, ()),
@@ -104,7 +109,7 @@ def _bad_headers() -> list[dict[str, Any]]:
 
 def _accepted(service: Service, token: str) -> bool:
     try:
-        service.authentication.caller(f"Bearer {token}")
+        asyncio.run(service.authentication.caller(f"Bearer {token}"))
     except NotAuthenticatedError:
         return False
     return True
@@ -188,7 +193,7 @@ def test_a_revoked_client_is_soon_out(service: Service) -> None:
     made = operations.create_client(
         service.runtime, name="short-lived", role=Role.READER, scope=Scope.parse("/")
     )
-    token = service.authentication.own.issue(made.client).text
+    token = service.authentication.own.issue(prove(service.runtime, made)).text
     asked: dict[str, Any] = {
         "url": "/subscriptions/alpha/providers/Microsoft.MobileEngagement/appCollections",
         "params": {"api-version": VERSIONS[0]},
@@ -205,6 +210,34 @@ def test_a_revoked_client_is_soon_out(service: Service) -> None:
     )
 
 
+def test_a_rotated_secrets_tokens_end_with_it(service: Service) -> None:
+    made = operations.create_client(
+        service.runtime, name="rotated", role=Role.READER, scope=Scope.parse("/")
+    )
+    token = service.authentication.own.issue(prove(service.runtime, made)).text
+    assert _accepted(service, token)
+
+    kept = operations.rotate_client(service.runtime, "rotated", keep_hours=1)
+    assert _accepted(service, token)
+    last = operations.rotate_client(service.runtime, "rotated", keep_hours=0)
+
+    # In the same second as the rotation too, on either side of it.
+    later = service.authentication.own.issue(prove(service.runtime, last)).text
+    assert not _accepted(service, token)
+    assert _accepted(service, later)
+    client_id = kept.client.client_id
+    assert operations.authenticate_client(service.runtime, client_id, kept.client_secret) is None
+
+
+def test_a_token_does_not_outlast_its_secret(service: Service) -> None:
+    proven = prove(service.runtime, service.clients["alpha", Role.OWNER])
+    soon = datetime.fromtimestamp(int(time.time()) + 60, tz=UTC)
+
+    token = service.authentication.own.issue(replace(proven, secret_expires_at=soon))
+
+    assert token.expires_at == int(soon.timestamp())
+
+
 def test_secrets_are_kept_as_hashes_and_end(service: Service) -> None:
     made = operations.create_client(
         service.runtime, name="hashed", role=Role.READER, scope=Scope.parse("/"), secret_days=1
@@ -219,7 +252,7 @@ def test_secrets_are_kept_as_hashes_and_end(service: Service) -> None:
     known = operations.authenticate_client
     assert known(service.runtime, client_id, made.client_secret) is None
     assert known(service.runtime, client_id, again.client_secret) is not None
-    assert service.runtime.clients.secrets(client_id, now=datetime(2099, 1, 1, tzinfo=UTC)) == []
+    assert service.runtime.clients.secrets(client_id, now=datetime(2099, 1, 1, tzinfo=UTC)) == {}
 
 
 def test_an_expired_token_opens_nothing(service: Service, routes: list[Route]) -> None:

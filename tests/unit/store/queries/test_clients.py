@@ -47,8 +47,8 @@ def test_a_name_is_taken_once(queries: ClientQueries) -> None:
 
 
 def test_a_secret_ends_at_its_time(queries: ClientQueries) -> None:
-    assert queries.secrets(CLIENT.client_id, now=NOW) == ["first"]
-    assert queries.secrets(CLIENT.client_id, now=NOW + HOUR) == []
+    assert queries.secrets(CLIENT.client_id, now=NOW) == {"first": NOW + HOUR}
+    assert queries.secrets(CLIENT.client_id, now=NOW + HOUR) == {}
 
 
 def test_a_new_secret_lets_the_old_ones_end_soon_but_none_later(queries: ClientQueries) -> None:
@@ -59,8 +59,9 @@ def test_a_new_secret_lets_the_old_ones_end_soon_but_none_later(queries: ClientQ
         others_end_at=NOW + HOUR / 2,
     )
 
-    assert sorted(queries.secrets(CLIENT.client_id, now=NOW)) == ["first", "second"]
-    assert queries.secrets(CLIENT.client_id, now=NOW + HOUR / 2) == ["second"]
+    ends = {"first": NOW + HOUR / 2, "second": NOW + 9 * HOUR}
+    assert queries.secrets(CLIENT.client_id, now=NOW) == ends
+    assert list(queries.secrets(CLIENT.client_id, now=NOW + HOUR / 2)) == ["second"]
     assert queries.get(CLIENT.name).secret_expires_at == NOW + 9 * HOUR
 
 
@@ -73,7 +74,7 @@ def test_a_revoked_client_has_no_secret_and_its_tokens_are_refused(
     found = queries.get(CLIENT.name)
     assert (found.revoked_at, found.tokens_from) == (NOW + HOUR, NOW + HOUR)
     assert found.secret_expires_at is None
-    assert queries.secrets(CLIENT.client_id, now=NOW) == []
+    assert queries.secrets(CLIENT.client_id, now=NOW) == {}
 
 
 def test_of_several_first_values_of_the_installation_one_stays(queries: ClientQueries) -> None:
