@@ -12,6 +12,7 @@ TEST_PROCESSES ?= 2
 # Per cent of lines that unit, integration and destination tests run, by folder; a floor only ever rises.
 COVERAGE_FLOORS := model=98 store=97 export=95 deliver=96 collect=98
 TORTURE_KILLS ?= 200
+TORTURE_EXPORTS ?= 1000
 TORTURE_BODIES ?= 200000
 TORTURE_EXAMPLES ?= 1000
 TORTURE_SIGNATURES ?= 2000
@@ -27,6 +28,7 @@ help:
 	@echo "make coverage measure what of the code the quick tests run, and hold the floors"
 	@echo "make check    formatting, lint, types and import contracts"
 	@echo "make torture  end exports, flushes and servers at $(TORTURE_KILLS) random moments each; fail their disks;"
+	@echo "              export $(TORTURE_EXPORTS) times through a faulty line;"
 	@echo "              post $(TORTURE_BODIES) bodies of garbage; $(TORTURE_EXAMPLES) requests to each operation;"
 	@echo "              deliver with $(TORTURE_SIGNATURES) generated SAS, right and wrong;"
 	@echo "              compare $(TORTURE_HISTORIES) histories with a plain model of all exports"
@@ -64,6 +66,7 @@ torture: .make/test .make/node
 	$(PYTEST) tests/unit --hypothesis-profile thorough --numprocesses $(TEST_PROCESSES)
 	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES) \
 		--histories $(TORTURE_HISTORIES)
+	$(PYTEST) tests/durability/test_torture.py -k faulty_line --kills $(TORTURE_EXPORTS)
 	$(PYTEST) tests/acceptance/test_contracts.py --examples $(TORTURE_EXAMPLES)
 	$(PYTEST) tests/contract/test_azure_signatures.py --signatures $(TORTURE_SIGNATURES)
 

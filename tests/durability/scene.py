@@ -104,6 +104,7 @@ def queue_export(
     *,
     export_format: ExportFormat = ExportFormat.JSON,
     container_url: str | None = None,
+    time_range: TimeRange | None = SPAN,
 ) -> str:
     """A task that waits in the scene's home; nobody runs it yet."""
     with open_service(settings_of(scene.home, scene.out), run_tasks=False) as runtime:
@@ -114,7 +115,7 @@ def queue_export(
                 export_type=export_type,
                 export_format=export_format,
                 container_url=container_url or f"file://{scene.out}",
-                time_range=SPAN,
+                time_range=time_range,
             ),
         )
     return task.task_id

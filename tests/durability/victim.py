@@ -1,27 +1,34 @@
 """A process to be killed: it works on a home folder and dies where it is told.
 
     python tests/durability/victim.py HOME OUT import FILE APP_ID [--kill-at POINT --nth N]
-    python tests/durability/victim.py HOME OUT wait TASK_ID [--kill-at POINT --nth N] [--plant BUG]
+    python tests/durability/victim.py HOME OUT wait TASK_ID… [--kill-at POINT --nth N] [--plant BUG]
+    python tests/durability/victim.py HOME OUT upkeep APP_ID [--days-ahead DAYS]
     python tests/durability/victim.py HOME OUT vacuum APP_ID [--days-ahead DAYS] [--plant BUG]
 
-It prints the final state of a waited task.
+It prints the final state of each waited task.
 """
 
 import argparse
 import os
 import signal
 import sys
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import planted
 
 from engagement import operations
+from engagement.exceptions import UnknownDeviceError
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
-from engagement.runtime.opening import open_service
+from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 
 PART_ROWS = 400
+ERASED_DEVICE = "c625536fdb214165ea1da1a30427b289"
+"""One of the sample's."""
+FIRST_KEPT = date(2026, 1, 2)
+"""A day of the sample; upkeep takes out what was before."""
 SECONDS_MAX = 600
 """Far more than an export takes on one core beside other work; no promise is measured by it."""
 
@@ -50,12 +57,24 @@ def dying_at(point: Failpoint, nth: int) -> FailpointHook:
     return on_failpoint
 
 
+def do_upkeep(runtime: Runtime, app_id: str) -> None:
+    """Do all that upkeep does; a device and a day go that are the same whenever it is done."""
+    operations.compact(runtime, app_id)
+    with suppress(UnknownDeviceError):  # it is erased already
+        operations.erase_device(runtime, app_id, ERASED_DEVICE)
+    days = (runtime.running_time.estimate_now().date() - FIRST_KEPT).days
+    operations.retain(runtime, app_id, days)
+    operations.fold_snapshots(runtime, app_id)
+    operations.compact(runtime, app_id)
+    operations.vacuum(runtime, app_id)
+
+
 def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("action", choices=["import", "wait", "vacuum"])
+    parser.add_argument("action", choices=["import", "wait", "upkeep", "vacuum"])
     parser.add_argument("subjects", nargs="+")
     parser.add_argument("--kill-at", type=Failpoint)
     parser.add_argument("--nth", type=int, default=1)
@@ -74,14 +93,18 @@ def main() -> None:
         if given.action == "vacuum":
             operations.vacuum(runtime, given.subjects[0])
             return
+        if given.action == "upkeep":
+            do_upkeep(runtime, given.subjects[0])
+            return
         if given.action == "import":
             file, app_id = given.subjects
             with Path(file).open("rb") as stream:
                 lines = operations.read_lines(stream)
                 operations.import_batches(runtime, app_id=app_id, lines=lines)
             return
-        task = operations.wait_export(runtime, given.subjects[0], timeout_seconds=SECONDS_MAX)
-        sys.stdout.write(f"{task.state.value} {task.error_code or ''}\n")
+        for task_id in given.subjects:
+            task = operations.wait_export(runtime, task_id, timeout_seconds=SECONDS_MAX)
+            sys.stdout.write(f"{task.state.value} {task.error_code or ''}\n")
 
 
 if __name__ == "__main__":
