@@ -44,6 +44,12 @@ class Field:
     parent: str | None = None
     """The object that JSON nests it in."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that its value is computed from."""
+        is_scalar = self.type is FieldType.SCALAR
+        return (self.column, f"{self.column}_type") if is_scalar else (self.column,)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
@@ -92,6 +98,8 @@ _LOCATION_FIELDS = tuple(
     Field(_contract_name(column.name), column.name, _FIELD_TYPES[column.type], parent="location")
     for column in LOCATION_COLUMNS
 )
+CONTENT_PARENTS = {"info": _INFO_ID.column, "location": _LOCATION_ID.column}
+"""The objects that JSON nests what a record names by id in, each with the column of that id."""
 _DEVICE_TIMES = {
     "firstSeen": "first_seen_at",
     "lastSeen": "seen_at",

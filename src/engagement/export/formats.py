@@ -15,18 +15,18 @@ import pyarrow.parquet as pq
 
 from engagement.export.fields import Field, FieldType, Shape
 from engagement.export.json_text import (
-    TIMESTAMP_FORMAT,
     Piece,
     join_pieces,
     json_object,
-    json_string,
+    json_strings,
     json_value,
 )
+from engagement.export.time_text import write_times
 from engagement.model.exports import Compression, ExportFormat
 from engagement.model.records import TIME_COLUMN, Kind
 
 BATCH_ROWS = 16_384
-_TEXT, _TIME = "_text", "_time"
+_TEXT, _FIRST = "_text", "_first"
 PARQUET_GZIP_LEVEL = 1
 _FORMULA = r"^[\s\u00a0]*[=+\-@\t\r\n\u{FF1D}\u{FF0B}\u{FF0D}\u{FF20}]"
 """Values that a spreadsheet would run; full-width signs count too."""
@@ -88,9 +88,8 @@ def group_rows(rows: pl.LazyFrame, encoding: Encoding) -> pl.LazyFrame:
 
 
 def _encode_ndjson(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
-    text = join_pieces([*json_object(encoding.shape.fields), "\n"])
-    for frame in _computed(slices, encoding, [text.alias(_TEXT)]):
-        yield _text_chunk(frame)
+    for frame in _frames(slices, encoding):
+        yield _text_chunk(frame, [*json_object(encoding.shape.fields, frame), "\n"], encoding)
 
 
 def _encode_json(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
@@ -98,23 +97,26 @@ def _encode_json(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator
     shape = encoding.shape
     yield Chunk(data=b"[")
     if shape.gathered is None:
-        text, skipped, end = join_pieces([",\n", *json_object(shape.fields)]), 1, b"\n]\n"
-        frames = _computed(slices, encoding, [text.alias(_TEXT)])
+        chunks, skipped, end = _listed_chunks(slices, encoding), 1, b"\n]\n"
     else:
-        frames, skipped, end = _grouped_frames(slices, encoding, shape.gathered)
+        chunks, skipped, end = _gathered_chunks(slices, encoding, shape.gathered)
     is_first = True
-    for frame in frames:
-        chunk = _text_chunk(frame)
+    for chunk in chunks:
         # The first row must not close an object or separate itself from one before it.
         yield replace(chunk, data=memoryview(chunk.data)[skipped:]) if is_first else chunk
         is_first = False
     yield Chunk(data=b"]\n" if is_first else end)
 
 
-def _grouped_frames(
+def _listed_chunks(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
+    for frame in _frames(slices, encoding):
+        yield _text_chunk(frame, [",\n", *json_object(encoding.shape.fields, frame)], encoding)
+
+
+def _gathered_chunks(
     slices: Iterable[pl.LazyFrame], encoding: Encoding, name: str
-) -> tuple[Iterator[pl.DataFrame], int, bytes]:
-    """Frames of text in which a row opens its group's object where the group changes.
+) -> tuple[Iterator[Chunk], int, bytes]:
+    """Chunks of text in which a row opens its group's object where the group changes.
 
     Only a comparison with the row before is needed, so a group may have any number of rows and
     may go on in the next slice.
@@ -125,47 +127,51 @@ def _grouped_frames(
     outer = [field for field in shape.fields if field.name in shape.group]
     outer.sort(key=lambda field: shape.group.index(field.name))
     inner = [field for field in shape.fields if field.name not in shape.group]
-    record: list[Piece]
-    if is_map:
-        # A tag's type is told by its value's own, so it is left out.
-        key, value, _, *added = inner
-        named = json_object([value, *added]) if added else json_value(value)
-        record = [json_string(key.column), ":", *named]
-    else:
-        record = json_object(inner)
-    next_object = join_pieces([f"{closing},\n", *json_object(outer)[:-1], f',"{name}":{opening}'])
     keys = [pl.col(field.column) for field in outer]
-    record_columns = [piece for piece in record if not isinstance(piece, str)]
 
-    def frames() -> Iterator[pl.DataFrame]:
+    def chunks() -> Iterator[Chunk]:
         before: tuple[object, ...] = (None,) * len(keys)
-        for frame in _frames(slices, [next_object, *record_columns, *keys, _time(encoding)]):
+        for frame in _frames(slices, encoding):
             changes = pl.any_horizontal(
                 key.ne_missing(key.shift(1, fill_value=pl.lit(value, dtype=pl.String())))
                 for key, value in zip(keys, before, strict=True)
             )
-            prefix = pl.when(changes).then(next_object).otherwise(pl.lit(","))
-            yield frame.select(join_pieces([prefix, *record]).alias(_TEXT), _time(encoding))
+            is_first = frame.select(changes.alias(_TEXT))[_TEXT]
+            firsts = frame.filter(is_first)
+            members = json_object(outer, firsts)[:-1]
+            next_object = join_pieces([f"{closing},\n", *members, f',"{name}":{opening}'])
+            # The first text is what comes before a row whose object is open.
+            texts = pl.concat([pl.Series([","]), firsts.select(next_object).to_series()])
+            prefix = pl.lit(texts.gather(is_first.cum_sum() * is_first))
+            record = _tag_member(inner, frame) if is_map else json_object(inner, frame)
+            yield _text_chunk(frame, [prefix, *record], encoding)
             before = frame.select(keys).row(-1)
 
-    return frames(), len(closing) + 1, f"{closing}\n]\n".encode()
+    return chunks(), len(closing) + 1, f"{closing}\n]\n".encode()
+
+
+def _tag_member(fields: Sequence[Field], frame: pl.DataFrame) -> list[Piece]:
+    """A tag as the member of a map; its type is told by its value's own, so it is left out."""
+    key, value, _, *added = fields
+    named = json_object([value, *added], frame) if added else json_value(value, frame)
+    return [json_strings(key.column, frame), ":", *named]
 
 
 def _encode_csv(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
     """RFC 4180 with a header; an empty field is null, a quoted empty one is an empty string."""
     fields = encoding.shape.fields
-    columns = [_csv_column(field, guard=encoding.csv_formula_guard) for field in fields]
     yield Chunk(data=(",".join(field.name for field in fields) + "\r\n").encode())
-    for batch in _computed(slices, encoding, columns):
+    for frame in _frames(slices, encoding):
+        columns = [_csv_column(field, frame, guard=encoding.csv_formula_guard) for field in fields]
         out = io.BytesIO()
-        batch.drop(_TIME).write_csv(out, include_header=False, line_terminator="\r\n")
-        yield _chunk(out.getbuffer(), batch)
+        frame.select(columns).write_csv(out, include_header=False, line_terminator="\r\n")
+        yield _chunk(out.getbuffer(), frame, encoding)
 
 
-def _csv_column(field: Field, *, guard: bool) -> pl.Expr:
+def _csv_column(field: Field, frame: pl.DataFrame, *, guard: bool) -> pl.Expr:
     column = pl.col(field.column)
     if field.type is FieldType.TIMESTAMP:
-        column = column.dt.strftime(TIMESTAMP_FORMAT)
+        column = join_pieces(write_times(frame[field.column]))
     elif field.type is FieldType.STATUS:
         column = join_pieces(['["', column.list.join('","'), '"]'])
     elif guard and field.type in {FieldType.STRING, FieldType.SCALAR}:
@@ -178,8 +184,8 @@ def _encode_parquet(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Itera
     columns = [_parquet_column(field) for field in encoding.shape.fields]
     sink = _Drained()
     writer: pq.ParquetWriter | None = None
-    for batch in _computed(slices, encoding, columns, even_empty=True):
-        table = batch.drop(_TIME).to_arrow(compat_level=pl.CompatLevel.oldest())
+    for frame in _frames(slices, encoding, even_empty=True):
+        table = frame.select(columns).to_arrow(compat_level=pl.CompatLevel.oldest())
         if writer is None:
             codec = encoding.compression.value.upper()
             level = PARQUET_GZIP_LEVEL if encoding.compression is Compression.GZIP else None
@@ -191,7 +197,7 @@ def _encode_parquet(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Itera
                 store_schema=False,
             )
         writer.write_table(table)
-        yield _chunk(sink.drain(), batch)
+        yield _chunk(sink.drain(), frame, encoding)
     if writer is not None:
         writer.close()
         yield Chunk(data=sink.drain())
@@ -228,34 +234,20 @@ class _Drained(io.RawIOBase):
         return data
 
 
-def _computed(
-    slices: Iterable[pl.LazyFrame],
-    encoding: Encoding,
-    columns: Sequence[pl.Expr],
-    *,
-    even_empty: bool = False,
+def _frames(
+    slices: Iterable[pl.LazyFrame], encoding: Encoding, *, even_empty: bool = False
 ) -> Iterator[pl.DataFrame]:
-    """The computed columns and the record time of all rows, frame by frame.
+    """What the bytes are computed from, in frames that fit into a processor's cache.
+
+    Computing a whole slice at once takes a fifth more: its text is written to fresh memory.
 
     Args:
         slices: The rows.
         encoding: How they become bytes.
-        columns: What to compute.
         even_empty: Whether to give a frame without rows, for its columns, if there are no rows.
     """
-    wanted = [*columns, _time(encoding)]
-    for frame in _frames(slices, wanted, even_empty=even_empty):
-        yield frame.select(wanted)
-
-
-def _frames(
-    slices: Iterable[pl.LazyFrame], columns: Sequence[pl.Expr], *, even_empty: bool = False
-) -> Iterator[pl.DataFrame]:
-    """What the columns are computed from, in frames that fit into a processor's cache.
-
-    Computing a whole slice at once takes a fifth more: its text is written to fresh memory.
-    """
-    read = sorted({name for column in columns for name in column.meta.root_names()})
+    columns = {column for field in encoding.shape.fields for column in field.columns}
+    read = sorted(columns | {TIME_COLUMN[encoding.kind]})
     empty: pl.DataFrame | None = None
     for rows in slices:
         frame = rows.select(read).collect(engine="in-memory")
@@ -268,15 +260,13 @@ def _frames(
         yield empty
 
 
-def _time(encoding: Encoding) -> pl.Expr:
-    return pl.col(TIME_COLUMN[encoding.kind]).alias(_TIME)
-
-
-def _text_chunk(frame: pl.DataFrame) -> Chunk:
-    array = frame[_TEXT].rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+def _text_chunk(frame: pl.DataFrame, row: Sequence[Piece], encoding: Encoding) -> Chunk:
+    # The first column gives the text of rows that are alike the length of the frame.
+    text = frame.select(pl.first().alias(_FIRST), join_pieces(row).alias(_TEXT))[_TEXT]
+    array = text.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     # A row whose text is null would be missing from the bytes, so it does not count.
     rows_held = len(array) - array.null_count
-    return replace(_chunk(_value_buffer(array), frame), rows=rows_held)
+    return replace(_chunk(_value_buffer(array), frame, encoding), rows=rows_held)
 
 
 def _value_buffer(array: pa.Array) -> memoryview:
@@ -286,12 +276,13 @@ def _value_buffer(array: pa.Array) -> memoryview:
     return memoryview(values)[bounds[array.offset] : bounds[array.offset + len(array)]]
 
 
-def _chunk(data: bytes | memoryview, batch: pl.DataFrame) -> Chunk:
-    first, last = batch[_TIME].min(), batch[_TIME].max()
+def _chunk(data: bytes | memoryview, frame: pl.DataFrame, encoding: Encoding) -> Chunk:
+    times = frame[TIME_COLUMN[encoding.kind]]
+    first, last = times.min(), times.max()
     return Chunk(
         data=data,
-        rows=batch.height,
-        rows_read=batch.height,
+        rows=frame.height,
+        rows_read=frame.height,
         first_at=first if isinstance(first, datetime) else None,
         last_at=last if isinstance(last, datetime) else None,
     )

@@ -1,21 +1,25 @@
 """Builds JSON text as Polars expressions: a record becomes one string, no Python a row.
 
-Strings are escaped by the engine's own JSON encoder; ids, times and numbers need no escaping, and
-extras are canonical JSON already, so they are joined as they are.
+The expressions are of one frame of rows: a member that no row has is left out, one that all have
+needs no test, and text that repeats is escaped once. Strings are escaped by the engine's own JSON
+encoder; ids, times and numbers need no escaping, and extras are canonical JSON already, so they
+are joined as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from engagement.export.fields import Field, FieldType
+from engagement.export.fields import CONTENT_PARENTS, Field, FieldType
+from engagement.export.time_text import write_times
 from engagement.model.records import NIL_GUID
-
-TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.3fZ"
-"""RFC 3339, UTC, milliseconds."""
 
 Piece = str | pl.Expr
 """A literal, or text that depends on the row."""
+_SAMPLED_EVERY = 16
+_DISTINCT_SHARE_MAX = 0.75
+"""Of a sample; then there are about a tenth as many values as rows."""
+_TEXT = "_text"
 
 
 def json_string(column: str) -> pl.Expr:
@@ -36,18 +40,52 @@ def join_pieces(pieces: Sequence[Piece]) -> pl.Expr:
     return pl.concat_str([pl.lit(piece) if isinstance(piece, str) else piece for piece in merged])
 
 
-def json_object(fields: Sequence[Field]) -> list[Piece]:
-    """A record as the pieces of a JSON object."""
+def json_object(fields: Sequence[Field], frame: pl.DataFrame) -> list[Piece]:
+    """The frame's records as the pieces of a JSON object."""
     pieces: list[Piece] = []
     parents: list[str] = []
     for field in fields:
         if field.parent is None:
-            pieces += _member(field)
+            pieces += _member(field, frame)
         elif field.parent not in parents:
             parents.append(field.parent)
-            pieces.append(
-                _nested([sibling for sibling in fields if sibling.parent == field.parent])
-            )
+            pieces += _nested(field.parent, fields, frame)
+    return _braced(pieces)
+
+
+def _nested(parent: str, fields: Sequence[Field], frame: pl.DataFrame) -> list[Piece]:
+    """The members of one parent as its object; nothing where a row has none of them."""
+    members = [field for field in fields if field.parent == parent]
+    content_id = CONTENT_PARENTS.get(parent)
+    if content_id not in {field.column for field in fields}:
+        return _optional_object(parent, members, frame)
+    # The id names what all members are, so a row of each id tells the text of all its rows.
+    rows = frame.select(content_id, *(field.column for field in members))
+    return [
+        write_once(
+            rows,
+            content_id,
+            lambda some: join_pieces(["", *_optional_object(parent, members, some)]),
+        )
+    ]
+
+
+def _optional_object(parent: str, fields: Sequence[Field], frame: pl.DataFrame) -> list[Piece]:
+    pieces = [piece for field in fields for piece in _member(field, frame)]
+    if not pieces:
+        return []
+    name = f',"{parent}":'
+    if isinstance(pieces[0], str):
+        return [name, *_braced(pieces)]
+    members = join_pieces(pieces)
+    text = join_pieces([name, "{", members.str.strip_prefix(","), "}"])
+    return [pl.when(members != "").then(text).otherwise(pl.lit(""))]
+
+
+def _braced(pieces: Sequence[Piece]) -> list[Piece]:
+    """An object of members that have a leading comma each."""
+    if not pieces:
+        return ["{}"]
     first = pieces[0]
     if isinstance(first, str):
         return ["{" + first.removeprefix(","), *pieces[1:], "}"]
@@ -55,37 +93,34 @@ def json_object(fields: Sequence[Field]) -> list[Piece]:
     return ["{", join_pieces(pieces).str.strip_prefix(","), "}"]
 
 
-def _nested(fields: Sequence[Field]) -> pl.Expr:
-    """An object member of optional members; nothing where the row has none of them."""
-    members = join_pieces([piece for field in fields for piece in _member(field)])
-    text = join_pieces([f',"{fields[0].parent}":{{', members.str.strip_prefix(","), "}"])
-    return pl.when(members != "").then(text).otherwise(pl.lit(""))
-
-
-def _member(field: Field) -> list[Piece]:
+def _member(field: Field, frame: pl.DataFrame) -> list[Piece]:
     """One member with its leading comma; an optional one is empty where the row lacks it."""
     name = f',"{field.name}":'
     if field.required:
-        return [name, *_required_value(field)]
-    return [join_pieces([name, *json_value(field)]).fill_null("")]
+        return [name, *_required_value(field, frame)]
+    lacking = frame[field.column].null_count()
+    if lacking == frame.height:
+        return []
+    pieces = [name, *json_value(field, frame)]
+    return [join_pieces(pieces).fill_null("")] if lacking else pieces
 
 
-def _required_value(field: Field) -> list[Piece]:
+def _required_value(field: Field, frame: pl.DataFrame) -> list[Piece]:
     if field.type is FieldType.GUID:
         return ['"', pl.col(field.column).fill_null(NIL_GUID), '"']
-    return json_value(field)
+    return json_value(field, frame)
 
 
-def json_value(field: Field) -> list[Piece]:  # noqa: PLR0911 - one arm a type
+def json_value(field: Field, frame: pl.DataFrame) -> list[Piece]:  # noqa: PLR0911 - one arm a type
     """A field's value as pieces of JSON text; null where the row lacks it."""
     column = pl.col(field.column)
     match field.type:
         case FieldType.GUID:
             return ['"', column, '"']
         case FieldType.TIMESTAMP:
-            return ['"', column.dt.strftime(TIMESTAMP_FORMAT), '"']
+            return ['"', *write_times(frame[field.column]), '"']
         case FieldType.STRING:
-            return [json_string(field.column)]
+            return [json_strings(field.column, frame)]
         case FieldType.INTEGER | FieldType.BOOLEAN:
             return [column.cast(pl.String())]
         case FieldType.JSON:
@@ -94,4 +129,29 @@ def json_value(field: Field) -> list[Piece]:  # noqa: PLR0911 - one arm a type
             return ['["', column.list.join('","'), '"]']
         case FieldType.SCALAR:
             is_bare = pl.col(f"{field.column}_type").is_in(["integer", "boolean"])
-            return [pl.when(is_bare).then(column).otherwise(json_string(field.column))]
+            text = json_strings(field.column, frame)
+            return [pl.when(is_bare).then(column).otherwise(text)]
+
+
+def json_strings(column: str, frame: pl.DataFrame) -> pl.Expr:
+    """A frame's string column as JSON strings."""
+    return write_once(frame.select(column), column, lambda _: json_string(column))
+
+
+def write_once(
+    rows: pl.DataFrame, column: str, write: Callable[[pl.DataFrame], pl.Expr]
+) -> pl.Expr:
+    """Text that depends on the value of one column alone, written once a value if they repeat.
+
+    Args:
+        rows: The rows.
+        column: The column.
+        write: Says the text of some of the rows.
+    """
+    values = rows[column]
+    sample = values.gather_every(_SAMPLED_EVERY)
+    if sample.n_unique() > len(sample) * _DISTINCT_SHARE_MAX:
+        return write(rows)
+    some = rows.unique(column)
+    texts = some.select(column, write(some).alias(_TEXT))
+    return pl.lit(values.replace_strict(texts[column], texts[_TEXT]))

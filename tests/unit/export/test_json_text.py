@@ -20,11 +20,17 @@ NESTED = (
     Field("a", "a", FieldType.INTEGER, parent="inside"),
     Field("b", "b", FieldType.BOOLEAN, parent="inside"),
 )
+INFO = (
+    Field("infoId", "info_id", FieldType.GUID, required=True),
+    Field("phoneModel", "phone_model", FieldType.STRING, parent="info"),
+    Field("screenWidth", "screen_width", FieldType.INTEGER, parent="info"),
+)
 
 
 def objects(frame: pl.DataFrame, *fields: Field) -> list[object]:
-    lines = frame.select(join_pieces(json_object(fields)))
-    return [json.loads(line) for line in lines.to_series()]
+    text = join_pieces(json_object(fields, frame)).alias("text")
+    lines = frame.select(pl.first().alias("first"), text)["text"]
+    return [json.loads(line) for line in lines]
 
 
 @given(st.lists(texts))
@@ -34,6 +40,43 @@ def test_any_text_is_escaped_as_json_has_it(values: list[str | None]) -> None:
     found = frame.select(json_string("text")).to_series()
 
     assert [None if text is None else json.loads(text) for text in found] == values
+
+
+@given(st.lists(texts, max_size=4), st.lists(st.integers(0, 3), max_size=200))
+def test_text_that_repeats_is_escaped_like_any_other(
+    values: list[str | None], places: list[int]
+) -> None:
+    notes = [values[place % len(values)] for place in places] if values else []
+    frame = pl.DataFrame(
+        {"name": ["x"] * len(notes), "note": notes}, schema={"name": pl.String, "note": pl.String}
+    )
+    lines = frame.select(join_pieces(json_object((NAME, NOTE), frame))).to_series().to_list()
+
+    wanted = [{"name": "x"} | ({} if note is None else {"note": note}) for note in notes]
+    assert lines == [json.dumps(w, ensure_ascii=False, separators=(",", ":")) for w in wanted]
+
+
+@given(
+    st.lists(st.tuples(texts, st.none() | st.integers(-9, 9)), min_size=1, max_size=4),
+    st.lists(st.integers(0, 4), min_size=1, max_size=200),
+)
+def test_what_an_id_names_is_the_same_in_each_row_that_has_it(
+    contents: list[tuple[str | None, int | None]], places: list[int]
+) -> None:
+    named = [(None, (None, None)), *((f"{n:032x}", values) for n, values in enumerate(contents, 1))]
+    rows = [named[place % len(named)] for place in places]
+    frame = pl.DataFrame(
+        [(info_id, *values) for info_id, values in rows],
+        schema={"info_id": pl.String, "phone_model": pl.String, "screen_width": pl.Int64},
+        orient="row",
+    )
+
+    def expected(info_id: str | None, model: str | None, width: int | None) -> object:
+        info = {"phoneModel": model, "screenWidth": width}
+        known = {name: value for name, value in info.items() if value is not None}
+        return {"infoId": info_id or NIL_GUID} | ({"info": known} if known else {})
+
+    assert objects(frame, *INFO) == [expected(info_id, *values) for info_id, values in rows]
 
 
 @given(st.lists(st.tuples(st.text(st.characters(codec="utf-8")), texts)))
