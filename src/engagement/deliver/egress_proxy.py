@@ -223,10 +223,14 @@ class ProxyListener:
         return False
 
     def _refuse(
-        self, client: socket.socket, failure: ConnectFailure, *, store_code: str = MARK
+        self, client: socket.socket, failure: ConnectFailure, *, store_code: str | None = None
     ) -> None:
-        """Answer as a container would; the client repeats a request upon 503, not upon 403."""
+        """Answer as a container would; the client repeats a request upon 503, not upon 403.
+
+        The answer itself says why: `failure` may be another connection's by the time it is read.
+        """
         self.failure = failure
+        store_code = store_code or f"{MARK}{failure.code.value}"
         status = "503 Service Unavailable" if failure.may_pass else "403 Forbidden"
         words = f"<Code>{store_code}</Code><Message>{failure.words}</Message>"
         body = f"<Error>{words}</Error>".encode()

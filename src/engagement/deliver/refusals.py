@@ -4,11 +4,17 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from xml.sax.saxutils import escape
 
 from engagement.deliver.egress_proxy import MARK, ConnectFailure
 from engagement.deliver.urls import ContainerUrl
-from engagement.exceptions import DestinationError, ErrorCode, TransientDestinationError
+from engagement.exceptions import (
+    DestinationError,
+    ErrorCode,
+    TransientDestinationError,
+    code_of_name,
+)
 
 MESSAGE_BYTES_MAX = 1_024
 NAME_CHARACTERS_MAX = 200
@@ -117,8 +123,12 @@ def refusal(
     """
     error = _StoreError.of(text)
     code, may_pass = _classify(error)
-    if failure is not None and (error.status is None or error.code == MARK):
-        error = replace(error, status=None, code="", words=failure.words)
+    ours = code_of_name(error.code.removeprefix(MARK)) if error.code.startswith(MARK) else None
+    if ours is not None:
+        code, may_pass = ours, error.status == HTTPStatus.SERVICE_UNAVAILABLE
+        error = replace(error, status=None, code="")
+    elif failure is not None and error.status is None:
+        error = replace(error, code="", words=failure.words)
         code, may_pass = failure.code, failure.may_pass
     if code in {ErrorCode.SAS_INVALID_SIGNATURE, ErrorCode.SAS_PERMISSION_MISSING}:
         code = _by_time(error, url) or code

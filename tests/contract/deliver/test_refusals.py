@@ -40,6 +40,8 @@ EARLY, NOON, LATE = (f"Tue, 24 Nov 2026 {hour}:00:00 GMT" for hour in ("08", "12
 
 # Status, code, the service's words, its detail; then our code.
 PERMANENT = [
+    # Our own proxy says why in its answer, since another connection may have ended well meanwhile.
+    (403, "EgressRefusedEgressDenied", "led to another place", "", "EgressDenied"),
     (403, "AuthenticationFailed", NOT_AUTHENTICATED, "", "SasInvalidSignature"),
     (
         403,

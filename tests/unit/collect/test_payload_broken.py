@@ -14,6 +14,8 @@ from engagement.model.records import Kind
 from support.broken_json import count_non_finite, values
 from unit.collect.test_payload import AT, EVENT, RECEIVED_AT, body
 
+MIB = 1 << 20
+
 
 def decode(sent: bytes, *, live: bool = False) -> Batch:
     return decode_batch(sent, received_at=RECEIVED_AT, live=live)
@@ -46,7 +48,9 @@ def test_byte_order_mark_is_no_part_of_a_batch() -> None:
 
     assert batch == decode(sent, live=True)
     assert batch.accepted == 1
-    assert split_batch(b"\xef\xbb\xbf" + sent, {1: "x"}) == split_batch(sent, {1: "x"})
+    assert split_batch(b"\xef\xbb\xbf" + sent, {1: "x"}, repeated_bytes_max=MIB) == split_batch(
+        sent, {1: "x"}, repeated_bytes_max=MIB
+    )
 
 
 @given(bad=values.filter(count_non_finite), place=st.integers(0, 2))
@@ -61,7 +65,7 @@ def test_a_log_with_a_number_that_json_lacks_is_refused_alone(bad: Any, place: i
     assert [(refusal.index, refusal.code) for refusal in batch.refused] == [
         (place, "non_finite_number")
     ]
-    (alone,) = split_batch(sent, {place: "b2"})
+    (alone,) = split_batch(sent, {place: "b2"}, repeated_bytes_max=MIB)
     assert [refusal.code for refusal in decode(alone).refused] == ["non_finite_number"]
     assert dumps(bad) in alone
 
@@ -83,7 +87,7 @@ def test_log_with_half_a_character_and_nan_tells_of_either() -> None:
     batch = decode(sent.replace(b"HALF", rb"\ud83d"))
 
     assert [refusal.code for refusal in batch.refused] == ["non_finite_number", "lone_surrogate"]
-    alone = split_batch(sent.replace(b"HALF", rb"\ud83d"), {0: "x", 1: "y"})
+    alone = split_batch(sent.replace(b"HALF", rb"\ud83d"), {0: "x", 1: "y"}, repeated_bytes_max=MIB)
     assert b"NaN" in alone[0]
     assert all(rb"\ud83d" in text for text in alone)
 
