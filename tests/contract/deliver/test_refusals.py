@@ -40,8 +40,6 @@ EARLY, NOON, LATE = (f"Tue, 24 Nov 2026 {hour}:00:00 GMT" for hour in ("08", "12
 
 # Status, code, the service's words, its detail; then our code.
 PERMANENT = [
-    # Our own proxy says why in its answer, since another connection may have ended well meanwhile.
-    (403, "EgressRefusedEgressDenied", "led to another place", "", "EgressDenied"),
     (403, "AuthenticationFailed", NOT_AUTHENTICATED, "", "SasInvalidSignature"),
     (
         403,
@@ -210,6 +208,16 @@ def _refusal(url: str) -> DestinationError:
     assert_hidden(raised.value, CANARY)
     assert 0 < len(str(raised.value).encode()) <= MESSAGE_BYTES_MAX
     return raised.value
+
+
+def test_our_own_proxy_says_why_in_its_answer() -> None:
+    """Another connection may have ended well meanwhile, and taken away what had failed."""
+    answer = _answered(403, "EgressRefusedEgressDenied", "led to another place", "")
+    with scripted(answer) as server:
+        error = _refusal(_url(server.endpoint))
+
+    assert error.code is ErrorCode.EGRESS_DENIED
+    assert "led to another place" in str(error)
 
 
 def _answered(status: int, code: str, message: str, detail: str) -> Answer:
