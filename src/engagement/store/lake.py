@@ -31,6 +31,11 @@ from engagement.store.durable import (
 from engagement.store.files import row_group_rows, write_file
 from engagement.store.ranges import may_meet, within_range
 from engagement.store.schemas import file_schema, sort_columns
+from engagement.store.unused_files import (
+    ABANDONED_HOURS_MIN,
+    find_unfinished_files,
+    list_unused_files,
+)
 
 CHECKPOINT_VERSIONS = 100
 """Commits from one checkpoint of a table to the next, as the Delta protocol recommends."""
@@ -142,8 +147,15 @@ class Lake:
             f"place, {COMMIT_ATTEMPTS_MAX} times in a row."
         )
 
-    def vacuum(
-        self, app_id: str, kind: Kind, *, before: datetime, keep: set[str], shorten_log: bool
+    def vacuum(  # noqa: PLR0913 - what is kept, and for whom
+        self,
+        app_id: str,
+        kind: Kind,
+        *,
+        before: datetime,
+        keep: set[str],
+        shorten_log: bool,
+        version_then: int | None = None,
     ) -> int:
         """Delete files that no version since an instant refers to; how many.
 
@@ -154,6 +166,8 @@ class Lake:
             keep: Files that are staged, which no version refers to yet.
             shorten_log: Whether commits that are older than 30 days by the system's clock and in a
                 checkpoint go from the log as well, unless the instant is older.
+            version_then: The newest version at that instant; None if it is not known. Only with it
+                files go that the table's log does not name.
         """
         table = self.find(app_id, kind)
         if table is None:
@@ -161,15 +175,27 @@ class Lake:
         # delta-rs goes by the system's clock, so it is told an age by that clock.
         now = datetime.now(UTC)
         hours = max(0, -(-(now - before) // _HOUR))
-        # Only listed by delta-rs: what it deletes it also commits, and a commit needs a number.
-        unused = table.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False)
+        then = None if version_then is None else self._find_paths(app_id, kind, version_then)
+        is_full = then is not None and hours >= ABANDONED_HOURS_MIN
+        unused = list_unused_files(table, hours=hours, is_full=is_full)
         if abs(datetime.now(UTC) - now) > _HOUR:
             return 0  # the clock was set meanwhile, so that the age meant another instant
-        gone = [path for path in unused if path not in keep]
+        gone = [path for path in unused if path not in keep and path not in (then or ())]
         self.delete_files(app_id, kind, gone)
+        if self.local is not None and is_full:
+            for file in find_unfinished_files(self.local / app_id / kind.value, before=before):
+                file.unlink(missing_ok=True)
+                gone.append(file.name)
         if shorten_log and hours <= LOG_DAYS * 24:
             table.cleanup_metadata()
         return len(gone)
+
+    def _find_paths(self, app_id: str, kind: Kind, version: int) -> set[str] | None:
+        """The files of a version; None if it is not in the table's log any more."""
+        try:
+            return {file.path for file in self.files(app_id, kind, version)}
+        except LakeDamagedError:
+            return None
 
     def files(self, app_id: str, kind: Kind, version: int) -> list[DataFile]:
         """The files of a table at a version, in a fixed order."""

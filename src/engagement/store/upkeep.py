@@ -190,9 +190,9 @@ class Upkeep:
             return self._rewrite(app_id, [kind], wanted=with_old, change=without_old)
 
     def vacuum(self, app_id: str, *, before: datetime, shorten_log: bool = False) -> UpkeepReport:
-        """Delete files that no table has referred to since an instant.
+        """Delete files that no table has referred to since an instant, whoever left them there.
 
-        Those that a running export may read are kept.
+        Those that a running export may read, and those that are staged, are kept.
 
         Args:
             app_id: The app.
@@ -209,7 +209,12 @@ class Upkeep:
                 self._require_sound(app_id, kind)
                 staged = {file.path for file in self._staging.list_staged(app_id, kind)}
                 deleted += self._lake.vacuum(
-                    app_id, kind, before=before, keep=staged, shorten_log=shorten_log
+                    app_id,
+                    kind,
+                    before=before,
+                    version_then=self._inbox.find_version(app_id, kind, at=before),
+                    keep=staged,
+                    shorten_log=shorten_log,
                 )
         _raise_first(failures)
         return UpkeepReport(files_deleted=deleted)

@@ -1,5 +1,6 @@
 """Tests that what is old is forgotten, and that a clock that jumps makes nothing old."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,9 +146,12 @@ def test_files_that_were_replaced_outlive_a_jump(
         replaced_at = int(clock().timestamp() * 1_000)
         monkeypatch.setattr(files, "_now", lambda: replaced_at)
         operations.compact(runtime, app_id)
+        abandoned = table / "part-abandoned.zstd.parquet"
+        abandoned.write_bytes(b"")
+        os.utime(abandoned, (replaced_at / 1_000, replaced_at / 1_000))
         _serve(runtime, clock, days=days_before_jump)
 
         clock.now = now
         operations.vacuum(runtime, app_id)
 
-        assert {file.exists() for file in before} == {is_kept}
+        assert {file.exists() for file in [*before, abandoned]} == {is_kept}

@@ -211,6 +211,13 @@ class InboxQueries:
         with self._reading.begin() as connection:
             return {Kind(row.kind): _commit(row) for row in connection.execute(query)}
 
+    def find_version(self, app_id: str, kind: Kind, *, at: datetime) -> int | None:
+        """The newest version of a table that was recorded by an instant; None if there is none."""
+        query = sa.select(sa.func.max(commits.c.version)).filter_by(app_id=app_id, kind=kind.value)
+        with self._reading.begin() as connection:
+            newest: int | None = connection.scalar(query.where(commits.c.committed_at <= at))
+        return newest
+
     def apps_with_tables(self) -> list[str]:
         """The ids of the apps that have a table in the lake."""
         with self._reading.begin() as connection:
