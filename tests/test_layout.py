@@ -57,7 +57,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
     # What a lost state is rebuilt from, and repairs, tried as operators ask for them.
     "store/rebuild": ("unit/runtime/test_recovering.py",),
-    "store/repair": ("unit/operations/test_damage.py",),
+    "store/repair": ("unit/operations/test_damage.py", "unit/export/test_restoring.py"),
     # Values alone.
     "error_codes": ("unit/test_exceptions.py",),
     "store/commits": ("unit/store/queries/test_staging.py", "unit/store/test_lake.py"),

@@ -356,3 +356,28 @@ def test_a_misspelt_setting_is_refused_by_every_command(tmp_path: Path) -> None:
         assert error["code"] == "BadInput"
         assert "did you mean ENGAGEMENT_FLUSH_SECONDS?" in error["message"]
         assert "s3cret" not in error["message"]
+
+
+def test_a_damaged_file_is_restored_from_an_export(imported: Imported) -> None:
+    shell = imported.shell
+    app_id = _new_app(shell, "damaged")["appId"]
+    shell.json("import", "-", "--app", app_id, given=imported.sample)
+    options = (*DAYS, "--format", "ndjson", "--include-user-id", "--with-device-timestamp")
+    where = ("--app", app_id, "--container", str(shell.container))
+    task = shell.json("export", "create", "Event", *where, *options)
+    folder = str(shell.container / task["folder"])
+    file = next((shell.folder / "home" / "lake" / app_id / "event").glob("date=2026-01-01/*"))
+    file.write_bytes(b"PAR1PAR1")
+
+    repair = ("upkeep", "repair", "--app", app_id, "--kind", "event")
+    refused = shell.error(*repair, "--from-export", str(shell.container), status=2)[0]
+    both = shell.error(*repair, "--from-export", folder, "--give-up", file.name, status=2)[0]
+    restored = shell.json(*repair, "--from-export", folder)["restored"]
+
+    assert (refused, both) == ("ContainerNotFound", "BadInput")
+    (day,) = restored["days"]
+    assert (day["day"], day["rowsLost"], restored["lacking"]) == ("2026-01-01", 0, [])
+    again = shell.json("export", "create", "Event", *where, *options)
+    part = "part-00000.ndjson"
+    first, second = ((shell.container / each["folder"] / part) for each in (task, again))
+    assert first.read_bytes() == second.read_bytes()

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from typing import Annotated
 
@@ -28,8 +28,8 @@ def plain(value: object) -> object:
         return {
             to_camel_case(field.name): plain(getattr(value, field.name)) for field in fields(value)
         }
-    if isinstance(value, datetime):
-        return format_rfc3339(value)
+    if isinstance(value, date):
+        return format_rfc3339(value) if isinstance(value, datetime) else value.isoformat()
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):

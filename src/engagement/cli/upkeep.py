@@ -1,6 +1,7 @@
 """The commands that keep the lake small, quick and within its promises."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ from engagement.cli.arguments import AppId
 from engagement.cli.exit_statuses import EXIT_FAILURE
 from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, plain, print_fields, print_json, print_note
+from engagement.exceptions import BadInputError
 from engagement.model.records import Kind
 from engagement.model.text import to_camel_case
 
@@ -103,19 +105,41 @@ def repair(
         list[str] | None,
         typer.Option(metavar="FILE", help="A damaged file to take out, with its rows."),
     ] = None,
+    from_export: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="A delivered export to restore the rows from."),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept less than the damaged files held.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a table into use again whose files were brought back, or without those given up."""
+    """Take a table into use again: its files brought back, restored from an export, or given up."""
     from engagement import operations
 
+    if from_export is None and partial:
+        raise BadInputError("--partial is for --from-export, got it alone.")
+    if from_export is not None and give_up:
+        raise BadInputError("Give either --from-export or --give-up, got both.")
+    restored, given_up = None, []
     with open_service(run_tasks=True) as runtime:
-        given_up = operations.repair_table(runtime, app_id, kind, give_up=give_up or [])
+        if from_export is not None:
+            restored = operations.restore_table(
+                runtime, app_id, kind, folder=from_export, is_partial=partial
+            )
+        else:
+            given_up = operations.repair_table(runtime, app_id, kind, give_up=give_up or [])
     if as_json:
-        print_json({"appId": app_id, "kind": kind, "givenUp": given_up})
+        print_json({"appId": app_id, "kind": kind, "givenUp": given_up, "restored": restored})
         return
     print_note(f"The {kind.value} table of app {app_id} is sound.")
     for file in given_up:
         print_note(f"given up: {file.rows} rows of {file.path}")
+    if restored is not None:
+        for day in restored.days:
+            print_note(f"restored: {day.rows} rows of {day.day}, {day.rows_lost} are lost")
+        if restored.lacking:
+            print_note(f"restored without: {', '.join(restored.lacking)}")
 
 
 def _do(name: str, app_id: str, work: Callable[["Runtime"], object], *, as_json: bool) -> None:

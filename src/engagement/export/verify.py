@@ -83,6 +83,19 @@ def verify_with_lake(lake: Lake, request: ExportRequest, plan: Plan, manifest: M
 
 
 def _check_part(destination: Destination, folder: str, manifest: Manifest, part: Receipt) -> None:
+    data = read_part(destination, folder, part)
+    rows = _COUNTERS[manifest.export_format](_decompressed(data, manifest), manifest)
+    if rows != part.rows:
+        raise VerificationError(f"{part.name} must hold {part.rows} rows, got {rows}.")
+
+
+def read_part(destination: Destination, folder: str, part: Receipt) -> bytes:
+    """The bytes of a part, if they are those of the manifest.
+
+    Raises:
+        VerificationError: They are not.
+        DestinationError: It is not there, or may not be read.
+    """
     data = b"".join(destination.get(f"{folder}/{part.name}"))
     digest = hashlib.sha256(data).hexdigest()
     if (len(data), digest) != (part.bytes, part.sha256):
@@ -90,9 +103,7 @@ def _check_part(destination: Destination, folder: str, manifest: Manifest, part:
             f"{part.name} must have {part.bytes} bytes with SHA-256 {part.sha256}, "
             f"got {len(data)} bytes with {digest}."
         )
-    rows = _COUNTERS[manifest.export_format](_decompressed(data, manifest), manifest)
-    if rows != part.rows:
-        raise VerificationError(f"{part.name} must hold {part.rows} rows, got {rows}.")
+    return data
 
 
 def _decompressed(data: bytes, manifest: Manifest) -> bytes:

@@ -29,6 +29,7 @@ from engagement.operations.damage import (
     check_lake,
     list_damaged_tables,
     repair_table,
+    restore_table,
 )
 from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
 from engagement.operations.estimates import estimate_export
@@ -132,6 +133,7 @@ __all__ = [
     "read_unconfirmed_clock",
     "repair_table",
     "replay_refused",
+    "restore_table",
     "retain",
     "retry_export",
     "revoke_client",

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from engagement.exceptions import LakeDamagedError
+from engagement.deliver.local import LocalDestination
+from engagement.exceptions import BadInputError, LakeDamagedError
 from engagement.model.records import Kind
 from engagement.runtime.opening import Runtime
 from engagement.store.inspection import LakeInspection
+from engagement.store.lost_rows import RestoredDay
 from engagement.store.queries.staging import DamagedTable
 from engagement.store.recovery import LakeRecovery
 from engagement.store.repair import LakeRepair
@@ -33,6 +36,16 @@ class GivenUpFile:
     """Relative to the table."""
     rows: int
     """How many rows it held, by the table's log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoredTable:
+    """A table whose damaged files were replaced by records of an export."""
+
+    days: tuple[RestoredDay, ...]
+    """What was restored of each day."""
+    lacking: tuple[str, ...]
+    """Fields that the export was asked without, so that the restored rows lack them."""
 
 
 def list_damaged_tables(runtime: Runtime) -> list[DamagedTable]:
@@ -80,6 +93,43 @@ def repair_table(
         raise failures[0]
     runtime.flush(app_id)
     return []
+
+
+def restore_table(
+    runtime: Runtime, app_id: str, kind: Kind, *, folder: Path, is_partial: bool
+) -> RestoredTable:
+    """Put the records of a delivered export in the place of a table's damaged files.
+
+    Args:
+        runtime: The service.
+        app_id: The app.
+        kind: The kind of the table.
+        folder: A local folder with the export's manifest and parts.
+        is_partial: Whether less is accepted than the files held: fewer rows, or rows without
+            fields that the export was asked without.
+
+    Raises:
+        BadInputError: The export is another one, or has not what the files held; nothing was
+            changed.
+        VerificationError: It is not what its manifest says.
+        DestinationError: The manifest or a part cannot be read.
+        LakeDamagedError: The table is damaged otherwise too, and is refused still.
+    """
+    # It loads the client's libraries, which the service needs for nothing else.
+    from engagement.export.restoring import DeliveredRecords  # noqa: PLC0415
+
+    runtime.apps.get(app_id)
+    place = folder.resolve()
+    destination = LocalDestination(place.parent)
+    export = DeliveredRecords(destination, place.name, app_id=app_id, kind=kind)
+    if export.lacking and not is_partial:
+        raise BadInputError(
+            f"The export lacks the fields {', '.join(export.lacking)}, which the restored rows "
+            "would lack too. Take one that has them, or accept that with --partial."
+        )
+    repair = LakeRepair(runtime.inbox, runtime.staging, runtime.lake, clock=runtime.clock)
+    days = repair.restore(app_id, kind, export.read_rows(), is_partial=is_partial)
+    return RestoredTable(days=tuple(days), lacking=export.lacking)
 
 
 def _damage(inspection: LakeInspection, app_id: str, kind: Kind) -> str | None:

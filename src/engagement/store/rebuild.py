@@ -131,7 +131,8 @@ class LakeRebuild:
             if file.received_max is not None and file.received_max < known_from:
                 continue
             rows = self._lake.scan(app_id, kind, [file.path])
-            found = rows.filter(pl.col("received_at") >= known_from).group_by("batch_id")
+            known = pl.col("batch_id").is_not_null()  # not of rows that a repair restored
+            found = rows.filter(pl.col("received_at") >= known_from, known).group_by("batch_id")
             yield from found.agg(pl.col("received_at").max()).collect().iter_rows()
 
     def _newest_position(self, app_id: str, tables: dict[Kind, list[DataFile]]) -> int:
