@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     DATABASE_DAMAGED = "DatabaseDamaged"
     NEWER_RELEASE = "NewerRelease"
     HOME_BUSY = "HomeBusy"
+    VAULT_KEY_LOST = "VaultKeyLost"
     WORKER_LOST = "WorkerLost"
     LAKE_DAMAGED = "LakeDamaged"
     STATE_LOST = "StateLost"

@@ -25,6 +25,7 @@ EngagementError
 ├── DatabaseDamagedError       a file of the state or task database is damaged; names it
 ├── NewerReleaseError          the home folder was written by a newer release
 ├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
+├── VaultKeyLostError          what is kept was sealed with a key that is not at hand
 ├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
 ├── LakeDamagedError           a table file is missing or altered; names the file
 ├── StateLostError             the lake has apps that the state database does not know
@@ -202,6 +203,12 @@ class HomeBusyError(EngagementError):
     """Another process owns the home folder, or another agent the folder of an agent."""
 
     code = ErrorCode.HOME_BUSY
+
+
+class VaultKeyLostError(EngagementError):
+    """What is kept was sealed with a key that is not in the home folder."""
+
+    code = ErrorCode.VAULT_KEY_LOST
 
 
 class WorkerLostError(EngagementError, Retryable):

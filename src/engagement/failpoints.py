@@ -1,7 +1,7 @@
-"""The failpoints of a flush and of an export: places where a process may die.
+"""The failpoints of flushes, exports and exchanges of keys: places where a process may die.
 
-The service does nothing there; the durability tests kill it at each. Whoever adds an effect to a
-flush or an export adds a failpoint here, so that the tests kill there too.
+The service does nothing there; the durability tests kill it at each. Whoever adds an effect to one
+of them adds a failpoint here, so that the tests kill there too.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,10 @@ class Failpoint(StrEnum):
     MANIFEST_STARTED = "manifest_started"
     MANIFEST_DELIVERED = "manifest_delivered"
     EXPORT_FINISHED = "export_finished"
+    KEYS_WRITTEN = "keys_written"
+    KEYS_SEALED = "keys_sealed"
+    KEYS_COMMITTED = "keys_committed"
+    KEYS_EXCHANGED = "keys_exchanged"
 
 
 FailpointHook = Callable[[Failpoint], None]

@@ -21,10 +21,10 @@ from engagement.deliver.local import LocalDestination
 from engagement.export import formats, steps
 from engagement.export.formats import Chunk
 from engagement.operations import collecting
-from engagement.store import durable, lake, state
+from engagement.store import durable, keyring, lake, state
 from engagement.store.commits import FileChange, OpenCommit
 from engagement.store.lake import Lake
-from engagement.store.queries import inbox
+from engagement.store.queries import inbox, installation
 from engagement.store.queries.plans import PlanQueries, StoredPart
 from engagement.store.queries.sightings import Sightings
 from engagement.store.recovery import LakeRecovery
@@ -216,6 +216,24 @@ def keys_forgotten() -> None:
     inbox.InboxQueries.accept = other  # type: ignore[method-assign]
 
 
+def key_replaced_first() -> None:
+    """A new key takes the place of the old one before anything is sealed with it."""
+    write_new_key = keyring.write_new_key
+    keyring.write_new_key = lambda path: write_new_key(path.with_name(keyring.KEY_FILE))
+
+
+def seals_anew_one_by_one() -> None:
+    """What is sealed is sealed anew in transactions of its own, before the key is named."""
+    exchange_keys = installation.InstallationQueries.exchange_keys
+
+    def hasty(self: Any, values: Any, **how: Any) -> None:
+        exchange_keys(self, {"none": b""}, **how | {"before_commit": lambda: None})
+        how["before_commit"]()
+        exchange_keys(self, values, **how)
+
+    installation.InstallationQueries.exchange_keys = hasty  # type: ignore[method-assign]
+
+
 def clock_believed() -> None:
     """What is old is told by the clock alone."""
 
@@ -307,6 +325,8 @@ BUGS: dict[str, Callable[[], None]] = {
         waiting_forgotten_at_close,
         failures_swallowed,
         keys_forgotten,
+        key_replaced_first,
+        seals_anew_one_by_one,
         clock_believed,
         state_not_synced,
         lake_not_synced,

@@ -8,7 +8,8 @@ from scene import Scene, Tree, exported_rows, new_scene, queue_export, visible, 
 from engagement.failpoints import Failpoint
 
 FLUSH_POINTS = [point for point in Failpoint if point.value.startswith(("flush_", "commit_"))]
-EXPORT_POINTS = [point for point in Failpoint if point not in FLUSH_POINTS]
+KEY_POINTS = [point for point in Failpoint if point.value.startswith("keys_")]
+EXPORT_POINTS = [point for point in Failpoint if point not in {*FLUSH_POINTS, *KEY_POINTS}]
 REPEATED_POINTS = [
     Failpoint.PART_STARTED,
     Failpoint.PART_CHUNK,
@@ -94,10 +95,46 @@ def test_a_killed_flush_loses_and_repeats_nothing(
     assert exported_rows(scene) == undisturbed_rows(fresh, tmp_path)
 
 
+@pytest.mark.parametrize("point", KEY_POINTS)
+def test_a_killed_rotation_loses_no_key(
+    queued: tuple[Scene, str], undisturbed: Tree, tmp_path: Path, point: Failpoint
+) -> None:
+    base, task_id = queued
+    scene = base.copy(tmp_path / "home")
+
+    died = scene.run("rotate-keys", kill_at=point)
+    again = scene.run("rotate-keys")
+    ended = scene.run("wait", task_id)
+
+    assert was_killed(died), died.stderr
+    assert again.returncode == 0, again.stderr
+    assert ended.stdout.split() == ["Succeeded"], ended.stderr
+    assert scene.tree() == undisturbed
+
+
+@pytest.mark.parametrize("point", [Failpoint.KEYS_SEALED, Failpoint.KEYS_COMMITTED])
+def test_a_killed_reset_can_be_repeated(
+    queued: tuple[Scene, str], tmp_path: Path, point: Failpoint
+) -> None:
+    base, task_id = queued
+    scene = base.copy(tmp_path / "home")
+    (scene.home / "keys" / "vault.key").unlink()
+
+    died = scene.run("reset-keys", kill_at=point)
+    again = scene.run("reset-keys")
+    ended = scene.run("wait", task_id)
+
+    assert was_killed(died), died.stderr
+    assert again.returncode == 0, again.stderr
+    assert ended.stdout.split() == ["Failed", "VaultKeyLost"], ended.stderr
+    assert list((scene.home / "keys").iterdir()) == [scene.home / "keys" / "vault.key"]
+
+
 def test_the_tests_kill_at_every_point() -> None:
     """A new effect needs a new point, and a new point is killed at without being listed here."""
-    assert {*FLUSH_POINTS, *EXPORT_POINTS} == set(Failpoint)
+    assert {*FLUSH_POINTS, *EXPORT_POINTS, *KEY_POINTS} == set(Failpoint)
     assert FLUSH_POINTS
+    assert KEY_POINTS
     assert EXPORT_POINTS
 
 

@@ -103,3 +103,25 @@ def test_commits_without_a_number_repeat_rows(tmp_path: Path) -> None:
     task = own.task(task_id)
     assert task.error_code is ErrorCode.LAKE_DAMAGED
     assert re.search(r"counts \d+ rows where \d+", task.error_details or "")
+
+
+def test_a_key_that_is_replaced_first_is_lost(scene: Scene, tmp_path: Path) -> None:
+    own = scene.copy(tmp_path / "home")
+    task_id = queue_export(own)
+
+    died = own.run("rotate-keys", kill_at=Failpoint.KEYS_WRITTEN, plant="key_replaced_first")
+    left = own.run("wait", task_id)
+
+    assert was_killed(died), died.stderr
+    assert "VaultKeyLostError" in left.stderr
+
+
+def test_what_is_sealed_anew_before_its_key_is_named_is_lost(scene: Scene, tmp_path: Path) -> None:
+    own = scene.copy(tmp_path / "home")
+    task_id = queue_export(own)
+
+    died = own.run("rotate-keys", kill_at=Failpoint.KEYS_SEALED, plant="seals_anew_one_by_one")
+    left = own.run("wait", task_id)
+
+    assert was_killed(died), died.stderr
+    assert left.stdout.split() == ["Failed", "VaultKeyLost"]

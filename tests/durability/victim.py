@@ -4,6 +4,7 @@
     python tests/durability/victim.py HOME OUT wait TASK_ID… [--kill-at POINT --nth N] [--plant BUG]
     python tests/durability/victim.py HOME OUT upkeep APP_ID [--days-ahead DAYS]
     python tests/durability/victim.py HOME OUT vacuum APP_ID [--days-ahead DAYS] [--plant BUG]
+    python tests/durability/victim.py HOME OUT rotate-keys|reset-keys [--kill-at POINT]
 
 It prints the final state of each waited task.
 """
@@ -12,6 +13,7 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,7 +23,7 @@ import planted
 from engagement import operations
 from engagement.exceptions import UnknownDeviceError
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
-from engagement.runtime.opening import Runtime, open_service
+from engagement.runtime.opening import Runtime, open_keyring, open_service
 from engagement.settings import Settings
 
 PART_ROWS = 400
@@ -29,6 +31,10 @@ ERASED_DEVICE = "c625536fdb214165ea1da1a30427b289"
 """One of the sample's."""
 FIRST_KEPT = date(2026, 1, 2)
 """A day of the sample; upkeep takes out what was before."""
+KEY_ACTIONS: dict[str, Callable[..., object]] = {
+    "rotate-keys": operations.rotate_keys,
+    "reset-keys": operations.reset_keys,
+}
 SECONDS_MAX = 600
 """Far more than an export takes on one core beside other work; no promise is measured by it."""
 
@@ -74,8 +80,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("action", choices=["import", "wait", "upkeep", "vacuum"])
-    parser.add_argument("subjects", nargs="+")
+    parser.add_argument("action", choices=["import", "wait", "upkeep", "vacuum", *KEY_ACTIONS])
+    parser.add_argument("subjects", nargs="*")
     parser.add_argument("--kill-at", type=Failpoint)
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--plant")
@@ -84,9 +90,14 @@ def main() -> None:
     if given.plant:
         planted.BUGS[given.plant]()
     on_failpoint = no_failpoint if given.kill_at is None else dying_at(given.kill_at, given.nth)
+    settings = settings_of(given.home, given.out)
+    if given.action in KEY_ACTIONS:
+        with open_keyring(settings, is_exclusive=True, on_failpoint=on_failpoint) as keyring:
+            KEY_ACTIONS[given.action](keyring, now=datetime.now(UTC))
+        return
     ahead = timedelta(days=given.days_ahead)
     with open_service(
-        settings_of(given.home, given.out),
+        settings,
         clock=lambda: datetime.now(UTC) + ahead,
         on_failpoint=on_failpoint,
     ) as runtime:

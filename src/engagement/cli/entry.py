@@ -17,6 +17,7 @@ from engagement.cli import (
     demo,
     exports,
     imports,
+    keys,
     recover,
     refused,
     sample,
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.add_typer(apps.app, name="apps")
 app.add_typer(clients.app, name="clients")
 app.add_typer(exports.app, name="export")
+app.add_typer(keys.app, name="keys")
 app.add_typer(refused.app, name="refused")
 app.add_typer(upkeep.app, name="upkeep")
 app.command("serve")(serve.serve)

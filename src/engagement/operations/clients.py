@@ -6,15 +6,12 @@ import secrets
 import uuid
 from datetime import timedelta
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from engagement.exceptions import BadInputError, IllegalStateError, UnknownClientError
 from engagement.model.access import ApiClient, NewClient, ProvenClient, Role, Scope
 from engagement.runtime.opening import Runtime
+from engagement.store.queries.installation import TENANT_ID
 
 CLIENT_NAME_CHARACTERS_MAX = 64
-SIGNING_KEY = "signing_key"
 SECRET_BYTES = 32
 SECRET_DAYS_MAX = 3_650
 SECRET_ID_CHARACTERS = 16
@@ -23,21 +20,7 @@ SECRET_ID_CHARACTERS = 16
 
 def tenant_id(runtime: Runtime) -> str:
     """The id of the directory that issues this installation's tokens; it never changes."""
-    return runtime.clients.value("tenant_id", str(uuid.uuid4()).encode()).decode()
-
-
-def read_signing_key(runtime: Runtime) -> str:
-    """The private key, as PEM, that this installation signs access tokens with.
-
-    It is made once and kept sealed, so that every process of the installation signs alike.
-    """
-    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    sealed = runtime.vault.seal(pem.decode(), context=SIGNING_KEY)
-    return runtime.vault.open(runtime.clients.value(SIGNING_KEY, sealed), context=SIGNING_KEY)
+    return runtime.installation.value(TENANT_ID, str(uuid.uuid4()).encode()).decode()
 
 
 def create_client(

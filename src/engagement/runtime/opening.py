@@ -29,11 +29,13 @@ from engagement.settings import Settings
 from engagement.step_watch import StepWatch
 from engagement.store.app_files import write_app_file
 from engagement.store.inspection import LakeInspection
+from engagement.store.keyring import Keyring
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.clock_readings import ClockReadingQueries, Uptime
 from engagement.store.queries.inbox import InboxQueries
+from engagement.store.queries.installation import InstallationQueries
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.refused import RefusedLimits, RefusedQueries
 from engagement.store.queries.sightings import SightingQueries
@@ -43,7 +45,7 @@ from engagement.store.queries.tasks import TaskQueries
 from engagement.store.recovery import LakeRecovery
 from engagement.store.running_time import RunningTime, read_uptime
 from engagement.store.state import open_state
-from engagement.store.vault import Vault, load_or_create_key
+from engagement.store.vault import Vault
 
 IMPORTS_FOLDER = "imports"
 """The folder in a home folder that has a folder for each app's local files to import."""
@@ -60,6 +62,8 @@ class Runtime:
     """Registered apps."""
     clients: ClientQueries
     """Clients of the API."""
+    installation: InstallationQueries
+    """The installation's own values."""
     inbox: InboxQueries
     """Accepted batches and recorded commits."""
     staging: StagingQueries
@@ -157,13 +161,14 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
     Raises:
         HomeBusyError: Another process runs on this home folder.
         StateLostError: The lake has tables of apps that the state database does not know.
+        VaultKeyLostError: The key that everything is sealed with is not in the home folder.
     """
     home = settings.home
     make_home(home)
     with ExitStack() as closing:
         if run_tasks and not is_locked:
             closing.enter_context(lock_home(home))
-        engine = open_state(settings.state_url or f"sqlite:///{private_file(home / 'state.db')}")
+        engine = open_state(_state_url(settings))
         closing.callback(engine.dispose)
         refused_limits = _make_refused_limits(settings)
         inbox = InboxQueries(engine, refused_limits)
@@ -173,6 +178,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
             settings=settings,
             apps=AppQueries(engine),
             clients=ClientQueries(engine),
+            installation=InstallationQueries(engine),
             inbox=inbox,
             staging=StagingQueries(engine),
             seen=SightingQueries(engine),
@@ -182,7 +188,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
             plans=PlanQueries(engine),
             imports=ImportTaskQueries(engine),
             lake=Lake(settings.lake_url or str(home / "lake")),
-            vault=Vault(load_or_create_key(home / "keys" / "vault.key")),
+            vault=Keyring(home, InstallationQueries(engine), is_owner=run_tasks).open_vault(),
             policy=DestinationPolicy.from_settings(settings, allow_memory=allow_memory),
             runner=runner,
             clock=clock,
@@ -195,10 +201,41 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
             from engagement.runtime.engine import running_engine  # noqa: PLC0415
 
             _recover_lake(runtime)
-            tools, imports = _tools(runtime, on_failpoint)
-            runner = closing.enter_context(running_engine(settings, tools, imports))
-            runtime = replace(runtime, runner=runner)
+            tasks = running_engine(settings, *_tools(runtime, on_failpoint))
+            runtime = replace(runtime, runner=closing.enter_context(tasks))
         yield runtime
+
+
+@contextmanager
+def open_keyring(
+    settings: Settings, *, is_exclusive: bool, on_failpoint: FailpointHook = no_failpoint
+) -> Iterator[Keyring]:
+    """The keys of the settings' home folder, which the service cannot be opened without.
+
+    Args:
+        settings: Where.
+        is_exclusive: Whether no other process may run on the home folder, since keys change.
+        on_failpoint: Called at each failpoint of an exchange, for tests.
+
+    Raises:
+        HomeBusyError: Another process runs on this home folder.
+    """
+    make_home(settings.home)
+    with ExitStack() as closing:
+        if is_exclusive:
+            closing.enter_context(lock_home(settings.home))
+        engine = open_state(_state_url(settings))
+        closing.callback(engine.dispose)
+        yield Keyring(
+            settings.home,
+            InstallationQueries(engine),
+            is_owner=is_exclusive,
+            on_failpoint=on_failpoint,
+        )
+
+
+def _state_url(settings: Settings) -> str:
+    return settings.state_url or f"sqlite:///{private_file(settings.home / 'state.db')}"
 
 
 def _make_refused_limits(settings: Settings) -> RefusedLimits:

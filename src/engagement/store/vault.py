@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from engagement.exceptions import BadInputError, EngagementError
+from engagement.exceptions import BadInputError, EngagementError, VaultKeyLostError
 from engagement.store.durable import sync_path
 
 KEY_BYTES = 32
@@ -24,28 +24,30 @@ class Vault:
         if len(key) != KEY_BYTES:
             raise BadInputError(f"The vault's key must have {KEY_BYTES} bytes, got {len(key)}.")
         self._cipher = AESGCM(key)
-        self._key_id = hashlib.sha256(b"key id" + key).digest()[:KEY_ID_BYTES]
+        self.key_id = hashlib.sha256(b"key id" + key).digest()[:KEY_ID_BYTES]
+        """Names the key, and gives nothing of it away."""
 
     def __repr__(self) -> str:
-        return f"Vault(key_id={self._key_id.hex()})"
+        return f"Vault(key_id={self.key_id.hex()})"
 
     def seal(self, plaintext: str, *, context: str) -> bytes:
         """The text, encrypted and bound to a context: key id, nonce, ciphertext."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return (
-            self._key_id + nonce + self._cipher.encrypt(nonce, plaintext.encode(), context.encode())
-        )
+        ciphertext = self._cipher.encrypt(nonce, plaintext.encode(), context.encode())
+        return self.key_id + nonce + ciphertext
 
     def open(self, sealed: bytes, *, context: str) -> str:
         """The text that was sealed in this context.
 
         Raises:
-            EngagementError: Another key or context sealed it, or it was altered.
+            VaultKeyLostError: Another key sealed it.
+            EngagementError: It was sealed in another context, or altered.
         """
-        key_id, rest = sealed[:KEY_ID_BYTES], sealed[KEY_ID_BYTES:]
-        if key_id != self._key_id:
-            raise EngagementError(
-                f"The sealed text needs key {key_id.hex()}, got key {self._key_id.hex()}."
+        key_id, rest = key_id_of(sealed), sealed[KEY_ID_BYTES:]
+        if key_id != self.key_id:
+            raise VaultKeyLostError(
+                f"The sealed text needs key {key_id.hex()}, got key {self.key_id.hex()}: "
+                "the key that it was sealed with was lost."
             )
         try:
             plain = self._cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], context.encode())
@@ -54,6 +56,11 @@ class Vault:
                 "The sealed text must be whole and of this context, but it does not open."
             ) from error
         return plain.decode()
+
+
+def key_id_of(sealed: bytes) -> bytes:
+    """Return which key a text was sealed with."""
+    return sealed[:KEY_ID_BYTES]
 
 
 def load_or_create_key(path: Path) -> bytes:
@@ -65,6 +72,24 @@ def load_or_create_key(path: Path) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
         _create(path)
+    return read_key(path)
+
+
+def write_new_key(path: Path) -> bytes:
+    """Return a new key when it is in a file on disk, whole, in place of what was there."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write_temporary(path).replace(path)
+    sync_path(path.parent)
+    return read_key(path)
+
+
+def read_key(path: Path) -> bytes:
+    """The key in a file.
+
+    Raises:
+        BadInputError: The file does not hold a key.
+        FileNotFoundError: There is none.
+    """
     try:
         key = base64.b64decode(path.read_text(encoding="ascii").strip(), validate=True)
     except ValueError as error:
@@ -80,16 +105,22 @@ def load_or_create_key(path: Path) -> bytes:
 
 def _create(path: Path) -> None:
     """Whole or not at all, and never over a key that another process made meanwhile."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary = _write_temporary(path)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
         os.link(temporary, path)
     except FileExistsError:
         pass
     finally:
         temporary.unlink()
     sync_path(path.parent)
+
+
+def _write_temporary(path: Path) -> Path:
+    """Write a new key beside the place that it is for; only its owner can ever read it."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary

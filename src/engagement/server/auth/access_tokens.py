@@ -13,10 +13,14 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from engagement.exceptions import NotAuthenticatedError
 from engagement.model.access import ProvenClient
+from engagement.model.keys import SigningKeys
 
 AUDIENCE = "urn:engagement-export"
 OWN_ALGORITHM = "ES256"
@@ -53,34 +57,38 @@ class AccessTokenClaims:
 
 
 class AccessTokens:
-    """The tokens of this installation: signed with one key, of one type, for one audience."""
+    """The tokens of this installation: of one type, for one audience, signed with one key.
 
-    def __init__(self, private_key_pem: str, *, issuer: str, seconds: int) -> None:
-        key = load_pem_private_key(private_key_pem.encode(), password=None)
+    Tokens of keys that signed before are accepted until the last of them must have ended.
+    """
+
+    def __init__(self, keys: SigningKeys, *, issuer: str, seconds: int) -> None:
+        key = load_pem_private_key(keys.private_key_pem.encode(), password=None)
         if not isinstance(key, EllipticCurvePrivateKey):
             raise TypeError("The signing key must be one of an elliptic curve.")
         self._key = key
+        own = _PublicKey(key.public_key(), float("inf"))
+        former = (
+            _PublicKey(
+                load_pem_public_key(former.public_key_pem.encode()), former.ends_at.timestamp()
+            )
+            for former in keys.former
+        )
+        self.key_id = own.key_id
+        """The thumbprint of the key that signs."""
+        self._public_keys = {public_key.key_id: public_key for public_key in (own, *former)}
         self._seconds = min(seconds, TOKEN_SECONDS_MAX)
         self.issuer = issuer
-
-    @cached_property
-    def key_id(self) -> str:
-        """The public key's thumbprint."""
-        content = json.dumps(self._public_jwk, sort_keys=True).encode()
-        return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
-
-    @cached_property
-    def _public_jwk(self) -> dict[str, Any]:
-        made: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(
-            self._key.public_key(), as_dict=True
-        )
-        return made
 
     @property
     def public_keys(self) -> dict[str, Any]:
         """The JSON Web Key Set with which anybody can check our tokens."""
         return {
-            "keys": [self._public_jwk | {"kid": self.key_id, "alg": OWN_ALGORITHM, "use": "sig"}]
+            "keys": [
+                public_key.jwk | {"kid": key_id, "alg": OWN_ALGORITHM, "use": "sig"}
+                for key_id, public_key in self._public_keys.items()
+                if not public_key.has_ended
+            ]
         }
 
     def issue(self, proven: ProvenClient) -> IssuedToken:
@@ -115,13 +123,15 @@ class AccessTokens:
             NotAuthenticatedError: It is not ours, not an access token, or not valid now.
         """
         header, _ = decode_unverified(token)
+        public_key = self._public_keys.get(str(header.get("kid")))
         if (
             header.get("alg") != OWN_ALGORITHM
-            or header.get("kid") != self.key_id
+            or public_key is None
+            or public_key.has_ended
             or str(header.get("typ")).lower() not in TOKEN_TYPES
         ):
             raise NotAuthenticatedError(_REFUSED)
-        claims = verify_token(token, self._key.public_key(), [OWN_ALGORITHM], AUDIENCE, self.issuer)
+        claims = verify_token(token, public_key.key, [OWN_ALGORITHM], AUDIENCE, self.issuer)
         client_id, secret_id = claims.get("client_id"), claims.get("secret_id")
         if not isinstance(client_id, str) or client_id != claims["sub"]:
             raise NotAuthenticatedError(_REFUSED)
@@ -130,6 +140,33 @@ class AccessTokens:
         if claims["exp"] - claims["iat"] > TOKEN_SECONDS_MAX:
             raise NotAuthenticatedError(_REFUSED)
         return AccessTokenClaims(client_id=client_id, issued_at=claims["iat"], secret_id=secret_id)
+
+
+@dataclass(frozen=True)
+class _PublicKey:
+    """A key that tokens of ours are checked with."""
+
+    key: Any
+    """The key."""
+    ends_at: float
+    """When no token of it is accepted any more, in seconds since 1970."""
+
+    @cached_property
+    def jwk(self) -> dict[str, Any]:
+        """The key as others read it."""
+        made: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(self.key, as_dict=True)
+        return made
+
+    @cached_property
+    def key_id(self) -> str:
+        """The key's thumbprint."""
+        content = json.dumps(self.jwk, sort_keys=True).encode()
+        return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no token of it is accepted any more."""
+        return time.time() >= self.ends_at
 
 
 def decode_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

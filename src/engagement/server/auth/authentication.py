@@ -29,7 +29,7 @@ class Authentication:
         self._runtime = runtime
         self.tenant_id = operations.tenant_id(runtime)
         self.own = AccessTokens(
-            operations.read_signing_key(runtime),
+            operations.read_signing_keys(runtime),
             issuer=f"{public_url}/{self.tenant_id}/v2.0",
             seconds=settings.token_seconds,
         )

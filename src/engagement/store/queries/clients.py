@@ -6,25 +6,15 @@ import sqlalchemy as sa
 
 from engagement.exceptions import BadInputError, UnknownClientError
 from engagement.model.access import ApiClient, Role, Scope
-from engagement.store.tables import client_secrets, clients, installation
+from engagement.store.tables import client_secrets, clients
 
 
 class ClientQueries:
-    """Clients, the hashes of their secrets, and the installation's own values."""
+    """Clients and the hashes of their secrets."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reading = engine.execution_options(read_only=True)
-
-    def value(self, name: str, first: bytes) -> bytes:
-        """The installation's value of this name; of several first ones, one stays for ever."""
-        query = sa.select(installation.c.value).where(installation.c.name == name)
-        with self._engine.begin() as connection:
-            kept = connection.scalar(query)
-            if kept is None:
-                connection.execute(installation.insert().values(name=name, value=first))
-                kept = first
-        return bytes(kept)
 
     def add(self, client: ApiClient, *, secret_sha256: str, expires_at: datetime) -> None:
         """Keep a new client with its first secret.

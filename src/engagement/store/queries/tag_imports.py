@@ -12,6 +12,7 @@ from engagement.model.tag_imports import (
     ImportState,
     ImportTask,
 )
+from engagement.store.queries.installation import check_sealing_key
 from engagement.store.tables import import_tasks
 
 ERROR_DETAILS_CHARACTERS_MAX = 1024
@@ -34,6 +35,7 @@ class ImportTaskQueries:
     def add(self, task: ImportTask, *, sealed_storage_url: bytes) -> None:
         """Keep a new task."""
         with self._engine.begin() as connection:
+            check_sealing_key(connection, sealed_storage_url)
             connection.execute(
                 import_tasks.insert().values(
                     task_id=task.task_id,

@@ -13,6 +13,7 @@ from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
 from engagement.model.exports import PUBLISHED_TYPES, ExportState, Progress
 from engagement.store.changes import Changes
+from engagement.store.queries.installation import check_sealing_key
 from engagement.store.tables import export_parts, export_tasks
 
 READ_LAST_MAX = 10_000
@@ -77,6 +78,7 @@ class TaskQueries:
         insert = export_tasks.insert()
         try:
             with self._engine.begin() as connection:
+                check_sealing_key(connection, sealed_container_url)
                 connection.execute(
                     insert.values(
                         task_id=task.task_id,
@@ -264,7 +266,10 @@ class TaskQueries:
         )
         if of_attempt is not None:
             query = query.where(export_tasks.c.attempt == of_attempt)
+        sealed = values.get("sealed_container_url")
         with self._engine.begin() as connection:
+            if isinstance(sealed, bytes):
+                check_sealing_key(connection, sealed)
             return connection.execute(query.values(**values)).rowcount == 1
 
     def _select(

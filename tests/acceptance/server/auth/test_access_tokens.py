@@ -5,18 +5,32 @@ import base64
 import json
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement import operations
 from engagement.exceptions import NotAuthenticatedError
 from engagement.model.access import Role, Scope
+from engagement.model.keys import FormerSigningKey, SigningKeys
+from engagement.operations.keys import TOKEN_LIFE_MAX
+from engagement.server.auth.access_tokens import (
+    LEEWAY_SECONDS,
+    TOKEN_SECONDS_MAX,
+    AccessTokens,
+)
 from support.server_in_process import VERSIONS, Route, Service, prove
 from support.waiting import wait_for
 
@@ -58,7 +72,7 @@ def _signed(
     ]
     text = ".".join(segments)
     signer = key or jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).prepare_key(
-        operations.read_signing_key(service.runtime)
+        operations.read_signing_keys(service.runtime).private_key_pem
     )
     if isinstance(signer, bytes):
         signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
@@ -124,7 +138,7 @@ def test_forged_tokens_are_refused(service: Service) -> None:
     claims, headers = _bad_claims(), _bad_headers()
     public = jwt.algorithms.ECAlgorithm.to_jwk(
         jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
-        .prepare_key(operations.read_signing_key(service.runtime))
+        .prepare_key(operations.read_signing_keys(service.runtime).private_key_pem)
         .public_key()
     )
     keys: list[Any] = [
@@ -236,6 +250,37 @@ def test_a_token_does_not_outlast_its_secret(service: Service) -> None:
     token = service.authentication.own.issue(replace(proven, secret_expires_at=soon))
 
     assert token.expires_at == int(soon.timestamp())
+
+
+def test_tokens_of_a_former_key_are_accepted_until_it_ends(service: Service) -> None:
+    now = datetime.now(UTC)
+    first, second = (_new_private_key() for _ in range(2))
+    issuer: dict[str, Any] = {"issuer": "https://issuer.example", "seconds": 600}
+    old = AccessTokens(SigningKeys(private_key_pem=first), **issuer)
+    token = old.issue(prove(service.runtime, service.clients["alpha", Role.OWNER])).text
+
+    def after_rotation(ends_at: datetime) -> AccessTokens:
+        former = FormerSigningKey(public_key_pem=_public_key_of(first), ends_at=ends_at)
+        return AccessTokens(SigningKeys(private_key_pem=second, former=(former,)), **issuer)
+
+    soon, past = after_rotation(now + timedelta(hours=1)), after_rotation(now)
+
+    assert TOKEN_LIFE_MAX.total_seconds() == TOKEN_SECONDS_MAX + LEEWAY_SECONDS
+    assert soon.claims(token) == old.claims(token)
+    assert [key["kid"] for key in soon.public_keys["keys"]] == [soon.key_id, old.key_id]
+    assert [key["kid"] for key in past.public_keys["keys"]] == [past.key_id]
+    with pytest.raises(NotAuthenticatedError):
+        past.claims(token)
+
+
+def _new_private_key() -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def _public_key_of(private_key_pem: str) -> str:
+    public_key = load_pem_private_key(private_key_pem.encode(), password=None).public_key()
+    return public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def test_secrets_are_kept_as_hashes_and_end(service: Service) -> None:

@@ -75,9 +75,3 @@ def test_a_revoked_client_has_no_secret_and_its_tokens_are_refused(
     assert (found.revoked_at, found.tokens_from) == (NOW + HOUR, NOW + HOUR)
     assert found.secret_expires_at is None
     assert queries.secrets(CLIENT.client_id, now=NOW) == {}
-
-
-def test_of_several_first_values_of_the_installation_one_stays(queries: ClientQueries) -> None:
-    assert queries.value("tenant", b"first") == b"first"
-    assert queries.value("tenant", b"second") == b"first"
-    assert queries.value("other", b"second") == b"second"
