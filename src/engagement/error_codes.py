@@ -24,6 +24,7 @@ class ErrorCode(StrEnum):
     NOT_AUTHENTICATED = "NotAuthenticated"
     FORBIDDEN = "Forbidden"
     TOO_MANY_REQUESTS = "TooManyRequests"
+    TOO_MANY_TASKS = "TooManyTasks"
     OVERLOADED = "Overloaded"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
     STORAGE_FULL = "StorageFull"

@@ -19,6 +19,7 @@ EngagementError
 ├── NotAuthenticatedError      no token, or one that is not accepted
 ├── ForbiddenError             the role does not allow this
 ├── TooManyRequestsError       the caller's rate limit (also Retryable)
+├── TooManyTasksError          an app has too many unfinished tasks (also Retryable)
 ├── OverloadedError            more comes in than can be taken (also Retryable)
 ├── StorageUnavailableError    the state database is busy or its disk fails (also Retryable)
 ├── StorageFullError           a disk of the service is full (also Retryable)
@@ -167,6 +168,12 @@ class TooManyRequestsError(EngagementError, Retryable):
     """The caller made more requests than it may."""
 
     code = ErrorCode.TOO_MANY_REQUESTS
+
+
+class TooManyTasksError(EngagementError, Retryable):
+    """The app has as many unfinished tasks as it may."""
+
+    code = ErrorCode.TOO_MANY_TASKS
 
 
 class OverloadedError(EngagementError, Retryable):

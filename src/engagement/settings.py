@@ -150,6 +150,16 @@ class Settings(_EnvironmentSettings):
         "ENGAGEMENT_STALL_SECONDS",
         "Seconds that a step of an export or import may go without progress; then its task fails.",
     )
+    retry_seconds: WholeNumber = _setting(
+        600,
+        "ENGAGEMENT_RETRY_SECONDS",
+        "Seconds for which an export tries again while nothing of it succeeds; then it fails.",
+    )
+    app_tasks_max: WholeNumber = _setting(
+        200,
+        "ENGAGEMENT_APP_TASKS",
+        "Exports of one app that may be unfinished at a time, and imports; more are refused.",
+    )
     worker_silence_seconds: WholeNumber = _setting(
         30,
         "ENGAGEMENT_WORKER_SILENCE_SECONDS",

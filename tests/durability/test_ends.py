@@ -24,7 +24,7 @@ from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportFormat, ExportState, ExportType
 from engagement.model.records import Kind
 from engagement.runtime import engine
-from engagement.runtime.engine import EXPORTS_CONCURRENT_MAX
+from engagement.runtime.engine import APP_EXPORTS_CONCURRENT_MAX
 from engagement.runtime.opening import Runtime, open_service
 from support.servers import Azurite
 from support.waiting import WAIT_SECONDS_MAX, wait_for, wait_for_event
@@ -165,10 +165,10 @@ def test_a_workflow_whose_thread_ends_without_a_trace_goes_on(
     write_parts = ExportWorkflow._write_parts  # noqa: SLF001
     panics = [PanicException("outside of every step")]
 
-    def panic_once(self: ExportWorkflow, task_id: str, count: int) -> Failure | None:
+    def panic_once(self: ExportWorkflow, task_id: str, app_id: str, count: int) -> Failure | None:
         if panics:
             raise panics.pop()
-        return write_parts(self, task_id, count)
+        return write_parts(self, task_id, app_id, count)
 
     monkeypatch.setattr(ExportWorkflow, "_write_parts", panic_once)
 
@@ -251,7 +251,8 @@ def test_a_retry_is_not_ended_by_the_attempt_that_was_cancelled_while_it_waited(
 
     with open_service(settings_of(scene.home, scene.out), on_failpoint=gate) as runtime:
         ahead = [
-            operations.create_export(runtime, request(scene)) for _ in range(EXPORTS_CONCURRENT_MAX)
+            operations.create_export(runtime, request(scene))
+            for _ in range(APP_EXPORTS_CONCURRENT_MAX)
         ]
         task = operations.create_export(runtime, request(scene))
         assert operations.cancel_export(runtime, task.task_id).state is ExportState.CANCELLED
@@ -262,7 +263,7 @@ def test_a_retry_is_not_ended_by_the_attempt_that_was_cancelled_while_it_waited(
         states = {ended(runtime, item).state for item in (*ahead, task)}
 
     assert states == {ExportState.SUCCEEDED}
-    assert len(manifests(scene)) == EXPORTS_CONCURRENT_MAX + 1
+    assert len(manifests(scene)) == APP_EXPORTS_CONCURRENT_MAX + 1
 
 
 def test_cancelled_while_it_runs(scene: Scene) -> None:

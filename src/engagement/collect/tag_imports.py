@@ -14,6 +14,7 @@ from engagement.collect.limits import guid, quote_value
 from engagement.collect.payload import Batch
 from engagement.collect.tag_files import Entry, decode_text, read_entries
 from engagement.collect.tagging import tag_batch
+from engagement.collect.turns import Turns
 from engagement.exceptions import (
     CorruptInputError,
     EngagementError,
@@ -76,6 +77,7 @@ class ImportRunner:
         self._tools = tools
         self._stopping = threading.Event()
         self._threads = ThreadPoolExecutor(IMPORTS_CONCURRENT_MAX, thread_name_prefix="imports")
+        self._turns: Turns[ImportTask] = Turns()
         self._lock = threading.Lock()
         self._lost: list[ImportTask] = []
 
@@ -85,8 +87,9 @@ class ImportRunner:
             self.submit(task)
 
     def submit(self, task: ImportTask) -> None:
-        """Run a task as soon as a thread is free."""
-        self._threads.submit(self._run, task)
+        """Run a task as soon as a thread is free and its app has its turn."""
+        self._turns.add(task.app_id, task)
+        self._threads.submit(self._run_next)
 
     def resume_lost(self) -> None:
         """Run again what ended while its end could not be kept."""
@@ -113,13 +116,17 @@ class ImportRunner:
         self._stopping.set()
         self._threads.shutdown(cancel_futures=True)
 
-    def _run(self, task: ImportTask) -> None:
-        try:
-            self._run_to_its_end(task)
-        except BaseException:  # noqa: BLE001 - in its thread, where nobody would hear of it
-            _log.exception("import_end_not_kept")
-            with self._lock:
-                self._lost.append(task)
+    def _run_next(self) -> None:
+        """Run the tasks whose turn it is, until none is left; an app has one that runs."""
+        while not self._stopping.is_set() and (turn := self._turns.take()) is not None:
+            app_id, task = turn
+            try:
+                self._run_to_its_end(task)
+            except BaseException:  # noqa: BLE001 - in its thread, where nobody would hear of it
+                _log.exception("import_end_not_kept")
+                with self._lock:
+                    self._lost.append(task)
+            self._turns.bring_back(app_id)
 
     def _run_to_its_end(self, task: ImportTask) -> None:
         tasks, now = self._tools.tasks, self._tools.clock

@@ -18,6 +18,7 @@ from engagement.exceptions import (
 from engagement.export.freeze import check_source, make_plan, tables_read
 from engagement.export.part_writer import PartWriter
 from engagement.export.report import manifest_of
+from engagement.export.retry_limit import RetryLimit
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportState, Receipt
@@ -64,6 +65,8 @@ class ExportTools:
     """Called at each failpoint."""
     step_watch: StepWatch = field(default_factory=StepWatch)
     """Knows which steps run."""
+    retry_limit: RetryLimit = field(default_factory=RetryLimit)
+    """Knows which tasks have failed for too long."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the process is about to end."""
 
@@ -87,6 +90,11 @@ class ExportSteps:
     def stopping(self) -> threading.Event:
         """Set when the process is about to end."""
         return self._tools.stopping
+
+    @property
+    def retry_limit(self) -> RetryLimit:
+        """Knows which tasks have failed for too long."""
+        return self._tools.retry_limit
 
     def freeze(self, task_id: str, attempt: int) -> int:
         """Return only when the plan is kept; how many parts it has.
@@ -178,6 +186,7 @@ class ExportSteps:
         state = ExportState.CANCELLED if code is ErrorCode.CANCELLED else ExportState.FAILED
         now = self._tools.clock()
         self._tasks.finish(task_id, attempt, state, now=now, error=(code, details))
+        self._tools.retry_limit.forget(task_id)
 
     def _require_sound(self, request: ExportRequest) -> None:
         """Return only if what was acknowledged before is in each table that the export reads."""

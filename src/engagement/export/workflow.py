@@ -1,19 +1,27 @@
 """Tells the durable story of an export in order; only it says `@DBOS.workflow`.
 
-Arguments and results are task ids, part numbers and error codes: nothing secret reaches DBOS's
-own database. Bodies are deterministic; all effects are in the steps.
+Arguments and results are ids of tasks and apps, part numbers and error codes: nothing secret
+reaches DBOS's own database. Bodies are deterministic; all effects are in the steps.
 """
 
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypedDict
+from itertools import islice
+from typing import TypedDict, TypeVar
 
-from dbos import DBOS, DBOSConfiguredInstance, SetWorkflowID, WorkflowHandle
+from dbos import (
+    DBOS,
+    DBOSConfiguredInstance,
+    SetEnqueueOptions,
+    SetWorkflowID,
+    WorkflowHandle,
+    WorkflowStatus,
+)
 
 from engagement.exceptions import EngagementError, ErrorCode, Retryable, code_of_name
 from engagement.export.steps import ExportSteps, StoppedError
@@ -24,7 +32,11 @@ PARTS_QUEUE = "parts"
 PARTS_AHEAD = 3
 """Parts of one task that wait in the queue at a time, so that other tasks' parts come between."""
 ATTEMPTS_MAX = 10
+"""Of a step that does not write a part."""
 RETRY_WAIT_SECONDS = 1.0
+"""Before the second try; doubled before each that follows."""
+PART_WAIT_SECONDS_MAX = 60.0
+FIRST_TURN = 1
 RESULT_POLL_SECONDS = 0.05
 RESULT_POLL_SECONDS_MAX = 0.4
 RESULT_POLL_GROWTH = 1.4
@@ -38,6 +50,8 @@ class Failure(TypedDict):
     """The error code."""
     details: str
     """The reason in words, without secrets."""
+    may_pass: bool
+    """Whether the effect is to be tried again."""
 
 
 class Frozen(TypedDict):
@@ -49,14 +63,41 @@ class Frozen(TypedDict):
     """Why there are none."""
 
 
-DBOS_UNDER_WAY = {"ENQUEUED", "DELAYED", "PENDING"}
+DBOS_WAITING = {"ENQUEUED", "DELAYED"}
+DBOS_UNDER_WAY = DBOS_WAITING | {"PENDING"}
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _NothingAttached:
     """Stands in for the steps while no runtime is open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PartTry:
+    """A try to write a part, which waits in the queue or runs."""
+
+    index: int
+    number: int
+    """From 1."""
+    handle: WorkflowHandle[Failure | None]
+
+
+def choose_turn(app_id: str, waiting: Sequence[WorkflowStatus]) -> int:
+    """Return which turn the next part of an app gets, where the smallest comes first.
+
+    Each app has one part in each turn, however many tasks it has: an app that comes gets the turn
+    that is next, and what another has waiting beyond its own part of that turn comes later.
+
+    Args:
+        app_id: The app.
+        waiting: The parts of all apps that have not begun.
+    """
+    turns = [part.priority or FIRST_TURN for part in waiting]
+    own = sum(part.queue_partition_key == app_id for part in waiting)
+    return min(turns, default=FIRST_TURN) + own
 
 
 def _is_retryable(error: BaseException) -> bool:
@@ -74,6 +115,7 @@ class ExportWorkflow(DBOSConfiguredInstance):
         super().__init__("export")
         self._steps: ExportSteps | _NothingAttached = _NothingAttached()
         self._lock = threading.Lock()
+        self._turns_lock = threading.Lock()
         self._running: Counter[str] = Counter()
 
     def is_running(self, workflow_id: str) -> bool:
@@ -86,11 +128,11 @@ class ExportWorkflow(DBOSConfiguredInstance):
         self._steps = steps
 
     @DBOS.workflow(name="export")
-    def run(self, task_id: str, attempt: int) -> str:
+    def run(self, task_id: str, attempt: int, app_id: str) -> str:
         """The whole export; the code it ended with, empty if it succeeded."""
         with self._counted():
             frozen = self.freeze(task_id, attempt)
-            failure = frozen["failure"] or self._write_parts(task_id, frozen["parts"])
+            failure = frozen["failure"] or self._write_parts(task_id, app_id, frozen["parts"])
             failure = failure or self.finish(task_id, attempt)
             if failure:
                 self.fail(task_id, attempt, failure)
@@ -98,7 +140,7 @@ class ExportWorkflow(DBOSConfiguredInstance):
 
     @DBOS.workflow(name="part")
     def part(self, task_id: str, index: int) -> Failure | None:
-        """One part of an export."""
+        """One try to write a part of an export."""
         with self._counted():
             return self.write_part(task_id, index)
 
@@ -116,20 +158,45 @@ class ExportWorkflow(DBOSConfiguredInstance):
                 if not self._running[workflow_id]:
                     del self._running[workflow_id]
 
-    def _write_parts(self, task_id: str, count: int) -> Failure | None:
-        """Every part through the queue, a few ahead; none is begun after one has failed."""
-        waiting: deque[WorkflowHandle[Failure | None]] = deque()
+    def _write_parts(self, task_id: str, app_id: str, count: int) -> Failure | None:
+        """Every part through the queue, a few ahead; none is begun after one has failed.
+
+        A part that may succeed later waits for that outside of the slots in which parts are
+        written, so that a container which does not answer holds up no other task.
+        """
+        waiting: deque[_PartTry] = deque()
+        indexes = iter(range(count))
         failure: Failure | None = None
-        for index in range(count):
-            if len(waiting) == PARTS_AHEAD:
-                failure = self._result(waiting.popleft())
-            if failure:
-                break
-            with SetWorkflowID(f"{DBOS.workflow_id}-part-{index}"):
-                waiting.append(DBOS.enqueue_workflow(PARTS_QUEUE, self.part, task_id, index))
-        for handle in waiting:
-            failure = self._result(handle) or failure
+        while failure is None:
+            for index in islice(indexes, PARTS_AHEAD - len(waiting)):
+                waiting.append(self._enqueue_part(task_id, app_id, index, 1))
+            if not waiting:
+                return None
+            ended = waiting.popleft()
+            failure = self._result(ended.handle)
+            if failure and failure["may_pass"]:
+                again = self._enqueue_part(task_id, app_id, ended.index, ended.number + 1)
+                waiting.append(again)
+                failure = None
+        for other in waiting:
+            self._result(other.handle)
         return failure
+
+    def _enqueue_part(self, task_id: str, app_id: str, index: int, number: int) -> _PartTry:
+        """Queue a try to write a part, at its app's turn."""
+        name = f"{DBOS.workflow_id}-part-{index}"
+        wait_seconds = RETRY_WAIT_SECONDS * 2.0 ** (number - 2)
+        with (
+            self._turns_lock,
+            SetWorkflowID(name if number == 1 else f"{name}-try-{number}"),
+            SetEnqueueOptions(
+                priority=choose_turn(app_id, _call_outside(_list_waiting_parts)),
+                queue_partition_key=app_id,
+                delay_seconds=None if number == 1 else min(wait_seconds, PART_WAIT_SECONDS_MAX),
+            ),
+        ):
+            handle = DBOS.enqueue_workflow(PARTS_QUEUE, self.part, task_id, index)
+        return _PartTry(index=index, number=number, handle=handle)
 
     @DBOS.step(
         retries_allowed=True,
@@ -140,18 +207,15 @@ class ExportWorkflow(DBOSConfiguredInstance):
     def freeze(self, task_id: str, attempt: int) -> Frozen:
         """Pin and plan."""
         parts: list[int] = []
-        failure = _failure_of(lambda: parts.append(self._attached.freeze(task_id, attempt)))
-        return {"parts": sum(parts), "failure": failure}
+        failure = self._failure_of(
+            task_id, lambda: parts.append(self._attached.freeze(task_id, attempt))
+        )
+        return {"parts": sum(parts), "failure": _leave_to_dbos(failure)}
 
-    @DBOS.step(
-        retries_allowed=True,
-        max_attempts=ATTEMPTS_MAX,
-        interval_seconds=RETRY_WAIT_SECONDS,
-        should_retry=_is_retryable,
-    )
+    @DBOS.step()
     def write_part(self, task_id: str, index: int) -> Failure | None:
-        """Write one part."""
-        return _failure_of(lambda: self._attached.write_part(task_id, index))
+        """Write one part; a failure that may pass is the workflow's to repeat."""
+        return self._failure_of(task_id, lambda: self._attached.write_part(task_id, index))
 
     @DBOS.step(
         retries_allowed=True,
@@ -161,7 +225,9 @@ class ExportWorkflow(DBOSConfiguredInstance):
     )
     def finish(self, task_id: str, attempt: int) -> Failure | None:
         """Check the counts, write the manifest, succeed."""
-        return _failure_of(lambda: self._attached.finish(task_id, attempt))
+        return _leave_to_dbos(
+            self._failure_of(task_id, lambda: self._attached.finish(task_id, attempt))
+        )
 
     @DBOS.step()
     def fail(self, task_id: str, attempt: int, failure: Failure) -> None:
@@ -170,15 +236,34 @@ class ExportWorkflow(DBOSConfiguredInstance):
         details = failure["details"]
         self._attached.fail(task_id, attempt, code, details)
 
+    def _failure_of(self, task_id: str, effect: Callable[[], None]) -> Failure | None:
+        """What an effect failed with; the one place where an error becomes an outcome."""
+        limit = self._attached.retry_limit
+        try:
+            limit.check(task_id)
+            effect()
+        except StoppedError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - any end of a step ends the task, panics too
+            named = error if isinstance(error, EngagementError) else storage_failure(error)
+            if named is None:
+                _log.exception("export_step_failed")
+                # The message of an unknown error may hold anything, so only its type is shown.
+                named = EngagementError(
+                    f"An unexpected {type(error).__name__} stopped the export; see the log."
+                )
+            may_pass = isinstance(named, Retryable) and limit.note_failure(task_id, named)
+            return {"code": named.code.value, "details": str(named), "may_pass": may_pass}
+        limit.forget(task_id)
+        return None
+
     def _result(self, handle: WorkflowHandle[Failure | None]) -> Failure | None:
-        """What a part came to, unless the process stops first.
+        """What a try came to, unless the process stops first.
 
         DBOS's own wait cannot be interrupted and would keep a stopping process alive for ever.
-        The watching thread is outside the workflow's context, so DBOS records none of it.
         """
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="watch") as thread:
-            if not thread.submit(self._has_ended, handle.workflow_id).result():
-                raise StoppedError
+        if not _call_outside(lambda: self._has_ended(handle.workflow_id)):
+            raise StoppedError
         return handle.get_result(polling_interval_sec=RESULT_POLL_SECONDS)
 
     def _has_ended(self, workflow_id: str) -> bool:
@@ -198,33 +283,27 @@ class ExportWorkflow(DBOSConfiguredInstance):
         return self._steps
 
 
-def _failure_of(effect: Callable[[], None]) -> Failure | None:
-    """What an effect failed with, for good; the one place where an error becomes an outcome.
-
-    A retryable error goes on to DBOS, which repeats the step, until the last attempt.
-    """
-    try:
-        effect()
-    except EngagementError as error:
-        return _failure(error)
-    except StoppedError:
-        raise
-    except BaseException as error:  # noqa: BLE001 - any end of a step ends the task, panics too
-        if (named := storage_failure(error)) is not None:
-            return _failure(named)
-        _log.exception("export_step_failed")
-        # The message of an unknown error may hold anything, so only its type is shown.
-        return {
-            "code": ErrorCode.INTERNAL.value,
-            "details": f"An unexpected {type(error).__name__} stopped the export; see the log.",
-        }
-    return None
+def _call_outside(function: Callable[[], T]) -> T:
+    """Call a function outside of the workflow's context, so that DBOS records none of it."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="watch") as thread:
+        return thread.submit(function).result()
 
 
-def _failure(error: EngagementError) -> Failure:
-    if isinstance(error, Retryable) and not _is_last_attempt():
-        raise error
-    return {"code": error.code.value, "details": str(error)}
+def _list_waiting_parts() -> list[WorkflowStatus]:
+    return DBOS.list_workflows(
+        queue_name=PARTS_QUEUE, status=sorted(DBOS_WAITING), load_input=False, load_output=False
+    )
+
+
+class _RepeatStepError(Retryable):
+    """Tells DBOS to repeat a step whose failure may pass."""
+
+
+def _leave_to_dbos(failure: Failure | None) -> Failure | None:
+    """Return a failure that is for good; DBOS repeats the step after another one."""
+    if failure and failure["may_pass"] and not _is_last_attempt():
+        raise _RepeatStepError(failure["details"])
+    return failure
 
 
 def _is_last_attempt() -> bool:

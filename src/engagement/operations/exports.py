@@ -44,6 +44,7 @@ def create_export(
         InvalidContainerError: The container URL is empty or cannot work.
         DestinationError: The container refuses a write now.
         IdempotencyKeyReusedError: The key came with another request before.
+        TooManyTasksError: The app has as many unfinished exports as it may.
     """
     runtime.apps.get(request.app_id)
     shape_of_request(request)
@@ -188,7 +189,7 @@ def retry_export(runtime: Runtime, task_id: str, *, container_url: str | None = 
         )
     runtime.destination(container_url).check()
     sealed = runtime.vault.seal(container_url, context=task_id)
-    if runtime.tasks.reopen(task_id, sealed_container_url=sealed) and runtime.runner is not None:
+    if runtime.tasks.reopen(task, sealed_container_url=sealed) and runtime.runner is not None:
         runtime.runner.submit(task_id)
     return get_export(runtime, task_id)
 

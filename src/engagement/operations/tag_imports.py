@@ -32,6 +32,7 @@ def create_import_task(runtime: Runtime, app_id: str, *, storage_url: str) -> Im
     Raises:
         UnknownAppError: No app has this id.
         InvalidContainerError: The URL cannot work or may not be used.
+        TooManyTasksError: The app has as many unfinished imports as it may.
     """
     runtime.apps.get(app_id)
     now = runtime.clock()

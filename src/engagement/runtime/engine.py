@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import structlog
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
 
 from engagement.collect.tag_imports import ImportRunner
 from engagement.exceptions import ErrorCode
@@ -24,12 +24,14 @@ from engagement.runtime.routines import running_routine
 from engagement.settings import Settings
 from engagement.storage_failures import name_failures
 
-APPLICATION_VERSION = "export-2"
+APPLICATION_VERSION = "export-3"
 """It changes only with the workflow's shape. DBOS leaves workflows of another version alone for
 ever, so they are begun anew."""
 EXECUTOR_ID = "embedded"
-EXPORTS_CONCURRENT_MAX = 32
+EXPORTS_CONCURRENT_MAX = 64
 """Exports that take turns in writing their parts; a small one waits for one turn of the others."""
+APP_EXPORTS_CONCURRENT_MAX = 8
+"""Those of one app, so that its many leave slots to the others."""
 QUEUE_POLL_SECONDS = 0.05
 IDLE_POLL_SECONDS = 0.2
 """How often DBOS's other threads look around; stopping waits for each of them."""
@@ -65,9 +67,14 @@ class Engine:
 
     def submit(self, task_id: str) -> None:
         """Queue a task's workflow; its id is the task's, so a repeat changes nothing."""
-        attempt = self._tools.plans.read_export(task_id).attempt
-        with SetWorkflowID(_workflow_id(task_id, attempt)), name_failures(self._database):
-            DBOS.enqueue_workflow(EXPORTS_QUEUE, _workflow().run, task_id, attempt)
+        export = self._tools.plans.read_export(task_id)
+        attempt, app_id = export.attempt, export.request.app_id
+        with (
+            SetWorkflowID(_workflow_id(task_id, attempt)),
+            SetEnqueueOptions(queue_partition_key=app_id),
+            name_failures(self._database),
+        ):
+            DBOS.enqueue_workflow(EXPORTS_QUEUE, _workflow().run, task_id, attempt, app_id)
 
     def start_import(self, task: ImportTask) -> None:
         """Run an import as soon as a thread is free."""
@@ -146,15 +153,17 @@ def running_engine(
         with name_failures(database):
             DBOS.launch()
             _drop_other_versions()
-            for queue, concurrent_max in (
-                (EXPORTS_QUEUE, EXPORTS_CONCURRENT_MAX),
-                (PARTS_QUEUE, settings.parts_concurrent_max),
-            ):
-                DBOS.register_queue(
-                    queue,
-                    worker_concurrency=concurrent_max,
-                    polling_interval_sec=QUEUE_POLL_SECONDS,
-                )
+            DBOS.register_queue(
+                EXPORTS_QUEUE,
+                worker_concurrency=EXPORTS_CONCURRENT_MAX,
+                partition_concurrency=APP_EXPORTS_CONCURRENT_MAX,
+                polling_interval_sec=QUEUE_POLL_SECONDS,
+            )
+            DBOS.register_queue(
+                PARTS_QUEUE,
+                worker_concurrency=settings.parts_concurrent_max,
+                polling_interval_sec=QUEUE_POLL_SECONDS,
+            )
         engine.reconcile()
         with running_routine("reconcile", RECONCILE_SECONDS, engine.reconcile):
             yield engine

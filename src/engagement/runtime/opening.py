@@ -22,6 +22,7 @@ from engagement.exceptions import (
     StorageFullError,
     StorageUnavailableError,
 )
+from engagement.export.retry_limit import RetryLimit
 from engagement.export.steps import ExportTools
 from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.runtime.home import TaskRunner, lock_home, make_home, private_file
@@ -184,9 +185,9 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
             seen=SightingQueries(engine),
             group_commit=group_commit,
             refused=RefusedQueries(engine, refused_limits),
-            tasks=TaskQueries(engine),
+            tasks=TaskQueries(engine, app_tasks_max=settings.app_tasks_max),
             plans=PlanQueries(engine),
-            imports=ImportTaskQueries(engine),
+            imports=ImportTaskQueries(engine, app_tasks_max=settings.app_tasks_max),
             lake=Lake(settings.lake_url or str(home / "lake")),
             vault=Keyring(home, InstallationQueries(engine), is_owner=run_tasks).open_vault(),
             policy=DestinationPolicy.from_settings(settings, allow_memory=allow_memory),
@@ -273,6 +274,7 @@ def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, 
         clock=runtime.clock,
         on_failpoint=on_failpoint,
         step_watch=StepWatch(runtime.settings.stall_seconds),
+        retry_limit=RetryLimit(runtime.settings.retry_seconds),
     )
     imports = ImportTools(
         tasks=runtime.imports,

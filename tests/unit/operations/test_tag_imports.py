@@ -254,6 +254,29 @@ def test_an_import_that_was_stopped_goes_on(scene: ImportScene, app_id: str) -> 
     assert scene.resumed(task).state is ImportState.SUCCEEDED
 
 
+def test_the_imports_of_an_app_do_not_hold_up_anothers(scene: ImportScene, app_id: str) -> None:
+    of_busy = [scene.queued(app_id) for _ in range(4)]
+    other_id = scene.new_app()
+    of_other = scene.queued(other_id)
+    may_go = threading.Event()
+
+    def read(app_id: str, _: str) -> list[bytes]:
+        if app_id != other_id:
+            wait_for_event(may_go, "a test that lets the busy app go on")
+        return [LINES]
+
+    runner = scene.runner(read_blob=read)
+    for task in (*of_busy, of_other):
+        runner.submit(task)
+
+    assert scene.ended(of_other).state is ImportState.SUCCEEDED
+    waiting = {scene.runtime.imports.get(app_id, task.task_id).state for task in of_busy[1:]}
+    assert waiting == {ImportState.QUEUED}
+    may_go.set()
+    assert {scene.ended(task).state for task in of_busy} == {ImportState.SUCCEEDED}
+    runner.stop()
+
+
 def test_an_import_whose_end_could_not_be_kept_runs_again(
     scene: ImportScene, app_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from engagement.exceptions import (
 )
 from engagement.server.errors import (
     MESSAGE_CHARACTERS_MAX,
+    RETRY_SECONDS,
     STATUSES,
     Problem,
     answer_to,
@@ -47,6 +48,13 @@ def test_a_queue_is_empty_sooner_than_a_disk() -> None:
     overload, full = answer_to(OverloadedError("")), answer_to(StorageFullError(""))
 
     assert int(overload.headers["retry-after"]) < int(full.headers["retry-after"])
+
+
+def test_an_app_with_too_many_tasks_is_told_to_come_again() -> None:
+    answer = answer_to(exceptions.TooManyTasksError("why"))
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, str(RETRY_SECONDS))
+    assert json.loads(bytes(answer.body))["error"]["code"] == "TooManyTasks"
 
 
 def test_what_http_itself_says_has_the_same_shape() -> None:

@@ -1,5 +1,6 @@
 """Asks the state database about import tasks and moves them from state to state."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -13,10 +14,11 @@ from engagement.model.tag_imports import (
     ImportTask,
 )
 from engagement.store.queries.installation import check_sealing_key
+from engagement.store.queries.task_limit import APP_TASKS_MAX, TaskLimit
 from engagement.store.tables import import_tasks
 
 ERROR_DETAILS_CHARACTERS_MAX = 1024
-_UNFINISHED = [state for state in ImportState if not state.is_final]
+_UNFINISHED = tuple(state for state in ImportState if not state.is_final)
 _COLUMNS = {
     ImportProperty.ID: import_tasks.c.task_id,
     ImportProperty.STATE: import_tasks.c.state,
@@ -28,14 +30,22 @@ _COLUMNS = {
 class ImportTaskQueries:
     """Import tasks: what was asked and the state."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, *, app_tasks_max: int = APP_TASKS_MAX) -> None:
+        self._limit = TaskLimit(
+            tasks=import_tasks, unfinished=_UNFINISHED, app_tasks_max=app_tasks_max
+        )
         self._engine = engine
         self._reading = engine.execution_options(read_only=True)
 
     def add(self, task: ImportTask, *, sealed_storage_url: bytes) -> None:
-        """Keep a new task."""
+        """Keep a new task.
+
+        Raises:
+            TooManyTasksError: The app has as many unfinished tasks as it may.
+        """
         with self._engine.begin() as connection:
             check_sealing_key(connection, sealed_storage_url)
+            self._limit.check(connection, task.app_id)
             connection.execute(
                 import_tasks.insert().values(
                     task_id=task.task_id,
@@ -132,7 +142,7 @@ class ImportTaskQueries:
             sealed_storage_url=None,
         )
 
-    def _move(self, task_id: str, allowed: list[ImportState], **values: object) -> None:
+    def _move(self, task_id: str, allowed: Sequence[ImportState], **values: object) -> None:
         with self._engine.begin() as connection:
             connection.execute(
                 import_tasks.update()

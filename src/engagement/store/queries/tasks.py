@@ -14,6 +14,7 @@ from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
 from engagement.model.exports import PUBLISHED_TYPES, ExportState, Progress
 from engagement.store.changes import Changes
 from engagement.store.queries.installation import check_sealing_key
+from engagement.store.queries.task_limit import APP_TASKS_MAX, TaskLimit
 from engagement.store.tables import export_parts, export_tasks
 
 READ_LAST_MAX = 10_000
@@ -23,6 +24,7 @@ _PUBLISHED = export_tasks.c.published_contract | export_tasks.c.export_type.in_(
     [export_type.value for export_type in PUBLISHED_TYPES]
 )
 """What the contract of 2014 can show: types that it names, and what was asked through it."""
+_UNFINISHED = tuple(state for state in ExportState if not state.is_final)
 _ORDER_COLUMNS = {
     TaskOrder.ID: "task_id",
     TaskOrder.ERROR_DETAILS: "error_details",
@@ -61,7 +63,10 @@ class Idempotency:
 class TaskQueries:
     """Export tasks: what was asked, and the state."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, *, app_tasks_max: int = APP_TASKS_MAX) -> None:
+        self._limit = TaskLimit(
+            tasks=export_tasks, unfinished=_UNFINISHED, app_tasks_max=app_tasks_max
+        )
         self._engine = engine
         self._reading = engine.execution_options(read_only=True)
         self._changes = Changes(engine)
@@ -74,11 +79,16 @@ class TaskQueries:
         sealed_container_url: bytes,
         idempotency: Idempotency | None = None,
     ) -> bool:
-        """Keep a new task; False, keeping nothing, if its idempotency key is taken."""
+        """Keep a new task; False, keeping nothing, if its idempotency key is taken.
+
+        Raises:
+            TooManyTasksError: The app has as many unfinished tasks as it may.
+        """
         insert = export_tasks.insert()
         try:
             with self._engine.begin() as connection:
                 check_sealing_key(connection, sealed_container_url)
+                self._limit.check(connection, task.app_id)
                 connection.execute(
                     insert.values(
                         task_id=task.task_id,
@@ -162,16 +172,14 @@ class TaskQueries:
 
     def list_unfinished(self) -> list[str]:
         """The ids of the tasks whose state is not final."""
-        states = [state for state in ExportState if not state.is_final]
-        query = sa.select(export_tasks.c.task_id).where(export_tasks.c.state.in_(states))
+        query = sa.select(export_tasks.c.task_id).where(export_tasks.c.state.in_(_UNFINISHED))
         with self._reading.begin() as connection:
             return list(connection.scalars(query.order_by(export_tasks.c.created_at)))
 
     def oldest_unfinished_at(self) -> datetime | None:
         """When the oldest task whose state is not final was created."""
-        states = [state for state in ExportState if not state.is_final]
         query = sa.select(sa.func.min(export_tasks.c.created_at)).where(
-            export_tasks.c.state.in_(states)
+            export_tasks.c.state.in_(_UNFINISHED)
         )
         with self._reading.begin() as connection:
             found: datetime | None = connection.scalar(query)
@@ -238,11 +246,16 @@ class TaskQueries:
             **_ending(state, now=now, error=error),
         )
 
-    def reopen(self, task_id: str, *, sealed_container_url: bytes) -> bool:
-        """Queue a failed or cancelled task again; its plan and receipts stay."""
+    def reopen(self, task: ExportTask, *, sealed_container_url: bytes) -> bool:
+        """Queue a failed or cancelled task again; its plan and receipts stay.
+
+        Raises:
+            TooManyTasksError: The app has as many unfinished tasks as it may.
+        """
         return self._update(
-            task_id,
+            task.task_id,
             {ExportState.FAILED, ExportState.CANCELLED},
+            more_of_app=task.app_id,
             state=ExportState.QUEUED,
             sealed_container_url=sealed_container_url,
             cancel_requested=False,
@@ -258,9 +271,13 @@ class TaskQueries:
         allowed: Iterable[ExportState],
         *,
         of_attempt: int | None = None,
+        more_of_app: str | None = None,
         **values: object,
     ) -> bool:
-        """Set values if the task is in an allowed state, and this attempt's if one is named."""
+        """Set values if the task is in an allowed state, and this attempt's if one is named.
+
+        If an app is named, the task is one more that it has unfinished.
+        """
         query = export_tasks.update().where(
             export_tasks.c.task_id == task_id, export_tasks.c.state.in_(list(allowed))
         )
@@ -270,6 +287,8 @@ class TaskQueries:
         with self._engine.begin() as connection:
             if isinstance(sealed, bytes):
                 check_sealing_key(connection, sealed)
+            if more_of_app is not None:
+                self._limit.check(connection, more_of_app)
             return connection.execute(query.values(**values)).rowcount == 1
 
     def _select(

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from engagement.exceptions import ErrorCode, UnknownTaskError
+from engagement.exceptions import ErrorCode, TooManyTasksError, UnknownTaskError
 from engagement.model.tag_imports import ImportOrder, ImportProperty, ImportState, ImportTask
 from engagement.store.queries.tag_imports import (
     ERROR_DETAILS_CHARACTERS_MAX,
@@ -35,6 +35,18 @@ def queued(task_id: str, *, minutes: int = 0, app_id: str = APP_ID) -> ImportTas
 @pytest.fixture
 def queries(engine: sa.Engine) -> ImportTaskQueries:
     return ImportTaskQueries(engine)
+
+
+def test_an_app_may_have_so_many_unfinished_imports(engine: sa.Engine) -> None:
+    queries = ImportTaskQueries(engine, app_tasks_max=2)
+    for task_id in "12":
+        queries.add(queued(task_id), sealed_storage_url=b"")
+
+    with pytest.raises(TooManyTasksError, match="may have 2 unfinished"):
+        queries.add(queued("3"), sealed_storage_url=b"")
+    queries.add(queued("4", app_id="another"), sealed_storage_url=b"")
+    queries.finish("1", ImportState.SUCCEEDED, now=NOW)
+    queries.add(queued("5"), sealed_storage_url=b"")
 
 
 def test_a_task_comes_back_to_its_own_app_alone(queries: ImportTaskQueries) -> None:

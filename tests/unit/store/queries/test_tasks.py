@@ -1,6 +1,7 @@
 """Tests what the state database keeps of a task, and every way to its end."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from engagement.exceptions import (
     ErrorCode,
     InvalidExportError,
+    TooManyTasksError,
     UnknownTaskError,
 )
+from engagement.model.apps import App
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import (
     CampaignType,
@@ -22,6 +25,7 @@ from engagement.model.exports import (
     ExportType,
     Progress,
 )
+from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.tasks import ERROR_DETAILS_CHARACTERS_MAX, TaskQueries
 from engagement.store.tables import export_tasks
@@ -55,6 +59,29 @@ def test_a_plan_is_kept_once_and_receipts_add_up(engine: sa.Engine) -> None:
         rows_per_second=3.0,
         seconds_left=5.0,
     )
+
+
+def test_those_who_ask_at_the_same_time_get_no_more_tasks_than_an_app_may_have(
+    engine: sa.Engine,
+) -> None:
+    app = App(app_id=APP_ID, name="n", collection="c", resource_group="g", subscription="s")
+    AppQueries(engine).add(app, key_sha256="k", created_at=NOW)
+    queries = TaskQueries(engine, app_tasks_max=3)
+
+    def is_added(number: int) -> bool:
+        try:
+            return queries.add(queued_task(str(number)), sealed_container_url=b"sealed")
+        except TooManyTasksError:
+            return False
+
+    with ThreadPoolExecutor(6) as threads:
+        added = list(threads.map(is_added, range(6)))
+
+    assert sum(added) == len(queries.list_unfinished()) == 3
+    queries.cancel(str(added.index(True)), now=NOW)
+    assert is_added(6)
+    with pytest.raises(TooManyTasksError):
+        queries.reopen(queued_task(str(added.index(True))), sealed_container_url=b"sealed")
 
 
 def test_a_task_is_kept_whole_but_for_its_secret(engine: sa.Engine) -> None:
@@ -171,7 +198,7 @@ class TaskStates(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        reopened = self.queries.reopen(self.task_id, sealed_container_url=b"another")
+        reopened = self.queries.reopen(queued_task(self.task_id), sealed_container_url=b"another")
         assert reopened is (self.state in {ExportState.FAILED, ExportState.CANCELLED})
         if reopened:
             self.state, self.code = ExportState.QUEUED, None
