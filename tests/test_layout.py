@@ -42,6 +42,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "export/workflow": ("durability/test_ends.py", "durability/test_kill.py"),
     # Operations that a door hands a request to, tried through the door.
     "operations/collecting": ("acceptance/server/collection/test_router.py",),
+    "operations/erasing": ("integration/test_erasure.py",),
     "operations/estimates": ("acceptance/test_narrow_exports.py",),
     "operations/exports": ("acceptance/test_command_line.py", "durability/test_ends.py"),
     # Routes and what only routes use, tried over HTTP.

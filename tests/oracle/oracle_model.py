@@ -153,15 +153,19 @@ class Model:
     """Batches whose activities have sessions."""
     kept: int = 0
     """Batches that were ever kept."""
+    erased: dict[str, datetime] = field(default_factory=dict)
+    """Devices of which nothing is taken in, and when they were erased."""
 
     def accept(self, key: str, batch: Batch) -> None:
-        """Keep a batch unless its id is known."""
-        if key not in self.known:
+        """Keep a batch unless its id is known or its device erased."""
+        if key not in self.known and batch.device not in self.erased:
             self.known[key] = batch.received.date()
             self.keep(batch)
 
     def keep(self, batch: Batch) -> None:
-        """Keep a batch."""
+        """Keep a batch unless its device was erased."""
+        if batch.device in self.erased:
+            return
         self.kept += 1
         for row in batch.rows:
             row |= {
@@ -196,8 +200,9 @@ class Model:
         """Changes received before the horizon are known by their sum alone."""
         self.horizon = max(self.horizon or horizon, horizon)
 
-    def vacuum(self, before: datetime) -> None:
-        """Ids and opened sessions from before are forgotten."""
+    def vacuum(self, before: datetime, erased_before: datetime) -> None:
+        """Ids and opened sessions from before are forgotten, and that devices were erased."""
+        self.erased = {device: at for device, at in self.erased.items() if at >= erased_before}
         self.known = {key: day for key, day in self.known.items() if day >= before.date()}
         self.open_sessions = [session for session in self.open_sessions if session.end >= before]
 
@@ -224,8 +229,10 @@ class Model:
                 (at, device) for at, device in receipts if (content, device) in named
             ]
 
-    def erase(self, device: str) -> None:
-        """Take out all that a device told."""
+    def erase(self, device: str, at: datetime) -> None:
+        """Take out all that a device told, and take in no more of it."""
+        if device in self.erased or any(batch.device == device for batch in self.batches):
+            self.erased[device] = at
         self.batches = [batch for batch in self.batches if batch.device != device]
         self.flushed = len(self.batches)
         self.open_sessions = [kept for kept in self.open_sessions if kept.device != device]

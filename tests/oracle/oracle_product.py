@@ -6,7 +6,7 @@ histories can be tried; with workers they run as they do in a service.
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from oracle_records import Record, Request
 from oracle_shapes import fields_of
 
 from engagement import operations
-from engagement.exceptions import EngagementError
+from engagement.exceptions import EngagementError, UnknownDeviceError
 from engagement.export import freeze
 from engagement.export.part_writer import compress, encode_part
 from engagement.export.requests import shape_of_request
@@ -37,6 +37,7 @@ from engagement.model.exports import (
 )
 from engagement.model.plan import Plan
 from engagement.model.tag_imports import ImportTask
+from engagement.operations.collecting import ERASED_CODE
 from engagement.runtime import opening
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
@@ -122,13 +123,14 @@ class Product:
         collected.durable.result(DEADLINE_SECONDS)
 
     def track(self, body: Record) -> None:
-        """Take in a body of tracking messages, none of which may be refused."""
+        """Take in a body of tracking messages; only those of erased devices may be refused."""
         posted = operations.read_posted(
             self._runtime, json.dumps(body).encode(), content_encoding=None, message_type=None
         )
         collected = operations.collect_messages(self._runtime, self._app_id, posted)
         assert collected.unreadable is None, collected.unreadable
-        assert not collected.refused, collected.refused
+        codes = {refusal.code for refusal in collected.refused}
+        assert codes <= {ERASED_CODE}, collected.refused
         collected.durable.result(DEADLINE_SECONDS)
 
     def take_in_lines(self, bodies: list[Record]) -> None:
@@ -158,8 +160,9 @@ class Product:
         operations.retain(self._runtime, self._app_id, days)
 
     def erase(self, device: str) -> None:
-        """Take out a device."""
-        operations.erase_device(self._runtime, self._app_id, device)
+        """Take out a device; one that told nothing is not there."""
+        with suppress(UnknownDeviceError):
+            operations.erase_device(self._runtime, self._app_id, device)
 
     def exported(self, request: Request) -> list[Record]:
         """The records of an export, delivered by a task where the request says so.

@@ -14,6 +14,7 @@ from oracle_tracking import read_messages
 
 from engagement.exceptions import InvalidExportError
 from engagement.model.exports import ExportType
+from engagement.operations.upkeep import ERASED_DAYS
 from engagement.settings import Settings
 
 SETTINGS = Settings()
@@ -94,11 +95,14 @@ def _upkeep(
             product.compact()
         case "vacuum":
             product.vacuum()
-            model.vacuum(clock - timedelta(days=SETTINGS.batch_dedup_days))
+            model.vacuum(
+                clock - timedelta(days=SETTINGS.batch_dedup_days),
+                clock - timedelta(days=ERASED_DAYS),
+            )
         case "erase":
             product.erase(operation["device"])
             model.flush(TIMEOUT)
-            model.erase(operation["device"])
+            model.erase(operation["device"], clock)
         case _:
             raise NotImplementedError(name)
 

@@ -33,6 +33,7 @@ from engagement.model.exports import (
 from engagement.model.plan import Plan
 from engagement.model.records import Kind
 from engagement.store.lake import Lake
+from engagement.store.queries.erased import ErasedQueries
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.sightings import SightingQueries
 from engagement.store.queries.staging import StagingQueries
@@ -68,6 +69,7 @@ class Home:
         self.inbox = InboxQueries(self.engine)
         self.staging = StagingQueries(self.engine)
         self.seen = SightingQueries(self.engine)
+        self.erased = ErasedQueries(self.engine)
         self.tasks = TaskQueries(self.engine)
         self.on_failpoint: FailpointHook = no_failpoint
         self.app_id = f"{0:032x}"
@@ -86,6 +88,7 @@ class Home:
             self.inbox,
             self.staging,
             self.seen,
+            self.erased,
             self.lake,
             limits=self._limits,
             clock=lambda: NOW,

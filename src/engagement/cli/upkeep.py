@@ -60,19 +60,27 @@ def retain(
 
 @app.command("erase")
 def erase(
-    device_id: Annotated[str, typer.Argument(metavar="DEVICE_ID", help="The device.")],
     app_id: AppId,
+    device_id: Annotated[
+        str | None, typer.Argument(metavar="[DEVICE_ID]", help="The device.")
+    ] = None,
+    user_id: Annotated[
+        str | None,
+        typer.Option("--user", metavar="USER_ID", help="A user, all of whose devices are meant."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take every record of one device out of every table."""
+    """Take a device, or all devices of a user, out of everything that is kept."""
     from engagement import operations
 
-    _do(
-        "erase",
-        app_id,
-        lambda runtime: operations.erase_device(runtime, app_id, device_id),
-        as_json=as_json,
-    )
+    def do(runtime: "Runtime") -> object:
+        if device_id is not None and user_id is None:
+            return operations.erase_device(runtime, app_id, device_id)
+        if user_id is not None and device_id is None:
+            return operations.erase_user(runtime, app_id, user_id)
+        raise BadInputError("Name either a device or, with --user, a user to erase.")
+
+    _do("erase", app_id, do, as_json=as_json)
 
 
 @app.command("check")

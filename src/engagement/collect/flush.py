@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from engagement.collect.inbox import read_sender
 from engagement.collect.record_tables import (
     content_rows,
     device_rows,
@@ -22,6 +23,7 @@ from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
 from engagement.store.committing import Committer
 from engagement.store.folds import fold
 from engagement.store.lake import Lake, in_order, partition_day
+from engagement.store.queries.erased import ErasedQueries
 from engagement.store.queries.inbox import InboxQueries, InboxRow
 from engagement.store.queries.sightings import (
     Content,
@@ -68,6 +70,7 @@ class Flush:
         inbox: InboxQueries,
         staging: StagingQueries,
         seen: SightingQueries,
+        erased: ErasedQueries,
         lake: Lake,
         *,
         limits: FlushLimits,
@@ -77,6 +80,7 @@ class Flush:
         self._inbox = inbox
         self._staging = staging
         self._seen = seen
+        self._erased = erased
         self._lake = lake
         self._limits = limits
         self._clock = clock
@@ -146,6 +150,9 @@ class Flush:
         self, app_id: str, rows: Sequence[InboxRow]
     ) -> tuple[dict[Kind, pl.DataFrame], Sightings]:
         """The rows of each table, and what must be known of them by the flushes that follow."""
+        rows = self._leave_out_erased(app_id, rows)
+        if not rows:
+            return {}, Sightings()
         gathered = gather_batches(rows)
         tables = dict(record_tables(gathered))
         sessions: list[OpenSession] = []
@@ -173,6 +180,17 @@ class Flush:
             # Not folded: a snapshot as of an instant leaves out the batches that came after it.
             tables[Kind.DEVICE] = seen
         return tables, Sightings(sessions=sessions, spans=spans, contents=contents)
+
+    def _leave_out_erased(self, app_id: str, rows: Sequence[InboxRow]) -> Sequence[InboxRow]:
+        """The batches of devices that are not erased.
+
+        Of one that is, a batch is here that came when its erasure was not known everywhere yet.
+        """
+        if self._erased.find_last_at(app_id) is None:
+            return rows
+        senders = [read_sender(row) for row in rows]
+        erased = self._erased.find(app_id, set(senders))
+        return [row for row, sender in zip(rows, senders, strict=True) if sender not in erased]
 
     def _placed(
         self, app_id: str, kind: Kind, changes: pl.DataFrame

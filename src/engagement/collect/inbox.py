@@ -26,7 +26,14 @@ class StoredBatch(msgspec.Struct, array_like=True, frozen=True):
     record_ids: dict[str, list[str]] | None = None
 
 
+class _Sender(msgspec.Struct, array_like=True, frozen=True):
+    """The beginning of a stored batch."""
+
+    device_id: str
+
+
 _ENCODER = msgspec.msgpack.Encoder()
+_SENDER_DECODER = msgspec.msgpack.Decoder(_Sender)
 _DECODER = msgspec.msgpack.Decoder(StoredBatch)
 
 
@@ -59,6 +66,11 @@ def submission_of(
 def decode_stored_batch(row: InboxRow) -> StoredBatch:
     """The batch that an inbox row keeps."""
     return _DECODER.decode(row.payload)
+
+
+def read_sender(row: InboxRow) -> str:
+    """The device that sent the batch of an inbox row."""
+    return _SENDER_DECODER.decode(row.payload).device_id
 
 
 def inbox_row(app_id: str, batch: Batch, *, received_at: datetime) -> InboxRow:

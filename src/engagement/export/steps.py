@@ -14,6 +14,7 @@ from engagement.exceptions import (
     ErrorCode,
     IncompleteExportError,
     LakeDamagedError,
+    SourceUnavailableError,
 )
 from engagement.export.freeze import check_source, make_plan, tables_read
 from engagement.export.part_writer import PartWriter
@@ -104,6 +105,7 @@ class ExportSteps:
         Raises:
             CancelledError: The task has ended, or is another attempt's by now: it was cancelled
                 while it waited, and retried before this attempt's turn came.
+            SourceUnavailableError: What an earlier attempt planned is not to be read any more.
         """
         with self._tools.step_watch.watch(task_id) as note_progress:
             return self._freeze(task_id, attempt, note_progress)
@@ -115,6 +117,10 @@ class ExportSteps:
         export = self._plans.read_export(task_id)
         request = self._request(export)
         if export.plan_head is not None:
+            if not self._plans.has_all_parts(task_id, export.parts_total):
+                raise SourceUnavailableError(
+                    "A device was erased after the export was planned; create the export anew."
+                )
             check_source(self._tools.lake, request, export.plan_head)
             return export.parts_total
         self._tools.flush(request.app_id)

@@ -31,6 +31,7 @@ from engagement.operations.damage import (
     restore_table,
 )
 from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
+from engagement.operations.erasing import ErasureReport, erase_device, erase_user
 from engagement.operations.estimates import estimate_export
 from engagement.operations.exports import (
     cancel_export,
@@ -67,7 +68,6 @@ from engagement.operations.tag_imports import (
 )
 from engagement.operations.upkeep import (
     compact,
-    erase_device,
     flush_due,
     fold_snapshots,
     keep_in_shape,
@@ -79,6 +79,7 @@ from engagement.operations.upkeep import (
 
 __all__ = [
     "Collected",
+    "ErasureReport",
     "ImportRefusal",
     "ImportSummary",
     "InboxState",
@@ -100,6 +101,7 @@ __all__ = [
     "create_import_task",
     "drop_refused",
     "erase_device",
+    "erase_user",
     "estimate_export",
     "export_manifest",
     "find_app",

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
 
 from engagement.collect.bodies import plain_beginning, plain_body
 from engagement.collect.inbox import inbox_row, submission_of
+from engagement.collect.limits import guid
+from engagement.collect.mentions import list_strings
 from engagement.collect.payload import Refusal, decode_batch
 from engagement.collect.protocols.segment.bodies import WRITE_KEY_BYTES_MAX
 from engagement.collect.protocols.segment.bodies import find_write_keys as find_keys_in
@@ -23,6 +27,12 @@ from engagement.model.apps import App
 from engagement.model.refused import RefusedRecord, SenderProtocol
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.inbox import AcceptedContent, Submission
+
+ERASED_CODE = "erased_device"
+ERASED_MESSAGE = "The device was erased lately, so that nothing of it is taken in for some time."
+NAMES_BYTES_MAX = 64 * 1024
+NAMES_MAX = 1_000
+"""Texts of a refused body that are looked at for the name of a device, and where they stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +127,11 @@ def collect_batch(
         batch = decode_batch(text, received_at=received_at, live=True)
     except BadInputError as error:
         return _kept_aside(runtime, app_id, text, error, SenderProtocol.NATIVE)
+    if runtime.erased.is_erased(app_id, batch.device_id):
+        done: Future[int] = Future()
+        done.set_result(1)
+        erased = _refuse_erased(batch.accepted + len(batch.refused))
+        return Collected(durable=done, refused=erased, size=len(text))
     refused: Sequence[RefusedRecord] = ()
     if batch.refused:
         refused = make_refused_records(text, batch, app_id=app_id, received_at=received_at)
@@ -186,7 +201,12 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
 
     def keep_unknown(known: frozenset[str]) -> AcceptedContent:
         before = {id_ for key, id_ in keys.items() if key in known}
-        batches, refused = messages.batches(before), messages.list_refused(before)
+        batches = [batch for batch in messages.batches(before) if not is_erased(batch.device_id)]
+        refused = [
+            message
+            for message in messages.list_refused(before)
+            if not _names_erased(runtime, app_id, message.body)
+        ]
         return AcceptedContent(
             rows=[inbox_row(app_id, batch, received_at=posted.received_at) for batch in batches],
             refused=make_refused_message_records(
@@ -194,6 +214,7 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
             ),
         )
 
+    is_erased = partial(runtime.erased.is_erased, app_id)
     # Batches are known by texts of their senders too, which must not be taken for messages.
     keys = {f"message {message_id}": message_id for message_id in messages.ids}
     all_new = keep_unknown(
@@ -205,10 +226,12 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
         keys=tuple(keys),
         content=lambda known: keep_unknown(known) if known else all_new,
     )
+    senders = messages.batches() if runtime.erased.knows_any() else ()
+    of_erased = sum(batch.accepted for batch in senders if is_erased(batch.device_id))
     return Collected(
         durable=runtime.group_commit.accept(submission, size=len(posted.body)),
-        accepted=len(keys) - len(refused),
-        refused=refused,
+        accepted=len(keys) - len(refused) - of_erased,
+        refused=[*refused, *_refuse_erased(of_erased)],
         repaired=messages.repaired,
         trailing=posted.trailing,
         size=len(posted.body),
@@ -223,7 +246,8 @@ def _kept_aside(
     record = make_unreadable_record(
         body, error, app_id=app_id, protocol=protocol, received_at=received_at
     )
-    keep_unknown = AcceptedContent(refused=(record,))
+    is_kept = not _names_erased(runtime, app_id, body)
+    keep_unknown = AcceptedContent(refused=(record,) if is_kept else ())
     submission = Submission(
         app_id=app_id,
         received_at=received_at,
@@ -232,3 +256,18 @@ def _kept_aside(
     )
     durable = runtime.group_commit.accept(submission, size=len(body))
     return Collected(durable=durable, unreadable=error, size=len(body))
+
+
+def _refuse_erased(count: int) -> list[Refusal]:
+    """The refusal of each log of a device that was erased, none of which is kept aside."""
+    return [
+        Refusal(index=index, code=ERASED_CODE, message=ERASED_MESSAGE) for index in range(count)
+    ]
+
+
+def _names_erased(runtime: Runtime, app_id: str, body: bytes) -> bool:
+    """Whether what is refused names a device that was erased, and so must not be kept aside."""
+    return runtime.erased.knows_any() and any(
+        runtime.erased.is_erased(app_id, guid(text, "device"))
+        for text in islice(list_strings(body[:NAMES_BYTES_MAX]), NAMES_MAX)
+    )

@@ -188,6 +188,9 @@ def retry_export(runtime: Runtime, task_id: str, *, container_url: str | None = 
             f"A retry must go to the same container, {task.container}, got {url.redacted}."
         )
     runtime.destination(container_url).check()
+    erased_at = runtime.erased.find_last_at(task.request.app_id)
+    if erased_at is not None:  # while the task ran, perhaps, when its plan had to stay
+        runtime.plans.forget_parts(task.request.app_id, started_until=erased_at)
     sealed = runtime.vault.seal(container_url, context=task_id)
     if runtime.tasks.reopen(task, sealed_container_url=sealed) and runtime.runner is not None:
         runtime.runner.submit(task_id)

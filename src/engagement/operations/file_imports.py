@@ -8,6 +8,7 @@ from engagement.collect import reading
 from engagement.collect.inbox import accept
 from engagement.collect.payload import Batch, decode_batch
 from engagement.exceptions import CorruptInputError
+from engagement.operations.collecting import ERASED_CODE, ERASED_MESSAGE
 from engagement.runtime.opening import Runtime
 from engagement.sample.population import generate
 
@@ -93,7 +94,7 @@ def import_batches(
     unflushed = 0
     for number, line in enumerate(lines, start=1):
         summary.bytes += len(line)
-        batch = _decoded(runtime, line, number, summary, on_refused)
+        batch = _decoded(runtime, app_id, line, number, summary, on_refused)
         if batch is not None:
             waiting.append(batch)
         if len(waiting) == IMPORT_BATCHES_PER_TRANSACTION:
@@ -108,8 +109,9 @@ def import_batches(
     return summary
 
 
-def _decoded(
+def _decoded(  # noqa: PLR0913, PLR0917 - a line, where it stands, and who is told of it
     runtime: Runtime,
+    app_id: str,
     line: bytes,
     number: int,
     summary: ImportSummary,
@@ -124,6 +126,11 @@ def _decoded(
             )
             for refused in batch.refused
         ]
+        if runtime.erased.is_erased(app_id, batch.device_id):
+            batch = None
+            refusals = [
+                ImportRefusal(line=number, index=None, code=ERASED_CODE, message=ERASED_MESSAGE)
+            ]
     except CorruptInputError as error:
         refusals = [ImportRefusal(line=number, index=None, code=error.code, message=str(error))]
     for refusal in refusals:

@@ -5,23 +5,25 @@ from datetime import timedelta
 
 import structlog
 
-from engagement.collect.limits import guid
 from engagement.runtime.opening import Runtime
 from engagement.store.lake import LOG_DAYS
 from engagement.store.queries.sightings import SPAN_DAYS_MIN
 from engagement.store.recovery import LakeRecovery
-from engagement.store.upkeep import Upkeep, UpkeepReport
+from engagement.store.upkeep import Upkeep
+from engagement.store.upkeep_report import UpkeepReport
 
 LOG_TOLERANCE = timedelta(days=1)
 """By how much the clock may have gone further than machines ran while logs are shortened still."""
 _log = structlog.get_logger()
+ERASED_DAYS = 90
+"""Days for which late batches of an erased device are refused."""
 SMALL_COUNT = 64
 """Small files of a day that are gathered at a time between two tidyings."""
 
 
 def compact(runtime: Runtime, app_id: str) -> UpkeepReport:
     """Gather the small files of each day of an app's history into sorted ones."""
-    return _upkeep(runtime, app_id).compact(app_id)
+    return open_upkeep(runtime, app_id).compact(app_id)
 
 
 def flush_due(runtime: Runtime) -> int:
@@ -55,7 +57,7 @@ def keep_in_shape(runtime: Runtime) -> None:
         recovery.mark(table.app_id, [table.kind], digests=True)
     _for_each_app(
         runtime.inbox.apps_with_tables(),
-        [lambda app_id: _upkeep(runtime, app_id).compact(app_id, small_count=SMALL_COUNT)],
+        [lambda app_id: open_upkeep(runtime, app_id).compact(app_id, small_count=SMALL_COUNT)],
     )
 
 
@@ -88,7 +90,7 @@ def _for_each_app(app_ids: Iterable[str], works: Sequence[Callable[[str], object
 
 def fold_snapshots(runtime: Runtime, app_id: str) -> UpkeepReport:
     """Fold the changes of devices, tags, tokens and feedback that are older than some days."""
-    upkeep = _upkeep(runtime, app_id)
+    upkeep = open_upkeep(runtime, app_id)
     before = runtime.running_time.old_before(timedelta(days=runtime.settings.fold_days_min))
     return UpkeepReport() if before is None else upkeep.fold_snapshots(app_id, before=before)
 
@@ -108,14 +110,7 @@ def retain(runtime: Runtime, app_id: str, days: int) -> UpkeepReport:
     Jumps of the clock that running has not confirmed make nothing older.
     """
     first_kept = (runtime.running_time.estimate_now() - timedelta(days=days)).date()
-    return _upkeep(runtime, app_id).retain(app_id, first_kept=first_kept)
-
-
-def erase_device(runtime: Runtime, app_id: str, device_id: str) -> UpkeepReport:
-    """Take every row of a device out of an app's tables, and out of its inbox first."""
-    upkeep = _upkeep(runtime, app_id)
-    runtime.flush(app_id)
-    return upkeep.erase(app_id, guid(device_id, "device"))
+    return open_upkeep(runtime, app_id).retain(app_id, first_kept=first_kept)
 
 
 def read_unconfirmed_clock(runtime: Runtime) -> timedelta:
@@ -132,17 +127,29 @@ def _forget(runtime: Runtime) -> None:
     if old is not None:
         runtime.inbox.forget_keys(old)
         runtime.seen.forget_sessions(old)
+    old = runtime.running_time.old_before(timedelta(days=ERASED_DAYS))
+    if old is not None:
+        runtime.erased.forget(old)
     old = runtime.running_time.old_before(timedelta(days=SPAN_DAYS_MIN + 1))
     if old is not None:
         runtime.seen.forget_spans(old.date())
 
 
 def _delete_files(runtime: Runtime, app_id: str) -> UpkeepReport:
-    upkeep = _upkeep(runtime, app_id)
+    upkeep = open_upkeep(runtime, app_id)
     before = runtime.running_time.old_before(timedelta(days=runtime.settings.vacuum_days_min))
     if before is None:
         return UpkeepReport()
-    return upkeep.vacuum(app_id, before=before, shorten_log=_may_shorten_logs(runtime))
+    erased_at = runtime.erased.find_last_at(app_id)
+    # Exports that ran during an erasure kept their plans, which name device ids.
+    if erased_at is not None and runtime.plans.forget_parts(app_id, started_until=erased_at):
+        runtime.erased.scrub()
+    return upkeep.vacuum(
+        app_id,
+        before=before,
+        shorten_log=_may_shorten_logs(runtime),
+        drop_versions=erased_at is not None,
+    )
 
 
 def _may_shorten_logs(runtime: Runtime) -> bool:
@@ -152,7 +159,12 @@ def _may_shorten_logs(runtime: Runtime) -> bool:
     return old is not None and runtime.clock() - log_age <= old + LOG_TOLERANCE
 
 
-def _upkeep(runtime: Runtime, app_id: str) -> Upkeep:
+def open_upkeep(runtime: Runtime, app_id: str) -> Upkeep:
+    """Upkeep of an app's tables.
+
+    Raises:
+        UnknownAppError: No app has this id.
+    """
     runtime.apps.get(app_id)
     return Upkeep(
         runtime.inbox,

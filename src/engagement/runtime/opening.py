@@ -35,6 +35,7 @@ from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.clock_readings import ClockReadingQueries, Uptime
+from engagement.store.queries.erased import ErasedQueries
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.installation import InstallationQueries
 from engagement.store.queries.plans import PlanQueries
@@ -71,6 +72,8 @@ class Runtime:
     """What is written and not committed yet."""
     seen: SightingQueries
     """What flushes have seen before."""
+    erased: ErasedQueries
+    """Devices that were erased."""
     refused: RefusedQueries
     """Records that were not accepted."""
     group_commit: GroupCommit
@@ -169,32 +172,11 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
     with ExitStack() as closing:
         if run_tasks and not is_locked:
             closing.enter_context(lock_home(home))
-        engine = open_state(_state_url(settings))
-        closing.callback(engine.dispose)
-        refused_limits = _make_refused_limits(settings)
-        inbox = InboxQueries(engine, refused_limits)
-        group_commit = GroupCommit(inbox)
-        closing.callback(group_commit.close)
-        runtime = Runtime(
-            settings=settings,
-            apps=AppQueries(engine),
-            clients=ClientQueries(engine),
-            installation=InstallationQueries(engine),
-            inbox=inbox,
-            staging=StagingQueries(engine),
-            seen=SightingQueries(engine),
-            group_commit=group_commit,
-            refused=RefusedQueries(engine, refused_limits),
-            tasks=TaskQueries(engine, app_tasks_max=settings.app_tasks_max),
-            plans=PlanQueries(engine),
-            imports=ImportTaskQueries(engine, app_tasks_max=settings.app_tasks_max),
-            lake=Lake(settings.lake_url or str(home / "lake")),
-            vault=Keyring(home, InstallationQueries(engine), is_owner=run_tasks).open_vault(),
-            policy=DestinationPolicy.from_settings(settings, allow_memory=allow_memory),
-            runner=runner,
-            clock=clock,
-            running_time=RunningTime(ClockReadingQueries(engine), clock=clock, uptime=uptime),
+        policy = DestinationPolicy.from_settings(settings, allow_memory=allow_memory)
+        made = _make_runtime(
+            settings, policy, closing, is_owner=run_tasks, clock=clock, uptime=uptime
         )
+        runtime = replace(made, runner=runner)
         if run_tasks:
             with suppress(StorageFullError, StorageUnavailableError):  # it may end by itself
                 runtime.running_time.look()
@@ -239,6 +221,45 @@ def _state_url(settings: Settings) -> str:
     return settings.state_url or f"sqlite:///{private_file(settings.home / 'state.db')}"
 
 
+def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exchange
+    settings: Settings,
+    policy: DestinationPolicy,
+    closing: ExitStack,
+    *,
+    is_owner: bool,
+    clock: Callable[[], datetime],
+    uptime: Callable[[], Uptime],
+) -> Runtime:
+    """The service on its state database, with nothing that runs tasks."""
+    engine = open_state(_state_url(settings))
+    closing.callback(engine.dispose)
+    refused_limits = _make_refused_limits(settings)
+    inbox = InboxQueries(engine, refused_limits)
+    group_commit = GroupCommit(inbox)
+    closing.callback(group_commit.close)
+    return Runtime(
+        settings=settings,
+        apps=AppQueries(engine),
+        clients=ClientQueries(engine),
+        installation=InstallationQueries(engine),
+        inbox=inbox,
+        staging=StagingQueries(engine),
+        seen=SightingQueries(engine),
+        erased=ErasedQueries(engine),
+        group_commit=group_commit,
+        refused=RefusedQueries(engine, refused_limits),
+        tasks=TaskQueries(engine, app_tasks_max=settings.app_tasks_max),
+        plans=PlanQueries(engine),
+        imports=ImportTaskQueries(engine, app_tasks_max=settings.app_tasks_max),
+        lake=Lake(settings.lake_url or str(settings.home / "lake")),
+        vault=Keyring(settings.home, InstallationQueries(engine), is_owner=is_owner).open_vault(),
+        policy=policy,
+        runner=None,
+        clock=clock,
+        running_time=RunningTime(ClockReadingQueries(engine), clock=clock, uptime=uptime),
+    )
+
+
 def _make_refused_limits(settings: Settings) -> RefusedLimits:
     return RefusedLimits(
         app_bytes_max=settings.refused_app_bytes_max, bytes_max=settings.refused_bytes_max
@@ -255,6 +276,7 @@ def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, 
         runtime.inbox,
         runtime.staging,
         runtime.seen,
+        runtime.erased,
         runtime.lake,
         limits=limits,
         clock=runtime.clock,

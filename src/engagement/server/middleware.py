@@ -1,5 +1,6 @@
 """The middleware of the API: ids, limits, caller, headers, log and metrics."""
 
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -33,6 +34,9 @@ PAGE_POLICY = (
     "script-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 )
 """The browsable documentation brings a script and a style sheet, all from this server."""
+PERSONAL_PARAMETERS = frozenset({"deviceId", "userId"})
+"""Parameters of paths that are never logged."""
+_PARAMETER = re.compile(r"\{([^{}:]+)(?::[a-z]+)?\}")
 PAGES = ("/docs", "/static-offline-docs")
 _log = structlog.get_logger()
 
@@ -142,12 +146,24 @@ class EdgeMiddleware:
         _log.info(
             "request",
             method=exchange.known_method,
-            path=scope["path"],
+            path=_logged_path(scope, route),
             status=status,
             seconds=round(seconds, 6),
             request_id=exchange.headers["x-ms-request-id"],
             client_id=caller.client_id if caller else None,
         )
+
+
+def _logged_path(scope: Scope, route: str) -> str:
+    """The path without what names a device or a user; nothing of one that nobody answers.
+
+    Whoever has the log must not learn of a person from it, and what is erased is not in it.
+    """
+    if route == "none":
+        return "…"
+    named = scope.get("path_params", {})
+    harmless = {name: value for name, value in named.items() if name not in PERSONAL_PARAMETERS}
+    return _PARAMETER.sub(lambda found: harmless.get(found[1], found[0]), route)
 
 
 def _check_characters(scope: Scope) -> None:

@@ -1,7 +1,10 @@
 """Adds a numbered commit to a table's Delta log, and finds which one is there."""
 
+import re
+
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.transaction import create_table_with_add_actions
+from pyarrow.fs import FileSelector, FileSystem
 
 from engagement.store.commits import OpenCommit, TableChange
 from engagement.store.data_files import files_of
@@ -13,8 +16,12 @@ from engagement.store.files import (
 )
 from engagement.store.schemas import table_schema
 
+LOG_FOLDER = "_delta_log"
+QUARANTINE = "_quarantine"
+"""Folder beside a table's log for commits that a power loss cut short."""
 STAGED_TRANSACTION = "staged"
 """Delta app transaction under which a table's log keeps the number of its newest commit."""
+_NUMBERED = re.compile(r"(?:.*/)?([0-9]{20})\.[^/]+")
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
@@ -80,3 +87,19 @@ def find_outdated_groups(table: DeltaTable | None, pending: OpenCommit) -> set[s
         for group_id, change in pending.changes.items()
         if not {file.path for file in change.removed} <= live
     }
+
+
+def list_log_files(table: FileSystem, *, before: int) -> list[str]:
+    """What the log of a table holds of versions before one, and of what was cut short of them.
+
+    Args:
+        table: The table's folder.
+        before: The version.
+    """
+    names = [
+        info.path
+        for folder in (LOG_FOLDER, QUARANTINE)
+        for info in table.get_file_info(FileSelector(folder, allow_not_found=True))
+    ]
+    numbered = [(name, _NUMBERED.fullmatch(name)) for name in names]
+    return sorted(name for name, found in numbered if found and int(found[1]) < before)

@@ -95,6 +95,21 @@ class DeviceReader:
             found.setdefault(user_id, []).append(device_id)
         return found
 
+    def find_ever_of_user(self, user_id: str) -> set[str]:
+        """The ids of the devices that ever named this user, whoever is theirs now."""
+        rows = self._between(Kind.DEVICE, None, None).filter(pl.col("user_id") == user_id)
+        return set(rows.select(pl.col("device_id").unique()).collect()["device_id"])
+
+    def find_users_of(self, device_id: str) -> set[str]:
+        """The users that this device ever named, and no other one did."""
+        own = self._of(Kind.DEVICE, [device_id]).select(pl.col("user_id").unique()).collect()
+        user_ids = own["user_id"].drop_nulls()
+        of_others = self._between(Kind.DEVICE, None, None).filter(
+            pl.col("user_id").is_in(user_ids.to_list()), pl.col("device_id") != device_id
+        )
+        shared = of_others.select(pl.col("user_id").unique()).collect()["user_id"]
+        return set(user_ids) - set(shared)
+
     def find_known(self, device_ids: Collection[str]) -> set[str]:
         """Which of these ids the app has a device of."""
         rows = self._of(Kind.DEVICE, device_ids).select(pl.col("device_id").unique()).collect()

@@ -19,7 +19,13 @@ from engagement.model.plan import Part
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange, sum_changes
 from engagement.store.data_files import DataFile, count_rows, files_of
-from engagement.store.delta_log import add_commit, find_newest_number, find_outdated_groups
+from engagement.store.delta_log import (
+    LOG_FOLDER,
+    add_commit,
+    find_newest_number,
+    find_outdated_groups,
+    list_log_files,
+)
 from engagement.store.digests import DigestChecks
 from engagement.store.durable import (
     parquet_bytes,
@@ -29,7 +35,7 @@ from engagement.store.durable import (
     sync_tree_root,
 )
 from engagement.store.files import row_group_rows, write_file
-from engagement.store.ranges import may_meet, within_range
+from engagement.store.ranges import RowGroupBounds, may_meet, within_range
 from engagement.store.schemas import file_schema, sort_columns
 from engagement.store.unused_files import (
     ABANDONED_HOURS_MIN,
@@ -44,16 +50,9 @@ LOG_DAYS = 30
 TABLES_HELD_MAX = 64
 """Tables that are held open between two commits."""
 _HOUR = timedelta(hours=1)
+_MINUTE = timedelta(minutes=1)
 COMMIT_ATTEMPTS_MAX = 10
 """How often a commit is tried anew that found another in its place."""
-
-
-class _Bounds:
-    """What a row group's statistics say of it."""
-
-    def __init__(self, device: pq.Statistics, time: pq.Statistics) -> None:
-        self.device_min, self.device_max = device.min, device.max
-        self.time_min, self.time_max = time.min, time.max
 
 
 class Lake:
@@ -174,7 +173,7 @@ class Lake:
             return 0
         # delta-rs goes by the system's clock, so it is told an age by that clock.
         now = datetime.now(UTC)
-        hours = max(0, -(-(now - before) // _HOUR))
+        hours = max(0, -(-(now - before - _MINUTE) // _HOUR))
         then = None if version_then is None else self._find_paths(app_id, kind, version_then)
         is_full = then is not None and hours >= ABANDONED_HOURS_MIN
         unused = list_unused_files(table, hours=hours, is_full=is_full)
@@ -196,6 +195,20 @@ class Lake:
             return {file.path for file in self.files(app_id, kind, version)}
         except LakeDamagedError:
             return None
+
+    def drop_versions(self, app_id: str, kind: Kind, *, first_kept: int) -> None:
+        """Take the versions before one out of a table's log, with all that it says of their files.
+
+        What a power loss cut short of them goes too. The version itself becomes a checkpoint first.
+        """
+        files = PyFileSystem(DeltaStorageHandler(self._path(app_id, kind)))
+        old = list_log_files(files, before=first_kept)
+        if not old:
+            return
+        self.require(app_id, kind, first_kept).create_checkpoint()
+        if self.local is not None:
+            sync_commit(self.commit_file(app_id, kind, first_kept))
+        self.delete_files(app_id, kind, old)
 
     def files(self, app_id: str, kind: Kind, version: int) -> list[DataFile]:
         """The files of a table at a version, in a fixed order."""
@@ -314,7 +327,7 @@ class Lake:
         for index in range(metadata.num_row_groups):
             group = metadata.row_group(index)
             device, time = (group.column(column).statistics for column in columns)
-            if device is None or time is None or may_meet(_Bounds(device, time), part):
+            if device is None or time is None or may_meet(RowGroupBounds(device, time), part):
                 yield offset, group.num_rows
             offset += group.num_rows
 
@@ -365,7 +378,7 @@ class Lake:
 
     def commit_file(self, app_id: str, kind: Kind, version: int) -> Path:
         """The file of a commit in the log of a table on a local disk."""
-        return Path(self._path(app_id, kind)) / "_delta_log" / f"{version:020d}.json"
+        return Path(self._path(app_id, kind)) / LOG_FOLDER / f"{version:020d}.json"
 
 
 def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from engagement.model.plan import Part, RowPlace
 from engagement.model.records import SPAN_KINDS, TIME_COLUMN, Kind
@@ -43,6 +44,14 @@ STATISTICS_STEP = timedelta(milliseconds=1)
 _HEX_DIGITS = 32
 """Digits of a device id."""
 _PLACE_MAX = 16**_HEX_DIGITS - 1
+
+
+class RowGroupBounds:
+    """What a row group's statistics say of it."""
+
+    def __init__(self, device: pq.Statistics, time: pq.Statistics) -> None:
+        self.device_min, self.device_max = device.min, device.max
+        self.time_min, self.time_max = time.min, time.max
 
 
 def device_boundaries(files: Sequence[DataFile], count: int) -> list[str]:

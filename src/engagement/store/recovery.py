@@ -13,13 +13,12 @@ import structlog
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.records import Kind
+from engagement.store.delta_log import QUARANTINE
 from engagement.store.inspection import LakeInspection, version_of
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.staging import StagingQueries
 
-QUARANTINE = "_quarantine"
-"""Folder beside a table's log for commits that a power loss cut short."""
 _log = structlog.get_logger()
 
 

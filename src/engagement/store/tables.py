@@ -141,6 +141,19 @@ contents = sa.Table(
 )
 """Information and locations that the lake has of each device, by hashes of their ids."""
 
+erased_devices = sa.Table(
+    "erased_devices",
+    metadata,
+    sa.Column("position", _Position, primary_key=True, autoincrement=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("device", sa.BigInteger, nullable=False),
+    sa.Column("erased_at", InstantColumn, nullable=False),
+    sa.Index("uq_erased_devices_device", "device", unique=True),
+    sa.Index("ix_erased_devices_app", "app_id", "erased_at"),
+    sqlite_autoincrement=True,
+)
+"""Devices that were erased, by hashes of their ids, so that late batches of them are refused."""
+
 export_tasks = sa.Table(
     "export_tasks",
     metadata,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from itertools import groupby, islice, pairwise
@@ -24,6 +23,7 @@ from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.ranges import in_devices
 from engagement.store.recovery import LakeRecovery
+from engagement.store.upkeep_report import UpkeepReport, add_counts, add_reports
 
 RANGES_PER_FILE = 8
 """Ranges of device ids that a file aims at. One is in memory at a time, and becomes a row group."""
@@ -35,24 +35,6 @@ FILES_PER_COMMIT = 1_000
 that one for each day would cost the square of their number."""
 SAMPLED_EVERY = 100
 """Rows of which one is looked at to find out how device ids are spread."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpkeepReport:
-    """What an operation of upkeep did."""
-
-    tables: int = 0
-    """Tables that changed."""
-    rows_before: int = 0
-    """Rows in what was rewritten."""
-    rows_after: int = 0
-    """Rows that it has now."""
-    files_before: int = 0
-    """Files of what was rewritten."""
-    files_after: int = 0
-    """Files that it has now."""
-    files_deleted: int = 0
-    """Files that were deleted from storage."""
 
 
 class Upkeep:
@@ -113,19 +95,23 @@ class Upkeep:
             change=fold_old,
         )
 
-    def erase(self, app_id: str, device_id: str) -> UpkeepReport:
-        """Take every row of a device out of every table.
+    def erase(self, app_id: str, *device_ids: str) -> UpkeepReport:
+        """Take every row of devices out of every table.
 
         Older versions of the tables hold the rows until they are vacuumed.
         """
-        self._seen.forget_device(app_id, device_id)
+        for device_id in device_ids:
+            self._seen.forget_device(app_id, device_id)
+
+        def may_hold(file: DataFile) -> bool:
+            return any(file.device_min <= each <= file.device_max for each in device_ids)
+
         return self._rewrite(
             app_id,
-            list(Kind),
-            wanted=lambda _, files: [
-                [file for file in files if file.device_min <= device_id <= file.device_max]
-            ],
-            change=lambda _, rows: rows.filter(pl.col("device_id") != device_id).collect(),
+            # Last of all what tells that there is the device, so that a repeat finds it.
+            sorted(Kind, key=lambda kind: kind is Kind.DEVICE),
+            wanted=lambda _, files: [[file for file in files if may_hold(file)]],
+            change=lambda _, rows: rows.filter(~pl.col("device_id").is_in(device_ids)).collect(),
         )
 
     def retain(self, app_id: str, *, first_kept: date) -> UpkeepReport:
@@ -148,10 +134,10 @@ class Upkeep:
                 if old:
                     self._forget_spans(app_id, kind, old)
                     self._commit(app_id, kind, {self._stage(app_id, kind, old, ())})
-                    report = _sum(report, tables=1, before=old, after=[])
+                    report = add_counts(report, tables=1, before=old, after=[])
         for kind in CONTENT_KINDS:
             with self._apart(app_id, kind, failures):
-                report = _added(report, self._retain_contents(app_id, kind, first_kept))
+                report = add_reports(report, self._retain_contents(app_id, kind, first_kept))
         _raise_first(failures)
         return report
 
@@ -189,7 +175,14 @@ class Upkeep:
         with self._lake.rewrite_lock(app_id, kind), self._lake.flush_lock(app_id):
             return self._rewrite(app_id, [kind], wanted=with_old, change=without_old)
 
-    def vacuum(self, app_id: str, *, before: datetime, shorten_log: bool = False) -> UpkeepReport:
+    def vacuum(
+        self,
+        app_id: str,
+        *,
+        before: datetime,
+        shorten_log: bool = False,
+        drop_versions: bool = False,
+    ) -> UpkeepReport:
         """Delete files that no table has referred to since an instant, whoever left them there.
 
         Those that a running export may read, and those that are staged, are kept.
@@ -198,6 +191,8 @@ class Upkeep:
             app_id: The app.
             before: The instant.
             shorten_log: Whether old commits go from the tables' logs as well.
+            drop_versions: Whether every commit before the instant goes from them, since a device
+                was erased, and a commit tells device ids.
         """
         oldest = self._tasks.oldest_unfinished_at()
         if oldest is not None:
@@ -208,14 +203,17 @@ class Upkeep:
             with self._apart(app_id, kind, failures):  # a rewrite's new files are of no table yet
                 self._require_sound(app_id, kind)
                 staged = {file.path for file in self._staging.list_staged(app_id, kind)}
+                version = self._inbox.find_version(app_id, kind, at=before)
                 deleted += self._lake.vacuum(
                     app_id,
                     kind,
                     before=before,
-                    version_then=self._inbox.find_version(app_id, kind, at=before),
+                    version_then=version,
                     keep=staged,
                     shorten_log=shorten_log,
                 )
+                if drop_versions and version is not None:
+                    self._lake.drop_versions(app_id, kind, first_kept=version)
         _raise_first(failures)
         return UpkeepReport(files_deleted=deleted)
 
@@ -254,10 +252,10 @@ class Upkeep:
                             self._commit(app_id, kind, groups)
                             waiting = 0
                             groups.clear()
-                        report = _sum(report, tables=0, before=before, after=after)
+                        report = add_counts(report, tables=0, before=before, after=after)
                         changed = True
                 self._commit(app_id, kind, groups)
-            report = _sum(report, tables=int(changed), before=[], after=[])
+            report = add_counts(report, tables=int(changed), before=[], after=[])
         _raise_first(failures)
         return report
 
@@ -364,29 +362,3 @@ def _small(kind: Kind, files: list[DataFile], *, count: int) -> list[list[DataFi
 
 def _ranges_wanted(kind: Kind, files: list[DataFile]) -> int:
     return -(-sum(file.rows for file in files) // row_group_rows(kind))
-
-
-def _added(report: UpkeepReport, other: UpkeepReport) -> UpkeepReport:
-    return UpkeepReport(
-        **{
-            field.name: getattr(report, field.name) + getattr(other, field.name)
-            for field in fields(report)
-        }
-    )
-
-
-def _sum(
-    report: UpkeepReport,
-    *,
-    tables: int,
-    before: Sequence[DataFile],
-    after: Sequence[FileChange],
-) -> UpkeepReport:
-    return UpkeepReport(
-        tables=report.tables + tables,
-        rows_before=report.rows_before + sum(file.rows for file in before),
-        rows_after=report.rows_after + sum(file.rows for file in after),
-        files_before=report.files_before + len(before),
-        files_after=report.files_after + len(after),
-        files_deleted=report.files_deleted,
-    )

@@ -69,6 +69,24 @@ def test_the_id_of_a_request_tells_nothing_of_others(server: RunningServer) -> N
     assert {found.version for found in ids} == {4}, "drawn at random, each by itself"
 
 
+def test_the_log_names_no_device_and_no_user(server: RunningServer, token: str) -> None:
+    ids = ["phone-of-canary", "user-of-canary", "nowhere-of-canary", "lost-of-canary"]
+    paths = [f"{FIRST_APP}/devices/{ids[0]}", f"{FIRST_APP}/users/{ids[1]}"]
+    paths += [f"{FIRST_APP}/people/{ids[2]}", f"/{ids[3]}/devices"]
+    with server.http(token) as http:
+        asked = [http.get(path, params=VERSION).headers["x-ms-request-id"] for path in paths]
+
+    def read_lines() -> list[dict[str, Any]]:
+        lines = [
+            json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")
+        ]
+        return [line for line in lines if line.get("request_id") in asked]
+
+    wait_for(lambda: len(read_lines()) == len(asked), "the requests to be logged")
+    assert not [name for name in ids if name in server.log.read_text()]
+    assert read_lines()[0]["path"] == f"{FIRST_APP}/devices/{{deviceId}}"
+
+
 def test_a_version_must_be_named(server: RunningServer) -> None:
     with server.http(server.token(server.client("reader"))) as http:
         codes = [

@@ -1,6 +1,7 @@
 """Keeps what the steps of an export work with: what was asked, the plan, a row a part, receipts."""
 
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from engagement.exceptions import IncompleteExportError, UnknownTaskError
 from engagement.model.codec import decode, encode
 from engagement.model.export_request import ExportRequest
-from engagement.model.exports import Receipt
+from engagement.model.exports import ExportState, Receipt
 from engagement.model.plan import Part, Plan, PlanHead
 from engagement.store.tables import export_parts, export_plan_parts, export_tasks
 
@@ -126,14 +127,35 @@ class PlanQueries:
             raise UnknownTaskError(f"No export task has the id {task_id!r}.")
         return _export(row)
 
+    def forget_parts(self, app_id: str, started_until: datetime) -> int:
+        """Drop what the plans of an app's ended tasks say of their parts; how many parts.
+
+        A part names device ids. Tasks that were started later keep theirs.
+        """
+        ended = sa.select(export_tasks.c.task_id).where(
+            export_tasks.c.app_id == app_id,
+            export_tasks.c.state.in_([state for state in ExportState if state.is_final]),
+            export_tasks.c.started_at <= started_until,
+        )
+        drop = export_plan_parts.delete().where(export_plan_parts.c.task_id.in_(ended))
+        with self._engine.begin() as connection:
+            return connection.execute(drop).rowcount
+
+    def has_all_parts(self, task_id: str, parts_total: int) -> bool:
+        """Whether a plan still says what each of its parts is."""
+        query = sa.select(sa.func.count()).where(export_plan_parts.c.task_id == task_id)
+        with self._reading.begin() as connection:
+            return connection.scalar(query) == parts_total
+
     def read_plan(self, task_id: str) -> Plan | None:
-        """The whole plan; None before it was made.
+        """The whole plan; None before it was made, and when its parts were dropped.
 
         Raises:
             UnknownTaskError: There is no such task.
         """
-        head = self.read_export(task_id).plan_head
-        if head is None:
+        export = self.read_export(task_id)
+        head = export.plan_head
+        if head is None or not self.has_all_parts(task_id, export.parts_total):
             return None
         query = sa.select(export_plan_parts.c.part).where(export_plan_parts.c.task_id == task_id)
         with self._reading.begin() as connection:

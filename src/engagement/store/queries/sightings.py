@@ -115,7 +115,7 @@ def derive_sighting_keys(
     for device_id, thing_id in ids:
         device = devices.get(device_id)
         if device is None:
-            device = devices[device_id] = _device_hash(app_id, device_id)
+            device = devices[device_id] = hash_device(app_id, device_id)
         keys.append(SightingKey(device, int(thing_id, 16) % _THINGS_MAX << _KIND_BITS | kind_code))
     return keys
 
@@ -211,7 +211,7 @@ class SightingQueries:
 
     def forget_device(self, app_id: str, device_id: str) -> None:
         """Drop all that a device told."""
-        device = _device_hash(app_id, device_id)
+        device = hash_device(app_id, device_id)
         with self._engine.begin() as connection:
             connection.execute(open_sessions.delete().filter_by(app_id=app_id, device_id=device_id))
             for table in (spans, contents):
@@ -342,7 +342,8 @@ _KEY_COLUMNS = {
 """The two halves of each key in a JSON array of pairs; one parameter, however many there are."""
 
 
-def _device_hash(app_id: str, device_id: str) -> int:
+def hash_device(app_id: str, device_id: str) -> int:
+    """The 64 bits by which a device of an app is known where its id must not stand."""
     return _hash(f"{app_id} {device_id}")
 
 
