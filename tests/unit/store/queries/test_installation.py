@@ -96,8 +96,8 @@ def test_nothing_is_kept_that_another_key_sealed(
     with pytest.raises(IllegalStateError, match="exchanged"):
         tasks.add(queued_task("2"), sealed_container_url=late)
     with pytest.raises(IllegalStateError, match="exchanged"):
-        tasks.reopen("1", sealed_container_url=late)
+        tasks.reopen(queued_task("1"), sealed_container_url=late)
     with pytest.raises(IllegalStateError, match="exchanged"):
         imports.add(queued_import("2"), sealed_storage_url=late)
     assert queries.count_sealed() == {}
-    assert tasks.reopen("1", sealed_container_url=NEW.seal("url", context="1"))
+    assert tasks.reopen(queued_task("1"), sealed_container_url=NEW.seal("url", context="1"))
