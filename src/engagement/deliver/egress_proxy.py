@@ -8,9 +8,12 @@ leads from it to the client, so that nothing leaves this process in the clear: i
 to add digests and to heed `Retry-After`, which the client does not.
 """
 
+import hmac
+import secrets
 import socket
 import ssl
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -37,6 +40,9 @@ from engagement.model.hosts import LOOPBACK_HOSTS
 CONNECT_SECONDS_MAX = 10
 IDLE_SECONDS_MAX = 120
 """How long either side may say nothing; the client gives a request as long."""
+USER = "engagement"
+"""A proxy's client has a name beside its secret."""
+SECRET_BYTES = 24
 MARK = "EgressRefused"
 """The code in the proxy's own answers, which tells them from those of the container."""
 
@@ -117,7 +123,7 @@ class EgressProxy:
             pauses=pauses,
         )
         self._listener = listener
-        self.proxy_url = f"http://127.0.0.1:{listener.port_inside}"
+        self.proxy_url = f"http://{USER}:{listener.secret}@127.0.0.1:{listener.port_inside}"
         self.certificate = inside_tls(host).certificate if split.scheme == "https" else None
         finalize(self, listener.close)
 
@@ -142,6 +148,10 @@ class ProxyListener:
     ) -> None:
         self._host, self._port, self._is_tls, self._resolve = host, port, is_tls, resolve
         self._container, self._pauses = container, pauses
+        self.secret = secrets.token_urlsafe(SECRET_BYTES)
+        """What a client has to know; others on this machine can reach the port too."""
+        credentials = b64encode(f"{USER}:{self.secret}".encode()).decode()
+        self._authorization = f"Basic {credentials}".encode()
         self.failure: ConnectFailure | None = None
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port_inside: int = self._listener.getsockname()[1]
@@ -170,16 +180,30 @@ class ProxyListener:
             while self._serve_next(relay, client, stream):
                 pass
 
-    def _serve_next(self, relay: Relay, client: socket.socket, stream: BufferedReader) -> bool:
+    def _serve_next(
+        self, relay: Relay, client: socket.socket, stream: BufferedReader, *, is_known: bool = False
+    ) -> bool:
         """Whether a request was answered and another may come; its body is let go here."""
         request = read_request(stream)
-        if request is None:
+        if request is None or (self._is_here(request) and not (is_known or self._is_ours(request))):
             return False
         if request.is_tunnel:
             if self._is_open(request, relay, client):
                 self._serve_tunnel(relay, client)
             return False
         return self._has_answered(request, relay, client)
+
+    def _is_here(self, request: RelayedRequest) -> bool:
+        """Whether it is the endpoint that is asked for; elsewhere nobody is led."""
+        return (request.host, request.port) == (self._host, self._port)
+
+    def _is_ours(self, request: RelayedRequest) -> bool:
+        """Whether the client knows the secret; a stranger is let go without a word.
+
+        The client itself leaves it out where a service led it elsewhere, which it must be told.
+        """
+        given = request.proxy_authorization.encode("latin-1", "replace")
+        return hmac.compare_digest(given, self._authorization)
 
     def _is_open(self, request: RelayedRequest, relay: Relay, client: socket.socket) -> bool:
         """Whether a tunnel was granted, after the container itself was reached."""
@@ -198,7 +222,7 @@ class ProxyListener:
         if self._is_tls:
             client = inside_tls(self._host).context.wrap_socket(client, server_side=True)
         with client, client.makefile("rb") as stream:
-            while self._serve_next(relay, client, stream):
+            while self._serve_next(relay, client, stream, is_known=True):
                 pass
 
     def _has_answered(self, request: RelayedRequest, relay: Relay, client: socket.socket) -> bool:
@@ -239,7 +263,7 @@ class ProxyListener:
 
     def _check_place(self, request: RelayedRequest) -> None:
         """Raise unless it is the endpoint that is asked for."""
-        if (request.host, request.port) != (self._host, self._port):
+        if not self._is_here(request):
             raise _ConnectRefusedError(
                 _failure(
                     ErrorCode.EGRESS_DENIED,

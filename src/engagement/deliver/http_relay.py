@@ -15,12 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse, parse_headers
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from urllib.parse import urlsplit
 
 from engagement.deliver.pauses import Pauses
 
-REQUEST_LINE_BYTES_MAX = 65_536
+HEAD_BYTES_MAX = 65_536
+"""Of a request's line and header together, however they come."""
 BODY_BYTES_MAX = 64 * 1024 * 1024
 """More than any block that is uploaded, and what one request may take of the memory."""
 COPY_BYTES = 256 * 1024
@@ -52,6 +53,8 @@ class RelayedRequest:
     """The header's fields that concern the container."""
     body: memoryview
     """What is sent, whole."""
+    proxy_authorization: str = ""
+    """Whom the client says to be to a proxy."""
 
     @property
     def is_tunnel(self) -> bool:
@@ -67,13 +70,14 @@ def read_request(stream: BufferedReader) -> RelayedRequest | None:
         HTTPException: It is no HTTP.
         ValueError: Likewise.
     """
-    line = stream.readline(REQUEST_LINE_BYTES_MAX)
-    if not line:
+    head = _read_head(stream)
+    if not head:
         return None
-    method, target, _ = line.decode("ascii").rstrip("\r\n").split(" ")
+    line, _, header = head.partition(b"\n")
+    method, target, _ = line.decode("ascii").rstrip("\r").split(" ")
     is_tunnel = method == "CONNECT"
     split = urlsplit(("//" if is_tunnel else "") + target)
-    fields = parse_headers(stream)
+    fields = parse_headers(BytesIO(header))
     length = int(fields.get("content-length") or 0)
     if "transfer-encoding" in fields or not 0 <= length <= BODY_BYTES_MAX:
         raise ValueError("A request must say how long its bounded body is.")
@@ -89,7 +93,20 @@ def read_request(stream: BufferedReader) -> RelayedRequest | None:
             if name.lower() not in _BETWEEN_TWO and not name.lower().startswith("proxy-")
         ),
         body=_read_body(stream, length),
+        proxy_authorization=fields.get("proxy-authorization") or "",
     )
+
+
+def _read_head(stream: BufferedReader) -> bytes:
+    """The line and the header of a request, to the empty line behind them; empty at the end."""
+    head = bytearray()
+    while line := stream.readline(HEAD_BYTES_MAX + 1 - len(head)):
+        head += line
+        if len(head) > HEAD_BYTES_MAX:
+            raise ValueError(f"A request's head must have at most {HEAD_BYTES_MAX} bytes.")
+        if line in {b"\r\n", b"\n"}:
+            break
+    return bytes(head)
 
 
 def _read_body(stream: BufferedReader, length: int) -> memoryview:

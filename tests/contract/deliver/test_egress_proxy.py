@@ -2,10 +2,12 @@
 
 import socket
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import cycle
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from engagement.deliver.containers import open_destination
 from engagement.deliver.egress_proxy import EgressProxy, is_public
+from engagement.deliver.http_relay import HEAD_BYTES_MAX
 from engagement.deliver.urls import DestinationPolicy, parse_container_url
 from engagement.exceptions import DestinationError, ErrorCode, Retryable
 from support.waiting import wait_for
@@ -53,13 +56,59 @@ def canary() -> Iterator[tuple[int, list[str]]]:
         thread.join()
 
 
-def through(proxy: EgressProxy, target: str) -> bytes:
-    """What the proxy answers to who wants to connect to a target."""
-    port = int(proxy.proxy_url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port)) as client:
-        client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-        client.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: client.recv(4_096), b""))
+def through(proxy: EgressProxy, target: str, *, credentials: str | None = None) -> bytes:
+    """What the proxy answers to who wants to connect to a target, and knows its secret or not."""
+    url = urlsplit(proxy.proxy_url)
+    given = f"{url.username}:{url.password}" if credentials is None else credentials
+    head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
+    if given:
+        head += f"Proxy-Authorization: Basic {b64encode(given.encode()).decode()}\r\n"
+    return ask(proxy, f"{head}\r\n".encode())
+
+
+def ask(proxy: EgressProxy, request: bytes) -> bytes:
+    """What the proxy answers to any bytes, which it may stop to read."""
+    with socket.create_connection(("127.0.0.1", urlsplit(proxy.proxy_url).port or 0)) as client:
+        with suppress(ConnectionError):
+            client.sendall(request)
+            client.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionError):
+            return b"".join(iter(lambda: client.recv(4_096), b""))
+    return b""
+
+
+@pytest.mark.parametrize("credentials", ["", "engagement:", "engagement:wrong", "\u00e4:\u00e4"])
+def test_who_does_not_know_the_secret_is_let_go_without_a_word(credentials: str) -> None:
+    with canary() as (port, heard):
+        proxy = EgressProxy(f"http://127.0.0.1:{port}")
+
+        answer = through(proxy, f"127.0.0.1:{port}", credentials=credentials)
+        plain = f"GET http://127.0.0.1:{port}/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+        assert (answer, ask(proxy, plain)) == (b"", b"")
+        assert heard == []
+
+
+def test_no_two_destinations_have_the_same_secret() -> None:
+    urls = {urlsplit(EgressProxy("https://a.example").proxy_url).password for _ in range(20)}
+
+    assert len(urls) == 20
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_head_is_bounded_however_it_comes(*, at_once: bool) -> None:
+    """Each line may be short, and all may come in one segment."""
+    with canary() as (port, heard):
+        proxy = EgressProxy(f"http://127.0.0.1:{port}")
+        url = urlsplit(proxy.proxy_url)
+        known = b64encode(f"{url.username}:{url.password}".encode())
+        line = b"A: " + b"b" * (HEAD_BYTES_MAX if at_once else 1_000) + b"\r\n"
+        head = f"GET http://127.0.0.1:{port}/ HTTP/1.1\r\n".encode()
+        head += b"Proxy-Authorization: Basic " + known + b"\r\n"
+
+        answer = ask(proxy, head + line * (HEAD_BYTES_MAX // len(line) + 1) + b"\r\n")
+
+        assert (answer, heard) == (b"", [])
 
 
 @pytest.mark.parametrize("address", FORBIDDEN)
