@@ -107,7 +107,7 @@ class ImportScene:
                 tasks=self.runtime.imports,
                 inbox=self.runtime.inbox,
                 lake=self.runtime.lake,
-                vault=self.runtime.vault,
+                vault=self.runtime.task_vault,
                 flush=flush or self.runtime.flush,
                 read_blob=read_blob,
                 clock=self.runtime.clock,

@@ -29,7 +29,7 @@ from engagement.store.devices import DeviceReader
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.tag_imports import ImportTaskQueries
-from engagement.store.vault import Vault
+from engagement.store.task_vault import TaskVault
 
 IMPORT_BYTES_MAX = 64 * 1024 * 1024
 """Of a blob; it lies on disk while it is read."""
@@ -58,7 +58,7 @@ class ImportTools:
     """Takes the tags."""
     lake: Lake
     """Knows the devices."""
-    vault: Vault
+    vault: TaskVault
     """Opens the blobs' URLs."""
     flush: Callable[[str], object]
     """Moves an app's inbox to the lake."""
@@ -80,6 +80,11 @@ class ImportRunner:
         self._turns: Turns[ImportTask] = Turns()
         self._lock = threading.Lock()
         self._lost: list[ImportTask] = []
+
+    @property
+    def tasks(self) -> ImportTaskQueries:
+        """The tasks that it runs."""
+        return self._tools.tasks
 
     def resume(self) -> None:
         """Run what was left unfinished; to be called once, before anything is submitted."""

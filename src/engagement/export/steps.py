@@ -31,7 +31,7 @@ from engagement.store.queries.plans import PlanQueries, StoredExport
 from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.recovery import LakeRecovery
-from engagement.store.vault import Vault
+from engagement.store.task_vault import TaskVault
 
 CANCEL_CHECK_SECONDS = 1.0
 
@@ -52,7 +52,7 @@ class ExportTools:
     """The tables."""
     recovery: LakeRecovery
     """Looks at tables that turn out to be damaged."""
-    vault: Vault
+    vault: TaskVault
     """Opens sealed container URLs."""
     flush: Callable[[str], int]
     """Brings an app's accepted batches into the lake."""

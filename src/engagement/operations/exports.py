@@ -56,7 +56,7 @@ def create_export(
     task = _queued_task(runtime, request, container=url.redacted)
     is_new = runtime.tasks.add(
         task,
-        sealed_container_url=runtime.vault.seal(request.container_url, context=task.task_id),
+        sealed_container_url=runtime.task_vault.seal(request.container_url, context=task.task_id),
         idempotency=idempotency or None,
     )
     if not is_new and idempotency and (found := _repeated(runtime, request.app_id, idempotency)):
@@ -158,6 +158,7 @@ def cancel_export(runtime: Runtime, task_id: str) -> ExportTask:
     if not runtime.tasks.cancel(task_id, now=runtime.clock()):
         state = get_export(runtime, task_id).state
         raise IllegalStateError(f"Only a task that has not ended can be cancelled, got {state}.")
+    runtime.task_vault.destroy_ended(runtime.tasks)
     return get_export(runtime, task_id)
 
 
@@ -191,7 +192,7 @@ def retry_export(runtime: Runtime, task_id: str, *, container_url: str | None = 
     erased_at = runtime.erased.find_last_at(task.request.app_id)
     if erased_at is not None:  # while the task ran, perhaps, when its plan had to stay
         runtime.plans.forget_parts(task.request.app_id, started_until=erased_at)
-    sealed = runtime.vault.seal(container_url, context=task_id)
+    sealed = runtime.task_vault.seal(container_url, context=task_id, attempt=task.attempt + 1)
     if runtime.tasks.reopen(task, sealed_container_url=sealed) and runtime.runner is not None:
         runtime.runner.submit(task_id)
     return get_export(runtime, task_id)

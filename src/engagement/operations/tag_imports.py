@@ -49,7 +49,7 @@ def create_import_task(runtime: Runtime, app_id: str, *, storage_url: str) -> Im
         error_code=None,
         error_details=None,
     )
-    sealed = runtime.vault.seal(storage_url, context=task_id)
+    sealed = runtime.task_vault.seal(storage_url, context=task_id)
     runtime.imports.add(task, sealed_storage_url=sealed)
     if runtime.runner is not None:
         runtime.runner.start_import(task)

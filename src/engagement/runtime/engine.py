@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
 
 from engagement.collect.tag_imports import ImportRunner
-from engagement.exceptions import ErrorCode
+from engagement.exceptions import EngagementError, ErrorCode
 from engagement.export.steps import ExportSteps, ExportTools
 from engagement.export.workflow import (
     DBOS_UNDER_WAY,
@@ -95,6 +95,7 @@ class Engine:
         That may be a crash, a task that was created beside this process, a step that does not go
         on, or a workflow whose thread ended before DBOS could keep how.
         """
+        self.destroy_keys()
         self._fail_stalled()
         self._imports.fail_stalled()
         self._imports.resume_lost()
@@ -112,6 +113,10 @@ class Engine:
                     ErrorCode.INTERNAL_RETRIES_EXHAUSTED,
                     f"The workflow ended as {status.status} before the task did.",
                 )
+
+    def destroy_keys(self) -> None:
+        """Let the URLs of tasks that have ended be opened by nobody, whatever files keep them."""
+        self._tools.vault.destroy_ended(self._tools.tasks, self._imports.tasks)
 
     def _fail_stalled(self) -> None:
         for task_id in self._tools.step_watch.find_stalled():
@@ -173,6 +178,8 @@ def running_engine(
         seconds = STOP_SECONDS_MAX if tools.tasks.list_unfinished() else 0
         DBOS.destroy(workflow_completion_timeout_sec=seconds)
         imports.stop()
+        with suppress(EngagementError):  # else the next start does it
+            engine.destroy_keys()
 
 
 def _drop_other_versions() -> None:

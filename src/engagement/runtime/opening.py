@@ -47,6 +47,7 @@ from engagement.store.queries.tasks import TaskQueries
 from engagement.store.recovery import LakeRecovery
 from engagement.store.running_time import RunningTime, read_uptime
 from engagement.store.state import open_state
+from engagement.store.task_vault import TaskVault
 from engagement.store.vault import Vault
 
 IMPORTS_FOLDER = "imports"
@@ -85,7 +86,9 @@ class Runtime:
     lake: Lake
     """The tables."""
     vault: Vault
-    """Seals container URLs."""
+    """Seals what lasts."""
+    task_vault: TaskVault
+    """Seals the URLs of tasks, for as long as they last."""
     imports: ImportTaskQueries
     """Imports of tags from blobs."""
     policy: DestinationPolicy
@@ -235,6 +238,7 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
     closing.callback(engine.dispose)
     refused_limits = _make_refused_limits(settings)
     inbox = InboxQueries(engine, refused_limits)
+    vault = Keyring(settings.home, InstallationQueries(engine), is_owner=is_owner).open_vault()
     group_commit = GroupCommit(inbox)
     closing.callback(group_commit.close)
     return Runtime(
@@ -252,7 +256,8 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
         plans=PlanQueries(engine),
         imports=ImportTaskQueries(engine, app_tasks_max=settings.app_tasks_max),
         lake=Lake(settings.lake_url or str(settings.home / "lake")),
-        vault=Keyring(settings.home, InstallationQueries(engine), is_owner=is_owner).open_vault(),
+        vault=vault,
+        task_vault=TaskVault(vault, settings.home / "keys" / "tasks"),
         policy=policy,
         runner=None,
         clock=clock,
@@ -289,7 +294,7 @@ def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, 
         staging=runtime.staging,
         lake=runtime.lake,
         recovery=LakeRecovery(runtime.inbox, runtime.staging, runtime.lake),
-        vault=runtime.vault,
+        vault=runtime.task_vault,
         flush=flush.flush,
         open_destination=runtime.destination,
         part_rows_target=runtime.settings.part_rows_target,
@@ -302,7 +307,7 @@ def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, 
         tasks=runtime.imports,
         inbox=runtime.inbox,
         lake=runtime.lake,
-        vault=runtime.vault,
+        vault=runtime.task_vault,
         flush=flush.flush,
         read_blob=lambda app_id, url: _read_blob(runtime, app_id, url),
         clock=runtime.clock,

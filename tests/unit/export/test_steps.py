@@ -18,6 +18,7 @@ from engagement.model.exports import ExportState, Receipt
 from engagement.model.plan import Plan, PlanHead
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.recovery import LakeRecovery
+from engagement.store.task_vault import TaskVault
 from engagement.store.vault import KEY_BYTES, Vault
 from support.batches import NOW
 from support.home import Home, open_home, queued_task
@@ -25,6 +26,7 @@ from support.home import Home, open_home, queued_task
 PARTS = 1_000
 STATEMENTS_OF_A_PART_MAX = 4
 VAULT = Vault(bytes(KEY_BYTES))
+"""Its texts need no key of a task, as those of earlier releases."""
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def steps_of(home: Home, folder: Path) -> ExportSteps:
             staging=home.staging,
             lake=home.lake,
             recovery=LakeRecovery(home.inbox, home.staging, home.lake),
-            vault=VAULT,
+            vault=TaskVault(VAULT, folder),
             flush=lambda _: 0,
             open_destination=lambda _: LocalDestination(folder),
             part_rows_target=1,

@@ -1,6 +1,6 @@
 """Asks the state database about import tasks and moves them from state to state."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -98,6 +98,15 @@ class ImportTaskQueries:
         )
         with self._reading.begin() as connection:
             return [_task(row) for row in connection.execute(query)]
+
+    def find_ended(self, task_ids: Collection[str]) -> dict[str, int]:
+        """For each of these tasks that there is, the last of its attempts that has ended."""
+        columns = (import_tasks.c.task_id, import_tasks.c.state)
+        query = sa.select(*columns).where(import_tasks.c.task_id.in_(sorted(task_ids)))
+        with self._reading.begin() as connection:
+            return {
+                row.task_id: int(row.state not in _UNFINISHED) for row in connection.execute(query)
+            }
 
     def read_sealed_storage_url(self, task_id: str) -> bytes | None:
         """The encrypted URL of the blob; None once the task has ended."""

@@ -1,6 +1,6 @@
 """Asks the state database about export tasks and moves them from state to state."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -184,6 +184,16 @@ class TaskQueries:
         with self._reading.begin() as connection:
             found: datetime | None = connection.scalar(query)
         return found
+
+    def find_ended(self, task_ids: Collection[str]) -> dict[str, int]:
+        """For each of these tasks that there is, the last of its attempts that has ended."""
+        columns = (export_tasks.c.task_id, export_tasks.c.state, export_tasks.c.attempt)
+        query = sa.select(*columns).where(export_tasks.c.task_id.in_(sorted(task_ids)))
+        with self._reading.begin() as connection:
+            return {
+                row.task_id: row.attempt - (not ExportState(row.state).is_final)
+                for row in connection.execute(query)
+            }
 
     def is_cancel_requested(self, task_id: str) -> bool:
         """Whether somebody asked to cancel the task.
