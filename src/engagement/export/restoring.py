@@ -10,7 +10,7 @@ from engagement.exceptions import BadInputError
 from engagement.export.fields import Additions, Field, shape_of
 from engagement.export.verify import read_part, verify_delivered
 from engagement.model.manifest import Manifest
-from engagement.model.records import TIME_COLUMN, UNFOLDED_KINDS, Kind, own_columns
+from engagement.model.records import NIL_GUID, TIME_COLUMN, UNFOLDED_KINDS, Kind, own_columns
 from engagement.store.schemas import file_schema
 
 _ADDITIONS = Additions(user_id=True, device_timestamp=True, record_id=True)
@@ -69,6 +69,9 @@ class DeliveredRecords:
         for column, dtype in file_schema(self._kind).items():
             name = names.get(column)
             value = pl.col(name) if name in self._delivered else pl.lit(None)
+            if column == "device_id":
+                # The nil id stands for none elsewhere; here it is a device's own.
+                value = value.fill_null(NIL_GUID)
             if column == "device_timestamp" and name in self._delivered:
                 # An export has the record's time where the table says no other.
                 value = pl.when(pl.col(name) != pl.col(own_time)).then(value)

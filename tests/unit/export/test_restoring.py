@@ -14,7 +14,7 @@ from engagement.exceptions import BadInputError, LakeDamagedError, VerificationE
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import Compression, ExportFormat, ExportState, ExportType, TimeRange
-from engagement.model.records import Kind
+from engagement.model.records import NIL_GUID, Kind
 from engagement.runtime.opening import Runtime
 from engagement.store.rebuild import LakeRebuild
 from engagement.testing import MemoryContainer, open_test_runtime
@@ -43,6 +43,7 @@ class Service:
                 *(everything(number, day=DAY + ONE_DAY) for number in numbers),
                 batch(*(log("event", 7, name=name) for name in "cab")),
                 batch(log("event", 3), log("error"), sent_at=NOW + timedelta(days=3)),
+                everything(numbers[0], device=NIL_GUID),
             )
 
     def create_app(self, name: str) -> str:
