@@ -53,7 +53,8 @@ def rotate(
     client: ClientId,
     secret_days: SecretDays = None,
     keep_hours: Annotated[
-        int, typer.Option(min=0, metavar="HOURS", help="How long the old secret still works.")
+        int,
+        typer.Option(min=0, metavar="HOURS", help="How long the old secret and its tokens work."),
     ] = 0,
     as_json: AsJson = False,
 ) -> None:

@@ -1,9 +1,11 @@
 """The commands about the keys of an installation."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from engagement.cli.opening import open_keyring
 from engagement.cli.output import AsJson, print_fields, print_json, print_note
 from engagement.model.instants import format_rfc3339
 from engagement.model.keys import KeyState, KeyStatus
@@ -16,13 +18,9 @@ app = typer.Typer(
 @app.command("status")
 def status(as_json: AsJson = False) -> None:
     """Show whether the keys are at hand that everything is sealed and tokens are signed with."""
-    from datetime import UTC, datetime
-
     from engagement import operations
-    from engagement.runtime.opening import open_keyring
-    from engagement.settings import Settings
 
-    with open_keyring(Settings.from_environment(), is_exclusive=False) as keyring:
+    with open_keyring(is_exclusive=False) as keyring:
         found = operations.read_key_status(keyring, now=datetime.now(UTC))
     _print_status(found, as_json=as_json)
 
@@ -35,13 +33,9 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Exchange both keys: everything is sealed anew, and tokens go on until they end."""
-    from datetime import UTC, datetime
-
     from engagement import operations
-    from engagement.runtime.opening import open_keyring
-    from engagement.settings import Settings
 
-    with open_keyring(Settings.from_environment(), is_exclusive=True) as keyring:
+    with open_keyring(is_exclusive=True) as keyring:
         found = operations.rotate_keys(keyring, now=datetime.now(UTC), end_tokens=end_tokens)
     _print_status(found, as_json=as_json)
     print_note("Copy keys/vault.key now; older backups of the state database need the old one.")
@@ -50,13 +44,9 @@ def rotate(
 @app.command("reset")
 def reset(as_json: AsJson = False) -> None:
     """Go on with new keys after the vault's was lost; tokens end, and unfinished tasks fail."""
-    from datetime import UTC, datetime
-
     from engagement import operations
-    from engagement.runtime.opening import open_keyring
-    from engagement.settings import Settings
 
-    with open_keyring(Settings.from_environment(), is_exclusive=True) as keyring:
+    with open_keyring(is_exclusive=True) as keyring:
         found = operations.reset_keys(keyring, now=datetime.now(UTC))
     _print_status(found, as_json=as_json)
     if found.sealed_lost:

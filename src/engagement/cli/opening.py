@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engagement.operations import Keyring
     from engagement.runtime.home import TaskRunner
     from engagement.runtime.opening import Runtime
     from engagement.settings import Settings
@@ -31,3 +32,20 @@ def open_service(
     given = settings or Settings.from_environment()
     with open_service(given, run_tasks=run_tasks, runner=runner) as runtime:
         yield runtime
+
+
+@contextmanager
+def open_keyring(*, is_exclusive: bool) -> Iterator["Keyring"]:
+    """Open the keys of the home folder that the environment names, without the service.
+
+    Args:
+        is_exclusive: Whether no other process may run on the home folder, since keys change.
+
+    Raises:
+        HomeBusyError: Another process runs on the home folder.
+    """
+    from engagement.runtime.opening import open_keyring
+    from engagement.settings import Settings
+
+    with open_keyring(Settings.from_environment(), is_exclusive=is_exclusive) as keyring:
+        yield keyring

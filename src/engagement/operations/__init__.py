@@ -76,6 +76,7 @@ from engagement.operations.upkeep import (
     tidy_up,
     vacuum,
 )
+from engagement.store.keyring import Keyring
 
 __all__ = [
     "Collected",
@@ -83,6 +84,7 @@ __all__ = [
     "ImportRefusal",
     "ImportSummary",
     "InboxState",
+    "Keyring",
     "LakeCheck",
     "Posted",
     "ReplaySummary",
