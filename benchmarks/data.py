@@ -61,7 +61,7 @@ def _fill(runtime: Runtime, name: str, events: int) -> None:
         rows = in_order(_day(day, begin, count), Kind.EVENT)
         change = runtime.lake.write_rows(app.app_id, Kind.EVENT, rows)
         runtime.staging.stage_rewrite(app.app_id, Kind.EVENT, change, staged_at=runtime.clock())
-        Committer(runtime.staging, runtime.lake).commit(app.app_id)
+        Committer(runtime.inbox, runtime.staging, runtime.lake).commit(app.app_id)
 
 
 def _day(day: int, begin: int, count: int) -> pl.DataFrame:
