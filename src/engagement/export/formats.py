@@ -194,6 +194,7 @@ def _encode_parquet(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Itera
                 table.schema,
                 compression=codec,
                 compression_level=level,
+                use_dictionary=_dictionary_columns(encoding.shape.fields),
                 store_schema=False,
             )
         writer.write_table(table)
@@ -201,6 +202,15 @@ def _encode_parquet(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Itera
     if writer is not None:
         writer.close()
         yield Chunk(data=sink.drain())
+
+
+def _dictionary_columns(fields: Iterable[Field]) -> list[str]:
+    """The columns whose values repeat; a dictionary of the others is kept beside the values."""
+    return [
+        f"{field.name}.list.element" if field.type is FieldType.STATUS else field.name
+        for field in fields
+        if field.type is not FieldType.TIMESTAMP and field.column != "record_id"
+    ]
 
 
 def _parquet_column(field: Field) -> pl.Expr:

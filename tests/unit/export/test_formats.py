@@ -343,6 +343,23 @@ def test_parquet_has_types_and_is_compressed_inside(full: Home) -> None:
     assert codecs == {"ZSTD"}
 
 
+def test_parquet_keeps_dictionaries_of_all_but_times_and_record_ids(full: Home) -> None:
+    """Theirs would be kept beside the values, of which each is another."""
+    for export_type in ExportType:
+        options = {"include_record_id": True} if export_type.kind.is_historical else {}
+        request = full.request(export_type, export_format=ExportFormat.PARQUET, **options)
+
+        metadata = pq.ParquetFile(io.BytesIO(one_file(full, request))).metadata
+
+        group = metadata.row_group(0)
+        for index in range(group.num_columns):
+            column = group.column(index)
+            is_time = metadata.schema.column(index).logical_type.type == "TIMESTAMP"
+            is_unique = is_time or column.path_in_schema == "recordId"
+            is_bit = column.physical_type == "BOOLEAN"  # has no dictionary ever
+            assert column.has_dictionary_page is not (is_unique or is_bit), column.path_in_schema
+
+
 def test_gzip_says_nothing_of_when_it_was_made(full: Home) -> None:
     request = full.request(ExportType.EVENT, compression=Compression.GZIP)
 
