@@ -3,8 +3,8 @@
 from engagement.cli.output import AsJson, print_fields, print_json, print_note
 
 LOST = (
-    "Not in the lake, and lost: clients and their secrets, export tasks and their manifests' "
-    "records, refused records, batches that were acknowledged and not in the lake yet, and ids of "
+    "Not in the lake, and lost: clients and their secrets, export tasks, refused records, batches "
+    "that were acknowledged and not in the lake yet, which devices were erased, and ids of "
     "tracking messages, of which one that is sent again is kept again."
 )
 
