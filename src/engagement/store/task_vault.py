@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from engagement.exceptions import EngagementError
+from engagement.exceptions import VaultKeyLostError
 from engagement.store.durable import sync_path
 from engagement.store.vault import KEY_BYTES, Vault
 
@@ -57,8 +57,9 @@ class TaskVault:
         """The text that was sealed for a task.
 
         Raises:
-            EngagementError: The task has ended, so that its key is destroyed; or it was sealed for
-                another task, or altered.
+            VaultKeyLostError: The task has ended, so that its key is destroyed, or a backup left
+                the key out; or the vault's key is lost.
+            EngagementError: It was sealed for another task, or altered.
         """
         text = self._vault.open(sealed, context=context)
         if not text.startswith(_MARK):
@@ -67,9 +68,9 @@ class TaskVault:
         try:
             key = (self._folder / name).read_bytes()
         except FileNotFoundError as error:
-            raise EngagementError("The key of the task is destroyed: the task has ended.") from (
-                error
-            )
+            raise VaultKeyLostError(
+                "The key of the task is destroyed: the task has ended, or a backup left it out."
+            ) from error
         return Vault(key).open(base64.b64decode(inner), context=context)
 
     def destroy_ended(self, *tasks: EndedAttempts) -> None:
