@@ -33,4 +33,6 @@ def recover(as_json: AsJson = False) -> None:
         )
         for damage in each.rebuilt.damaged:
             print_note(f"refused: {damage}")
+        for path in each.rebuilt.unnamed:
+            print_note(f"in no table, and not counted: {path}")
     print_note(LOST)

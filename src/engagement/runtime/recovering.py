@@ -57,7 +57,8 @@ def recover_state(
             apps, inbox, staging = AppQueries(engine), InboxQueries(engine), StagingQueries(engine)
             lake = Lake(settings.lake_url or str(home / "lake"))
             known = {app.app_id for app in apps.list_all()}
-            lost = sorted(LakeInspection(inbox, staging, lake).apps_in_lake() - known)
+            inspection = LakeInspection(inbox, staging, lake)
+            lost = sorted(inspection.apps_in_lake() - known)
             if not lost:
                 raise BadInputError(
                     "The state database must have lost apps of the lake to be recovered, but it "

@@ -94,6 +94,29 @@ class LakeInspection:
             )
         return [file for file, what in found.items() if what is _Found.CUT_SHORT]
 
+    def list_unnamed(self, app_id: str, kind: Kind) -> list[str]:
+        """Data files in a table's folder that its log neither adds nor takes out, from the lake on.
+
+        They are of rounds that were not committed, or were taken out so long ago that the log has
+        forgotten it.
+        """
+        root = self._lake.local
+        if root is None:
+            return []
+        folder = root / app_id / kind.value
+        named = {
+            action[what]["path"]
+            for file in folder.glob("_delta_log/*.json")
+            for action in read_actions(file)
+            for what in ("add", "remove")
+            if what in action
+        }
+        table = self._lake.find(app_id, kind)
+        if table is not None:
+            named |= {file.path for file in files_of(table, kind)}
+        found = (path.relative_to(folder).as_posix() for path in folder.rglob("part-*.parquet"))
+        return [f"{app_id}/{kind.value}/{path}" for path in sorted(found) if path not in named]
+
     def _kind_of(self, app_id: str, file: Path, pending: OpenCommit | None) -> "_Found":
         """What a commit is that was not recorded."""
         try:

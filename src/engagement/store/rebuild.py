@@ -17,6 +17,7 @@ from engagement.model.records import (
 )
 from engagement.store.data_files import DataFile, count_rows
 from engagement.store.delta_log import find_newest_number
+from engagement.store.inspection import LakeInspection
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.sightings import (
@@ -47,6 +48,8 @@ class RebuiltApp:
     """Sessions and jobs that later reports go on with."""
     damaged: tuple[str, ...] = ()
     """What is wrong with tables that are refused."""
+    unnamed: tuple[str, ...] = ()
+    """Files that no table names: what is in them may have been acknowledged and not committed."""
 
 
 class LakeRebuild:
@@ -67,6 +70,7 @@ class LakeRebuild:
     ) -> None:
         self._clock = clock
         self._inbox = inbox
+        self._inspection = LakeInspection(inbox, staging, lake)
         self._staging = staging
         self._seen = seen
         self._lake = lake
@@ -82,9 +86,11 @@ class LakeRebuild:
         tables: dict[Kind, list[DataFile]] = {}
         damaged: list[str] = []
         rows = 0
+        unnamed: list[str] = []
         for kind in Kind:
             try:
                 found = self._record(app_id, kind)
+                unnamed += self._inspection.list_unnamed(app_id, kind)
             except LakeDamagedError as error:
                 self._staging.mark_damaged(app_id, kind, str(error))
                 damaged.append(str(error))
@@ -107,6 +113,7 @@ class LakeRebuild:
             batches=batches,
             sessions=sessions,
             damaged=tuple(damaged),
+            unnamed=tuple(unnamed),
         )
 
     def _record(self, app_id: str, kind: Kind) -> tuple[list[DataFile], int] | None:

@@ -21,10 +21,12 @@ from engagement.model.exports import (
     ExportType,
     TimeRange,
 )
+from engagement.model.records import Kind
 from engagement.runtime.opening import Runtime
 from engagement.runtime.recovering import RecoveredApp, recover_state
 from engagement.settings import Settings
 from engagement.store.app_files import APP_FILE
+from engagement.store.data_files import DataFile
 from engagement.testing import MemoryContainer, StoppedClock, open_test_runtime
 from support.batches import DAY, DEVICES, NOW, at, batch, everything, log
 from support.waiting import WAIT_SECONDS_MAX
@@ -200,6 +202,28 @@ def test_a_damaged_table_is_refused_and_the_others_recovered(home: Path) -> None
     with running(home) as runtime:
         (table,) = operations.list_damaged_tables(runtime)
         assert str(file) in table.damage
+
+
+def test_a_round_that_was_staged_and_not_committed_is_named(home: Path) -> None:
+    with running(home) as runtime:
+        (app,) = operations.list_apps(runtime)
+        rows = runtime.lake.scan(
+            app.app_id, Kind.TAG, [file.path for file in tags_of(runtime, app.app_id)]
+        ).collect()
+        (left,) = runtime.lake.write_rows(app.app_id, Kind.TAG, rows).added
+    lose_state(home)
+
+    recovered = recover(home)
+
+    assert recovered.rebuilt.unnamed == (f"{app.app_id}/tag/{left.path}",)
+    with running(home) as runtime:
+        operations.vacuum(runtime, app.app_id)
+    assert (home / "lake" / app.app_id / "tag" / left.path).is_file()
+
+
+def tags_of(runtime: Runtime, app_id: str) -> list[DataFile]:
+    version = runtime.inbox.last_commits(app_id)[Kind.TAG].version
+    return runtime.lake.files(app_id, Kind.TAG, version)
 
 
 def test_a_state_that_knows_every_app_is_not_recovered(home: Path) -> None:
