@@ -1,5 +1,6 @@
 """Tests that commands and the server name what is wrong with a disk or a database."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,10 +8,15 @@ from pathlib import Path
 import pytest
 from disks import filled, small_disk
 
+from engagement.sample.population import generate
 from support.command_line import Shell
+from support.waiting import WAIT_SECONDS_MAX
 
 PLACE = ("--collection", "c", "--resource-group", "g", "--subscription", "s")
+SPAN = ("--from", "2026-01-01", "--to", "2026-01-31")
 DISK_MIB = 64
+LITTLE_ROOM_BYTES = (230_000, 250_000)
+"""Where a disk becomes full while a task is created, or while its workflow runs."""
 
 
 @pytest.fixture
@@ -83,3 +89,26 @@ def test_a_full_disk_is_named_by_commands(full: tuple[Shell, str]) -> None:
     ):
         code, _ = shell.error(*words, status=1)
         assert code == "StorageFull", words
+
+
+@pytest.mark.parametrize("leave", LITTLE_ROOM_BYTES)
+def test_an_export_on_a_disk_with_little_room_ends(tmp_path: Path, leave: int) -> None:
+    """DBOS cannot even keep how a workflow ended; whoever waits for the task is told why."""
+    out = tmp_path / "out"
+    out.mkdir()
+    lines = b"\n".join(generate(devices=20, days=2, seed=1))
+    with small_disk(tmp_path / "disk", size=DISK_MIB) as disk:
+        shell = Shell(folder=disk, settings=(("ENGAGEMENT_LOCAL_ROOTS", str(out)),))
+        app_id = _new_app(shell)
+        shell.json("import", "-", "--app", app_id, given=lines)
+        words = ("export", "create", "Event", "--app", app_id, "--container", f"file://{out}")
+        with filled(disk, leave=leave):
+            process = shell.start(*words, *SPAN, "--json")
+            _, stderr = process.communicate(timeout=WAIT_SECONDS_MAX)
+        assert process.returncode == 0 or json.loads(stderr.splitlines()[-1])["error"]["code"] == (
+            "StorageFull"
+        )
+
+        for task in shell.json("export", "list", "--app", app_id):
+            if task["state"] != "Failed":
+                shell.run("export", "wait", task["taskId"])

@@ -23,7 +23,13 @@ from dbos import (
     WorkflowStatus,
 )
 
-from engagement.exceptions import EngagementError, ErrorCode, Retryable, code_of_name
+from engagement.exceptions import (
+    EngagementError,
+    ErrorCode,
+    Retryable,
+    StorageFullError,
+    code_of_name,
+)
 from engagement.export.steps import ExportSteps, StoppedError
 from engagement.storage_failures import storage_failure
 
@@ -117,6 +123,8 @@ class ExportWorkflow(DBOSConfiguredInstance):
         self._lock = threading.Lock()
         self._turns_lock = threading.Lock()
         self._running: Counter[str] = Counter()
+        self.storage_full: StorageFullError | None = None
+        """Why the last workflow ended before its end; None if it did not, or not for that."""
 
     def is_running(self, workflow_id: str) -> bool:
         """Whether a thread of this process is in the body of a workflow."""
@@ -126,6 +134,7 @@ class ExportWorkflow(DBOSConfiguredInstance):
     def attach(self, steps: ExportSteps) -> None:
         """Use these steps from now on."""
         self._steps = steps
+        self.storage_full = None
 
     @DBOS.workflow(name="export")
     def run(self, task_id: str, attempt: int, app_id: str) -> str:
@@ -152,6 +161,12 @@ class ExportWorkflow(DBOSConfiguredInstance):
             self._running[workflow_id] += 1
         try:
             yield
+            self.storage_full = None
+        except Exception as error:
+            # DBOS could not keep a step: the thread ends here, and nobody else hears why.
+            named = storage_failure(error)
+            self.storage_full = named if isinstance(named, StorageFullError) else None
+            raise
         finally:
             with self._lock:
                 self._running[workflow_id] -= 1

@@ -205,13 +205,20 @@ def wait_export(
     on_progress: Callable[[ExportTask], None] = lambda _: None,
     timeout_seconds: float | None = None,
 ) -> ExportTask:
-    """The task when it has ended, or as it is when the time is over."""
+    """The task when it has ended, or as it is when the time is over.
+
+    Raises:
+        StorageFullError: The disk is too full for the tasks that run here. The task remains, and
+            goes on as soon as the service finds room.
+    """
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     while True:
         task = get_export(runtime, task_id)
         on_progress(task)
         if task.state.is_final or (deadline is not None and time.monotonic() >= deadline):
             return task
+        if runtime.runner is not None and (full := runtime.runner.health().storage_full):
+            raise full
         time.sleep(WAIT_POLL_SECONDS)
 
 

@@ -10,7 +10,7 @@ import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
 
 from engagement.collect.tag_imports import ImportRunner
-from engagement.exceptions import EngagementError, ErrorCode
+from engagement.exceptions import EngagementError, ErrorCode, StorageFullError
 from engagement.export.steps import ExportSteps, ExportTools
 from engagement.export.workflow import (
     DBOS_UNDER_WAY,
@@ -59,6 +59,7 @@ class Engine:
         self._imports = imports
         self._steps = ExportSteps(tools)
         self._idle: set[str] = set()
+        self._storage_full: StorageFullError | None = None
         _workflow().attach(self._steps)
 
     def flush(self, app_id: str) -> int:
@@ -87,14 +88,31 @@ class Engine:
 
     def health(self) -> RunnerHealth:
         """How the runner is: it is this very process."""
-        return RunnerHealth(is_alive=True, restarts=0, silent_seconds=0.0)
+        return RunnerHealth(
+            is_alive=True,
+            restarts=0,
+            silent_seconds=0.0,
+            storage_full=self._storage_full or _workflow().storage_full,
+        )
 
     def reconcile(self) -> None:
         """Make our tasks and what runs agree, whatever came between.
 
         That may be a crash, a task that was created beside this process, a step that does not go
         on, or a workflow whose thread ended before DBOS could keep how.
+
+        Raises:
+            StorageFullError: The disk is too full to let tasks go on; the next look tries again.
         """
+        try:
+            with name_failures(self._database):
+                self._reconcile()
+        except StorageFullError as error:
+            self._storage_full = error
+            raise
+        self._storage_full = None
+
+    def _reconcile(self) -> None:
         self.destroy_keys()
         self._fail_stalled()
         self._imports.fail_stalled()
@@ -102,8 +120,7 @@ class Engine:
         self._resume_lost()
         for task_id in self._tools.tasks.list_unfinished():
             attempt = self._tools.plans.read_export(task_id).attempt
-            with name_failures(self._database):
-                status = DBOS.get_workflow_status(_workflow_id(task_id, attempt))
+            status = DBOS.get_workflow_status(_workflow_id(task_id, attempt))
             if status is None:
                 self.submit(task_id)
             elif status.status not in DBOS_UNDER_WAY:  # does nothing if the task has just ended

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from engagement.exceptions import BadInputError, HomeBusyError
+from engagement.exceptions import BadInputError, HomeBusyError, StorageFullError
 from engagement.model.tag_imports import ImportTask
 
 LOCK_SECONDS_MAX = 0.5
@@ -29,6 +29,8 @@ class RunnerHealth:
     """How often it was started anew."""
     silent_seconds: float
     """How long ago it was last heard of."""
+    storage_full: StorageFullError | None = None
+    """Why tasks in this process do not go on for now; None if they do."""
 
 
 class TaskRunner(Protocol):
