@@ -110,5 +110,7 @@ def test_an_export_on_a_disk_with_little_room_ends(tmp_path: Path, leave: int) -
         )
 
         for task in shell.json("export", "list", "--app", app_id):
-            if task["state"] != "Failed":
-                shell.run("export", "wait", task["taskId"])
+            # It goes on, or ends if DBOS could keep that its workflow had failed.
+            process = shell.start("export", "wait", task["taskId"])
+            process.communicate(timeout=WAIT_SECONDS_MAX)
+            assert process.returncode in {0, 1}
