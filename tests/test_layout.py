@@ -22,6 +22,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cli/imports": ("acceptance/test_command_line.py",),
     "cli/progress": ("acceptance/cli/test_backends.py",),
     "cli/serve": ("acceptance/server/test_middleware.py", "acceptance/worker/test_main.py"),
+    "cli/opening": ("acceptance/worker/test_control.py",),
     "cli/upkeep": ("acceptance/test_command_line.py",),
     "cli/verify": ("acceptance/test_command_line.py",),
     # The client needs a server to talk to, good or bad.

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engagement.cli.arguments import AppId
-from engagement.cli.opening import open_service
+from engagement.cli.opening import open_or_reach_service
 from engagement.cli.output import (
     AsJson,
     byte_count,
@@ -49,7 +49,7 @@ def import_files(
 
     Repeating an import that was interrupted is safe: batches that were accepted are known.
     """
-    with open_service(run_tasks=True) as runtime, ExitStack() as closing:
+    with open_or_reach_service() as runtime, ExitStack() as closing:
         inputs = Inputs([_open(file, closing) for file in files])
         rejects = closing.enter_context(RefusedFile(refused, inputs))
         show = _progress(inputs, closing, as_json=as_json)

@@ -1,7 +1,7 @@
 """Opens the service for a command; the heavy libraries load only then."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,3 +49,25 @@ def open_keyring(*, is_exclusive: bool) -> Iterator["Keyring"]:
 
     with open_keyring(Settings.from_environment(), is_exclusive=is_exclusive) as keyring:
         yield keyring
+
+
+@contextmanager
+def open_or_reach_service() -> Iterator["Runtime"]:
+    """Open the service here, or beside a server, which then does what only one process may.
+
+    Raises:
+        HomeBusyError: Another process runs on the home folder, and takes no requests.
+    """
+    from engagement.exceptions import HomeBusyError
+    from engagement.runtime.opening import open_service
+    from engagement.settings import Settings
+    from engagement.worker.control import HolderRunner
+
+    settings = Settings.from_environment()
+    with ExitStack() as closing:
+        try:
+            runtime = closing.enter_context(open_service(settings))
+        except HomeBusyError:
+            holder = HolderRunner(settings.home)
+            runtime = closing.enter_context(open_service(settings, run_tasks=False, runner=holder))
+        yield runtime

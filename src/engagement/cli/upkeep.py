@@ -1,21 +1,17 @@
 """The commands that keep the lake small, quick and within its promises."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from engagement.cli.arguments import AppId
 from engagement.cli.exit_statuses import EXIT_FAILURE
-from engagement.cli.opening import open_service
-from engagement.cli.output import AsJson, plain, print_fields, print_json, print_note
+from engagement.cli.opening import open_or_reach_service, open_service
+from engagement.cli.output import AsJson, print_fields, print_json, print_note
 from engagement.exceptions import BadInputError
 from engagement.model.records import Kind
 from engagement.model.text import to_camel_case
-
-if TYPE_CHECKING:
-    from engagement.runtime.opening import Runtime
 
 app = typer.Typer(
     help="Compact, fold, vacuum, retain and erase; check and repair.", no_args_is_help=True
@@ -25,25 +21,19 @@ app = typer.Typer(
 @app.command("compact")
 def compact(app_id: AppId, as_json: AsJson = False) -> None:
     """Gather the small files of each day into sorted ones; no row changes."""
-    from engagement import operations
-
-    _do("compact", app_id, lambda runtime: operations.compact(runtime, app_id), as_json=as_json)
+    _do("compact", {"app_id": app_id}, as_json=as_json)
 
 
 @app.command("fold")
 def fold(app_id: AppId, as_json: AsJson = False) -> None:
     """Fold old changes of devices, tags, tokens and feedback into their latest state."""
-    from engagement import operations
-
-    _do("fold", app_id, lambda runtime: operations.fold_snapshots(runtime, app_id), as_json=as_json)
+    _do("fold", {"app_id": app_id}, as_json=as_json)
 
 
 @app.command("vacuum")
 def vacuum(app_id: AppId, as_json: AsJson = False) -> None:
     """Delete files that no table refers to, keeping those that a running export may read."""
-    from engagement import operations
-
-    _do("vacuum", app_id, lambda runtime: operations.vacuum(runtime, app_id), as_json=as_json)
+    _do("vacuum", {"app_id": app_id}, as_json=as_json)
 
 
 @app.command("retain")
@@ -53,9 +43,7 @@ def retain(
     as_json: AsJson = False,
 ) -> None:
     """Take the history out that is older than some days."""
-    from engagement import operations
-
-    _do("retain", app_id, lambda runtime: operations.retain(runtime, app_id, days), as_json=as_json)
+    _do("retain", {"app_id": app_id, "days": str(days)}, as_json=as_json)
 
 
 @app.command("erase")
@@ -71,16 +59,13 @@ def erase(
     as_json: AsJson = False,
 ) -> None:
     """Take a device, or all devices of a user, out of everything that is kept."""
-    from engagement import operations
-
-    def do(runtime: "Runtime") -> object:
-        if device_id is not None and user_id is None:
-            return operations.erase_device(runtime, app_id, device_id)
-        if user_id is not None and device_id is None:
-            return operations.erase_user(runtime, app_id, user_id)
+    if device_id is not None and user_id is None:
+        meant = {"device_id": device_id}
+    elif user_id is not None and device_id is None:
+        meant = {"user_id": user_id}
+    else:
         raise BadInputError("Name either a device or, with --user, a user to erase.")
-
-    _do("erase", app_id, do, as_json=as_json)
+    _do("erase", {"app_id": app_id, **meant}, as_json=as_json)
 
 
 @app.command("check")
@@ -150,12 +135,14 @@ def repair(
             print_note(f"restored without: {', '.join(restored.lacking)}")
 
 
-def _do(name: str, app_id: str, work: Callable[["Runtime"], object], *, as_json: bool) -> None:
-    with open_service(run_tasks=True) as runtime:
-        report = plain(work(runtime))
-    counts = report if isinstance(report, dict) else {}
-    described = {"operation": name, "appId": app_id, **counts}
+def _do(name: str, arguments: dict[str, str], *, as_json: bool) -> None:
+    from engagement import operations
+
+    with open_or_reach_service() as runtime:
+        counts = operations.request_upkeep(runtime, name, arguments)
+    described: dict[str, object] = {"operation": name, "appId": arguments["app_id"]}
+    described |= {to_camel_case(count): number for count, number in counts.items()}
     if as_json:
         print_json(described)
     else:
-        print_fields([(to_camel_case(key), str(value)) for key, value in described.items()])
+        print_fields([(key, str(value)) for key, value in described.items()])

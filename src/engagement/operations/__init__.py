@@ -76,6 +76,7 @@ from engagement.operations.upkeep import (
     tidy_up,
     vacuum,
 )
+from engagement.operations.upkeep_requests import do_upkeep, request_upkeep
 from engagement.store.keyring import Keyring
 
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "create_client",
     "create_export",
     "create_import_task",
+    "do_upkeep",
     "drop_refused",
     "erase_device",
     "erase_user",
@@ -138,6 +140,7 @@ __all__ = [
     "read_unconfirmed_clock",
     "repair_table",
     "replay_refused",
+    "request_upkeep",
     "reset_keys",
     "restore_table",
     "retain",

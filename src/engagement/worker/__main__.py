@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from multiprocessing.connection import Connection
 
 import structlog
@@ -24,6 +25,7 @@ from engagement.runtime.routines import running_routine
 from engagement.runtime.tuning import tune_garbage_collector
 from engagement.settings import Settings
 from engagement.storage_failures import storage_failure
+from engagement.worker.control import serve_requests
 from engagement.worker.messages import (
     BEAT,
     BEAT_SECONDS,
@@ -60,6 +62,9 @@ def main() -> None:
             with ExitStack() as routines:
                 for name, seconds, effect in _routines(runtime, engine):
                     routines.enter_context(running_routine(name, seconds, effect))
+                home = runtime.settings.home
+                answer = partial(_reply_to, runtime=runtime, engine=engine)
+                routines.enter_context(serve_requests(home, answer))
                 tune_garbage_collector()
                 requests.reply(Reply(number=None))
                 requests.serve(runtime, engine)
@@ -128,17 +133,25 @@ class _Requests:
         return decode_request(message)
 
     def _answer(self, request: Request, runtime: Runtime, engine: Engine) -> None:
-        try:
-            reply = Reply(number=request.number, result=_carry_out(request, runtime, engine))
-        except EngagementError as error:
-            reply = Reply(number=request.number, error=error)
-        except BaseException as error:  # noqa: BLE001 - whoever asked gets an answer, of panics too
-            _log.exception("asked_work_failed", do=request.do)
-            named = storage_failure(error) or EngagementError(
-                f"An unexpected {type(error).__name__} stopped the worker's task; see the log."
-            )
-            reply = Reply(number=request.number, error=named)
-        self.reply(reply)
+        self.reply(_reply_to(request, runtime, engine))
+
+
+def _reply_to(request: Request, runtime: Runtime, engine: Engine) -> Reply:
+    try:
+        if request.do == "upkeep":
+            arguments = dict(request.arguments)
+            name = arguments.pop("operation")
+            report = operations.do_upkeep(runtime, name, arguments)
+            return Reply(number=request.number, report=report)
+        return Reply(number=request.number, result=_carry_out(request, runtime, engine))
+    except EngagementError as error:
+        return Reply(number=request.number, error=error)
+    except BaseException as error:  # noqa: BLE001 - whoever asked gets an answer, of panics too
+        _log.exception("asked_work_failed", do=request.do)
+        named = storage_failure(error) or EngagementError(
+            f"An unexpected {type(error).__name__} stopped the worker's task; see the log."
+        )
+        return Reply(number=request.number, error=named)
 
 
 def _carry_out(request: Request, runtime: Runtime, engine: Engine) -> int:

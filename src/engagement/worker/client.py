@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from multiprocessing import Pipe
@@ -29,6 +29,7 @@ from engagement.worker.messages import (
 )
 
 FLUSH_SECONDS_MAX = 120
+UPKEEP_SECONDS_MAX = 3_600
 RESTART_SECONDS = 1.0
 RESTART_SECONDS_MAX = 30.0
 """Between attempts to start it: what was lacking may be lacking for a while."""
@@ -67,7 +68,7 @@ class WorkerProcess:
         self._stopping = threading.Event()
         self._numbers = itertools.count()
         self._sending = threading.Lock()
-        self._pending: dict[int, Future[int]] = {}
+        self._pending: dict[int, Future[Reply]] = {}
         self._connection: Connection | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher = threading.Thread(target=self._watch, name="worker", daemon=True)
@@ -79,9 +80,21 @@ class WorkerProcess:
             WorkerLostError: The worker ended in the midst of it, or does not answer.
         """
         try:
-            return self._request("flush", app_id=app_id).result(FLUSH_SECONDS_MAX)
+            return self._request("flush", app_id=app_id).result(FLUSH_SECONDS_MAX).result
         except TimeoutError as error:
             raise WorkerLostError("The worker does not answer; try again.") from error
+
+    def do_upkeep(self, name: str, arguments: Mapping[str, str]) -> Mapping[str, int]:
+        """Return only when an operation of upkeep is done; what it did.
+
+        Raises:
+            WorkerLostError: The worker ended in the midst of it, or goes on for very long.
+        """
+        try:
+            reply = self._request("upkeep", **arguments, operation=name).result(UPKEEP_SECONDS_MAX)
+        except TimeoutError as error:
+            raise WorkerLostError("The worker goes on with it; ask again later.") from error
+        return reply.report
 
     def submit(self, task_id: str) -> None:
         """Tell the worker of a queued export, which it would find by itself a little later."""
@@ -196,8 +209,8 @@ class WorkerProcess:
                 raise TimeoutError(f"The worker said nothing for {silent_seconds:g} s.")
         return connection.recv_bytes()
 
-    def _request(self, do: str, **arguments: str) -> Future[int]:
-        number, answer = next(self._numbers), Future[int]()
+    def _request(self, do: str, **arguments: str) -> Future[Reply]:
+        number, answer = next(self._numbers), Future[Reply]()
         self._pending[number] = answer
         if not self._send(Request(number=number, do=do, arguments=arguments)):
             self._fail_pending()
@@ -261,7 +274,7 @@ class WorkerProcess:
         if answer is None:
             return
         if reply.error is None:
-            answer.set_result(reply.result)
+            answer.set_result(reply)
         else:
             answer.set_exception(reply.error)
 

@@ -34,6 +34,8 @@ class Reply:
     """The request's number; None in the first message of a worker, which has started or failed."""
     result: int = 0
     """What came out of it."""
+    report: Mapping[str, int] = field(default_factory=dict)
+    """What an operation of upkeep did, by the names of its counts."""
     error: EngagementError | None = None
     """Why nothing did; it has the class and code that it was raised with."""
 
@@ -60,7 +62,7 @@ def encode_reply(reply: Reply) -> bytes:
     """Return the message of a reply."""
     content: dict[str, object] = {"number": reply.number}
     if reply.error is None:
-        content["result"] = reply.result
+        content |= {"result": reply.result, "report": dict(reply.report)}
     else:
         content["error"] = encode_error(reply.error)
     return json.dumps(content).encode()
@@ -73,5 +75,6 @@ def decode_reply(message: bytes) -> Reply:
     return Reply(
         number=content["number"],
         result=content.get("result", 0),
+        report=content.get("report", {}),
         error=None if error is None else decode_error(error),
     )

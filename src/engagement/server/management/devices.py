@@ -101,6 +101,13 @@ class ImportsAnswer(Answer):
     next_link: str | None = None
 
 
+class ErasureAnswer(Answer):
+    """What an erasure took out."""
+
+    devices: int = Field(description="Devices that are erased.")
+    refused: int = Field(description="Refused records that named one of them.")
+
+
 def _milliseconds(instant: datetime | None) -> int | None:
     return None if instant is None else round(instant.timestamp() * 1_000)
 
@@ -298,6 +305,42 @@ def get_device(
     return json_response(
         _whole_device(operations.get_device(context.runtime, app.app_id, device_id))
     )
+
+
+@router.delete(
+    f"{APP_PATH}/devices/{{deviceId}}",
+    operation_id="Devices_Erase",
+    response_model=ErasureAnswer,
+    responses=FAILURES,
+)
+def erase_device(
+    context: InContext,
+    app: AppToOwn,
+    device_id: Annotated[str, Path(alias="deviceId", description="Device identifier.")],
+) -> Response:
+    """Take a device out of everything that is kept, for good."""
+    return _erase(context, app, device_id=device_id)
+
+
+@router.delete(
+    f"{APP_PATH}/users/{{userId}}",
+    operation_id="Devices_EraseUser",
+    response_model=ErasureAnswer,
+    responses=FAILURES,
+)
+def erase_user(
+    context: InContext,
+    app: AppToOwn,
+    user_id: Annotated[str, Path(alias="userId", description="User identifier.")],
+) -> Response:
+    """Take every device that ever named a user out of everything that is kept, for good."""
+    return _erase(context, app, user_id=user_id)
+
+
+def _erase(context: Context, app: App, **meant: str) -> Response:
+    arguments = {"app_id": app.app_id, **meant}
+    report = operations.request_upkeep(context.runtime, "erase", arguments)
+    return json_response(ErasureAnswer(devices=report["devices"], refused=report["refused"]))
 
 
 @router.get(
