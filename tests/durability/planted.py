@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import sqlalchemy as sa
 
 from engagement.collect import flush
 from engagement.collect.group_commit import GroupCommit
 from engagement.deliver.local import LocalDestination
 from engagement.export import formats, steps
-from engagement.export.formats import Chunk
 from engagement.operations import collecting
 from engagement.store import durable, keyring, lake, state
 from engagement.store.commits import FileChange, OpenCommit
@@ -48,25 +48,24 @@ def receipts_ignored() -> None:
 
 
 def a_row_dropped() -> None:
-    """The encoder loses the last row of a chunk and says so honestly."""
-    text_chunk = formats._text_chunk  # noqa: SLF001
+    """The encoder loses the last row of a frame and says so honestly."""
+    frames = formats._frames  # noqa: SLF001
 
-    def losing(frame: Any) -> Chunk:
-        return text_chunk(frame.head(frame.height - 1))
+    def losing(*given: Any, **named: Any) -> Iterator[pl.DataFrame]:
+        return (frame.head(frame.height - 1) for frame in frames(*given, **named))
 
-    formats._text_chunk = losing  # noqa: SLF001
+    formats._frames = losing  # noqa: SLF001
 
 
 def a_row_nulled() -> None:
     """The encoder loses a row and does not notice: its text is null."""
-    text_chunk = formats._text_chunk  # noqa: SLF001
+    join_pieces = formats.join_pieces
 
-    def losing(frame: Any) -> Chunk:
-        whole = text_chunk(frame)
-        lost = text_chunk(frame.head(frame.height - 1))
-        return replace(lost, rows=lost.rows, rows_read=whole.rows_read)
+    def losing(row: Any) -> pl.Expr:
+        is_last = pl.int_range(pl.len()) == pl.len() - 1
+        return pl.when(~is_last).then(join_pieces(row))
 
-    formats._text_chunk = losing  # noqa: SLF001
+    formats.join_pieces = losing
 
 
 def partial_objects() -> None:
@@ -95,9 +94,9 @@ def inbox_emptied_first() -> None:
 
     made = inbox.InboxQueries.__init__
 
-    def remembering(self: inbox.InboxQueries, engine: Any) -> None:
+    def remembering(self: inbox.InboxQueries, engine: Any, *given: Any) -> None:
         _ENGINES.append(engine)
-        made(self, engine)
+        made(self, engine, *given)
 
     inbox.InboxQueries.__init__ = remembering  # type: ignore[method-assign]
     Lake.write_rows = late  # type: ignore[method-assign]

@@ -46,6 +46,8 @@ NEEDS = {
     "Devices_List": Role.READER,
     "Devices_GetByDeviceId": Role.READER,
     "Devices_GetByUserId": Role.READER,
+    "Devices_Erase": Role.OWNER,
+    "Devices_EraseUser": Role.OWNER,
     "Devices_TagByDeviceId": Role.OWNER,
     "Devices_TagByUserId": Role.OWNER,
     "ImportTasks_List": Role.READER,

@@ -76,13 +76,13 @@ class _Unfailing(io.TextIOBase):
 
     def write(self, text: str, /) -> int:
         """Write it, or not."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # a value error: it was closed
             return self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Hand over what was written, or not."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
 
 

@@ -101,6 +101,7 @@ def test_retryable_is_a_mark_of_few() -> None:
     assert marked == {
         exceptions.ServerUnreachableError,
         exceptions.TooManyRequestsError,
+        exceptions.TooManyTasksError,
         OverloadedError,
         StorageFullError,
         StorageUnavailableError,
