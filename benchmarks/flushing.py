@@ -25,6 +25,7 @@ def main() -> None:
     from engagement.collect.inbox import accept
     from engagement.collect.payload import decode_batch
     from engagement.store.lake import Lake
+    from engagement.store.queries.erased import ErasedQueries
     from engagement.store.queries.inbox import InboxQueries
     from engagement.store.queries.sightings import SightingQueries
     from engagement.store.queries.staging import StagingQueries
@@ -40,6 +41,7 @@ def main() -> None:
             inbox,
             StagingQueries(engine),
             SightingQueries(engine),
+            ErasedQueries(engine),
             Lake(f"{folder}/lake"),
             limits=limits,
         )
