@@ -51,7 +51,21 @@ class RowGroupBounds:
 
     def __init__(self, device: pq.Statistics, time: pq.Statistics) -> None:
         self.device_min, self.device_max = device.min, device.max
-        self.time_min, self.time_max = time.min, time.max
+        self._time = time
+
+    # Read only where they decide: for its first time pyarrow loads pandas, if that is there.
+
+    @property
+    def time_min(self) -> datetime:
+        """The earliest time."""
+        earliest: datetime = self._time.min
+        return earliest
+
+    @property
+    def time_max(self) -> datetime:
+        """The latest time."""
+        latest: datetime = self._time.max
+        return latest
 
 
 def device_boundaries(files: Sequence[DataFile], count: int) -> list[str]:
