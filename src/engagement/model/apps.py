@@ -1,5 +1,7 @@
 """An app: the owner of records and of the key its devices write with."""
 
+import hashlib
+import secrets
 from dataclasses import dataclass, field
 
 PROVIDER = "Microsoft.MobileEngagement"
@@ -39,3 +41,13 @@ class NewApp:
     """The app."""
     app_key: str = field(repr=False)
     """What its devices write with; only a hash of it is kept."""
+
+
+def new_app_key() -> str:
+    """A key that no one can guess, for the devices of an app to write with."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_app_key(key: str) -> str:
+    """What is kept of an app's key, in hexadecimal digits; any text that is given has one."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()

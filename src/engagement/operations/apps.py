@@ -1,12 +1,10 @@
 """The operations on apps."""
 
-import hashlib
-import secrets
-
 from engagement.exceptions import BadInputError, UnknownAppError
-from engagement.model.apps import App, NewApp
+from engagement.model.apps import App, NewApp, hash_app_key, new_app_key
 from engagement.model.records import new_guid
-from engagement.runtime.opening import Runtime, keep_app_files
+from engagement.runtime.opening import Runtime, keep_app_file
+from engagement.store.app_files import RegisteredApp
 
 NAME_CHARACTERS_MAX = 64
 
@@ -46,10 +44,10 @@ def create_app(
             f"The app name must be new in its collection, got {name!r}, "
             f"which exists in {collection!r} as {taken.name!r}."
         )
-    key = secrets.token_urlsafe(32)
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    runtime.apps.add(app, key_sha256=digest, created_at=runtime.clock())
-    keep_app_files(runtime)
+    key = new_app_key()
+    registered = RegisteredApp(app=app, key_sha256=hash_app_key(key), created_at=runtime.clock())
+    runtime.apps.add(app, key_sha256=registered.key_sha256, created_at=registered.created_at)
+    keep_app_file(runtime, registered)
     return NewApp(app=app, app_key=key)
 
 

@@ -23,7 +23,7 @@ from engagement.collect.refused import (
     make_unreadable_record,
 )
 from engagement.exceptions import BadInputError, NotAuthenticatedError
-from engagement.model.apps import App
+from engagement.model.apps import App, hash_app_key
 from engagement.model.refused import RefusedRecord, SenderProtocol
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.inbox import AcceptedContent, Submission
@@ -90,7 +90,7 @@ def app_of_key(runtime: Runtime, key: str) -> App:
     Raises:
         NotAuthenticatedError: There is none.
     """
-    app = runtime.apps.of_key(hashlib.sha256(key.encode("utf-8", "replace")).hexdigest())
+    app = runtime.apps.of_key(hash_app_key(key))
     if app is None:
         raise NotAuthenticatedError("The app key is not one of an app.")
     return app

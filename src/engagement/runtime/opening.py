@@ -28,7 +28,7 @@ from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.runtime.home import TaskRunner, lock_home, make_home, private_file
 from engagement.settings import Settings
 from engagement.step_watch import StepWatch
-from engagement.store.app_files import write_app_file
+from engagement.store.app_files import RegisteredApp, write_app_file
 from engagement.store.inspection import LakeInspection
 from engagement.store.keyring import Keyring
 from engagement.store.lake import Lake
@@ -210,7 +210,7 @@ def open_keyring(
     with ExitStack() as closing:
         if is_exclusive:
             closing.enter_context(lock_home(settings.home))
-        engine = open_state(_state_url(settings))
+        engine = open_state(state_url(settings))
         closing.callback(engine.dispose)
         yield Keyring(
             settings.home,
@@ -220,7 +220,8 @@ def open_keyring(
         )
 
 
-def _state_url(settings: Settings) -> str:
+def state_url(settings: Settings) -> str:
+    """Where the state database of a home folder is."""
     return settings.state_url or f"sqlite:///{private_file(settings.home / 'state.db')}"
 
 
@@ -234,7 +235,7 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
     uptime: Callable[[], Uptime],
 ) -> Runtime:
     """The service on its state database, with nothing that runs tasks."""
-    engine = open_state(_state_url(settings))
+    engine = open_state(state_url(settings))
     closing.callback(engine.dispose)
     refused_limits = _make_refused_limits(settings)
     inbox = InboxQueries(engine, refused_limits)
@@ -332,19 +333,19 @@ def _recover_lake(runtime: Runtime) -> None:
             f"such as {unknown[0]}: the state database was lost, or is another's. Bring back the "
             "one that belongs to the lake, or run `engagement recover`. Nothing was changed."
         )
-    keep_app_files(runtime)
+    for registered in runtime.apps.list_registered():
+        keep_app_file(runtime, registered)
     recovery = LakeRecovery(runtime.inbox, runtime.staging, runtime.lake)
     for app_id in inspection.apps():
         with suppress(LakeDamagedError):  # marked, and in the log
             recovery.recover(app_id)
 
 
-def keep_app_files(runtime: Runtime) -> None:
-    """Keep beside the tables of each app what a recovery needs to register it again."""
+def keep_app_file(runtime: Runtime, registered: RegisteredApp) -> None:
+    """Keep beside the tables of an app what a recovery needs to register it again."""
     if runtime.lake.local is None:
         return
-    for registered in runtime.apps.list_registered():
-        try:
-            write_app_file(runtime.lake.local, registered)
-        except OSError as error:  # on a full disk; the next start tries again
-            _log.warning("app_file_not_written", app=registered.app.app_id, error=str(error))
+    try:
+        write_app_file(runtime.lake.local, registered)
+    except OSError as error:  # on a full disk; the next start tries again
+        _log.warning("app_file_not_written", app=registered.app.app_id, error=str(error))

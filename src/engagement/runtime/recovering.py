@@ -1,14 +1,13 @@
 """Rebuilds a lost state database from the lake."""
 
-import hashlib
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from engagement.exceptions import BadInputError
-from engagement.model.apps import App
-from engagement.runtime.home import lock_home, private_file
+from engagement.model.apps import App, hash_app_key, new_app_key
+from engagement.runtime.home import lock_home, make_home
+from engagement.runtime.opening import state_url
 from engagement.settings import Settings
 from engagement.store.app_files import RegisteredApp, read_app_file
 from engagement.store.inspection import LakeInspection
@@ -50,9 +49,9 @@ def recover_state(
         LakeDamagedError: What is kept of an app cannot be read; names the file.
     """
     home = settings.home
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_home(home)
     with lock_home(home):
-        engine = open_state(settings.state_url or f"sqlite:///{private_file(home / 'state.db')}")
+        engine = open_state(state_url(settings))
         try:
             apps, inbox, staging = AppQueries(engine), InboxQueries(engine), StagingQueries(engine)
             lake = Lake(settings.lake_url or str(home / "lake"))
@@ -83,7 +82,7 @@ def _register(
 ) -> RecoveredApp:
     key = None
     if kept is None:
-        key = secrets.token_urlsafe(32)
+        key = new_app_key()
         kept = RegisteredApp(
             app=App(
                 app_id=app_id,
@@ -92,7 +91,7 @@ def _register(
                 resource_group=PLACE,
                 subscription=PLACE,
             ),
-            key_sha256=hashlib.sha256(key.encode()).hexdigest(),
+            key_sha256=hash_app_key(key),
             created_at=now,
         )
     apps.add(kept.app, key_sha256=kept.key_sha256, created_at=kept.created_at)
