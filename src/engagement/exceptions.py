@@ -311,6 +311,11 @@ def code_of_name(name: object) -> ErrorCode | None:
     return ErrorCode(name) if isinstance(name, str) and name in _NAMES_OF_CODES else None
 
 
+def code_of_failure(name: object) -> ErrorCode:
+    """Return the code that a failure was kept or sent with; INTERNAL for a name unknown here."""
+    return code_of_name(name) or ErrorCode.INTERNAL
+
+
 def class_of_code(code: ErrorCode, *, may_pass: bool | None = None) -> type[EngagementError]:
     """Return the class whose errors have this code, so that an error keeps it over every border.
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from engagement.exceptions import BadInputError, ErrorCode, code_of_name
+from engagement.exceptions import BadInputError, code_of_failure
 from engagement.model.apps import PROVIDER, App
 from engagement.model.export_options import body_of, create_word, request_of_body
 from engagement.model.export_request import ExportRequest
@@ -251,7 +251,7 @@ def _task(app: App, content: dict[str, Any]) -> ExportTask:
         created_at=parse_rfc3339(content["dateCreated"]),
         started_at=_instant(content.get("dateStarted")),
         completed_at=_instant(content.get("dateCompleted")),
-        error_code=None if code is None else code_of_name(code) or ErrorCode.INTERNAL,
+        error_code=None if code is None else code_of_failure(code),
         error_details=content.get("errorDetails"),
         progress=_progress(content["progress"]),
         attempt=int(content["attempt"]),

@@ -25,10 +25,9 @@ from dbos import (
 
 from engagement.exceptions import (
     EngagementError,
-    ErrorCode,
     Retryable,
     StorageFullError,
-    code_of_name,
+    code_of_failure,
 )
 from engagement.export.steps import ExportSteps, StoppedError
 from engagement.storage_failures import storage_failure
@@ -247,7 +246,7 @@ class ExportWorkflow(DBOSConfiguredInstance):
     @DBOS.step()
     def fail(self, task_id: str, attempt: int, failure: Failure) -> None:
         """End the task as Failed or Cancelled."""
-        code = code_of_name(failure["code"]) or ErrorCode.INTERNAL
+        code = code_of_failure(failure["code"])
         details = failure["details"]
         self._attached.fail(task_id, attempt, code, details)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from engagement.exceptions import ErrorCode, UnknownTaskError, code_of_name
+from engagement.exceptions import ErrorCode, UnknownTaskError, code_of_failure
 from engagement.model.tag_imports import (
     ImportOrder,
     ImportPage,
@@ -169,8 +169,6 @@ def _task(row: sa.Row[tuple[object, ...]]) -> ImportTask:
         created_at=row.created_at,
         started_at=row.started_at,
         completed_at=row.completed_at,
-        error_code=None
-        if row.error_code is None
-        else code_of_name(row.error_code) or ErrorCode.INTERNAL,
+        error_code=None if row.error_code is None else code_of_failure(row.error_code),
         error_details=row.error_details,
     )

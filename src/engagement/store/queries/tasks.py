@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engagement.exceptions import ErrorCode, UnknownTaskError, code_of_name
+from engagement.exceptions import ErrorCode, UnknownTaskError, code_of_failure
 from engagement.model.codec import decode, encode
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
@@ -345,9 +345,7 @@ def _task(row: sa.Row[tuple[object, ...]], now: datetime) -> ExportTask:
         created_at=row.created_at,
         started_at=row.started_at,
         completed_at=row.completed_at,
-        error_code=None
-        if row.error_code is None
-        else code_of_name(row.error_code) or ErrorCode.INTERNAL,
+        error_code=None if row.error_code is None else code_of_failure(row.error_code),
         error_details=row.error_details,
         progress=_progress(row, now),
         attempt=row.attempt,
