@@ -125,7 +125,7 @@ class ExportSteps:
             return export.parts_total
         self._tools.flush(request.app_id)
         with self._marking_damage(request):
-            self._require_sound(request)
+            self._tools.staging.require_sound(request.app_id, tables_read(request))
             commits = self._tools.inbox.last_commits(request.app_id)
             plan = make_plan(
                 self._tools.lake,
@@ -193,13 +193,6 @@ class ExportSteps:
         now = self._tools.clock()
         self._tasks.finish(task_id, attempt, state, now=now, error=(code, details))
         self._tools.retry_limit.forget(task_id)
-
-    def _require_sound(self, request: ExportRequest) -> None:
-        """Return only if what was acknowledged before is in each table that the export reads."""
-        kinds = tables_read(request)
-        for table in self._tools.staging.list_damaged(request.app_id):
-            if table.kind in kinds:
-                raise LakeDamagedError(table.damage)
 
     @contextmanager
     def _marking_damage(self, request: ExportRequest) -> Iterator[None]:

@@ -201,7 +201,7 @@ class Upkeep:
         failures: list[LakeDamagedError] = []
         for kind in self._inbox.last_commits(app_id):
             with self._apart(app_id, kind, failures):  # a rewrite's new files are of no table yet
-                self._require_sound(app_id, kind)
+                self._staging.require_sound(app_id, {kind})
                 staged = {file.path for file in self._staging.list_staged(app_id, kind)}
                 version = self._inbox.find_version(app_id, kind, at=before)
                 deleted += self._lake.vacuum(
@@ -269,14 +269,9 @@ class Upkeep:
             self._recovery.mark(app_id, [kind], digests=True)
             failures.append(error)
 
-    def _require_sound(self, app_id: str, kind: Kind) -> None:
-        for table in self._staging.list_damaged(app_id):
-            if table.kind is kind:
-                raise LakeDamagedError(table.damage)
-
     def _newest(self, app_id: str, kind: Kind) -> list[DataFile]:
         """The table's files at its newest recorded version."""
-        self._require_sound(app_id, kind)
+        self._staging.require_sound(app_id, {kind})
         return self._lake.files(app_id, kind, self._inbox.last_commits(app_id)[kind].version)
 
     def _stage(
@@ -294,7 +289,7 @@ class Upkeep:
                 since what became of the file's rows may be in the table already.
         """
         dropped = self._committer.commit(app_id) if groups else set()
-        self._require_sound(app_id, kind)
+        self._staging.require_sound(app_id, {kind})
         if groups & dropped:
             raise LakeDamagedError(
                 f"A file to replace is not in the {kind.value} table of app {app_id} any more."

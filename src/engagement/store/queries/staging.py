@@ -6,7 +6,7 @@ in the transaction that records it. Whatever ends in between is repeated, or com
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from engagement.exceptions import LakeDamagedError
 from engagement.model.codec import decode, encode
 from engagement.model.records import Kind, new_guid
 from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange
@@ -179,6 +180,16 @@ class StagingQueries:
                 DamagedTable(app_id=row.app_id, kind=Kind(row.kind), damage=row.damage)
                 for row in connection.execute(query.order_by("app_id", "kind"))
             ]
+
+    def require_sound(self, app_id: str, kinds: Collection[Kind]) -> None:
+        """Return only if none of these tables of an app is damaged.
+
+        Raises:
+            LakeDamagedError: One is; says what is wrong with it.
+        """
+        for table in self.list_damaged(app_id):
+            if table.kind in kinds:
+                raise LakeDamagedError(table.damage)
 
     def list_staged(self, app_id: str, kind: Kind) -> list[FileChange]:
         """The data files of a table that are written and not recorded yet."""
