@@ -14,7 +14,7 @@ from engagement.exceptions import LakeDamagedError, StorageUnavailableError
 from engagement.model.records import Kind
 from engagement.store.commits import Commit, FileChange, OpenCommit
 from engagement.store.data_files import count_rows, files_of
-from engagement.store.delta_log import STAGED_TRANSACTION
+from engagement.store.delta_log import LOG_FOLDER, STAGED_TRANSACTION
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.staging import StagingQueries
@@ -39,7 +39,7 @@ class LakeInspection:
     def apps_in_lake(self) -> set[str]:
         """The ids of the apps that have tables in a lake on a local disk."""
         root = self._lake.local
-        logs = root.glob("*/*/_delta_log") if root is not None and root.is_dir() else ()
+        logs = root.glob(f"*/*/{LOG_FOLDER}") if root is not None and root.is_dir() else ()
         return {log.parent.parent.name for log in logs}
 
     def check(self, app_id: str, kind: Kind, *, digests: bool) -> None:
@@ -106,7 +106,7 @@ class LakeInspection:
         folder = root / app_id / kind.value
         named = {
             action[what]["path"]
-            for file in folder.glob("_delta_log/*.json")
+            for file in folder.glob(f"{LOG_FOLDER}/*.json")
             for action in read_actions(file)
             for what in ("add", "remove")
             if what in action

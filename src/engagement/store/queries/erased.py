@@ -89,7 +89,10 @@ class ErasedQueries:
         with self._reading.begin() as connection:
             rows = connection.execute(query.where(erased_devices.c.position > newest)).all()
         hashes = {row.device for row in rows}
-        self._hashes = hashes if is_whole else self._hashes | hashes if hashes else self._hashes
+        if is_whole:
+            self._hashes = hashes
+        elif hashes:
+            self._hashes = self._hashes | hashes
         self._newest = max((row.position for row in rows), default=newest)
         self._look_at = now + LOOK_SECONDS
         if is_whole:
