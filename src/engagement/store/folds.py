@@ -85,8 +85,11 @@ def _job(columns: list[str]) -> list[pl.Expr]:
     """From the first start to the last end; what a report may leave out, as it was told last."""
     device_time = pl.coalesce("device_timestamp", "start")
     special = {
-        # The device's own time of the start that is kept.
-        "device_timestamp": pl.col("device_timestamp").sort_by("start", device_time).first()
+        # The device's own time of the start that is kept. Where one report tells it and another
+        # leaves the same time out, that may not be left to the order of arrival.
+        "device_timestamp": pl.col("device_timestamp")
+        .sort_by("start", device_time, "device_timestamp")
+        .first()
     }
     for name, told_by in JOB_TOLD_BY.items():
         special[name] = pl.col(name).sort_by(told_by).last()

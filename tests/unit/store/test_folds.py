@@ -123,6 +123,19 @@ def test_folding_some_first_changes_nothing(kind: Kind, data: st.DataObject) -> 
     assert folded(kind, [row for part in parts for row in folded(kind, part)]) == at_once
 
 
+def test_a_time_that_one_report_leaves_out_does_not_depend_on_what_was_folded_first() -> None:
+    job = {"device_id": DEVICES[0], "job_id": "s", "name": "m", "start": START}
+    times = [None, START, None]
+    rows = [
+        told(Kind.JOB, job | dict.fromkeys(JOB_TOLD_BY) | {"device_timestamp": time, "sequence": n})
+        for n, time in enumerate(times, start=1)
+    ]
+
+    for first in itertools.combinations(rows, 2):
+        rest = [row for row in rows if row not in first]
+        assert folded(Kind.JOB, [*folded(Kind.JOB, list(first)), *rest]) == folded(Kind.JOB, rows)
+
+
 def test_kinds_without_changes_come_back_sorted() -> None:
     rows = [
         {"device_id": device, "timestamp": START + second * SECOND, "sequence": number}
