@@ -1,10 +1,13 @@
 """Brings what is staged into the lake's tables: the one way in which a table changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from engagement.exceptions import LakeDamagedError
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
+from engagement.model.records import Kind
+from engagement.store.commits import FileChange, TableChange
+from engagement.store.data_files import DataFile
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.staging import ClosedCommit, StagingQueries
@@ -63,3 +66,25 @@ class Committer:
         if failures:
             raise failures[0]
         return dropped
+
+    def stage_rewrite(
+        self, app_id: str, kind: Kind, *, old: Sequence[DataFile], new: Sequence[FileChange]
+    ) -> str:
+        """Let new files come in the place of old ones with the next commit; the group's id."""
+        change = TableChange(added=tuple(new), removed=tuple(file.as_change() for file in old))
+        return self._staging.stage_rewrite(app_id, kind, change, staged_at=self._clock())
+
+    def commit_rewrites(self, app_id: str, kind: Kind, groups: Collection[str]) -> None:
+        """Return only when staged groups are in a table; all its other files stay.
+
+        Raises:
+            LakeDamagedError: The table takes no commit, or an old file is in its place no more;
+                the table is left as it was, since what became of the file's rows may be in the
+                table already.
+        """
+        dropped = self.commit(app_id) if groups else set()
+        self._staging.require_sound(app_id, {kind})
+        if not dropped.isdisjoint(groups):
+            raise LakeDamagedError(
+                f"A file to replace is not in the {kind.value} table of app {app_id} any more."
+            )

@@ -8,7 +8,7 @@ import polars as pl
 
 from engagement.exceptions import BadInputError, LakeDamagedError
 from engagement.model.records import Kind
-from engagement.store.commits import FileChange, TableChange
+from engagement.store.commits import FileChange
 from engagement.store.committing import Committer
 from engagement.store.data_files import DataFile
 from engagement.store.lake import Lake
@@ -33,7 +33,6 @@ class LakeRepair:
         self._inbox = inbox
         self._staging = staging
         self._lake = lake
-        self._clock = clock
         self._committer = Committer(inbox, staging, lake, clock=clock)
         self._recovery = LakeRecovery(inbox, staging, lake)
 
@@ -136,13 +135,8 @@ class LakeRepair:
     def _replace(
         self, app_id: str, kind: Kind, removed: Sequence[DataFile], added: Sequence[FileChange]
     ) -> None:
-        old = tuple(file.as_change() for file in removed)
-        change = TableChange(removed=old, added=tuple(added))
-        group = self._staging.stage_rewrite(app_id, kind, change, staged_at=self._clock())
-        if group in self._committer.commit(app_id):
-            raise LakeDamagedError(
-                f"A file to replace is not in the {kind.value} table of app {app_id} any more."
-            )
+        group = self._committer.stage_rewrite(app_id, kind, old=removed, new=added)
+        self._committer.commit_rewrites(app_id, kind, {group})
 
     def _is_intact(self, app_id: str, kind: Kind, file: DataFile) -> bool:
         try:

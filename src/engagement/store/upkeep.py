@@ -11,7 +11,6 @@ import polars as pl
 from engagement.exceptions import LakeDamagedError
 from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
-from engagement.store.commits import FileChange, TableChange
 from engagement.store.committing import Committer
 from engagement.store.data_files import DataFile
 from engagement.store.files import row_group_rows
@@ -58,7 +57,6 @@ class Upkeep:
         self._seen = seen
         self._tasks = tasks
         self._lake = lake
-        self._clock = clock
 
     def compact(self, app_id: str, *, small_count: int | None = None) -> UpkeepReport:
         """Gather the files of each day, and those of information, into few sorted ones.
@@ -133,7 +131,8 @@ class Upkeep:
                 old = [file for file in files if file.day is not None and file.day < first_kept]
                 if old:
                     self._forget_spans(app_id, kind, old)
-                    self._commit(app_id, kind, {self._stage(app_id, kind, old, ())})
+                    group = self._committer.stage_rewrite(app_id, kind, old=old, new=())
+                    self._committer.commit_rewrites(app_id, kind, {group})
                     report = add_counts(report, tables=1, before=old, after=[])
         for kind in CONTENT_KINDS:
             with self._apart(app_id, kind, failures):
@@ -246,15 +245,17 @@ class Upkeep:
                         after = self._lake.write(
                             app_id, kind, ((day, frames) for frames in rewritten)
                         )
-                        groups.add(self._stage(app_id, kind, before, after))
+                        groups.add(
+                            self._committer.stage_rewrite(app_id, kind, old=before, new=after)
+                        )
                         waiting += len(before) + len(after)
                         if waiting >= FILES_PER_COMMIT:
-                            self._commit(app_id, kind, groups)
+                            self._committer.commit_rewrites(app_id, kind, groups)
                             waiting = 0
                             groups.clear()
                         report = add_counts(report, tables=0, before=before, after=after)
                         changed = True
-                self._commit(app_id, kind, groups)
+                self._committer.commit_rewrites(app_id, kind, groups)
             report = add_counts(report, tables=int(changed), before=[], after=[])
         _raise_first(failures)
         return report
@@ -273,27 +274,6 @@ class Upkeep:
         """The table's files at its newest recorded version."""
         self._staging.require_sound(app_id, {kind})
         return self._lake.files(app_id, kind, self._inbox.last_commits(app_id)[kind].version)
-
-    def _stage(
-        self, app_id: str, kind: Kind, old: Sequence[DataFile], new: Sequence[FileChange]
-    ) -> str:
-        """Let new files come in the place of old ones with the next commit; the group's id."""
-        change = TableChange(added=tuple(new), removed=tuple(file.as_change() for file in old))
-        return self._staging.stage_rewrite(app_id, kind, change, staged_at=self._clock())
-
-    def _commit(self, app_id: str, kind: Kind, groups: set[str]) -> None:
-        """Return only when staged groups are in a table; all its other files stay.
-
-        Raises:
-            LakeDamagedError: An old file is in its place no more; the table is left as it was,
-                since what became of the file's rows may be in the table already.
-        """
-        dropped = self._committer.commit(app_id) if groups else set()
-        self._staging.require_sound(app_id, {kind})
-        if groups & dropped:
-            raise LakeDamagedError(
-                f"A file to replace is not in the {kind.value} table of app {app_id} any more."
-            )
 
     def _changed(
         self,
