@@ -31,6 +31,7 @@ class ErrorCode(StrEnum):
     DATABASE_DAMAGED = "DatabaseDamaged"
     NEWER_RELEASE = "NewerRelease"
     HOME_BUSY = "HomeBusy"
+    STATE_BUSY = "StateBusy"
     VAULT_KEY_LOST = "VaultKeyLost"
     WORKER_LOST = "WorkerLost"
     LAKE_DAMAGED = "LakeDamaged"

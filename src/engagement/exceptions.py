@@ -26,6 +26,7 @@ EngagementError
 ├── DatabaseDamagedError       a file of the state or task database is damaged; names it
 ├── NewerReleaseError          the home folder was written by a newer release
 ├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
+├── StateBusyError             another process runs the tasks of the state database
 ├── VaultKeyLostError          what is kept was sealed with a key that is not at hand
 ├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
 ├── LakeDamagedError           a table file is missing or altered; names the file
@@ -210,6 +211,12 @@ class HomeBusyError(EngagementError):
     """Another process owns the home folder, or another agent the folder of an agent."""
 
     code = ErrorCode.HOME_BUSY
+
+
+class StateBusyError(EngagementError):
+    """Another process runs the tasks of the state database, on this machine or another one."""
+
+    code = ErrorCode.STATE_BUSY
 
 
 class VaultKeyLostError(EngagementError):

@@ -6,6 +6,7 @@ from engagement.exceptions import (
     EngagementError,
     HomeBusyError,
     Retryable,
+    StateBusyError,
 )
 
 EXIT_FAILURE = 1
@@ -18,7 +19,7 @@ EXIT_OUTPUT_CLOSED = 141
 
 def exit_status(error: EngagementError) -> int:
     """Return what a script sees of an error: was its input bad, the moment, or the work."""
-    if isinstance(error, HomeBusyError):
+    if isinstance(error, (HomeBusyError, StateBusyError)):
         return EXIT_HOME_BUSY
     # A container that refuses for good when it is first tried was named wrongly by the caller:
     # the SAS has expired, a permission is missing, the container is not there.

@@ -47,6 +47,7 @@ from engagement.store.queries.tasks import TaskQueries
 from engagement.store.recovery import LakeRecovery
 from engagement.store.running_time import RunningTime, read_uptime
 from engagement.store.state import open_state
+from engagement.store.state_owner import own_state
 from engagement.store.task_vault import TaskVault
 from engagement.store.vault import Vault
 
@@ -167,6 +168,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
 
     Raises:
         HomeBusyError: Another process runs on this home folder.
+        StateBusyError: Another process runs the tasks of the state database that is named.
         StateLostError: The lake has tables of apps that the state database does not know.
         VaultKeyLostError: The key that everything is sealed with is not in the home folder.
     """
@@ -212,6 +214,8 @@ def open_keyring(
             closing.enter_context(lock_home(settings.home))
         engine = open_state(state_url(settings))
         closing.callback(engine.dispose)
+        if is_exclusive and settings.state_url:
+            closing.enter_context(own_state(engine))
         yield Keyring(
             settings.home,
             InstallationQueries(engine),
@@ -237,6 +241,8 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
     """The service on its state database, with nothing that runs tasks."""
     engine = open_state(state_url(settings))
     closing.callback(engine.dispose)
+    if is_owner and settings.state_url:  # which another home folder can name too
+        closing.enter_context(own_state(engine))
     refused_limits = _make_refused_limits(settings)
     inbox = InboxQueries(engine, refused_limits)
     vault = Keyring(settings.home, InstallationQueries(engine), is_owner=is_owner).open_vault()

@@ -1,6 +1,7 @@
 """Rebuilds a lost state database from the lake."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,7 @@ from engagement.store.queries.sightings import SPAN_DAYS_MIN, SightingQueries
 from engagement.store.queries.staging import StagingQueries
 from engagement.store.rebuild import LakeRebuild, RebuiltApp
 from engagement.store.state import open_state
+from engagement.store.state_owner import own_state
 
 PLACE = "recovered"
 """Collection, resource group and subscription of an app of which only the tables are left."""
@@ -45,14 +47,18 @@ def recover_state(
 
     Raises:
         HomeBusyError: Another process runs on this home folder.
+        StateBusyError: Another process runs the tasks of the state database.
         BadInputError: The state database knows all apps of the lake.
         LakeDamagedError: What is kept of an app cannot be read; names the file.
     """
     home = settings.home
     make_home(home)
-    with lock_home(home):
+    with ExitStack() as closing:
+        closing.enter_context(lock_home(home))
         engine = open_state(state_url(settings))
         try:
+            if settings.state_url:
+                closing.enter_context(own_state(engine))
             apps, inbox, staging = AppQueries(engine), InboxQueries(engine), StagingQueries(engine)
             lake = Lake(settings.lake_url or str(home / "lake"))
             known = {app.app_id for app in apps.list_all()}

@@ -21,6 +21,7 @@ from engagement.exceptions import (
     NotAuthenticatedError,
     OverloadedError,
     RequestTooLargeError,
+    StateBusyError,
     StorageFullError,
     StorageUnavailableError,
     TooManyRequestsError,
@@ -58,6 +59,7 @@ STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
     (StorageFullError, 507),
     (DatabaseDamagedError, 503),
     (HomeBusyError, 503),
+    (StateBusyError, 503),
     (WorkerLostError, 503),
 )
 """The first that fits holds; what fits none is our fault, 500."""
