@@ -2,13 +2,14 @@
 
 import ssl
 import struct
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SO_LINGER, SOL_SOCKET
+
+from support.http_servers import serve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +87,11 @@ class ScriptedServer(ThreadingHTTPServer):
         """Say nothing: a client that goes away is what some tests are about."""
 
 
-@contextmanager
 def scripted(
     answer: Answer, *, tls: ssl.SSLContext | None = None, accepted: int = 0
-) -> Iterator[ScriptedServer]:
+) -> AbstractContextManager[ScriptedServer]:
     """A server that listens until the end of the block."""
-    with ScriptedServer(answer, tls=tls, accepted=accepted) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return serve(ScriptedServer(answer, tls=tls, accepted=accepted))
 
 
 class _Handler(BaseHTTPRequestHandler):

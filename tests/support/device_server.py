@@ -17,6 +17,7 @@ from typing import Any
 
 from engagement.collect.payload import Batch, decode_batch
 from engagement.exceptions import CorruptInputError
+from support.http_servers import serve
 from support.waiting import WAIT_SECONDS_MAX
 
 APP_KEY = "key-of-the-shop"
@@ -160,15 +161,11 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def device_server(*replies: Reply, port: int = 0) -> Iterator[DeviceServer]:
     """A server that listens until the end of the block."""
-    with DeviceServer(*replies, port=port) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with serve(DeviceServer(*replies, port=port)) as server:
         try:
             yield server
         finally:
             server.release.set()
-            server.shutdown()
-            thread.join()
 
 
 class DeviceClock:

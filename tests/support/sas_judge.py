@@ -4,7 +4,6 @@ What arrives must be exactly what the SDK signs for it, parameter by parameter; 
 Azurite. A folder is taken from the path as Azure does, by the depth that the SAS names.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ from urllib.parse import parse_qs, unquote
 
 from azure.storage.blob import BlobServiceClient, generate_blob_sas, generate_container_sas
 
+from support.http_servers import serve
 from support.sas_urls import delegation_key
 from support.servers import AZURE_ACCOUNT, Azurite
 
@@ -40,15 +40,8 @@ class Judge(ThreadingHTTPServer):
 @contextmanager
 def judging(azurite: Azurite) -> Iterator[Judge]:
     """A judge on a free loopback port."""
-    with Judge(azurite) as judge:
-        thread = threading.Thread(target=judge.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield judge
-        finally:
-            judge.shutdown()
-            thread.join()
-            judge.client.close()
+    with serve(Judge(azurite)) as judge, judge.client:
+        yield judge
 
 
 def is_signed(key: str, container: str, names: list[str], query: str) -> bool:

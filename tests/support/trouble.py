@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from support.http_servers import serve
 from support.waiting import WAIT_SECONDS_MAX
 
 
@@ -69,12 +70,6 @@ def troubled(server: str, trouble: Trouble) -> Iterator[Passage]:
         def log_message(self, *_: Any) -> None:
             """Nothing: the tests look at what went through."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
+    with serve(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as proxy:
         passage = Passage(f"http://127.0.0.1:{proxy.server_port}")
-        thread = threading.Thread(target=proxy.serve_forever)
-        thread.start()
-        try:
-            yield passage
-        finally:
-            proxy.shutdown()
-            thread.join()
+        yield passage

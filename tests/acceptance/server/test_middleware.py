@@ -74,15 +74,15 @@ def test_the_log_names_no_device_and_no_user(server: RunningServer, token: str) 
     paths = [f"{FIRST_APP}/devices/{ids[0]}", f"{FIRST_APP}/users/{ids[1]}"]
     paths += [f"{FIRST_APP}/people/{ids[2]}", f"/{ids[3]}/devices"]
     with server.http(token) as http:
-        asked = [http.get(path, params=VERSION).headers["x-ms-request-id"] for path in paths]
+        request_ids = [http.get(path, params=VERSION).headers["x-ms-request-id"] for path in paths]
 
     def read_lines() -> list[dict[str, Any]]:
         lines = [
             json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")
         ]
-        return [line for line in lines if line.get("request_id") in asked]
+        return [line for line in lines if line.get("request_id") in request_ids]
 
-    wait_for(lambda: len(read_lines()) == len(asked), "the requests to be logged")
+    wait_for(lambda: len(read_lines()) == len(request_ids), "the requests to be logged")
     assert not [name for name in ids if name in server.log.read_text()]
     assert read_lines()[0]["path"] == f"{FIRST_APP}/devices/{{deviceId}}"
 

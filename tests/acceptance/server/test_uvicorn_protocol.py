@@ -126,8 +126,8 @@ def test_a_connection_beyond_its_share_is_for_one_request_about_health(tmp_path:
         for _ in range(20):
             connections.enter_context(server.connect(ATTACKER))
         last = connections.enter_context(server.connect(ATTACKER))
-        asked = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-        last.sendall(asked + SLOW_HEAD.format(key=server.key, more="").encode())
+        request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        last.sendall(request + SLOW_HEAD.format(key=server.key, more="").encode())
 
         heard = b"".join(iter(lambda: last.recv(65_536), b""))
         assert b" 202 " not in heard

@@ -20,6 +20,6 @@ def test_a_clock_that_jumped_is_told_and_stops_nothing(tmp_path: Path) -> None:
         clock.now += timedelta(days=9)
         runtime.running_time.look()
 
-        told = readyz(context)
-        assert told["status"] == "ready"
-        assert told["clock"] == "moved by 777600 seconds that were not seen running"
+        answer = readyz(context)
+        assert answer["status"] == "ready"
+        assert answer["clock"] == "moved by 777600 seconds that were not seen running"

@@ -80,7 +80,7 @@ def test_an_exchange_that_ends_anywhere_leaves_the_key_that_is_needed(
     old = keyring_of(folder, installation).open_vault()
     TaskQueries(engine).add(queued_task("1"), sealed_container_url=old.seal("url", context="1"))
 
-    def opened() -> str:
+    def open_url() -> str:
         sealed = PlanQueries(engine).read_export("1").sealed_container_url
         assert sealed is not None
         return keyring_of(folder, installation).open_vault().open(sealed, context="1")
@@ -90,10 +90,10 @@ def test_an_exchange_that_ends_anywhere_leaves_the_key_that_is_needed(
             old, {}, "key"
         )
 
-    assert opened() == "url"
+    assert open_url() == "url"
     again = keyring_of(folder, installation)
     new = again.exchange(again.open_vault(), {}, "key")
-    assert opened() == "url"
+    assert open_url() == "url"
     assert new.key_id not in {old.key_id, b""}
     sealed_key = installation.find_value(SIGNING_KEY)
     assert sealed_key is not None
