@@ -10,6 +10,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_APP = "UnknownApp"
     UNKNOWN_TASK = "UnknownTask"
     UNKNOWN_CLIENT = "UnknownClient"
+    UNKNOWN_APP_KEY = "UnknownAppKey"
     UNKNOWN_DEVICE = "UnknownDevice"
     UNKNOWN_ROLE = "UnknownRole"
     UNKNOWN_PROTOCOL = "UnknownProtocol"

@@ -5,6 +5,7 @@ EngagementError
 │   ├── UnknownAppError
 │   ├── UnknownTaskError
 │   ├── UnknownClientError
+│   ├── UnknownAppKeyError
 │   ├── UnknownDeviceError
 │   ├── UnknownRoleError       a client's role that there is not
 │   ├── UnknownProtocolError   a protocol that senders do not write in
@@ -85,6 +86,12 @@ class UnknownClientError(BadInputError):
     """No client of the API has this id."""
 
     code = ErrorCode.UNKNOWN_CLIENT
+
+
+class UnknownAppKeyError(BadInputError):
+    """The app has no key with this id or name."""
+
+    code = ErrorCode.UNKNOWN_APP_KEY
 
 
 class UnknownDeviceError(BadInputError):

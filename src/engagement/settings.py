@@ -184,6 +184,9 @@ class Settings(_EnvironmentSettings):
     batch_dedup_days: WholeNumber = _setting(
         7, "ENGAGEMENT_BATCH_DEDUP_DAYS", "Days during which a batch id is accepted once."
     )
+    audit_days: WholeNumber = _setting(
+        730, "ENGAGEMENT_AUDIT_DAYS", "Days for which it is kept who changed what."
+    )
     fold_days_min: WholeNumber = _setting(
         7,
         "ENGAGEMENT_FOLD_DAYS",

@@ -250,3 +250,9 @@ def queued_task(task_id: str, *, created_at: timedelta = timedelta(0)) -> Export
         progress=Progress(),
         attempt=1,
     )
+
+
+def lose_state(home: Path) -> None:
+    """Take the state and task databases of a home folder away."""
+    for file in [*home.glob("state.db*"), *home.glob("tasks.db*")]:
+        file.unlink()

@@ -1,11 +1,16 @@
-"""An app: the owner of records and of the key its devices write with."""
+"""An app: the owner of records and of the keys its devices write with."""
 
 import hashlib
 import secrets
 from dataclasses import dataclass, field
+from datetime import datetime
 
 PROVIDER = "Microsoft.MobileEngagement"
 """The resource provider, as the published contract names it in every path."""
+KEY_ID_CHARACTERS = 16
+"""So much of a key's hash is its id."""
+FIRST_KEY_NAME = "first"
+"""The name of the key that an app is registered with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,38 @@ class NewApp:
     """What its devices write with; only a hash of it is kept."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppKey:
+    """What is known of a key that devices of an app write with; the key itself is nowhere."""
+
+    key_id: str
+    """Names the key, and gives nothing of it away."""
+    name: str
+    """The operator's own words."""
+    created_at: datetime
+    """When it was made."""
+    ends_at: datetime | None = None
+    """When it ends by itself; None if it does not."""
+    revoked_at: datetime | None = None
+    """When it was revoked; None if it was not."""
+    last_used_at: datetime | None = None
+    """When a device wrote with it last, to some minutes; None if none did."""
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether devices can write with it."""
+        return self.revoked_at is None and (self.ends_at is None or self.ends_at > now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAppKey:
+    """A key that was just made, shown this once."""
+
+    key: AppKey
+    """What is kept of it."""
+    app_key: str = field(repr=False)
+    """What devices write with."""
+
+
 def new_app_key() -> str:
     """A key that no one can guess, for the devices of an app to write with."""
     return secrets.token_urlsafe(32)
@@ -51,3 +88,8 @@ def new_app_key() -> str:
 def hash_app_key(key: str) -> str:
     """What is kept of an app's key, in hexadecimal digits; any text that is given has one."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+def app_key_id(key_sha256: str) -> str:
+    """The id of the key with this hash: enough of it to tell keys apart, too little to use."""
+    return key_sha256[:KEY_ID_CHARACTERS]

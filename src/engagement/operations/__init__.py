@@ -1,6 +1,15 @@
 """Every operation of the service, as a function of a Runtime; nothing else is called for one."""
 
+from engagement.operations.app_keys import (
+    app_of_key,
+    create_key,
+    find_key,
+    list_keys,
+    revoke_key,
+    rotate_key,
+)
 from engagement.operations.apps import create_app, find_app, get_app, list_apps
+from engagement.operations.audit import forget_audit, list_audit, record_change
 from engagement.operations.clients import (
     authenticate_client,
     create_client,
@@ -15,7 +24,6 @@ from engagement.operations.collecting import (
     Collected,
     InboxState,
     Posted,
-    app_of_key,
     collect_batch,
     collect_messages,
     find_write_keys,
@@ -78,8 +86,10 @@ from engagement.operations.upkeep import (
 )
 from engagement.operations.upkeep_requests import do_upkeep, request_upkeep
 from engagement.store.keyring import Keyring
+from engagement.store.queries.audit import AuditFilter
 
 __all__ = [
+    "AuditFilter",
     "Collected",
     "ErasureReport",
     "ImportRefusal",
@@ -102,6 +112,7 @@ __all__ = [
     "create_client",
     "create_export",
     "create_import_task",
+    "create_key",
     "do_upkeep",
     "drop_refused",
     "erase_device",
@@ -109,9 +120,11 @@ __all__ = [
     "estimate_export",
     "export_manifest",
     "find_app",
+    "find_key",
     "find_write_keys",
     "flush_due",
     "fold_snapshots",
+    "forget_audit",
     "generate_sample",
     "get_app",
     "get_client",
@@ -126,18 +139,21 @@ __all__ = [
     "is_body_within",
     "keep_in_shape",
     "list_apps",
+    "list_audit",
     "list_clients",
     "list_damaged_tables",
     "list_devices",
     "list_exports",
     "list_exports_page",
     "list_import_tasks",
+    "list_keys",
     "list_refused",
     "read_key_status",
     "read_lines",
     "read_posted",
     "read_signing_keys",
     "read_unconfirmed_clock",
+    "record_change",
     "repair_table",
     "replay_refused",
     "request_upkeep",
@@ -146,7 +162,9 @@ __all__ = [
     "retain",
     "retry_export",
     "revoke_client",
+    "revoke_key",
     "rotate_client",
+    "rotate_key",
     "rotate_keys",
     "tag_devices",
     "tenant_id",

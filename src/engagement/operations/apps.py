@@ -2,9 +2,11 @@
 
 from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import App, NewApp, hash_app_key, new_app_key
+from engagement.model.audit import Action
 from engagement.model.records import new_guid
+from engagement.operations.audit import record_change
 from engagement.runtime.opening import Runtime, keep_app_file
-from engagement.store.app_files import RegisteredApp
+from engagement.store.app_files import register_first_key
 
 NAME_CHARACTERS_MAX = 64
 
@@ -45,9 +47,10 @@ def create_app(
             f"which exists in {collection!r} as {taken.name!r}."
         )
     key = new_app_key()
-    registered = RegisteredApp(app=app, key_sha256=hash_app_key(key), created_at=runtime.clock())
-    runtime.apps.add(app, key_sha256=registered.key_sha256, created_at=registered.created_at)
-    keep_app_file(runtime, registered)
+    subject = f"app {app.resource_path}"
+    record_change(runtime, Action.APP_CREATE, app_id=app.app_id, subject=subject)
+    runtime.apps.add(register_first_key(app, hash_app_key(key), runtime.clock()))
+    keep_app_file(runtime, app.app_id)
     return NewApp(app=app, app_key=key)
 
 

@@ -22,8 +22,7 @@ from engagement.collect.refused import (
     make_refused_records,
     make_unreadable_record,
 )
-from engagement.exceptions import BadInputError, NotAuthenticatedError
-from engagement.model.apps import App, hash_app_key
+from engagement.exceptions import BadInputError
 from engagement.model.refused import RefusedRecord, SenderProtocol
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.inbox import AcceptedContent, Submission
@@ -82,18 +81,6 @@ def inbox_state(runtime: Runtime) -> InboxState:
         refused_crowded_out=refused.crowded_out,
         transactions=runtime.group_commit.transactions,
     )
-
-
-def app_of_key(runtime: Runtime, key: str) -> App:
-    """The app whose devices write with this key.
-
-    Raises:
-        NotAuthenticatedError: There is none.
-    """
-    app = runtime.apps.of_key(hash_app_key(key))
-    if app is None:
-        raise NotAuthenticatedError("The app key is not one of an app.")
-    return app
 
 
 def is_body_within(body: bytes, bytes_max: int) -> bool:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import structlog
 
+from engagement.operations.audit import forget_audit
 from engagement.runtime.opening import Runtime
 from engagement.store.lake import LOG_DAYS
 from engagement.store.queries.sightings import SPAN_DAYS_MIN
@@ -123,6 +124,7 @@ def read_unconfirmed_clock(runtime: Runtime) -> timedelta:
 
 def _forget(runtime: Runtime) -> None:
     """Forget what is old by running time: what comes again afterwards would be taken as new."""
+    forget_audit(runtime)
     old = runtime.running_time.old_before(timedelta(days=runtime.settings.batch_dedup_days))
     if old is not None:
         runtime.inbox.forget_keys(old)

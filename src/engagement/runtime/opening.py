@@ -25,6 +25,7 @@ from engagement.exceptions import (
 from engagement.export.retry_limit import RetryLimit
 from engagement.export.steps import ExportTools
 from engagement.failpoints import FailpointHook, no_failpoint
+from engagement.model.audit import LOCAL_ACTOR
 from engagement.runtime.home import TaskRunner, lock_home, make_home, private_file
 from engagement.settings import Settings
 from engagement.step_watch import StepWatch
@@ -32,7 +33,9 @@ from engagement.store.app_files import RegisteredApp, write_app_file
 from engagement.store.inspection import LakeInspection
 from engagement.store.keyring import Keyring
 from engagement.store.lake import Lake
+from engagement.store.queries.app_keys import AppKeyQueries
 from engagement.store.queries.apps import AppQueries
+from engagement.store.queries.audit import AuditQueries
 from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.clock_readings import ClockReadingQueries, Uptime
 from engagement.store.queries.erased import ErasedQueries
@@ -64,6 +67,10 @@ class Runtime:
     """What it was opened with."""
     apps: AppQueries
     """Registered apps."""
+    app_keys: AppKeyQueries
+    """The keys that their devices write with."""
+    audit: AuditQueries
+    """Who changed what."""
     clients: ClientQueries
     """Clients of the API."""
     installation: InstallationQueries
@@ -100,6 +107,12 @@ class Runtime:
     """Now, in UTC."""
     running_time: RunningTime
     """How old what is to be forgotten is."""
+    actor: str = LOCAL_ACTOR
+    """For whom it acts, as the audit log names them."""
+
+    def act_for(self, actor: str) -> "Runtime":
+        """The same service, whose changes the audit log keeps as this actor's."""
+        return replace(self, actor=actor)
 
     def destination(self, container_url: str, *, permission: str = "w") -> Destination:
         """The destination of a container URL whose credential has a permission.
@@ -251,6 +264,8 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
     return Runtime(
         settings=settings,
         apps=AppQueries(engine),
+        app_keys=AppKeyQueries(engine),
+        audit=AuditQueries(engine),
         clients=ClientQueries(engine),
         installation=InstallationQueries(engine),
         inbox=inbox,
@@ -339,19 +354,27 @@ def _recover_lake(runtime: Runtime) -> None:
             f"such as {unknown[0]}: the state database was lost, or is another's. Bring back the "
             "one that belongs to the lake, or run `engagement recover`. Nothing was changed."
         )
-    for registered in runtime.apps.list_registered():
-        keep_app_file(runtime, registered)
+    for app_id in known:
+        keep_app_file(runtime, app_id)
     recovery = LakeRecovery(runtime.inbox, runtime.staging, runtime.lake)
     for app_id in inspection.apps():
         with suppress(LakeDamagedError):  # marked, and in the log
             recovery.recover(app_id)
 
 
-def keep_app_file(runtime: Runtime, registered: RegisteredApp) -> None:
+def keep_app_file(runtime: Runtime, app_id: str) -> None:
     """Keep beside the tables of an app what a recovery needs to register it again."""
     if runtime.lake.local is None:
         return
+    created_at = runtime.apps.read_created_at(app_id)
+    if created_at is None:
+        return
+    registered = RegisteredApp(
+        app=runtime.apps.get(app_id),
+        keys=runtime.app_keys.list_registered(app_id),
+        created_at=created_at,
+    )
     try:
         write_app_file(runtime.lake.local, registered)
     except OSError as error:  # on a full disk; the next start tries again
-        _log.warning("app_file_not_written", app=registered.app.app_id, error=str(error))
+        _log.warning("app_file_not_written", app=app_id, error=str(error))

@@ -10,7 +10,7 @@ from engagement.model.apps import App, hash_app_key, new_app_key
 from engagement.runtime.home import lock_home, make_home
 from engagement.runtime.opening import state_url
 from engagement.settings import Settings
-from engagement.store.app_files import RegisteredApp, read_app_file
+from engagement.store.app_files import RegisteredApp, read_app_file, register_first_key
 from engagement.store.inspection import LakeInspection
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
@@ -89,16 +89,13 @@ def _register(
     key = None
     if kept is None:
         key = new_app_key()
-        kept = RegisteredApp(
-            app=App(
-                app_id=app_id,
-                name=f"{PLACE}-{app_id}",
-                collection=PLACE,
-                resource_group=PLACE,
-                subscription=PLACE,
-            ),
-            key_sha256=hash_app_key(key),
-            created_at=now,
+        app = App(
+            app_id=app_id,
+            name=f"{PLACE}-{app_id}",
+            collection=PLACE,
+            resource_group=PLACE,
+            subscription=PLACE,
         )
-    apps.add(kept.app, key_sha256=kept.key_sha256, created_at=kept.created_at)
+        kept = register_first_key(app, hash_app_key(key), now)
+    apps.add(kept)
     return RecoveredApp(app=kept.app, app_key=key, rebuilt=found)

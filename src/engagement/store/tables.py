@@ -36,12 +36,39 @@ apps = sa.Table(
     sa.Column("collection", sa.String(64), nullable=False),
     sa.Column("resource_group", sa.String(90), nullable=False),
     sa.Column("subscription", sa.String(64), nullable=False),
-    sa.Column("key_sha256", sa.String(64), nullable=False),
     sa.Column("created_at", InstantColumn, nullable=False),
     sa.UniqueConstraint(
         "subscription", "resource_group", "collection", "name", name="uq_apps_path"
     ),
 )
+
+app_keys = sa.Table(
+    "app_keys",
+    metadata,
+    sa.Column("key_sha256", sa.String(64), primary_key=True),
+    sa.Column("app_id", sa.String(32), nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("created_at", InstantColumn, nullable=False),
+    sa.Column("ends_at", InstantColumn),
+    sa.Column("revoked_at", InstantColumn),
+    sa.Column("last_used_at", InstantColumn),
+    sa.Index("ix_app_keys_app", "app_id"),
+)
+"""The keys that devices write with, by their hashes."""
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("position", _Position, primary_key=True, autoincrement=True),
+    sa.Column("changed_at", InstantColumn, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.String(40), nullable=False),
+    sa.Column("on_app", sa.String(32)),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Index("ix_audit_log_app", "on_app", "position"),
+    sqlite_autoincrement=True,
+)
+"""Who changed what; it outlives the apps that it names."""
 
 inbox = sa.Table(
     "inbox",

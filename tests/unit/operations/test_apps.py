@@ -6,8 +6,8 @@ import pytest
 
 from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import NewApp
+from engagement.operations.app_keys import app_of_key
 from engagement.operations.apps import NAME_CHARACTERS_MAX, create_app, find_app, get_app, list_apps
-from engagement.operations.collecting import app_of_key
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 

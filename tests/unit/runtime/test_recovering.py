@@ -29,6 +29,7 @@ from engagement.store.app_files import APP_FILE
 from engagement.store.data_files import DataFile
 from engagement.testing import MemoryContainer, StoppedClock, open_test_runtime
 from support.batches import DAY, DEVICES, NOW, at, batch, everything, log
+from support.home import lose_state
 from support.waiting import WAIT_SECONDS_MAX
 
 RECEIVED = NOW
@@ -85,11 +86,6 @@ def home(tmp_path: Path) -> Path:
             if number == 4:
                 operations.compact(runtime, app_id)
     return tmp_path / "home"
-
-
-def lose_state(home: Path) -> None:
-    for file in [*home.glob("state.db*"), *home.glob("tasks.db*")]:
-        file.unlink()
 
 
 def recover(home: Path) -> RecoveredApp:

@@ -159,7 +159,8 @@ class Admission:
     async def _known(self, key: str) -> App | None:
         digest = hashlib.sha256(key.encode("utf-8", "replace")).digest()
         found = self._apps.get(digest)
-        if found is not None and time.monotonic() < found[1]:
+        now = time.monotonic()
+        if found is not None and now < found[1]:
             return found[0]
         try:
             app = await run_in_threadpool(operations.app_of_key, self.runtime, key)
@@ -167,7 +168,7 @@ class Admission:
             app = None
         if len(self._apps) >= APPS_REMEMBERED_MAX:
             self._apps.clear()
-        self._apps[digest] = (app, time.monotonic() + APPS_REMEMBERED_SECONDS)
+        self._apps[digest] = (app, now + APPS_REMEMBERED_SECONDS)  # from before the look
         return app
 
     def _count_of_app(self, app_id: str) -> None:

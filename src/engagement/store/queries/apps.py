@@ -8,26 +8,29 @@ import sqlalchemy as sa
 from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import App
 from engagement.store.app_files import RegisteredApp
+from engagement.store.queries.app_keys import insert_keys
 from engagement.store.tables import apps
 
 
 class AppQueries:
-    """Apps and the hashes of their keys."""
+    """Registered apps."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reading = engine.execution_options(read_only=True)
 
-    def add(self, app: App, *, key_sha256: str, created_at: datetime) -> None:
-        """Keep a new app.
+    def add(self, registered: RegisteredApp) -> None:
+        """Keep a new app with its keys.
 
         Raises:
             BadInputError: An app with this name exists in the collection.
         """
-        row = asdict(app) | {"key_sha256": key_sha256, "created_at": created_at}
+        app = registered.app
+        row = asdict(app) | {"created_at": registered.created_at}
         try:
             with self._engine.begin() as connection:
                 connection.execute(apps.insert().values(row))
+                insert_keys(connection, app.app_id, registered.keys)
         except sa.exc.IntegrityError as error:
             raise BadInputError(
                 f"The app name must be new in its collection, got {app.name!r}, "
@@ -46,11 +49,6 @@ class AppQueries:
                 f"No app has the id {app_id!r}; `engagement apps list` shows all."
             )
         return found[0]
-
-    def of_key(self, key_sha256: str) -> App | None:
-        """The app whose key has this hash; None if there is none."""
-        found = self._select(apps.c.key_sha256 == key_sha256)
-        return found[0] if found else None
 
     def find(
         self, *, subscription: str, resource_group: str, collection: str, name: str
@@ -71,18 +69,12 @@ class AppQueries:
         """Every app, oldest first."""
         return self._select(sa.true())
 
-    def list_registered(self) -> list[RegisteredApp]:
-        """Every app with what is known of its key, oldest first."""
-        query = sa.select(apps).order_by(apps.c.created_at, apps.c.app_id)
+    def read_created_at(self, app_id: str) -> datetime | None:
+        """When an app was registered; None if there is none."""
+        query = sa.select(apps.c.created_at).where(apps.c.app_id == app_id)
         with self._reading.begin() as connection:
-            return [
-                RegisteredApp(
-                    app=App(**{name: row[name] for name in App.__dataclass_fields__}),
-                    key_sha256=row["key_sha256"],
-                    created_at=row["created_at"],
-                )
-                for row in connection.execute(query).mappings()
-            ]
+            found: datetime | None = connection.scalar(query)
+        return found
 
     def _select(self, condition: sa.ColumnElement[bool]) -> list[App]:
         columns = [apps.c[name] for name in App.__dataclass_fields__]

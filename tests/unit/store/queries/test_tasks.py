@@ -25,6 +25,7 @@ from engagement.model.exports import (
     ExportType,
     Progress,
 )
+from engagement.store.app_files import register_first_key
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.tasks import ERROR_DETAILS_CHARACTERS_MAX, TaskQueries
@@ -65,7 +66,7 @@ def test_those_who_ask_at_the_same_time_get_no_more_tasks_than_an_app_may_have(
     engine: sa.Engine,
 ) -> None:
     app = App(app_id=APP_ID, name="n", collection="c", resource_group="g", subscription="s")
-    AppQueries(engine).add(app, key_sha256="k", created_at=NOW)
+    AppQueries(engine).add(register_first_key(app, "k", NOW))
     queries = TaskQueries(engine, app_tasks_max=3)
 
     def is_added(number: int) -> bool:
