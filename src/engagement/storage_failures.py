@@ -1,4 +1,4 @@
-"""Finds the failure of a disk or database below an error, whoever met it and however it is worded.
+"""Names what went wrong: a failure of ours, or that of a disk or database below an error.
 
 Delta, Arrow, Polars, SQLite and DBOS each raise exceptions of their own for a full disk, and some
 say so in their text alone.
@@ -46,6 +46,23 @@ def storage_failure(error: BaseException, *, database: str | None = None) -> Eng
         if isinstance(cause, sqlite3.Error) and primary_code(cause) in SQLITE_DAMAGED:
             return _damaged(database, cause)
     return None
+
+
+def find_failure(error: BaseException) -> EngagementError | None:
+    """The named failure that an error is, or of storage below it; None if nobody expected it."""
+    return error if isinstance(error, EngagementError) else storage_failure(error)
+
+
+def unknown_failure(error: BaseException, *, stopped: str) -> EngagementError:
+    """What a client is told of an error that nobody expected.
+
+    Only its type is shown: the message of an unknown error may hold anything, a secret too.
+
+    Args:
+        error: What was raised, which whoever calls has logged.
+        stopped: What it stopped, such as "the export".
+    """
+    return EngagementError(f"An unexpected {type(error).__name__} stopped {stopped}; see the log.")
 
 
 @contextmanager

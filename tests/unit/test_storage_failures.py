@@ -10,8 +10,13 @@ import polars.exceptions
 import pytest
 import sqlalchemy as sa
 
-from engagement.exceptions import DatabaseDamagedError, StorageFullError
-from engagement.storage_failures import name_failures, storage_failure
+from engagement.exceptions import BadInputError, DatabaseDamagedError, StorageFullError
+from engagement.storage_failures import (
+    find_failure,
+    name_failures,
+    storage_failure,
+    unknown_failure,
+)
 
 NO_SPACE = (
     "Generic LocalFileSystem error: Unable to copy data: No space left on device (os error 28)"
@@ -101,3 +106,18 @@ def test_a_damaged_database_is_named_with_what_to_do(
     assert f"The database {name} is damaged" in str(raised.value)
     assert remedy in str(raised.value)
     assert str(tmp_path) not in str(raised.value)  # a client of the API may see it
+
+
+def test_a_failure_of_ours_stays_what_it_is_whatever_lies_below_it() -> None:
+    ours = BadInputError("The file must be there.")
+    ours.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+
+    assert find_failure(ours) is ours
+    assert isinstance(find_failure(ours.__cause__), StorageFullError)
+    assert find_failure(ValueError("nobody expected it")) is None
+
+
+def test_an_unknown_failure_tells_its_type_and_no_secret() -> None:
+    named = unknown_failure(ValueError("?sig=canary"), stopped="the export")
+
+    assert str(named) == "An unexpected ValueError stopped the export; see the log."

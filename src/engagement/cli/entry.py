@@ -34,7 +34,7 @@ from engagement.cli.exit_statuses import (
 )
 from engagement.cli.output import print_error
 from engagement.exceptions import EngagementError, ErrorCode
-from engagement.storage_failures import storage_failure
+from engagement.storage_failures import find_failure
 
 app = typer.Typer(
     name="engagement",
@@ -89,9 +89,6 @@ def run(arguments: Sequence[str]) -> int:
             args=list(arguments), prog_name="engagement", standalone_mode=False
         )
         sys.stdout.flush()
-    except EngagementError as error:
-        print_error(error.code, str(error), as_json=as_json)
-        return exit_status(error)
     except TyperException as error:
         if message := error.format_message():  # empty where the help was shown instead
             print_error(ErrorCode.BAD_INPUT, message, as_json=as_json)
@@ -102,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
         # Typer leaves by SystemExit where it met the broken pipe itself.
         return _output_closed(error)
     except Exception as error:  # noqa: BLE001 - the edge: a person gets a line, never a trace
-        named = storage_failure(error) or EngagementError(
+        named = find_failure(error) or EngagementError(
             f"Unexpected {type(error).__name__}: {error}"
         )
         print_error(named.code, str(named), as_json=as_json)

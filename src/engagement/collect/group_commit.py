@@ -1,10 +1,11 @@
 """Makes what several requests hand in durable in one transaction."""
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+
+import structlog
 
 from engagement.exceptions import EngagementError, OverloadedError
 from engagement.store.queries.inbox import InboxQueries, Submission
@@ -13,7 +14,7 @@ WAITING_BYTES_MAX = 32 * 1024 * 1024
 """Content that waits at most for its transaction; who brings more is told to come again."""
 GROUP_BYTES_MAX = 8 * 1024 * 1024
 """Content of one transaction, so that no answer waits for too long a one."""
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class GroupCommit:

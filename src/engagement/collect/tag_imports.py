@@ -1,6 +1,5 @@
 """Imports tags from blobs, in threads of its own, each device's tags exactly once."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from tempfile import TemporaryFile
 from typing import IO
+
+import structlog
 
 from engagement.collect.inbox import accept
 from engagement.collect.limits import guid, quote_value
@@ -24,7 +25,7 @@ from engagement.exceptions import (
 from engagement.model.limits import ID_CHARACTERS_MAX
 from engagement.model.tag_imports import ImportState, ImportTask
 from engagement.step_watch import StepWatch
-from engagement.storage_failures import storage_failure
+from engagement.storage_failures import find_failure, unknown_failure
 from engagement.store.devices import DeviceReader
 from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
@@ -45,7 +46,7 @@ TRANSACTIONS_PER_FLUSH = 50
 LEFT_OUT_NAMED_MAX = 5
 """Devices that the details name of those that were left out."""
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ class ImportRunner:
     def fail_stalled(self) -> None:
         """End the imports that went without progress for too long."""
         for task_id in self._tools.step_watch.find_stalled():
-            _log.error("import_stalled", extra={"task_id": task_id})
+            _log.error("import_stalled", task_id=task_id)
             details = self._tools.step_watch.describe_stall()
             self._fail(task_id, ErrorCode.STALLED, details)
             self._tools.step_watch.give_up(task_id)
@@ -142,11 +143,10 @@ class ImportRunner:
         except _StoppedError:
             tasks.take_back_start(task.task_id)
         except BaseException as error:  # noqa: BLE001 - any end of an import ends its task, panics too
-            named = error if isinstance(error, EngagementError) else storage_failure(error)
+            named = find_failure(error)
             if named is None:
                 _log.exception("import_failed")
-                details = "Something unexpected stopped the import; the log has the details."
-                named = EngagementError(details)
+                named = unknown_failure(error, stopped="the import")
             self._fail(task.task_id, named.code, str(named))
         else:
             tasks.finish(task.task_id, ImportState.SUCCEEDED, now=now(), details=details)

@@ -4,7 +4,6 @@ Arguments and results are ids of tasks and apps, part numbers and error codes: n
 reaches DBOS's own database. Bodies are deterministic; all effects are in the steps.
 """
 
-import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypedDict, TypeVar
 
+import structlog
 from dbos import (
     DBOS,
     DBOSConfiguredInstance,
@@ -24,13 +24,12 @@ from dbos import (
 )
 
 from engagement.exceptions import (
-    EngagementError,
     Retryable,
     StorageFullError,
     code_of_failure,
 )
 from engagement.export.steps import ExportSteps, StoppedError
-from engagement.storage_failures import storage_failure
+from engagement.storage_failures import find_failure, unknown_failure
 
 EXPORTS_QUEUE = "exports"
 PARTS_QUEUE = "parts"
@@ -72,7 +71,7 @@ DBOS_WAITING = {"ENQUEUED", "DELAYED"}
 DBOS_UNDER_WAY = DBOS_WAITING | {"PENDING"}
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ class ExportWorkflow(DBOSConfiguredInstance):
             self.storage_full = None
         except Exception as error:
             # DBOS could not keep a step: the thread ends here, and nobody else hears why.
-            named = storage_failure(error)
+            named = find_failure(error)
             self.storage_full = named if isinstance(named, StorageFullError) else None
             raise
         finally:
@@ -259,13 +258,10 @@ class ExportWorkflow(DBOSConfiguredInstance):
         except StoppedError:
             raise
         except BaseException as error:  # noqa: BLE001 - any end of a step ends the task, panics too
-            named = error if isinstance(error, EngagementError) else storage_failure(error)
+            named = find_failure(error)
             if named is None:
                 _log.exception("export_step_failed")
-                # The message of an unknown error may hold anything, so only its type is shown.
-                named = EngagementError(
-                    f"An unexpected {type(error).__name__} stopped the export; see the log."
-                )
+                named = unknown_failure(error, stopped="the export")
             may_pass = isinstance(named, Retryable) and limit.note_failure(task_id, named)
             return {"code": named.code.value, "details": str(named), "may_pass": may_pass}
         limit.forget(task_id)

@@ -87,8 +87,10 @@ from engagement.operations.upkeep import (
 from engagement.operations.upkeep_requests import do_upkeep, request_upkeep
 from engagement.store.keyring import Keyring
 from engagement.store.queries.audit import AuditFilter
+from engagement.store.running_time import CLOCK_MOVED_MIN
 
 __all__ = [
+    "CLOCK_MOVED_MIN",
     "AuditFilter",
     "Collected",
     "ErasureReport",

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import structlog
 
-from engagement.exceptions import EngagementError, ErrorCode
-from engagement.storage_failures import storage_failure
+from engagement.exceptions import ErrorCode
+from engagement.storage_failures import find_failure
 
 FAILED_SECONDS = 5.0
 """A full disk is not empty at once, and each failure is a page of the log."""
@@ -26,7 +26,7 @@ def running_routine(name: str, seconds: float, effect: Callable[[], object]) -> 
             try:
                 effect()
             except BaseException as error:  # noqa: BLE001 - panics too: the next time may be better
-                named = error if isinstance(error, EngagementError) else storage_failure(error)
+                named = find_failure(error)
                 code = (ErrorCode.INTERNAL if named is None else named.code).value
                 _log.exception("repeated_work_failed", name=name, code=code)
                 wait = max(seconds, FAILED_SECONDS)

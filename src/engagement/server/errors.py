@@ -36,7 +36,7 @@ from engagement.exceptions import (
     UnsupportedEncodingError,
     WorkerLostError,
 )
-from engagement.storage_failures import storage_failure
+from engagement.storage_failures import find_failure
 
 STATUSES: tuple[tuple[type[EngagementError], int], ...] = (
     (NotAuthenticatedError, 401),
@@ -91,8 +91,7 @@ def answer_to(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         code = HTTPStatus(error.status_code).phrase.replace(" ", "").replace("-", "")
         return problem(error.status_code, code, error.detail, error.headers)
-    if not isinstance(error, EngagementError):
-        error = storage_failure(error) or error
+    error = find_failure(error) or error
     status = next(
         (status for kind, status in STATUSES if isinstance(error, kind)),
         500,

@@ -13,8 +13,6 @@ from engagement.server.errors import Problem
 from engagement.server.schemas import ApiError
 from engagement.settings import Settings
 
-CLOCK_MOVED_MIN = timedelta(hours=1)
-"""From which on it is told; a restart of the machine takes less."""
 router = APIRouter(tags=["Health"])
 _log = structlog.get_logger()
 
@@ -41,7 +39,7 @@ def readyz(context: InContext) -> dict[str, object]:
     status: dict[str, object] = {"status": "ready"}
     if (runner := context.runtime.runner) is not None:
         status["worker"] = _worker_state(runner.health(), context.runtime.settings)
-    if unconfirmed >= CLOCK_MOVED_MIN:
+    if unconfirmed >= operations.CLOCK_MOVED_MIN:
         seconds = unconfirmed // timedelta(seconds=1)
         status["clock"] = f"moved by {seconds} seconds that were not seen running"
     if damaged:

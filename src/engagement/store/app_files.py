@@ -7,7 +7,7 @@ from pathlib import Path
 from engagement.exceptions import LakeDamagedError
 from engagement.model.apps import FIRST_KEY_NAME, App
 from engagement.model.codec import decode, encode
-from engagement.store.durable import sync_path
+from engagement.store.durable import sync_path, write_synced
 
 APP_FILE = "app.json"
 
@@ -56,8 +56,7 @@ def write_app_file(lake: Path, registered: RegisteredApp) -> None:
     if file.is_file() and file.read_text(encoding="utf-8") == text:
         return
     new = folder / f"_{APP_FILE}.new"
-    new.write_text(text, encoding="utf-8")
-    sync_path(new)
+    write_synced(new, text.encode())
     new.replace(file)
     for each in (folder, lake, lake.parent):
         sync_path(each)

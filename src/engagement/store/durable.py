@@ -1,4 +1,4 @@
-"""Makes files of a local lake survive power loss, which delta-rs leaves to us."""
+"""Makes files of a home folder survive power loss; those of the lake too, which delta-rs leaves."""
 
 import os
 from collections.abc import Iterable
@@ -38,6 +38,18 @@ def sync_tree_root(root: Path, table: Path) -> None:
         sync_path(folder)
         if folder == root.parent:  # it holds the name of the root
             break
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Return only when a file's content is on disk; only its owner can ever read it.
+
+    That the folder names it is on disk after `sync_path` of the folder alone.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_path(path: Path) -> None:

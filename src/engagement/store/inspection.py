@@ -99,6 +99,9 @@ class LakeInspection:
 
         They are of rounds that were not committed, or were taken out so long ago that the log has
         forgotten it.
+
+        Raises:
+            LakeDamagedError: A commit, of which there may be a newer one, cannot be read.
         """
         root = self._lake.local
         if root is None:
@@ -106,8 +109,8 @@ class LakeInspection:
         folder = root / app_id / kind.value
         named = {
             action[what]["path"]
-            for file in folder.glob(f"{LOG_FOLDER}/*.json")
-            for action in read_actions(file)
+            for file in sorted(folder.glob(f"{LOG_FOLDER}/*.json"))
+            for action in _read_recorded(file)
             for what in ("add", "remove")
             if what in action
         }
@@ -216,6 +219,18 @@ def read_actions(file: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(action, dict):
             raise ValueError("not an action")  # noqa: TRY004 - like JSON that is cut short
         yield action
+
+
+def _read_recorded(file: Path) -> list[dict[str, Any]]:
+    """What a commit file says that must be whole.
+
+    Raises:
+        LakeDamagedError: It is not.
+    """
+    try:
+        return list(read_actions(file))
+    except ValueError as error:
+        raise LakeDamagedError(f"The commit {file} cannot be read: {error}.") from error
 
 
 def version_of(file: Path) -> int:

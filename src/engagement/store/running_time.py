@@ -1,21 +1,22 @@
 """Tells how old things are by how long machines were seen running, not by the clock alone."""
 
 import hashlib
-import logging
 import secrets
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import structlog
+
 from engagement.store.queries.clock_readings import ClockReadingQueries, Reading, Uptime
 
 CONFIRMED_AFTER = timedelta(days=7)
 """Running time after which what the clock shows since a jump is taken for right."""
-MOVED_MIN = timedelta(hours=1)
+CLOCK_MOVED_MIN = timedelta(hours=1)
 """By how much a clock must have moved by itself to be told; restarts and corrections move less."""
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 def read_uptime() -> Uptime:
@@ -45,13 +46,13 @@ class RunningTime:
     def look(self) -> Reading:
         """Record what the clock shows, which is to be done often; a jump is logged."""
         reading, last = self._readings.record(self._uptime(), now=self._clock())
-        if last is not None and abs(reading.began_at - last.began_at) >= MOVED_MIN:
-            moved = (reading.began_at - last.began_at) // timedelta(seconds=1)
+        if last is not None and abs(reading.began_at - last.began_at) >= CLOCK_MOVED_MIN:
             _log.warning(
-                "clock_moved: by %d seconds more than this machine was seen running. It was off, "
+                "clock_moved",
+                seconds=(reading.began_at - last.began_at) // timedelta(seconds=1),
+                message="The clock moved by more than this machine was seen running. It was off, "
                 "or its clock was set; nothing is forgotten by the new time until that is running "
                 "time too.",
-                moved,
             )
         return reading
 

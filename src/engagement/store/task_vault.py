@@ -5,14 +5,13 @@ nothing of that can be opened, although the vault's key stays.
 """
 
 import base64
-import os
 import secrets
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from engagement.exceptions import VaultKeyLostError
-from engagement.store.durable import sync_path
+from engagement.store.durable import sync_path, write_synced
 from engagement.store.vault import KEY_BYTES, Vault
 
 _MARK = "key "
@@ -44,11 +43,7 @@ class TaskVault:
         name = f"{context}-{attempt}-{secrets.token_hex(8)}"
         key = secrets.token_bytes(KEY_BYTES)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(self._folder / name, key)
         sync_path(self._folder)
         inner = base64.b64encode(Vault(key).seal(plaintext, context=context)).decode()
         return self._vault.seal(f"{_MARK}{name} {inner}", context=context)

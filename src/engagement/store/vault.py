@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from engagement.exceptions import BadInputError, EngagementError, VaultKeyLostError
-from engagement.store.durable import sync_path
+from engagement.store.durable import sync_path, write_synced
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -118,9 +118,5 @@ def _create(path: Path) -> None:
 def _write_temporary(path: Path) -> Path:
     """Write a new key beside the place that it is for; only its owner can ever read it."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_synced(temporary, base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
     return temporary

@@ -24,7 +24,7 @@ from engagement.runtime.processes import end_with_parent
 from engagement.runtime.routines import running_routine
 from engagement.runtime.tuning import tune_garbage_collector
 from engagement.settings import Settings
-from engagement.storage_failures import storage_failure
+from engagement.storage_failures import find_failure, unknown_failure
 from engagement.worker.control import serve_requests
 from engagement.worker.messages import (
     BEAT,
@@ -138,34 +138,33 @@ class _Requests:
 
 def _reply_to(request: Request, runtime: Runtime, engine: Engine) -> Reply:
     try:
-        if request.do == "upkeep":
-            arguments = dict(request.arguments)
-            name = arguments.pop("operation")
-            report = operations.do_upkeep(runtime, name, arguments)
-            return Reply(number=request.number, report=report)
-        return Reply(number=request.number, result=_carry_out(request, runtime, engine))
-    except EngagementError as error:
-        return Reply(number=request.number, error=error)
+        return _carry_out(request, runtime, engine)
     except BaseException as error:  # noqa: BLE001 - whoever asked gets an answer, of panics too
-        _log.exception("asked_work_failed", do=request.do)
-        named = storage_failure(error) or EngagementError(
-            f"An unexpected {type(error).__name__} stopped the worker's task; see the log."
-        )
+        named = find_failure(error)
+        if not isinstance(error, EngagementError):
+            _log.exception("asked_work_failed", do=request.do)
+        if named is None:
+            named = unknown_failure(error, stopped="the worker's task")
         return Reply(number=request.number, error=named)
 
 
-def _carry_out(request: Request, runtime: Runtime, engine: Engine) -> int:
-    arguments = request.arguments
+def _carry_out(request: Request, runtime: Runtime, engine: Engine) -> Reply:
+    number, arguments = request.number, dict(request.arguments)
     match request.do:
         case "flush":
-            return engine.flush(arguments["app_id"])
+            return Reply(number=number, result=engine.flush(arguments["app_id"]))
+        case "upkeep":
+            name = arguments.pop("operation")
+            return Reply(number=number, report=operations.do_upkeep(runtime, name, arguments))
+        case "check":
+            pass
         case "submit":
             engine.submit(arguments["task_id"])
         case "start_import":
             engine.start_import(runtime.imports.get(arguments["app_id"], arguments["task_id"]))
         case other:
-            raise ValueError(f"The worker flushes, submits and imports, but was asked to {other}.")
-    return 0
+            raise ValueError(f"The worker has no such work as it was asked for: {other}.")
+    return Reply(number=number)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
+import structlog
+
 from engagement.exceptions import HomeBusyError, WorkerLostError
 from engagement.model.tag_imports import ImportTask
 from engagement.runtime.home import RunnerHealth
 from engagement.worker.messages import (
+    CHECK,
     Reply,
     Request,
     decode_reply,
@@ -26,6 +29,9 @@ SOCKET = "control.sock"
 REQUEST_BYTES_MAX = 64 * 1024
 WAIT_SECONDS_MAX = 3_600.0
 """To rewrite all tables of a large app takes long."""
+ACCEPT_FAILED_SECONDS = 1.0
+"""Without descriptors nothing can be accepted for a while."""
+_log = structlog.get_logger()
 
 
 @contextmanager
@@ -53,7 +59,7 @@ class HolderRunner:
             HomeBusyError: It answers no requests.
         """
         self._home = home
-        self._ask("flush", app_id="")
+        self._ask(CHECK)
 
     def flush(self, app_id: str) -> int:
         """Return only when what was accepted before is in the lake; how many logs were moved."""
@@ -100,8 +106,13 @@ def _serve(
     listener: Listener, answer: Callable[[Request], Reply], stopping: threading.Event
 ) -> None:
     while not stopping.is_set():
-        with suppress(OSError):  # who asked has gone, or the listener was closed
+        try:
             connection = listener.accept()
+        except OSError as error:  # who asked has gone, no descriptors are left, or it was closed
+            if not stopping.is_set():
+                _log.warning("request_not_accepted", error=str(error))
+                stopping.wait(ACCEPT_FAILED_SECONDS)
+        else:
             threading.Thread(target=_answer_one, args=(connection, answer), daemon=True).start()
 
 

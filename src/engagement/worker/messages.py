@@ -10,6 +10,8 @@ BEAT = b"beat"
 """The message by which a worker says that it lives."""
 BEAT_SECONDS = 1.0
 """How often it says so."""
+CHECK = "check"
+"""The worker is asked for nothing but a reply."""
 STOP = "stop"
 """What the worker is asked for at last; it sends no reply."""
 

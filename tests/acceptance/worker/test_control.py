@@ -1,10 +1,15 @@
 """Tests that upkeep works beside a running server, asked by command or over HTTP."""
 
 import json
+import os
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Client
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from engagement import operations
 from engagement.cli.exit_statuses import EXIT_BAD_INPUT
@@ -14,11 +19,14 @@ from engagement.runtime.home import lock_home
 from engagement.runtime.opening import open_service
 from engagement.settings import Settings
 from engagement.testing import make_batch
-from engagement.worker.control import HolderRunner
+from engagement.worker.control import SOCKET, HolderRunner, serve_requests
+from engagement.worker.messages import CHECK, Reply, Request, decode_reply, encode_request
 from support.command_line import Shell
 from support.server_process import FIRST_APP, RunningServer, running_server
+from support.waiting import wait_for
 
 VERSION = {"api-version": "2026-11-01"}
+DESCRIPTORS_MAX = 256
 DEVICES = [f"{number:x}" * 32 for number in range(1, 5)]
 
 
@@ -90,6 +98,42 @@ def test_a_device_is_erased_over_http_by_owners_alone(
 
 def test_the_socket_is_of_its_owner_alone(server: RunningServer, home: Path) -> None:
     assert (home / "control.sock").stat().st_mode & 0o777 == 0o600
+
+
+def test_requests_are_taken_again_once_there_are_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a short path of the socket
+    request, reply = Request(number=1, do=CHECK), Reply(number=1)
+    with serve_requests(tmp_path, lambda _: reply), capture_logs() as logs:
+        with _one_descriptor_left():
+            connection = Client(SOCKET, "AF_UNIX")
+            wait_for(
+                lambda: any(each["event"] == "request_not_accepted" for each in logs),
+                "a request that is not accepted",
+            )
+
+        with connection:
+            connection.send_bytes(encode_request(request))
+            assert decode_reply(connection.recv_bytes()) == reply
+
+
+@contextmanager
+def _one_descriptor_left() -> Iterator[None]:
+    """Let this process open one more file, and none besides."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, DESCRIPTORS_MAX), hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(taken.pop())
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_holder_that_takes_no_requests_is_busy(tmp_path: Path) -> None:

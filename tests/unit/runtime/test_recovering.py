@@ -200,6 +200,21 @@ def test_a_damaged_table_is_refused_and_the_others_recovered(home: Path) -> None
         assert str(file) in table.damage
 
 
+def test_a_table_with_a_damaged_older_commit_is_refused_and_the_others_recovered(
+    home: Path,
+) -> None:
+    (table_folder,) = (home / "lake").glob("*/event")
+    DeltaTable(table_folder).create_checkpoint()  # from which the table opens all the same
+    oldest = min(table_folder.glob("_delta_log/*.json"))
+    oldest.write_bytes(oldest.read_bytes()[:-9])
+    lose_state(home)
+
+    recovered = recover(home)
+
+    (damage,) = recovered.rebuilt.damaged
+    assert str(oldest) in damage
+
+
 def test_a_round_that_was_staged_and_not_committed_is_named(home: Path) -> None:
     with running(home) as runtime:
         (app,) = operations.list_apps(runtime)

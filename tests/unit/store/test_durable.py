@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from engagement.store.durable import parquet_bytes, sync_commit, sync_files, sync_tree_root
+from engagement.store.durable import (
+    parquet_bytes,
+    sync_commit,
+    sync_files,
+    sync_tree_root,
+    write_synced,
+)
 
 
 def test_files_are_brought_to_disk_before_the_folders_that_name_them(
@@ -18,6 +24,18 @@ def test_files_are_brought_to_disk_before_the_folders_that_name_them(
     sync_files(table, ["date=2026-01-01/part.parquet"])
 
     assert synced == [added, added.parent, table]
+
+
+def test_a_written_file_is_on_disk_and_its_owners_alone(tmp_path: Path, synced: list[Path]) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"longer than what follows")
+    file.unlink()
+
+    write_synced(file, b"secret")
+    write_synced(file, b"new")
+
+    assert synced == [file, file]
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"new", 0o600)
 
 
 def test_a_checkpoint_is_brought_to_disk_with_its_commit(

@@ -1,6 +1,5 @@
 """Tests that nothing gets old by a clock alone, and that what is old is found in the end."""
 
-import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from engagement.store.queries.clock_readings import ClockReadingQueries, Uptime
 from engagement.store.running_time import CONFIRMED_AFTER, RunningTime, read_uptime
@@ -152,17 +152,18 @@ def test_a_machine_that_was_off_makes_nothing_old(machine: Machine) -> None:
 
 
 def test_a_jump_is_told_and_shown_until_it_is_confirmed(
-    machine: Machine, caplog: pytest.LogCaptureFixture
+    machine: Machine,
 ) -> None:
     machine.run(DAY)
-    machine.time.look()
-    assert not caplog.records
+    with capture_logs() as logs:
+        machine.time.look()
+    assert logs == []
 
     machine.set_clock(9 * DAY)
-    with caplog.at_level(logging.WARNING):
+    with capture_logs() as logs:
         machine.time.look()
 
-    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["clock_moved"]
+    assert [(each["event"], each["seconds"]) for each in logs] == [("clock_moved", 9 * 86_400)]
     assert machine.time.measure_unconfirmed() == 9 * DAY
     assert machine.time.estimate_now() == machine.clock - 9 * DAY
     machine.serve(CONFIRMED_AFTER + DAY)

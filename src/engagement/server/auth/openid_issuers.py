@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import jwt
+import structlog
 from starlette.concurrency import run_in_threadpool
 
 from engagement.exceptions import BadInputError, NotAuthenticatedError
@@ -28,7 +28,7 @@ FETCH_SECONDS_MAX = 5
 """For all that is asked of an issuer together, however slowly it answers."""
 METADATA_BYTES_MAX = 1_048_576
 ROLES_MAX = 32
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class IssuerTokens:
@@ -119,8 +119,8 @@ class _Issuer:
                 self._thread, lambda: asyncio.run(self._fetch_keys())
             )
         except Exception as error:  # noqa: BLE001 - an issuer may answer anything
-            about = {"issuer": self.name, "error": type(error).__name__}
-            _log.warning("issuer_keys_not_fetched", extra=about)
+            reason = type(error).__name__
+            _log.warning("issuer_keys_not_fetched", issuer=self.name, error=reason)
         self._keys = _Keys(by_id, time.monotonic())
 
     async def _fetch_keys(self) -> dict[str, jwt.PyJWK]:
