@@ -45,7 +45,7 @@ demo: .make/run
 unit: .make/test
 	$(PYTEST) tests/unit --numprocesses $(TEST_PROCESSES)
 
-test: .make/test .make/node
+test: .make/test .make/node .make/browser
 	$(PYTEST) --numprocesses $(TEST_PROCESSES)
 
 coverage: .make/test .make/node
@@ -62,7 +62,7 @@ check: .make/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-torture: .make/test .make/node
+torture: .make/test .make/node .make/browser
 	$(PYTEST) tests/unit --hypothesis-profile thorough --numprocesses $(TEST_PROCESSES)
 	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES) \
 		--histories $(TORTURE_HISTORIES)
@@ -89,7 +89,7 @@ lock: .make/lock
 	$(COMPILE) --output-file requirements/bench.txt requirements/bench.in
 
 clean:
-	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules demo-output benchmarks/output build
+	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules tests/browser/node_modules demo-output benchmarks/output build
 	rm -f .coverage .coverage.*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -120,4 +120,11 @@ $(BIN)/python:
 .make/node: $(wildcard tests/azurite/package*.json) $(wildcard tests/sdk/package*.json)
 	npm ci --prefix tests/azurite --ignore-scripts --no-audit --no-fund --loglevel=error
 	npm ci --prefix tests/sdk --ignore-scripts --no-audit --no-fund --loglevel=error
+	@mkdir -p .make && touch $@
+
+# Chromium, which the tests of the console look at its pages with, and what they look for barriers with.
+.make/browser: $(wildcard tests/browser/package*.json)
+	command -v chromium >/dev/null || { apt-get update && \
+		DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; }
+	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --loglevel=error
 	@mkdir -p .make && touch $@

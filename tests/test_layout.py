@@ -55,6 +55,13 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/management/exports_2014_12_01": ("acceptance/server/management/test_export_bodies.py",),
     "server/management/exports_2026_11_01": ("acceptance/server/management/test_export_bodies.py",),
     "server/management/resources": ("acceptance/server/test_app.py",),
+    # Sessions of the console, tried through their operations.
+    "model/console": ("unit/operations/test_console_sessions.py",),
+    "store/queries/console_sessions": ("unit/operations/test_console_sessions.py",),
+    # Pages, tried with a browser.
+    "server/console/visits": ("unit/server/console/test_visits_templates.py",),
+    "server/console/router": ("console/test_sign_in.py",),
+    "server/console/sign_in": ("console/test_sign_in.py",),
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
     # What a lost state is rebuilt from, and repairs, tried as operators ask for them.

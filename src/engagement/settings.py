@@ -219,6 +219,12 @@ class Settings(_EnvironmentSettings):
         "ENGAGEMENT_ISSUER_TOKEN_SECONDS",
         "Seconds that another issuer's token may last at most, from its issue to its end.",
     )
+    console_session_hours: WholeNumber = _setting(
+        12, "ENGAGEMENT_CONSOLE_SESSION_HOURS", "Hours until who signed in must do so again."
+    )
+    console_idle_minutes: WholeNumber = _setting(
+        60, "ENGAGEMENT_CONSOLE_IDLE_MINUTES", "Minutes without a page after which it is so too."
+    )
     requests_per_minute: WholeNumber = _setting(
         6_000, "ENGAGEMENT_REQUESTS_PER_MINUTE", "API requests that one client may make a minute."
     )

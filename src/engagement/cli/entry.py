@@ -14,6 +14,7 @@ from typer.exceptions import Abort, TyperException
 from engagement.cli import (
     apps,
     clients,
+    console,
     demo,
     exports,
     imports,
@@ -52,6 +53,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(refused.app, name="refused")
 app.add_typer(upkeep.app, name="upkeep")
 app.command("serve")(serve.serve)
+app.command("console")(console.console)
 app.command("sample")(sample.sample)
 app.command("import")(imports.import_files)
 app.command("verify")(verify.verify)

@@ -38,6 +38,7 @@ from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.audit import AuditQueries
 from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.clock_readings import ClockReadingQueries, Uptime
+from engagement.store.queries.console_sessions import ConsoleSessionQueries
 from engagement.store.queries.erased import ErasedQueries
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.installation import InstallationQueries
@@ -73,6 +74,8 @@ class Runtime:
     """Who changed what."""
     clients: ClientQueries
     """Clients of the API."""
+    console_sessions: ConsoleSessionQueries
+    """Who is signed in to the console."""
     installation: InstallationQueries
     """The installation's own values."""
     inbox: InboxQueries
@@ -267,6 +270,7 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
         app_keys=AppKeyQueries(engine),
         audit=AuditQueries(engine),
         clients=ClientQueries(engine),
+        console_sessions=ConsoleSessionQueries(engine),
         installation=InstallationQueries(engine),
         inbox=inbox,
         staging=StagingQueries(engine),

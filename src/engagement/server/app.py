@@ -23,6 +23,7 @@ from engagement.server.collection.admission import Admission
 from engagement.server.collection.native import NativeEndpoint
 from engagement.server.collection.router import CollectionEndpoint, CollectionRouter
 from engagement.server.collection.segment import SdkSettingsEndpoint, TrackingEndpoint
+from engagement.server.console.router import build_console
 from engagement.server.dependencies import AppsByPath, Context
 from engagement.server.errors import Problem, answer_to, invalid_fields
 from engagement.server.management import (
@@ -71,7 +72,11 @@ def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
     settings = runtime.settings
     admission = Admission(runtime, metrics)
     api = EdgeMiddleware(
-        Versions(published=build_published_app(context), current=build_current_app(context)),
+        Versions(
+            published=build_published_app(context),
+            current=build_current_app(context),
+            console=build_console(context),
+        ),
         authentication=authentication,
         metrics=metrics,
         limits=RequestLimits(
@@ -91,8 +96,9 @@ def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
 class Versions:
     """Sends a request to the version that it names; what is no resource has no version."""
 
-    def __init__(self, *, published: ASGIApp, current: ASGIApp) -> None:
+    def __init__(self, *, published: ASGIApp, current: ASGIApp, console: ASGIApp) -> None:
         self._current = current
+        self._console = console
         self._by_version = {
             exports_2014_12_01.VERSION: published,
             exports_2026_11_01.VERSION: current,
@@ -100,7 +106,11 @@ class Versions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or not scope["path"].startswith("/subscriptions"):
+        path = scope.get("path", "")
+        if scope["type"] == "http" and (path == "/console" or path.startswith("/console/")):
+            await self._console(scope, receive, send)
+            return
+        if scope["type"] != "http" or not path.startswith("/subscriptions"):
             await self._current(scope, receive, send)
             return
         await self._by_version[_version(scope)](scope, receive, send)

@@ -92,15 +92,17 @@ def answer_to(error: Exception) -> Response:
         code = HTTPStatus(error.status_code).phrase.replace(" ", "").replace("-", "")
         return problem(error.status_code, code, error.detail, error.headers)
     error = find_failure(error) or error
-    status = next(
-        (status for kind, status in STATUSES if isinstance(error, kind)),
-        500,
-    )
+    status = status_of(error)
     if status == 500 or not isinstance(error, EngagementError):  # noqa: PLR2004 - HTTP's own number
         return problem(500, "InternalServerError", "The server failed; its log says why.")
     seconds = OVERLOAD_SECONDS if isinstance(error, OverloadedError) else RETRY_SECONDS
     headers = {"Retry-After": str(seconds)} if status in _COME_AGAIN else None
     return problem(status, error.code.value, str(error), headers)
+
+
+def status_of(error: Exception) -> int:
+    """Return the status of an answer that this is the reason of."""
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
 
 
 def problem(

@@ -84,7 +84,8 @@ class EdgeMiddleware:
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # a copy, since the server looks at its own
         scope["path"] = canonical_path(scope["path"], scope["method"])
-        scope.setdefault("state", {})
+        state = scope.setdefault("state", {})
+        state["request_id"] = exchange.headers["x-ms-request-id"]
         try:
             _check_characters(scope)
             await self._admit(scope, headers)

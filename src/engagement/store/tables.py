@@ -302,6 +302,30 @@ client_secrets = sa.Table(
     sa.Column("expires_at", InstantColumn, nullable=False),
 )
 
+console_sessions = sa.Table(
+    "console_sessions",
+    metadata,
+    sa.Column("token_sha256", sa.String(64), primary_key=True),
+    sa.Column("method", sa.String(16), nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("grants", sa.Text, nullable=False),
+    sa.Column("secret_id", sa.String(64)),
+    sa.Column("csrf_secret", sa.String(64), nullable=False),
+    sa.Column("created_at", InstantColumn, nullable=False),
+    sa.Column("last_used_at", InstantColumn, nullable=False),
+    sa.Column("ends_at", InstantColumn, nullable=False),
+)
+"""Browsers that are signed in to the console, by the hashes of their cookies."""
+
+console_codes = sa.Table(
+    "console_codes",
+    metadata,
+    sa.Column("code_sha256", sa.String(64), primary_key=True),
+    sa.Column("ends_at", InstantColumn, nullable=False),
+)
+"""Codes that open a session once."""
+
 clock_boots = sa.Table(
     "clock_boots",
     metadata,

@@ -1,0 +1,176 @@
+"""The console's routes: who may come in, and what becomes of what goes wrong."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engagement import operations
+from engagement.exceptions import EngagementError
+from engagement.model.console import ConsoleSession
+from engagement.server.console import csrf
+from engagement.server.console.forms import read_form
+from engagement.server.console.pages import start
+from engagement.server.console.policy import is_from_elsewhere, is_own_form
+from engagement.server.console.sessions import read_cookie
+from engagement.server.console.sign_in import SignIn, ask_to_sign_in, show_again
+from engagement.server.console.static_files import StaticFiles
+from engagement.server.console.visits import Console, PageVisit, address_of, make_environment
+from engagement.server.dependencies import Context
+from engagement.server.errors import Problem, status_of
+from engagement.storage_failures import find_failure
+
+Handler = Callable[[PageVisit], Response]
+PREFIX = "/console"
+TITLES = {403: "Not allowed", 404: "Not found", 409: "Not possible now", 429: "Too many requests"}
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRoute:
+    """What is at a path."""
+
+    path: str
+    """Below the console's own."""
+    show: Handler | None = None
+    """Answers a GET."""
+    submit: Handler | None = None
+    """Answers a POST."""
+    form: str = ""
+    """Names the form that posts here, for its token."""
+
+
+PAGES: Sequence[PageRoute] = (PageRoute(path="/", show=start.show),)
+
+
+def build_console(context: Context) -> ASGIApp:
+    """Return the console as an application of its own, for the paths below its prefix."""
+    console = Console(context=context, static=StaticFiles(), environment=make_environment())
+    sign_in = SignIn(console)
+    pages = ConsolePages(console)
+    routes = [
+        Route(f"{PREFIX}/static/{{digest}}/{{name:path}}", pages.guard(console.static.answer)),
+        *(
+            Route(f"{PREFIX}{path}", pages.guard(answer), methods=methods)
+            for path, answer, methods in sign_in.routes
+        ),
+        *(pages.route(page) for page in PAGES),
+    ]
+    return Router(routes, redirect_slashes=True, default=pages.answer_unknown)
+
+
+class ConsolePages:
+    """Lets those in who are signed in, and answers with a page whatever happens."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        settings = console.runtime.settings
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._rate = RateLimitItemPerMinute(settings.requests_per_minute)
+
+    def route(self, page: PageRoute) -> Route:
+        """Return the route of a page."""
+
+        async def answer(request: Request) -> Response:
+            return await self._answer(page, request)
+
+        methods = ["GET"] * bool(page.show) + ["POST"] * bool(page.submit)
+        return Route(f"{PREFIX}{page.path}", self.guard(answer), methods=methods)
+
+    def guard(self, answer: Callable[[Request], object]) -> Callable[[Request], object]:
+        """Return what answers the same, and with a page where that fails."""
+
+        async def answer_or_explain(request: Request) -> Response:
+            try:
+                response: Response = await answer(request)  # type: ignore[misc]
+            except ClientDisconnect:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it gets a page
+                return self._explain(request, error)
+            return response
+
+        return answer_or_explain
+
+    async def answer_unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Say that there is no such page, to those who are signed in."""
+        request = Request(scope, receive)
+        session = await self._find_session(request)
+        if session is None:
+            response = ask_to_sign_in(request)
+        else:
+            request.state.session = session
+            response = self._explain(request, Problem(404, "NotFound", "There is no such page."))
+        await response(scope, receive, send)
+
+    async def _answer(self, page: PageRoute, request: Request) -> Response:
+        session = await self._find_session(request)
+        if session is None:
+            is_first = request.method == "GET" and "again" not in request.query_params
+            if is_first and is_from_elsewhere(request):
+                return show_again(self._console, request, address_of(request))
+            return ask_to_sign_in(request)
+        request.state.session = session
+        if not self._limiter.hit(self._rate, session.subject):
+            raise Problem(
+                429, "TooManyRequests", "You asked for more pages than a minute may have.",
+                {"Retry-After": "60"},
+            )  # fmt: skip
+        if request.method == "GET" and page.show is not None:
+            visit = PageVisit(request=request, console=self._console, session=session)
+            return await run_in_threadpool(page.show, visit)
+        return await self._submit(page, request, session)
+
+    async def _submit(self, page: PageRoute, request: Request, session: ConsoleSession) -> Response:
+        if page.submit is None or not is_own_form(request):
+            raise Problem(403, "Forbidden", "Only a form of this console can do this.")
+        form = await read_form(request)
+        given = (form.get(csrf.FIELD) or [""])[0]
+        if not csrf.is_form_token(session.csrf_secret, page.form, given):
+            raise Problem(403, "Forbidden", "The form was of another session; load the page again.")
+        visit = PageVisit(request=request, console=self._console, session=session, form=form)
+        return await run_in_threadpool(page.submit, visit)
+
+    async def _find_session(self, request: Request) -> ConsoleSession | None:
+        token = read_cookie(request)
+        if not token:
+            return None
+        return await run_in_threadpool(
+            operations.find_console_session, self._console.runtime, token
+        )
+
+    def _explain(self, request: Request, error: Exception) -> Response:
+        """Return the page of a problem; a fault of ours says nothing more, and is logged."""
+        named: Exception = find_failure(error) or error
+        if isinstance(named, HTTPException):
+            status, what = named.status_code, named.detail
+            code = named.code if isinstance(named, Problem) else ""
+        elif isinstance(named, EngagementError):
+            status, what, code = status_of(named), str(named), named.code.value
+        else:
+            status = 500
+        if status == 500:  # noqa: PLR2004 - HTTP's own number
+            _log.error("console_page_failed", error=type(error).__name__, exc_info=error)
+            what, code = "The server failed; its log says why.", "InternalServerError"
+        return self._console.render(
+            request,
+            "problem.html",
+            session=getattr(request.state, "session", None),
+            status=status,
+            title=TITLES.get(status, "This did not work"),
+            what=what,
+            safe="" if request.method == "GET" else "Nothing was changed.",
+            action="",
+            code=code,
+            request_id=getattr(request.state, "request_id", ""),
+            back="/console/",
+            back_name="To the first page",
+        )
