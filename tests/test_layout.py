@@ -45,6 +45,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "operations/collecting": ("acceptance/server/collection/test_router.py",),
     "operations/erasing": ("integration/test_erasure.py",),
     "operations/estimates": ("acceptance/test_narrow_exports.py",),
+    "operations/upkeep_requests": (
+        "acceptance/worker/test_control.py",
+        "unit/operations/test_app_deletion.py",
+    ),
     "operations/exports": ("acceptance/test_command_line.py", "durability/test_ends.py"),
     # Routes and what only routes use, tried over HTTP.
     "server/dependencies": ("acceptance/server/auth/test_authentication.py",),
@@ -65,6 +69,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
     # What a lost state is rebuilt from, and repairs, tried as operators ask for them.
+    "store/app_removal": ("unit/operations/test_app_deletion.py",),
     "store/rebuild": ("unit/runtime/test_recovering.py",),
     "store/repair": ("unit/operations/test_damage.py", "unit/export/test_restoring.py"),
     # Values alone.

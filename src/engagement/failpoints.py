@@ -1,4 +1,4 @@
-"""The failpoints of flushes, exports and exchanges of keys: places where a process may die.
+"""The failpoints of flushes, exports, keys and deletions: places where a process may die.
 
 The service does nothing there; the durability tests kill it at each. Whoever adds an effect to one
 of them adds a failpoint here, so that the tests kill there too.
@@ -31,6 +31,9 @@ class Failpoint(StrEnum):
     KEYS_SEALED = "keys_sealed"
     KEYS_COMMITTED = "keys_committed"
     KEYS_EXCHANGED = "keys_exchanged"
+    APP_MARKED = "app_marked"
+    APP_TABLES_DELETED = "app_tables_deleted"
+    APP_ROWS_DELETED = "app_rows_deleted"
 
 
 FailpointHook = Callable[[Failpoint], None]

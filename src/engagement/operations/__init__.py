@@ -1,5 +1,6 @@
 """Every operation of the service, as a function of a Runtime; nothing else is called for one."""
 
+from engagement.operations.app_deletion import AppRemovalReport, finish_deletions
 from engagement.operations.app_keys import (
     app_of_key,
     create_key,
@@ -8,7 +9,7 @@ from engagement.operations.app_keys import (
     revoke_key,
     rotate_key,
 )
-from engagement.operations.apps import create_app, find_app, get_app, list_apps
+from engagement.operations.apps import create_app, find_app, get_app, list_apps, rename_app
 from engagement.operations.audit import forget_audit, list_audit, record_change
 from engagement.operations.clients import (
     authenticate_client,
@@ -93,13 +94,14 @@ from engagement.operations.upkeep import (
     tidy_up,
     vacuum,
 )
-from engagement.operations.upkeep_requests import do_upkeep, request_upkeep
+from engagement.operations.upkeep_requests import delete_app, do_upkeep, request_upkeep
 from engagement.store.keyring import Keyring
 from engagement.store.queries.audit import AuditFilter
 from engagement.store.running_time import CLOCK_MOVED_MIN
 
 __all__ = [
     "CLOCK_MOVED_MIN",
+    "AppRemovalReport",
     "AuditFilter",
     "Collected",
     "ErasureReport",
@@ -125,6 +127,7 @@ __all__ = [
     "create_import_task",
     "create_key",
     "create_sign_in_code",
+    "delete_app",
     "do_upkeep",
     "drop_refused",
     "end_console_session",
@@ -136,6 +139,7 @@ __all__ = [
     "find_console_session",
     "find_key",
     "find_write_keys",
+    "finish_deletions",
     "flush_due",
     "fold_snapshots",
     "forget_audit",
@@ -172,6 +176,7 @@ __all__ = [
     "read_signing_keys",
     "read_unconfirmed_clock",
     "record_change",
+    "rename_app",
     "repair_table",
     "replay_refused",
     "request_upkeep",

@@ -1,5 +1,7 @@
 """The operations on apps."""
 
+from dataclasses import replace
+
 from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.apps import App, NewApp, hash_app_key, new_app_key
 from engagement.model.audit import Action
@@ -26,11 +28,7 @@ def create_app(
         "subscription": subscription,
     }
     for what, value in given.items():
-        if not 0 < len(value) <= NAME_CHARACTERS_MAX or not value.isprintable() or "/" in value:
-            raise BadInputError(
-                f"The {what} must have 1 to {NAME_CHARACTERS_MAX} printable characters "
-                f"and no slash, got {value!r}."
-            )
+        _require_path_name(what, value)
     app = App(
         app_id=new_guid(),
         name=name,
@@ -38,20 +36,43 @@ def create_app(
         resource_group=resource_group,
         subscription=subscription,
     )
-    taken = runtime.apps.find(
-        subscription=subscription, resource_group=resource_group, collection=collection, name=name
-    )
-    if taken is not None:  # resource paths are the same in upper and lower case
-        raise BadInputError(
-            f"The app name must be new in its collection, got {name!r}, "
-            f"which exists in {collection!r} as {taken.name!r}."
-        )
+    _require_new(runtime, app)
     key = new_app_key()
     subject = f"app {app.resource_path}"
     record_change(runtime, Action.APP_CREATE, app_id=app.app_id, subject=subject)
     runtime.apps.add(register_first_key(app, hash_app_key(key), runtime.clock()))
     keep_app_file(runtime, app.app_id)
     return NewApp(app=app, app_key=key)
+
+
+def rename_app(runtime: Runtime, app_id: str, *, name: str) -> App:
+    """The app with another name, and so with another resource path.
+
+    Clients whose scope is this very app go on with it; roles that other issuers' tokens give for
+    its old path are theirs to change.
+
+    Raises:
+        UnknownAppError: No app has this id.
+        BadInputError: The name cannot be used, or an app of the collection has it.
+    """
+    old = runtime.apps.get(app_id)
+    _require_path_name("app name", name)
+    new = replace(old, name=name)
+    if name.lower() != old.name.lower():
+        _require_new(runtime, new)
+    subject = f"app {old.resource_path} to {name!r}"
+    record_change(runtime, Action.APP_RENAME, app_id=app_id, subject=subject)
+    runtime.apps.rename(
+        app_id,
+        name,
+        scopes={
+            client.client_id: replace(client.scope, app=name)
+            for client in runtime.clients.list_all()
+            if client.scope.app is not None and client.scope.covers(old)
+        },
+    )
+    keep_app_file(runtime, app_id)
+    return runtime.apps.get(app_id)
 
 
 def list_apps(runtime: Runtime) -> list[App]:
@@ -82,3 +103,26 @@ def find_app(
     if app is None:
         raise UnknownAppError("No app has this resource path.")
     return app
+
+
+def _require_path_name(what: str, value: str) -> None:
+    if not 0 < len(value) <= NAME_CHARACTERS_MAX or not value.isprintable() or "/" in value:
+        raise BadInputError(
+            f"The {what} must have 1 to {NAME_CHARACTERS_MAX} printable characters "
+            f"and no slash, got {value!r}."
+        )
+
+
+def _require_new(runtime: Runtime, app: App) -> None:
+    """Raise if an app has the resource path; paths are the same in upper and lower case."""
+    taken = runtime.apps.find(
+        subscription=app.subscription,
+        resource_group=app.resource_group,
+        collection=app.collection,
+        name=app.name,
+    )
+    if taken is not None:
+        raise BadInputError(
+            f"The app name must be new in its collection, got {app.name!r}, "
+            f"which exists in {app.collection!r} as {taken.name!r}."
+        )

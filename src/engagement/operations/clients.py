@@ -8,6 +8,8 @@ from datetime import timedelta
 
 from engagement.exceptions import BadInputError, IllegalStateError, UnknownClientError
 from engagement.model.access import ApiClient, NewClient, ProvenClient, Role, Scope
+from engagement.model.audit import Action
+from engagement.operations.audit import record_change
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.installation import TENANT_ID
 
@@ -56,6 +58,8 @@ def create_client(
         revoked_at=None,
     )
     secret = _new_secret()
+    subject = f"client {client.client_id} {name!r}, {role.value} of {scope.path}"
+    record_change(runtime, Action.CLIENT_CREATE, subject=subject)
     runtime.clients.add(client, secret_sha256=_digest(secret), expires_at=expires_at)
     return NewClient(tenant_id=tenant_id(runtime), client=client, client_secret=secret)
 
@@ -76,6 +80,8 @@ def rotate_client(
         raise IllegalStateError("A revoked client gets no new secret; create another client.")
     now = runtime.clock()
     secret = _new_secret()
+    subject = f"client {client.client_id} {client.name!r}"
+    record_change(runtime, Action.CLIENT_ROTATE, subject=subject)
     runtime.clients.rotate(
         client.client_id,
         secret_sha256=_digest(secret),
@@ -96,6 +102,8 @@ def revoke_client(runtime: Runtime, client_id: str) -> ApiClient:
         UnknownClientError: No client has this id or name.
     """
     client = runtime.clients.get(client_id)
+    subject = f"client {client.client_id} {client.name!r}"
+    record_change(runtime, Action.CLIENT_REVOKE, subject=subject)
     runtime.clients.revoke(client.client_id, now=runtime.clock())
     return runtime.clients.get(client.client_id)
 

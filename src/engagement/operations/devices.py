@@ -13,9 +13,11 @@ from engagement.exceptions import (
     RequestTooLargeError,
     UnknownDeviceError,
 )
+from engagement.model.audit import Action
 from engagement.model.devices import AFTER, DevicePage, DeviceState, parse_filter, parse_select
 from engagement.model.limits import ID_CHARACTERS_MAX
 from engagement.model.records import new_guid
+from engagement.operations.audit import record_change
 from engagement.runtime.opening import Runtime
 from engagement.store.devices import DeviceReader
 
@@ -141,6 +143,8 @@ def tag_devices(
             if given not in targets:
                 invalid.append(given)
         batches += made
+    subject = f"tags of {len(batches)} devices"
+    record_change(runtime, Action.TAGS_SET, app_id=app_id, subject=subject)
     accept(runtime.inbox, app_id, batches, received_at=now)
     return invalid
 

@@ -16,11 +16,13 @@ from engagement.exceptions import (
 from engagement.export.report import manifest_of
 from engagement.export.requests import shape_of_request
 from engagement.export.verify import Verification, verify_delivered, verify_with_lake
+from engagement.model.audit import Action
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskPage
 from engagement.model.exports import ExportState, Progress
 from engagement.model.records import new_guid
 from engagement.model.request_identity import write_identity
+from engagement.operations.audit import record_change
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.tasks import Idempotency
 
@@ -54,6 +56,7 @@ def create_export(
         return found
     runtime.destination(request.container_url).check()
     task = _queued_task(runtime, request, container=url.redacted)
+    _record(runtime, Action.EXPORT_CREATE, task)
     is_new = runtime.tasks.add(
         task,
         sealed_container_url=runtime.task_vault.seal(request.container_url, context=task.task_id),
@@ -82,6 +85,12 @@ def _queued_task(runtime: Runtime, request: ExportRequest, *, container: str) ->
         progress=Progress(),
         attempt=1,
     )
+
+
+def _record(runtime: Runtime, action: Action, task: ExportTask) -> None:
+    """Keep who asks for something to be done with a task; its container has no secrets."""
+    subject = f"{task.export_type.value} export {task.task_id} to {task.container}"
+    record_change(runtime, action, app_id=task.app_id, subject=subject)
 
 
 def _idempotency(request: ExportRequest, container: str, key: str) -> Idempotency:
@@ -155,6 +164,7 @@ def cancel_export(runtime: Runtime, task_id: str) -> ExportTask:
         UnknownTaskError: There is none.
         IllegalStateError: It has ended.
     """
+    _record(runtime, Action.EXPORT_CANCEL, get_export(runtime, task_id))
     if not runtime.tasks.cancel(task_id, now=runtime.clock()):
         state = get_export(runtime, task_id).state
         raise IllegalStateError(f"Only a task that has not ended can be cancelled, got {state}.")
@@ -192,6 +202,7 @@ def retry_export(runtime: Runtime, task_id: str, *, container_url: str | None = 
     erased_at = runtime.erased.find_last_at(task.request.app_id)
     if erased_at is not None:  # while the task ran, perhaps, when its plan had to stay
         runtime.plans.forget_parts(task.request.app_id, started_until=erased_at)
+    _record(runtime, Action.EXPORT_RETRY, task)
     sealed = runtime.task_vault.seal(container_url, context=task_id, attempt=task.attempt + 1)
     if runtime.tasks.reopen(task, sealed_container_url=sealed) and runtime.runner is not None:
         runtime.runner.submit(task_id)

@@ -8,6 +8,7 @@ from engagement.collect.payload import Batch, decode_batch
 from engagement.collect.protocols.segment.messages import read_messages
 from engagement.collect.refused import make_refused_message_records, make_refused_records
 from engagement.exceptions import CorruptInputError
+from engagement.model.audit import Action
 from engagement.model.refused import (
     RefusedCount,
     RefusedEntry,
@@ -15,6 +16,7 @@ from engagement.model.refused import (
     RefusedRecord,
     SenderProtocol,
 )
+from engagement.operations.audit import record_change
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.refused import Replay
 
@@ -60,6 +62,7 @@ def get_refused(runtime: Runtime, refused_id: int) -> RefusedRecord:
 
 def drop_refused(runtime: Runtime, chosen: RefusedFilter) -> int:
     """Forget refused records for good; how many there were."""
+    _record(runtime, Action.REFUSED_DROP, chosen)
     return runtime.refused.drop(chosen)
 
 
@@ -79,6 +82,7 @@ def replay_refused(
         chosen: The records to try.
         on_progress: Told the summary so far, after each transaction.
     """
+    _record(runtime, Action.REFUSED_REPLAY, chosen)
     summary = ReplaySummary()
     newest, last = runtime.refused.newest_id(), 0
     while page := runtime.refused.take_page(chosen, limit=REPLAYED_PER_TRANSACTION, after=last):
@@ -89,6 +93,14 @@ def replay_refused(
         last = page[-1].refused_id
         on_progress(summary)
     return summary
+
+
+def _record(runtime: Runtime, action: Action, chosen: RefusedFilter) -> None:
+    """Keep who asks for something to be done with refused records."""
+    code = "any code" if chosen.code is None else chosen.code
+    count = len(chosen.refused_ids) or "all"
+    subject = f"{count} refused records of {code}"
+    record_change(runtime, action, app_id=chosen.app_id, subject=subject)
 
 
 def _replay(runtime: Runtime, records: Sequence[RefusedRecord], summary: ReplaySummary) -> None:

@@ -3,6 +3,7 @@
 import re
 
 from engagement.exceptions import BadInputError, UnknownTaskError
+from engagement.model.audit import Action
 from engagement.model.choices import parse_order
 from engagement.model.records import new_guid
 from engagement.model.tag_imports import (
@@ -12,6 +13,7 @@ from engagement.model.tag_imports import (
     ImportState,
     ImportTask,
 )
+from engagement.operations.audit import record_change
 from engagement.runtime.opening import Runtime
 
 IMPORT_TASKS_PER_PAGE = 20
@@ -49,6 +51,8 @@ def create_import_task(runtime: Runtime, app_id: str, *, storage_url: str) -> Im
         error_code=None,
         error_details=None,
     )
+    subject = f"import {task_id} from {task.storage}"
+    record_change(runtime, Action.TAGS_IMPORT, app_id=app_id, subject=subject)
     sealed = runtime.task_vault.seal(storage_url, context=task_id)
     runtime.imports.add(task, sealed_storage_url=sealed)
     if runtime.runner is not None:

@@ -43,6 +43,7 @@ def flush_due(runtime: Runtime) -> int:
         is_late = waited >= timedelta(seconds=runtime.settings.flush_seconds)
         if is_late or runtime.inbox.depth() >= runtime.settings.flush_logs_max:
             apps.update(runtime.inbox.list_waiting())
+    apps -= runtime.app_removal.list_marked().keys()
     moved: list[int] = []
     _for_each_app(sorted(apps), [lambda app_id: moved.append(runtime.flush(app_id))])
     return sum(moved)
@@ -54,10 +55,13 @@ def keep_in_shape(runtime: Runtime) -> None:
     Damaged tables are looked at again first: they may have been mended.
     """
     recovery = LakeRecovery(runtime.inbox, runtime.staging, runtime.lake)
+    deleted = runtime.app_removal.list_marked().keys()
     for table in runtime.staging.list_damaged():
+        if table.app_id in deleted:
+            continue
         recovery.mark(table.app_id, [table.kind], digests=True)
     _for_each_app(
-        runtime.inbox.apps_with_tables(),
+        _list_apps_with_tables(runtime),
         [lambda app_id: open_upkeep(runtime, app_id).compact(app_id, small_count=SMALL_COUNT)],
     )
 
@@ -66,13 +70,19 @@ def tidy_up(runtime: Runtime) -> None:
     """Fold, gather and delete what is old, of every app."""
     _forget(runtime)
     _for_each_app(
-        runtime.inbox.apps_with_tables(),
+        _list_apps_with_tables(runtime),
         [
             lambda app_id: compact(runtime, app_id),
             lambda app_id: fold_snapshots(runtime, app_id),
             lambda app_id: _delete_files(runtime, app_id),
         ],
     )
+
+
+def _list_apps_with_tables(runtime: Runtime) -> list[str]:
+    """The apps with tables that are not about to be removed."""
+    deleted = runtime.app_removal.list_marked().keys()
+    return [app_id for app_id in runtime.inbox.apps_with_tables() if app_id not in deleted]
 
 
 def _for_each_app(app_ids: Iterable[str], works: Sequence[Callable[[str], object]]) -> None:

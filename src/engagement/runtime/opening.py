@@ -30,6 +30,7 @@ from engagement.runtime.home import TaskRunner, lock_home, make_home, private_fi
 from engagement.settings import Settings
 from engagement.step_watch import StepWatch
 from engagement.store.app_files import RegisteredApp, write_app_file
+from engagement.store.app_removal import AppRemoval
 from engagement.store.inspection import LakeInspection
 from engagement.store.keyring import Keyring
 from engagement.store.lake import Lake
@@ -72,6 +73,8 @@ class Runtime:
     """The keys that their devices write with."""
     audit: AuditQueries
     """Who changed what."""
+    app_removal: AppRemoval
+    """Removes what is left of deleted apps."""
     clients: ClientQueries
     """Clients of the API."""
     console_sessions: ConsoleSessionQueries
@@ -264,11 +267,13 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
     vault = Keyring(settings.home, InstallationQueries(engine), is_owner=is_owner).open_vault()
     group_commit = GroupCommit(inbox)
     closing.callback(group_commit.close)
+    lake = Lake(settings.lake_url or str(settings.home / "lake"))
     return Runtime(
         settings=settings,
         apps=AppQueries(engine),
         app_keys=AppKeyQueries(engine),
         audit=AuditQueries(engine),
+        app_removal=AppRemoval(engine, lake),
         clients=ClientQueries(engine),
         console_sessions=ConsoleSessionQueries(engine),
         installation=InstallationQueries(engine),
@@ -281,7 +286,7 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
         tasks=TaskQueries(engine, app_tasks_max=settings.app_tasks_max),
         plans=PlanQueries(engine),
         imports=ImportTaskQueries(engine, app_tasks_max=settings.app_tasks_max),
-        lake=Lake(settings.lake_url or str(settings.home / "lake")),
+        lake=lake,
         vault=vault,
         task_vault=TaskVault(vault, settings.home / "keys" / "tasks"),
         policy=policy,
@@ -351,7 +356,8 @@ def _recover_lake(runtime: Runtime) -> None:
     """Bring every table to its recorded commit; one that is damaged is marked, and refused."""
     inspection = LakeInspection(runtime.inbox, runtime.staging, runtime.lake)
     known = {app.app_id for app in runtime.apps.list_all()}
-    unknown = sorted(inspection.apps_in_lake() - known)
+    deleted = runtime.app_removal.list_marked().keys()
+    unknown = sorted(inspection.apps_in_lake() - known - deleted)
     if unknown:
         raise StateLostError(
             f"The lake has tables of {len(unknown)} apps that the state database does not know, "
@@ -361,7 +367,7 @@ def _recover_lake(runtime: Runtime) -> None:
     for app_id in known:
         keep_app_file(runtime, app_id)
     recovery = LakeRecovery(runtime.inbox, runtime.staging, runtime.lake)
-    for app_id in inspection.apps():
+    for app_id in sorted(set(inspection.apps()) - deleted):
         with suppress(LakeDamagedError):  # marked, and in the log
             recovery.recover(app_id)
 

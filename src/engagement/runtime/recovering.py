@@ -11,6 +11,7 @@ from engagement.runtime.home import lock_home, make_home
 from engagement.runtime.opening import state_url
 from engagement.settings import Settings
 from engagement.store.app_files import RegisteredApp, read_app_file, register_first_key
+from engagement.store.app_removal import AppRemoval
 from engagement.store.inspection import LakeInspection
 from engagement.store.lake import Lake
 from engagement.store.queries.apps import AppQueries
@@ -63,7 +64,8 @@ def recover_state(
             lake = Lake(settings.lake_url or str(home / "lake"))
             known = {app.app_id for app in apps.list_all()}
             inspection = LakeInspection(inbox, staging, lake)
-            lost = sorted(inspection.apps_in_lake() - known)
+            deleted = AppRemoval(engine, lake).list_marked().keys()
+            lost = sorted(inspection.apps_in_lake() - known - deleted)
             if not lost:
                 raise BadInputError(
                     "The state database must have lost apps of the lake to be recovered, but it "

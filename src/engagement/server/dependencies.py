@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -92,9 +92,12 @@ class Context:
 
 
 async def context_of(request: Request) -> Context:
-    """Return what the server was opened with."""
+    """Return what the server was opened with, acting for whoever makes the request."""
     context: Context = request.app.state.context
-    return context
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is None or request.method == "GET":
+        return context
+    return replace(context, runtime=context.runtime.act_for(caller.client_id))
 
 
 async def caller_of(request: Request) -> Caller:

@@ -59,13 +59,14 @@ class Lake:
     """All tables of one service."""
 
     def __init__(self, url: str) -> None:
-        self._root = url.rstrip("/")
-        self.local = Path(self._root) if "://" not in self._root else None
+        self.root = url.rstrip("/")
+        """The folder, or the URL in an object store."""
+        self.local = Path(self.root) if "://" not in self.root else None
         """The folder of a lake on a local disk."""
         self._locks: dict[tuple[str, ...], threading.RLock] = {}
         self._guard = threading.Lock()
         self._digests = DigestChecks()
-        self._rooted: set[str] = set()
+        self.rooted: set[str] = set()
         """Folders of tables whose names are on disk."""
         self._held: dict[tuple[str, Kind], DeltaTable] = {}
         """Tables as the last commit left them, which spares the next one to read their log."""
@@ -334,10 +335,10 @@ class Lake:
     def _folder_for_files(self, app_id: str, kind: Kind) -> str:
         """A table's folder; on a local disk it is made, and its name and those above are synced."""
         folder = self._path(app_id, kind)
-        if self.local is not None and folder not in self._rooted:
+        if self.local is not None and folder not in self.rooted:
             Path(folder).mkdir(parents=True, exist_ok=True)
             sync_tree_root(self.local, Path(folder))
-            self._rooted.add(folder)
+            self.rooted.add(folder)
         return folder
 
     def _lock(self, *purpose: str) -> threading.RLock:
@@ -374,7 +375,7 @@ class Lake:
         return self.describe_commit(app_id, kind, version, rows_total=rows_total)
 
     def _path(self, app_id: str, kind: Kind) -> str:
-        return f"{self._root}/{app_id}/{kind.value}"
+        return f"{self.root}/{app_id}/{kind.value}"
 
     def commit_file(self, app_id: str, kind: Kind, version: int) -> Path:
         """The file of a commit in the log of a table on a local disk."""

@@ -56,6 +56,14 @@ app_keys = sa.Table(
 )
 """The keys that devices write with, by their hashes."""
 
+deleted_apps = sa.Table(
+    "deleted_apps",
+    metadata,
+    sa.Column("app_id", sa.String(32), primary_key=True),
+    sa.Column("deleted_at", InstantColumn, nullable=False),
+)
+"""Apps that are deleted, for as long as something of them may be left or may still come in."""
+
 audit_log = sa.Table(
     "audit_log",
     metadata,

@@ -39,6 +39,7 @@ from engagement.worker.messages import (
 REQUESTS_CONCURRENT_MAX = 16
 STALL_LOOK_SECONDS = 1.0
 FLUSH_LOOK_SECONDS = 0.5
+DELETION_SECONDS = 5.0
 SHAPE_SECONDS = 300.0
 CLOCK_LOOK_SECONDS = 30.0
 EXIT_ORPHANED = 1
@@ -79,6 +80,7 @@ def _routines(runtime: Runtime, engine: Engine) -> list[tuple[str, float, Callab
         ("stalls", STALL_LOOK_SECONDS, lambda: _end_if_stalled(engine)),
         ("flush", FLUSH_LOOK_SECONDS, lambda: operations.flush_due(runtime)),
         ("clock", CLOCK_LOOK_SECONDS, runtime.running_time.look),
+        ("deletions", DELETION_SECONDS, lambda: operations.finish_deletions(runtime)),
         ("shape", SHAPE_SECONDS, lambda: operations.keep_in_shape(runtime)),
         ("tidy", settings.tidy_hours * 3_600, lambda: operations.tidy_up(runtime)),
     ]

@@ -5,9 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from engagement.exceptions import BadInputError, UnknownAppError
+from engagement.model.access import Role, Scope
 from engagement.model.apps import NewApp
 from engagement.operations.app_keys import app_of_key
-from engagement.operations.apps import NAME_CHARACTERS_MAX, create_app, find_app, get_app, list_apps
+from engagement.operations.apps import (
+    NAME_CHARACTERS_MAX,
+    create_app,
+    find_app,
+    get_app,
+    list_apps,
+    rename_app,
+)
+from engagement.operations.clients import create_client, get_client
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 
@@ -55,3 +64,28 @@ def test_an_unknown_app_is_named(runtime: Runtime) -> None:
         get_app(runtime, "f" * 32)
     with pytest.raises(UnknownAppError):
         find_app(runtime, name="nothing", **PLACE)
+
+
+def test_an_app_is_renamed_with_the_scopes_that_name_it(runtime: Runtime) -> None:
+    app = create_app(runtime, name="old", **PLACE).app
+    place = Scope.parse(app.resource_path.upper())
+    client = create_client(runtime, name="of old", role=Role.READER, scope=place).client
+
+    renamed = rename_app(runtime, app.app_id, name="new")
+
+    assert renamed == find_app(runtime, name="new", **PLACE)
+    assert get_client(runtime, client.client_id).scope.covers(renamed)
+    with pytest.raises(UnknownAppError):
+        find_app(runtime, name="old", **PLACE)
+    assert rename_app(runtime, app.app_id, name="NEW").name == "NEW"
+
+
+def test_an_app_is_not_renamed_to_what_cannot_be(runtime: Runtime, shop: NewApp) -> None:
+    app_id = create_app(runtime, name="mine", **PLACE).app.app_id
+    with pytest.raises(BadInputError, match="must be new in its collection"):
+        rename_app(runtime, app_id, name="SHOP")
+    with pytest.raises(BadInputError, match="no slash"):
+        rename_app(runtime, app_id, name="a/b")
+    with pytest.raises(UnknownAppError):
+        rename_app(runtime, "f" * 32, name="new name")
+    assert get_app(runtime, shop.app.app_id) == shop.app

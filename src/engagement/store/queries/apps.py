@@ -1,15 +1,17 @@
 """Asks the state database about apps."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from engagement.exceptions import BadInputError, UnknownAppError
+from engagement.model.access import Scope
 from engagement.model.apps import App
 from engagement.store.app_files import RegisteredApp
 from engagement.store.queries.app_keys import insert_keys
-from engagement.store.tables import apps
+from engagement.store.tables import app_keys, apps, clients, deleted_apps
 
 
 class AppQueries:
@@ -36,6 +38,31 @@ class AppQueries:
                 f"The app name must be new in its collection, got {app.name!r}, "
                 f"which exists in {app.collection!r}."
             ) from error
+
+    def rename(self, app_id: str, name: str, *, scopes: Mapping[str, Scope]) -> None:
+        """Give an app another name, and clients, by their ids, the scopes that name it.
+
+        Raises:
+            BadInputError: An app with this name exists in the collection.
+        """
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(apps.update().where(apps.c.app_id == app_id).values(name=name))
+                for client_id, scope in scopes.items():
+                    own = clients.c.client_id == client_id
+                    connection.execute(clients.update().where(own).values(scope=scope.path))
+        except sa.exc.IntegrityError as error:
+            raise BadInputError(
+                f"The app name must be new in its collection, got {name!r}, which exists."
+            ) from error
+
+    def delete(self, app_id: str, *, deleted_at: datetime) -> None:
+        """Mark an app as deleted: it and its keys are unknown from now on."""
+        with self._engine.begin() as connection:
+            connection.execute(deleted_apps.delete().where(deleted_apps.c.app_id == app_id))
+            connection.execute(deleted_apps.insert().values(app_id=app_id, deleted_at=deleted_at))
+            connection.execute(app_keys.delete().where(app_keys.c.app_id == app_id))
+            connection.execute(apps.delete().where(apps.c.app_id == app_id))
 
     def get(self, app_id: str) -> App:
         """The app with this id.
