@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from datetime import date
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 
 from engagement import Client
 from engagement.client import ExportPoller
+from engagement.exceptions import StalledError
 from engagement.model.exports import ExportState
+from support.http_servers import Relay, RelayHandler, serve
 from support.server_process import RunningServer, import_sample, running_server
+from support.servers import Azurite
 from support.waiting import WAIT_SECONDS_MAX, wait_for
 
 SPAN = {"start": date(2026, 1, 1), "end": date(2026, 12, 31)}
@@ -109,6 +113,48 @@ def test_a_worker_that_is_stopped_is_replaced(home: Path) -> None:
         assert not Path(f"/proc/{stopped}").exists()
         assert "worker_silent" in server.log.read_text()
         assert server.metric("engagement_worker_restarts_total") >= 1
+
+
+class _Holding(Relay):
+    """Stands before a container and answers nothing about parts until it is let go."""
+
+    def __init__(self, behind: str) -> None:
+        super().__init__(behind, _HoldingHandler)
+        self.let_go = threading.Event()
+
+
+class _HoldingHandler(RelayHandler):
+    server: _Holding
+
+    def relay(self, body: bytes) -> None:
+        if "/part-" in self.path and not self.server.let_go.is_set():
+            self.server.let_go.wait(WAIT_SECONDS_MAX)
+            self.break_line()
+        elif answer := self.pass_on(body):
+            self.answer(answer)
+
+
+def test_a_worker_whose_step_does_not_go_on_is_replaced(home: Path, azurite: Azurite) -> None:
+    container = azurite.container("held")
+    settings = {"ENGAGEMENT_STALL_SECONDS": "1", "ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS": "1"}
+    with (
+        serve(_Holding(azurite.endpoint)) as relay,
+        running_server(home, **_settings(home), **settings) as server,
+        _client(server) as client,
+    ):
+        held = server.worker_pid
+        app = client.apps()[0].resource_path
+        url = container.write_url.replace(azurite.endpoint, relay.endpoint)
+        poller = client.create_export(app, "Event", url, export_format="NdjsonBlob", **SPAN)
+        with pytest.raises(StalledError):
+            poller.result(WAIT_SECONDS_MAX)
+        wait_for(lambda: server.worker_pid not in {None, held}, "another worker")
+        relay.let_go.set()
+
+        done = client.retry_export(app, poller.task.task_id, url).result(WAIT_SECONDS_MAX)
+
+        assert done.state is ExportState.SUCCEEDED
+        assert "worker_stalled" in server.log.read_text()
 
 
 def test_it_is_said_that_there_is_no_worker(home: Path) -> None:
