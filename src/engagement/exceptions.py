@@ -48,6 +48,10 @@ from collections.abc import Iterator, Mapping
 
 from engagement.error_codes import ErrorCode as ErrorCode  # noqa: PLC0414 - users find it here
 
+WANTED_ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What somebody asked for. Whatever else is no `Exception` is a panic of an extension, as Polars
+raises it: a fault like any other, which must stop nothing but itself."""
+
 
 class Retryable(Exception):  # noqa: N818 - a mark on exceptions, not one of its own
     """May succeed if repeated; everything without this mark never will."""

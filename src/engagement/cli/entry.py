@@ -100,7 +100,7 @@ def run(arguments: Sequence[str]) -> int:
     except (BrokenPipeError, SystemExit) as error:
         # Typer leaves by SystemExit where it met the broken pipe itself.
         return _output_closed(error)
-    except Exception as error:  # noqa: BLE001 - the edge: a person gets a line, never a trace
+    except BaseException as error:  # noqa: BLE001 - the edge: a person gets a line, of panics too
         named = find_failure(error) or EngagementError(
             f"Unexpected {type(error).__name__}: {error}"
         )

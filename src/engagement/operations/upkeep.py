@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import structlog
 
+from engagement.exceptions import WANTED_ENDS
 from engagement.operations.audit import forget_audit
 from engagement.runtime.opening import Runtime
 from engagement.store.lake import LOG_DAYS
@@ -87,12 +88,14 @@ def _list_apps_with_tables(runtime: Runtime) -> list[str]:
 
 def _for_each_app(app_ids: Iterable[str], works: Sequence[Callable[[str], object]]) -> None:
     """Do each work for each app; what fails for one does not keep it from the others."""
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     for app_id in app_ids:
         for work in works:
             try:
                 work(app_id)
-            except Exception as error:  # noqa: BLE001 - raised below
+            except WANTED_ENDS:
+                raise
+            except BaseException as error:  # noqa: BLE001 - panics too; raised below
                 _log.warning("upkeep_failed", app=app_id, error=type(error).__name__)
                 failures.append(error)
     if failures:

@@ -84,7 +84,7 @@ class Problem(HTTPException):
         self.code = code
 
 
-def answer_to(error: Exception) -> Response:
+def answer_to(error: BaseException) -> Response:
     """Return the answer to a request that ended so; faults of ours say nothing more."""
     if isinstance(error, Problem):
         return problem(error.status_code, error.code, error.detail, error.headers)
@@ -100,7 +100,7 @@ def answer_to(error: Exception) -> Response:
     return problem(status, error.code.value, str(error), headers)
 
 
-def status_of(error: Exception) -> int:
+def status_of(error: BaseException) -> int:
     """Return the status of an answer that this is the reason of."""
     return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from engagement import operations
+from engagement.exceptions import WANTED_ENDS
 from engagement.runtime.home import RunnerHealth
 from engagement.server.dependencies import InContext
 from engagement.server.errors import Problem
@@ -33,7 +34,9 @@ def readyz(context: InContext) -> dict[str, object]:
     try:
         damaged = operations.list_damaged_tables(context.runtime)
         unconfirmed = operations.read_unconfirmed_clock(context.runtime)
-    except Exception as error:
+    except WANTED_ENDS:
+        raise
+    except BaseException as error:
         _log.exception("not_ready")
         raise Problem(503, "NotReady", "The state database does not answer.") from error
     status: dict[str, object] = {"status": "ready"}

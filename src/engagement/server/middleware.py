@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -14,7 +15,7 @@ from limits.strategies import FixedWindowRateLimiter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engagement.exceptions import NotAuthenticatedError
+from engagement.exceptions import WANTED_ENDS, NotAuthenticatedError
 from engagement.server.auth.authentication import Authentication, challenge
 from engagement.server.body_limits import LimitedBody
 from engagement.server.errors import Problem, answer_to, problem
@@ -91,7 +92,9 @@ class EdgeMiddleware:
             await self._admit(scope, headers)
             body = LimitedBody(receive, headers, bytes_max=self._limits.request_bytes_max)
             await self._app(scope, body.receive, exchange.send)
-        except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it gets an answer
+        except (CancelledError, *WANTED_ENDS):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the edge: panics too get an answer
             if exchange.status is None:
                 await self._refuse(error, scope, receive, exchange)
             if not isinstance(error, (Problem, NotAuthenticatedError)):
@@ -129,7 +132,7 @@ class EdgeMiddleware:
             )
 
     async def _refuse(
-        self, error: Exception, scope: Scope, receive: Receive, exchange: "_Exchange"
+        self, error: BaseException, scope: Scope, receive: Receive, exchange: "_Exchange"
     ) -> None:
         answer = answer_to(error)
         if isinstance(error, NotAuthenticatedError):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from polars.exceptions import PanicException
 
 from engagement import operations
 from engagement.model.records import Kind
@@ -49,6 +50,11 @@ def _serve(runtime: Runtime, clock: StoppedClock, *, days: int) -> None:
 
 def _post(runtime: Runtime, app_id: str, clock: StoppedClock, batch_id: str) -> None:
     """Collect a session, an event, and tags of a device, and bring them into the lake."""
+    _collect(runtime, app_id, clock, batch_id)
+    runtime.flush(app_id)
+
+
+def _collect(runtime: Runtime, app_id: str, clock: StoppedClock, batch_id: str) -> None:
     now = clock()
     body = batch(
         log("activity", day=now.date()),
@@ -59,7 +65,6 @@ def _post(runtime: Runtime, app_id: str, clock: StoppedClock, batch_id: str) -> 
     )
     collected = operations.collect_batch(runtime, app_id, body, content_encoding=None)
     collected.durable.result()
-    runtime.flush(app_id)
 
 
 def _rows(runtime: Runtime, app_id: str) -> dict[Kind, int]:
@@ -155,3 +160,28 @@ def test_files_that_were_replaced_outlive_a_jump(
         operations.vacuum(runtime, app_id)
 
         assert {file.exists() for file in [*before, abandoned]} == {is_kept}
+
+
+def test_a_panic_at_one_app_keeps_flushes_from_no_other(
+    runtime: Runtime, app_id: str, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = operations.create_app(
+        runtime, name="other", collection="apps", resource_group="group", subscription="own"
+    ).app.app_id
+    for posted in (app_id, other):
+        _collect(runtime, posted, clock, "posted")
+    clock.advance(DAY)
+    flushed: list[str] = []
+
+    def flush(self: Runtime, flushed_id: str) -> int:
+        flushed.append(flushed_id)
+        if flushed_id == min(app_id, other):
+            raise PanicException("index out of bounds")
+        return 0
+
+    monkeypatch.setattr(Runtime, "flush", flush)
+
+    with pytest.raises(PanicException):
+        operations.flush_due(runtime)
+
+    assert flushed == sorted([app_id, other])

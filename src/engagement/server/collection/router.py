@@ -6,6 +6,7 @@ passes nothing that it does not need: no log line each, no routes to try.
 
 import re
 import time
+from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engagement.exceptions import EngagementError, NotAuthenticatedError
+from engagement.exceptions import WANTED_ENDS, EngagementError, NotAuthenticatedError
 from engagement.server.errors import Problem, answer_to, problem
 from engagement.server.metrics import Metrics
 
@@ -69,7 +70,9 @@ class CollectionRouter:
             answer = await endpoint.answer(scope, receive)
         except ClientDisconnect:
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, it gets an answer
+        except (CancelledError, *WANTED_ENDS):
+            raise
+        except BaseException as error:  # noqa: BLE001 - panics too get an answer
             answer = _refusal(error)
         answer.headers.update({**_HEADERS, **endpoint.headers})
         self._metrics.count(
@@ -91,7 +94,7 @@ def plain_path(path: str) -> str:
     return _SLASHES.sub("/", path).rstrip("/") if "//" in path or path.endswith("/") else path
 
 
-def _refusal(error: Exception) -> Response:
+def _refusal(error: BaseException) -> Response:
     if isinstance(error, NotAuthenticatedError):
         return problem(401, "AuthenticationFailed", str(error), _CHALLENGE)
     if not isinstance(error, (EngagementError, Problem)):
