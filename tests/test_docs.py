@@ -42,7 +42,8 @@ def _page(name: str) -> str:
 def _command_pages() -> str:
     """The pages that describe commands."""
     return "\n".join(
-        _page(f"reference/{name}.md") for name in ("command-line", "command-line-upkeep")
+        _page(f"reference/{name}.md")
+        for name in ("command-line", "command-line-apps", "command-line-upkeep")
     )
 
 

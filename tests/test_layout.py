@@ -16,6 +16,7 @@ SHARE_WITH_TEST_MIN = 0.75
 TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     # Commands, which their users type: one test goes through most of them, in real processes.
     "cli/apps": ("acceptance/test_command_line.py",),
+    "cli/app_keys": ("acceptance/server/management/test_apps.py",),
     "cli/clients": ("acceptance/server/auth/test_access_tokens.py", "acceptance/test_client.py"),
     "cli/entry": ("acceptance/test_command_line.py",),
     "cli/exports": ("acceptance/test_command_line.py",),
@@ -26,6 +27,12 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cli/upkeep": ("acceptance/test_command_line.py",),
     "cli/verify": ("acceptance/test_command_line.py",),
     # The client needs a server to talk to, good or bad.
+    "client/app_calls": ("acceptance/server/management/test_apps.py",),
+    "client/asynchronous/administration": ("acceptance/server/management/test_apps.py",),
+    "client/asynchronous/apps": (
+        "acceptance/test_client.py",
+        "acceptance/server/management/test_apps.py",
+    ),
     "client/asynchronous/client": ("acceptance/test_client.py",),
     "client/asynchronous/connection": ("integration/test_client_on_the_wire.py",),
     "client/asynchronous/credentials": ("integration/test_client_on_the_wire.py",),

@@ -24,7 +24,10 @@ CREATES = {
     "activities", "crashes", "errors", "events", "jobs", "sessions", "devices", "tags", "tokens",
     "info", "locations", "feedbackByDate", "feedbackByCampaign",
 }  # fmt: skip
-LATER = ("/cancel", "/retry", "/manifest", "/info", "/locations")
+LATER = (
+    "/cancel", "/retry", "/manifest", "/info", "/locations", "/keys", "/{keyId}", "/rotate",
+    "/apps/{appName}", "/auditLog",
+)  # fmt: skip
 """Ends of paths that version 2014-12-01 does not have."""
 BODIES: dict[str, dict[str, Any]] = {
     "ImportTasks_Create": {"storageUrl": "https://example.org/c/b?sig=x"},
@@ -32,6 +35,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "Devices_TagByUserId": {"tags": {}},
     "AppCollections_CheckNameAvailability": {"name": "new"},
     "ExportTasks_Retry": {"containerUrl": "https://example.org/c?sig=x"},
+    "Keys_Create": {"name": "further"},
+    "Keys_Rotate": {"keepHours": 0},
 }
 NEEDS = {
     "AppCollections_List": Role.READER,
@@ -53,6 +58,13 @@ NEEDS = {
     "ImportTasks_List": Role.READER,
     "ImportTasks_Create": Role.OWNER,
     "ImportTasks_Get": Role.READER,
+    "Keys_List": Role.OWNER,
+    "Keys_Create": Role.OWNER,
+    "Keys_Rotate": Role.OWNER,
+    "Keys_Revoke": Role.OWNER,
+    "Apps_Rename": Role.OWNER,
+    "Apps_Delete": Role.OWNER,
+    "Apps_ListChanges": Role.OWNER,
 }
 """The role that each operation needs; creating exports needs the exporter's."""
 
@@ -172,6 +184,7 @@ class Route:
             "id": "0" * 32,
             "deviceId": "0" * 32,
             "userId": "nobody",
+            "keyId": "0" * 16,
         } | names
         return self.path.format(**known)
 

@@ -4,11 +4,14 @@ from typing import Annotated
 
 import typer
 
-from engagement.cli.opening import open_service
+from engagement.cli import app_keys
+from engagement.cli.arguments import AppArgument
+from engagement.cli.opening import open_or_reach_service, open_service
 from engagement.cli.output import AsJson, plain, print_fields, print_json, print_note, print_table
 from engagement.model.apps import App
 
-app = typer.Typer(help="Register apps and list them.", no_args_is_help=True)
+app = typer.Typer(help="Register, list, rename and delete apps; their keys.", no_args_is_help=True)
+app.add_typer(app_keys.app, name="keys")
 
 
 @app.command("create")
@@ -43,6 +46,50 @@ def create(
     print_note("Keep the app key: only a hash of it is stored.")
 
 
+@app.command("rename")
+def rename(
+    app_name: AppArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give an app another name, and so another resource path."""
+    from engagement import operations
+
+    with open_service(run_tasks=False) as runtime:
+        owner = operations.find_named_app(runtime, app_name)
+        renamed = operations.rename_app(runtime, owner.app_id, name=name)
+    if as_json:
+        print_json(_describe(renamed))
+    else:
+        print_note(f"The app {owner.name} is now {renamed.name}: {renamed.resource_path}")
+
+
+@app.command("delete")
+def delete(
+    app_name: AppArgument,
+    confirm: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The app's name; without it you are asked for it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete an app with its keys, tasks, refused records and tables, for good."""
+    from engagement import operations
+
+    with open_or_reach_service() as runtime:
+        owner = operations.find_named_app(runtime, app_name)
+        if confirm is None:
+            print_note(f"All data of {owner.resource_path} will be gone, for good.")
+            confirm = typer.prompt("The app's name, to confirm", err=True)
+        report = operations.delete_app(runtime, owner.app_id, confirm=confirm)
+    if as_json:
+        print_json({**_describe(owner), "rows": report.rows, "unfinished": report.unfinished})
+    elif report.unfinished:
+        print_note(f"The app {owner.name} is deleted; its data goes when its tasks have ended.")
+    else:
+        print_note(f"The app {owner.name} is deleted with all its data.")
+
+
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """List every app, oldest first."""
@@ -54,7 +101,7 @@ def list_all(as_json: AsJson = False) -> None:
         print_json([_describe(app) for app in found])
         return
     rows = [(app.app_id, app.name, app.collection, app.resource_group) for app in found]
-    print_table("Apps", ("app id", "name", "collection", "resource group"), rows)
+    print_table("Apps", ("#app id", "name", "collection", "resource group"), rows)
 
 
 def _describe(app: App) -> dict[str, object]:

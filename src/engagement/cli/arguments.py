@@ -10,7 +10,12 @@ from engagement.exceptions import BadInputError, InvalidContainerError
 
 CONTAINER_URL_CHARACTERS_MAX = 16_384
 
-AppId = Annotated[str, typer.Option("--app", metavar="APP_ID", help="The app, by its id.")]
+AppName = Annotated[
+    str, typer.Option("--app", metavar="APP", help="The app, by its name, id or resource path.")
+]
+AppArgument = Annotated[
+    str, typer.Argument(metavar="APP", help="The app, by its name, id or resource path.")
+]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The export task, by its id.")]
 
 

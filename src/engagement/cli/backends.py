@@ -2,6 +2,7 @@
 
 import heapq
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ from engagement.model.exports import Estimate
 if TYPE_CHECKING:
     from engagement.client import Client, ExportPoller
     from engagement.model.apps import App
+    from engagement.runtime.opening import Runtime
     from engagement.settings import ServerSettings
 
 
@@ -65,7 +67,7 @@ class LocalBackend:
         from engagement import operations
 
         with open_service(run_tasks=follow) as runtime:
-            task = operations.create_export(runtime, request)
+            task = operations.create_export(runtime, _of_named_app(runtime, request))
             return follow_here(runtime, task.task_id, as_json=as_json) if follow else task
 
     def estimate(self, request: ExportRequest) -> Estimate:
@@ -73,13 +75,15 @@ class LocalBackend:
         from engagement.operations.estimates import estimate_export
 
         with open_service(run_tasks=False) as runtime:
-            return estimate_export(runtime, request)
+            return estimate_export(runtime, _of_named_app(runtime, request))
 
     def newest(self, app_id: str | None, limit: int) -> list[ExportTask]:
         """Return the newest tasks, of one app or of all, newest first."""
         from engagement import operations
 
         with open_service(run_tasks=False) as runtime:
+            if app_id is not None:
+                app_id = operations.find_named_app(runtime, app_id).app_id
             return operations.list_exports(runtime, app_id=app_id, limit=limit)
 
     def get(self, task_id: str) -> ExportTask:
@@ -187,6 +191,13 @@ class ServerBackend:
         again = self.command(f"export wait {task_id}")
         with show_progress(task_id, again=again, as_json=as_json) as show:
             return poller.wait(timeout_seconds, show)
+
+
+def _of_named_app(runtime: "Runtime", request: ExportRequest) -> ExportRequest:
+    """Return the request with the id of the app that it names in whatever way."""
+    from engagement import operations
+
+    return replace(request, app_id=operations.find_named_app(runtime, request.app_id).app_id)
 
 
 def _find_task(client: "Client", task_id: str) -> "ExportPoller":

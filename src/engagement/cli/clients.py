@@ -98,11 +98,10 @@ def list_all(as_json: AsJson = False) -> None:
             client.role.value,
             client.scope.path,
             _until(client),
-            format_rfc3339(client.created_at),
         )
         for client in found
     ]
-    columns = ("client id", "name", "role", "scope", "secret until", "created")
+    columns = ("#client id", "name", "role", "scope", "secret until")
     print_table("Clients", columns, rows)
 
 

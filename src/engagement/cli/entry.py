@@ -13,6 +13,7 @@ from typer.exceptions import Abort, TyperException
 
 from engagement.cli import (
     apps,
+    audit,
     clients,
     console,
     demo,
@@ -52,6 +53,7 @@ app.add_typer(exports.app, name="export")
 app.add_typer(keys.app, name="keys")
 app.add_typer(refused.app, name="refused")
 app.add_typer(upkeep.app, name="upkeep")
+app.command("audit")(audit.audit)
 app.command("serve")(serve.serve)
 app.command("console")(console.console)
 app.command("sample")(sample.sample)

@@ -1,6 +1,6 @@
 """The command that says how large an export would be."""
 
-from engagement.cli.arguments import AppId
+from engagement.cli.arguments import AppName
 from engagement.cli.backends import choose_backend
 from engagement.cli.export_options import TypeName
 from engagement.cli.output import AsJson, byte_count, print_fields, print_json
@@ -10,7 +10,7 @@ from engagement.model.export_options import ExportOptions, request_of
 
 def estimate(
     export_type: TypeName,
-    app_id: AppId,
+    app_id: AppName,
     options: ExportOptions,
     server: ServerAddress = None,
     profile: ProfileName = None,

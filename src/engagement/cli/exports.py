@@ -6,23 +6,22 @@ from typing import Annotated
 
 import typer
 
-from engagement.cli.arguments import AppId, TaskId, container_url
+from engagement.cli.arguments import AppName, TaskId, container_url
 from engagement.cli.backends import Backend, choose_backend
 from engagement.cli.estimates import estimate
 from engagement.cli.exit_statuses import EXIT_NOT_ENDED
 from engagement.cli.export_options import TypeName, with_export_options
 from engagement.cli.output import (
     AsJson,
-    byte_count,
     print_json,
     print_note,
     print_table,
+    short_instant,
 )
 from engagement.cli.profiles import ProfileName, ServerAddress
 from engagement.cli.progress import conclude, print_task, task_fields
 from engagement.model.export_options import ExportOptions, request_of
 from engagement.model.export_tasks import ExportTask
-from engagement.model.instants import format_rfc3339
 
 TASKS_LISTED = 50
 
@@ -45,7 +44,7 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Only create the task; d
 
 def create(
     export_type: TypeName,
-    app_id: AppId,
+    app_id: AppName,
     options: ExportOptions,
     container: Container = None,
     container_file: ContainerFile = None,
@@ -74,7 +73,7 @@ app.command("estimate")(with_export_options(estimate, without={"description"}))
 @app.command("list")
 def list_newest(
     app_id: Annotated[
-        str | None, typer.Option("--app", metavar="APP_ID", help="Only the tasks of this app.")
+        str | None, typer.Option("--app", metavar="APP", help="Only the tasks of this app.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = TASKS_LISTED,
     server: ServerAddress = None,
@@ -90,17 +89,13 @@ def list_newest(
         (
             task.task_id,
             task.export_type.value,
-            task.export_format.value,
             task.state.value,
-            f"{task.progress.parts_done}/{task.progress.parts_total}",
             f"{task.progress.rows_done:,}",
-            byte_count(task.progress.bytes_done),
-            format_rfc3339(task.created_at),
+            short_instant(task.created_at),
         )
         for task in found
     ]
-    columns = ("task id", "type", "format", "state", ">parts", ">rows", ">size", "created")
-    print_table("Export tasks", columns, rows)
+    print_table("Export tasks", ("#task id", "type", "state", ">rows", "created (UTC)"), rows)
 
 
 @app.command("show")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Self
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from engagement.cli.arguments import AppId
+from engagement.cli.arguments import AppName
 from engagement.cli.opening import open_or_reach_service
 from engagement.cli.output import (
     AsJson,
@@ -38,7 +38,7 @@ def import_files(
         list[str],
         typer.Argument(metavar="FILE…", help="NDJSON batches: plain, gzip or zstd; - is stdin."),
     ],
-    app_id: AppId,
+    app_id: AppName,
     refused: Annotated[
         Path | None,
         typer.Option(help="Where refused records go; by default refused-<time>.ndjson, if any."),
@@ -49,7 +49,10 @@ def import_files(
 
     Repeating an import that was interrupted is safe: batches that were accepted are known.
     """
+    from engagement import operations
+
     with open_or_reach_service() as runtime, ExitStack() as closing:
+        app_id = operations.find_named_app(runtime, app_id).app_id
         inputs = Inputs([_open(file, closing) for file in files])
         rejects = closing.enter_context(RefusedFile(refused, inputs))
         show = _progress(inputs, closing, as_json=as_json)

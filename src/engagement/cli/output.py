@@ -4,13 +4,15 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from engagement.model.instants import format_rfc3339
 from engagement.model.text import to_camel_case
@@ -49,19 +51,39 @@ def byte_count(count: int) -> str:
     return f"{amount:.1f} TiB"
 
 
+def short_instant(instant: datetime | None) -> str:
+    """Return an instant for a table: to the minute, in UTC."""
+    return "-" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
 def print_json(value: object) -> None:
     """Print a result as one line of JSON."""
     sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print results as a table; columns named with a leading `>` are numbers."""
-    table = Table(title=title, title_justify="left")
+    """Print results as a table of the terminal's width, from which nothing is cut.
+
+    Columns named with a leading `>` are numbers, with a leading `#` ids, which stay on one line.
+    """
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 0),
+    )
     for name in columns:
         is_number = name.startswith(">")
-        table.add_column(name.lstrip(">"), justify="right" if is_number else "left", no_wrap=True)
+        table.add_column(
+            name.lstrip(">#"),
+            justify="right" if is_number else "left",
+            no_wrap=name.startswith((">", "#")),
+            overflow="fold",
+        )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))
     _console().print(table)
 
 

@@ -1,6 +1,7 @@
 """The commands about refused records: look, count, replay, drop."""
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,10 +17,10 @@ from engagement.cli.output import (
     print_note,
     print_table,
     progress_console,
+    short_instant,
 )
 from engagement.exceptions import BadInputError, UnknownProtocolError
 from engagement.model.choices import parse_choice
-from engagement.model.instants import format_rfc3339
 from engagement.model.refused import RefusedFilter, SenderProtocol
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ ID_MAX = 2**63 - 1
 app = typer.Typer(help="List, count, show, replay and drop refused records.", no_args_is_help=True)
 
 App = Annotated[
-    str | None, typer.Option("--app", metavar="APP_ID", help="Only the records of this app.")
+    str | None, typer.Option("--app", metavar="APP", help="Only the records of this app.")
 ]
 Code = Annotated[str | None, typer.Option(help="Only what was refused for this reason.")]
 Written = Annotated[
@@ -59,21 +60,23 @@ def list_newest(
 
     chosen = _chosen(app_id, code, protocol)
     with open_service(run_tasks=False) as runtime:
+        chosen = _of_named_app(runtime, chosen)
         found = operations.list_refused(runtime, chosen, limit=limit, before=before)
     if as_json:
         print_json(found)
         return
+    columns = [">id", "received (UTC)", "code", "message"]
     rows = [
-        (
-            str(record.refused_id),
-            record.app_id,
-            format_rfc3339(record.received_at),
-            record.code,
-            record.message,
-        )
+        [str(record.refused_id), short_instant(record.received_at), record.code, record.message]
         for record in found
     ]
-    print_table("Refused records", (">id", "app id", "received", "code", "message"), rows)
+    apps = {record.app_id for record in found}
+    if len(apps) > 1:
+        columns.insert(1, "#app id")
+        for row, record in zip(rows, found, strict=True):
+            row.insert(1, record.app_id)
+    of_app = f" of app {apps.pop()}" if len(apps) == 1 else ""
+    print_table(f"Refused records{of_app}", columns, rows)
 
 
 @app.command("count")
@@ -84,7 +87,8 @@ def count(
     from engagement import operations
 
     with open_service(run_tasks=False) as runtime:
-        counts = operations.count_refused(runtime, _chosen(app_id, code, protocol))
+        chosen = _of_named_app(runtime, _chosen(app_id, code, protocol))
+        counts = operations.count_refused(runtime, chosen)
     if as_json:
         print_json(counts)
         return
@@ -92,7 +96,7 @@ def count(
         (count.app_id, count.code, f"{count.records:,}", byte_count(count.bytes))
         for count in counts
     ]
-    print_table("Refused records", ("app id", "code", ">records", ">size"), rows)
+    print_table("Refused records", ("#app id", "code", ">records", ">size"), rows)
 
 
 @app.command("show")
@@ -127,7 +131,8 @@ def replay(
     It may run beside a server. An interrupted replay can be repeated: nothing is taken twice.
     """
     with open_service(run_tasks=False) as runtime:
-        summary = _replay(runtime, _chosen(app_id, code, protocol, refused_ids), as_json=as_json)
+        chosen = _of_named_app(runtime, _chosen(app_id, code, protocol, refused_ids))
+        summary = _replay(runtime, chosen, as_json=as_json)
     if as_json:
         print_json(summary)
         return
@@ -154,6 +159,7 @@ def drop(
 
     chosen = _chosen(app_id, code, protocol, refused_ids)
     with open_service(run_tasks=False) as runtime:
+        chosen = _of_named_app(runtime, chosen)
         if not yes:
             number = sum(count.records for count in operations.count_refused(runtime, chosen))
             raise BadInputError(
@@ -177,6 +183,15 @@ def _chosen(
         else parse_choice(SenderProtocol, protocol, what="protocol", error=UnknownProtocolError),
         refused_ids=tuple(ids or ()),
     )
+
+
+def _of_named_app(runtime: "Runtime", chosen: RefusedFilter) -> RefusedFilter:
+    """Return what was chosen, with the id of the app that it names in whatever way."""
+    from engagement import operations
+
+    if chosen.app_id is None:
+        return chosen
+    return replace(chosen, app_id=operations.find_named_app(runtime, chosen.app_id).app_id)
 
 
 def _replay(runtime: "Runtime", chosen: RefusedFilter, *, as_json: bool) -> "ReplaySummary":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from engagement.cli.arguments import AppId
+from engagement.cli.arguments import AppName
 from engagement.cli.exit_statuses import EXIT_FAILURE
 from engagement.cli.opening import open_or_reach_service, open_service
 from engagement.cli.output import AsJson, print_fields, print_json, print_note
@@ -19,26 +19,26 @@ app = typer.Typer(
 
 
 @app.command("compact")
-def compact(app_id: AppId, as_json: AsJson = False) -> None:
+def compact(app_id: AppName, as_json: AsJson = False) -> None:
     """Gather the small files of each day into sorted ones; no row changes."""
     _do("compact", {"app_id": app_id}, as_json=as_json)
 
 
 @app.command("fold")
-def fold(app_id: AppId, as_json: AsJson = False) -> None:
+def fold(app_id: AppName, as_json: AsJson = False) -> None:
     """Fold old changes of devices, tags, tokens and feedback into their latest state."""
     _do("fold", {"app_id": app_id}, as_json=as_json)
 
 
 @app.command("vacuum")
-def vacuum(app_id: AppId, as_json: AsJson = False) -> None:
+def vacuum(app_id: AppName, as_json: AsJson = False) -> None:
     """Delete files that no table refers to, keeping those that a running export may read."""
     _do("vacuum", {"app_id": app_id}, as_json=as_json)
 
 
 @app.command("retain")
 def retain(
-    app_id: AppId,
+    app_id: AppName,
     days: Annotated[int, typer.Option(min=1, help="Days of history to keep.")],
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +48,7 @@ def retain(
 
 @app.command("erase")
 def erase(
-    app_id: AppId,
+    app_id: AppName,
     device_id: Annotated[
         str | None, typer.Argument(metavar="[DEVICE_ID]", help="The device.")
     ] = None,
@@ -71,7 +71,7 @@ def erase(
 @app.command("check")
 def check(
     app_id: Annotated[
-        str | None, typer.Option("--app", metavar="APP_ID", help="One app only, by its id.")
+        str | None, typer.Option("--app", metavar="APP", help="One app only, by its name or id.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +79,8 @@ def check(
     from engagement import operations
 
     with open_service(run_tasks=False) as runtime:
-        found = operations.check_lake(runtime, app_id)
+        meant = None if app_id is None else operations.find_named_app(runtime, app_id).app_id
+        found = operations.check_lake(runtime, meant)
     if as_json:
         print_json(found)
     else:
@@ -92,7 +93,7 @@ def check(
 
 @app.command("repair")
 def repair(
-    app_id: AppId,
+    app_id: AppName,
     kind: Annotated[Kind, typer.Option(help="The kind of the table.")],
     give_up: Annotated[
         list[str] | None,
@@ -116,6 +117,7 @@ def repair(
         raise BadInputError("Give either --from-export or --give-up, got both.")
     restored, given_up = None, []
     with open_service(run_tasks=True) as runtime:
+        app_id = operations.find_named_app(runtime, app_id).app_id
         if from_export is not None:
             restored = operations.restore_table(
                 runtime, app_id, kind, folder=from_export, is_partial=partial
@@ -139,6 +141,7 @@ def _do(name: str, arguments: dict[str, str], *, as_json: bool) -> None:
     from engagement import operations
 
     with open_or_reach_service() as runtime:
+        arguments["app_id"] = operations.find_named_app(runtime, arguments["app_id"]).app_id
         counts = operations.request_upkeep(runtime, name, arguments)
     described: dict[str, object] = {"operation": name, "appId": arguments["app_id"]}
     described |= {to_camel_case(count): number for count, number in counts.items()}

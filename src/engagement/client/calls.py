@@ -43,7 +43,7 @@ class Call(Generic[Result]):
     """One request to the server and how its answer is read. Each may be repeated without harm."""
 
     method: str
-    """GET or POST."""
+    """GET, POST, PATCH or DELETE."""
     path: str
     """Below the server's address."""
     parse: Callable[[bytes], Result]
@@ -70,7 +70,7 @@ class Proof(Generic[Result]):
 
 def list_collections(subscription: str) -> Call[list[str]]:
     """The resource paths of a subscription's app collections."""
-    path = f"/subscriptions/{_name(subscription)}/providers/{PROVIDER}/appCollections"
+    path = f"/subscriptions/{name_segment(subscription)}/providers/{PROVIDER}/appCollections"
     return Call(
         method="GET", path=path, parse=lambda body: [_text(item["id"]) for item in _values(body)]
     )
@@ -79,7 +79,9 @@ def list_collections(subscription: str) -> Call[list[str]]:
 def list_apps(collection_path: str) -> Call[list[App]]:
     """The apps of a collection."""
     path = quote(collection_path, safe="/") + "/apps"
-    return Call(method="GET", path=path, parse=lambda body: [_app(item) for item in _values(body)])
+    return Call(
+        method="GET", path=path, parse=lambda body: [read_app(item) for item in _values(body)]
+    )
 
 
 def create_export(app: App, request: ExportRequest, *, idempotency_key: str) -> Call[ExportTask]:
@@ -185,16 +187,25 @@ def _create_body(request: ExportRequest) -> dict[str, Any]:
     return {"containerUrl": request.container_url, **body_of(request)}
 
 
+def app_path(app: App) -> str:
+    """The path of an app, as it stands in an address."""
+    return quote(app.resource_path, safe="/")
+
+
 def _tasks(app: App) -> str:
-    return quote(app.resource_path, safe="/") + "/devices/exportTasks"
+    return app_path(app) + "/devices/exportTasks"
 
 
 def _task_path(app: App, task_id: str) -> str:
-    return f"{_tasks(app)}/{_name(task_id)}"
+    return f"{_tasks(app)}/{name_segment(task_id)}"
 
 
-def _name(text: str) -> str:
-    """A name as one segment of a path; dots alone would lead to another path."""
+def name_segment(text: str) -> str:
+    """A name as one segment of a path; dots alone would lead to another path.
+
+    Raises:
+        BadInputError: It is nothing but dots.
+    """
     if text in {"", ".", ".."}:
         raise BadInputError(f"An id or name must be more than dots, got {text!r}.")
     return quote(text, safe="")
@@ -207,7 +218,8 @@ def _values(body: bytes) -> list[dict[str, Any]]:
     return list(content["value"])
 
 
-def _app(content: dict[str, Any]) -> App:
+def read_app(content: dict[str, Any]) -> App:
+    """The app of an answer."""
     subscription, resource_group, collection, name = app_names(_text(content["id"]))
     return App(
         app_id=_text(content["properties"]["backendId"]),

@@ -1,5 +1,8 @@
 """What the audit log says of a change: who made it, when, what and on what."""
 
+import csv
+import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -73,3 +76,12 @@ class RecordedChange:
 
 COLUMNS = ("position", "changedAt", "actor", "action", "appId", "subject")
 """The columns of an audit log that is exported as CSV."""
+
+
+def write_csv(changes: Iterable[RecordedChange]) -> str:
+    """Return changes as CSV by RFC 4180, with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows(entry.columns() for entry in changes)
+    return text.getvalue()

@@ -2,6 +2,8 @@
 
 from engagement.operations.app_deletion import AppRemovalReport, finish_deletions
 from engagement.operations.app_keys import (
+    KEEP_HOURS_DEFAULT,
+    KEEP_HOURS_MAX,
     app_of_key,
     create_key,
     find_key,
@@ -9,8 +11,20 @@ from engagement.operations.app_keys import (
     revoke_key,
     rotate_key,
 )
-from engagement.operations.apps import create_app, find_app, get_app, list_apps, rename_app
-from engagement.operations.audit import forget_audit, list_audit, record_change
+from engagement.operations.apps import (
+    create_app,
+    find_app,
+    find_named_app,
+    get_app,
+    list_apps,
+    rename_app,
+)
+from engagement.operations.audit import (
+    CHANGES_PER_PAGE_MAX,
+    forget_audit,
+    list_audit,
+    record_change,
+)
 from engagement.operations.clients import (
     authenticate_client,
     create_client,
@@ -100,7 +114,10 @@ from engagement.store.queries.audit import AuditFilter
 from engagement.store.running_time import CLOCK_MOVED_MIN
 
 __all__ = [
+    "CHANGES_PER_PAGE_MAX",
     "CLOCK_MOVED_MIN",
+    "KEEP_HOURS_DEFAULT",
+    "KEEP_HOURS_MAX",
     "AppRemovalReport",
     "AuditFilter",
     "Collected",
@@ -138,6 +155,7 @@ __all__ = [
     "find_app",
     "find_console_session",
     "find_key",
+    "find_named_app",
     "find_write_keys",
     "finish_deletions",
     "flush_due",

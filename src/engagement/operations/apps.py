@@ -89,6 +89,23 @@ def get_app(runtime: Runtime, app_id: str) -> App:
     return runtime.apps.get(app_id)
 
 
+def find_named_app(runtime: Runtime, text: str) -> App:
+    """The app that a person means: by its id, its resource path, or its name if one alone has it.
+
+    Raises:
+        UnknownAppError: There is none.
+        BadInputError: Several apps have the name.
+    """
+    found = runtime.apps.list_all()
+    wanted = text.rstrip("/").lower()
+    exact = [app for app in found if wanted in {app.app_id, app.resource_path.lower()}]
+    named = exact or [app for app in found if app.name.lower() == wanted]
+    if len(named) > 1:
+        ids = ", ".join(app.app_id for app in named)
+        raise BadInputError(f"Several apps have the name {text[:80]!r}; give an id: {ids}.")
+    return named[0] if named else runtime.apps.get(text)
+
+
 def find_app(
     runtime: Runtime, *, subscription: str, resource_group: str, collection: str, name: str
 ) -> App:

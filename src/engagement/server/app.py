@@ -27,6 +27,7 @@ from engagement.server.console.router import build_console
 from engagement.server.dependencies import AppsByPath, Context
 from engagement.server.errors import Problem, answer_to, invalid_fields
 from engagement.server.management import (
+    apps,
     devices,
     exports_2014_12_01,
     exports_2026_11_01,
@@ -145,7 +146,7 @@ def build_current_app(context: Context) -> FastAPI:
         summary="Raw mobile-engagement data, exported into your own storage, proven complete.",
         servers=[{"url": context.public_url}],
     )
-    _equip(app, context, [exports_2026_11_01.router, resources.router, devices.router])
+    _equip(app, context, [exports_2026_11_01.router, resources.router, devices.router, apps.router])
     app.include_router(token_endpoint.router)
     app.include_router(health.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's own way

@@ -1,6 +1,7 @@
 """Tests how results are written for people and for programs."""
 
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -103,3 +104,25 @@ def test_a_table_that_no_terminal_shows_does_not_cut_ids(
     out = capsys.readouterr().out
     assert "a" * 60 in out
     assert out.splitlines()[0].strip() == "Tasks"
+
+
+def test_a_table_cuts_nothing_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "80")
+    task_id, scope = "0123456789abcdef" * 2, "/subscriptions/s/" + "x" * 120
+
+    print_table("Things", ("#id", "scope", ">rows"), [(task_id, scope, "1,234,567")])
+
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith(task_id) and line.rstrip().endswith("1,234,567") for line in lines)
+    assert sum(line.count("x") for line in lines) == 120
+
+
+def test_a_table_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("Things", ("name",), [("[red]name[/red]",)])
+
+    assert "[red]name[/red]" in capsys.readouterr().out

@@ -29,11 +29,11 @@ class AsyncAppDirectory:
         return apps
 
     async def find(self, app: App | str) -> App:
-        """Return the app of an id or a resource path.
+        """Return the app of an id, a resource path, or a name that one app of the subscription has.
 
         Raises:
             UnknownAppError: There is none, or the caller may not see it.
-            BadInputError: It is neither an id nor a resource path.
+            BadInputError: Several have the name, or it is neither an id nor a resource path.
         """
         if isinstance(app, App):
             self._remember([app])
@@ -48,10 +48,22 @@ class AsyncAppDirectory:
             raise BadInputError(f"A resource path must begin with a slash, got {app[:200]!r}.")
         else:
             await self.list_all()
-        found = self._apps.get(app.rstrip("/").lower())
+        found = self._apps.get(app.rstrip("/").lower()) or self._of_name(app)
         if found is None:
             raise UnknownAppError(f"No app that the client may see is {app[:200]!r}.")
         return found
+
+    def _of_name(self, name: str) -> App | None:
+        named = {app.app_id: app for app in self._apps.values() if app.name.lower() == name.lower()}
+        if len(named) > 1:
+            raise BadInputError(
+                f"Several apps have the name {name[:80]!r}; give an id: {', '.join(named)}."
+            )
+        return next(iter(named.values()), None)
+
+    def forget(self, app: App) -> None:
+        """Look an app up anew when it is named again."""
+        self._apps = {name: known for name, known in self._apps.items() if known != app}
 
     def _remember(self, apps: list[App]) -> None:
         for app in apps:

@@ -11,6 +11,7 @@ import httpx
 
 from engagement.client import calls
 from engagement.client.access import DEFAULT_SUBSCRIPTION, RETRIES, TIMEOUT_SECONDS, Access
+from engagement.client.asynchronous.administration import AsyncAppAdministration
 from engagement.client.asynchronous.apps import AsyncAppDirectory
 from engagement.client.asynchronous.connection import AsyncServerConnection
 from engagement.client.asynchronous.credentials import credentials_of
@@ -36,7 +37,7 @@ TASKS_A_PAGE = 40
 Progressed = Callable[[ExportTask], None]
 
 
-class AsyncClient:
+class AsyncClient(AsyncAppAdministration):
     """Asks a server for exports and reads them.
 
     Threads may share a `Client`, tasks of one event loop an `AsyncClient`.

@@ -13,6 +13,7 @@ from engagement.client import calls
 from engagement.client.access import DEFAULT_SUBSCRIPTION, RETRIES, TIMEOUT_SECONDS, Access
 from engagement.client.concurrency import Pause, run
 from engagement.client.frame_kinds import FrameKind
+from engagement.client.sync.administration import AppAdministration
 from engagement.client.sync.apps import AppDirectory
 from engagement.client.sync.connection import ServerConnection
 from engagement.client.sync.credentials import credentials_of
@@ -36,7 +37,7 @@ TASKS_A_PAGE = 40
 Progressed = Callable[[ExportTask], None]
 
 
-class Client:
+class Client(AppAdministration):
     """Asks a server for exports and reads them.
 
     Threads may share a `Client`, tasks of one event loop an `AsyncClient`.

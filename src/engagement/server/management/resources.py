@@ -134,16 +134,7 @@ def list_apps(request: Request, context: InContext, caller: ByCaller) -> Respons
     ]
     if not found:
         raise UnknownAppError("No app collection has this resource path.")
-    value = [
-        AppResource(
-            id=app.resource_path,
-            name=app.name,
-            type=f"{PROVIDER}/appcollections/apps",
-            properties=AppProperties(backend_id=app.app_id),
-        )
-        for app in found
-    ]
-    return json_response(Apps(value=value))
+    return json_response(Apps(value=[app_resource(app) for app in found]))
 
 
 @router.get(
@@ -174,6 +165,16 @@ def check_name(request: Request, context: InContext, caller: ByCaller, body: Nam
         reason = "AlreadyExists"
     return json_response(
         NameAvailability(name=body.name, available=reason is None, unavailability_reason=reason)
+    )
+
+
+def app_resource(app: App) -> AppResource:
+    """Return an app as the contract shows it."""
+    return AppResource(
+        id=app.resource_path,
+        name=app.name,
+        type=f"{PROVIDER}/appcollections/apps",
+        properties=AppProperties(backend_id=app.app_id),
     )
 
 
