@@ -149,8 +149,9 @@ class SightingQueries:
         with self._reading.begin() as connection:
             for some in _batched(sorted(device_ids), VARIABLES_MAX):
                 query = touching.where(open_sessions.c.device_id.in_(some))
-                for row in connection.execute(query).mappings():
-                    yield OpenSession(**row)
+                with connection.execute(query) as found:  # a server keeps a cursor until then
+                    for row in found.mappings():
+                        yield OpenSession(**row)
 
     def spans(self, keys: Iterable[SightingKey]) -> dict[SightingKey, Span]:
         """The sessions and jobs of these keys that are known."""
