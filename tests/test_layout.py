@@ -17,6 +17,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     # Commands, which their users type: one test goes through most of them, in real processes.
     "cli/apps": ("acceptance/test_command_line.py",),
     "cli/app_keys": ("acceptance/server/management/test_apps.py",),
+    "cli/backups": ("acceptance/cli/test_backing_up.py",),
     "cli/clients": ("acceptance/server/auth/test_access_tokens.py", "acceptance/test_client.py"),
     "cli/entry": ("acceptance/test_command_line.py",),
     "cli/exports": ("acceptance/test_command_line.py",),
@@ -73,13 +74,11 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/console/visits": ("unit/server/console/test_visits_templates.py",),
     "server/console/router": ("console/test_sign_in.py",),
     "server/console/sign_in": ("console/test_sign_in.py",),
-    "server/console/pages/exports": ("console/test_exports.py",),
-    "server/console/pages/export_advice": ("console/test_exports.py",),
-    "server/console/pages/new_export": ("console/test_exports.py",),
-    "operations/previews": ("unit/export/test_preview.py", "console/test_exports.py"),
-    "server/console/events": ("console/test_exports.py",),
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
+    # A copy of a whole service, tried as it is backed up, restored and moved.
+    "runtime/copying": ("integration/runtime/test_backups.py",),
+    "store/lake_copy": ("integration/runtime/test_backups.py",),
     # What a lost state is rebuilt from, and repairs, tried as operators ask for them.
     "store/app_removal": ("unit/operations/test_app_deletion.py",),
     "store/rebuild": ("unit/runtime/test_recovering.py",),

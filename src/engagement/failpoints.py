@@ -1,4 +1,4 @@
-"""The failpoints of flushes, exports, keys and deletions: places where a process may die.
+"""The failpoints of flushes, exports, keys, deletions and copies: places where a process may die.
 
 The service does nothing there; the durability tests kill it at each. Whoever adds an effect to one
 of them adds a failpoint here, so that the tests kill there too.
@@ -34,6 +34,13 @@ class Failpoint(StrEnum):
     APP_MARKED = "app_marked"
     APP_TABLES_DELETED = "app_tables_deleted"
     APP_ROWS_DELETED = "app_rows_deleted"
+    COPY_CLAIMED = "copy_claimed"
+    COPY_STATE_READ = "copy_state_read"
+    COPY_FILE_WRITTEN = "copy_file_written"
+    COPY_FILES_WRITTEN = "copy_files_written"
+    COPY_SOURCE_MARKED = "copy_source_marked"
+    COPY_STATE_WRITTEN = "copy_state_written"
+    COPY_FINISHED = "copy_finished"
 
 
 FailpointHook = Callable[[Failpoint], None]

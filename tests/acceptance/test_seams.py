@@ -12,8 +12,8 @@ from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportFormat, ExportState, ExportType, TimeRange
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
+from support.bucket_lake import name_bucket_lake
 from support.postgres import open_postgres
-from support.servers import S3, S3_REGION
 from support.waiting import WAIT_SECONDS_MAX
 
 
@@ -26,7 +26,7 @@ def runtime(
         if "postgresql" in request.param:
             state_url = closing.enter_context(open_postgres())
         if "bucket" in request.param:
-            lake_url = _bucket_lake(request.getfixturevalue("s3"), monkeypatch)
+            lake_url = name_bucket_lake(request.getfixturevalue("s3"), monkeypatch)
         settings = Settings(
             home=tmp_path / "home",
             state_url=state_url,
@@ -35,17 +35,6 @@ def runtime(
             part_rows_target=500,
         )
         yield closing.enter_context(open_service(settings))
-
-
-def _bucket_lake(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The operator's own lake is reached with the host's own credentials, as everywhere else."""
-    container = s3.container()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "operator")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "operator")
-    monkeypatch.setenv("AWS_REGION", S3_REGION)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
-    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    return f"s3://{container.name}/lake"
 
 
 def test_the_whole_job_runs_there(runtime: Runtime, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typer.exceptions import Abort, TyperException
 from engagement.cli import (
     apps,
     audit,
+    backups,
     clients,
     console,
     demo,
@@ -60,6 +61,8 @@ app.command("sample")(sample.sample)
 app.command("import")(imports.import_files)
 app.command("verify")(verify.verify)
 app.command("recover")(recover.recover)
+app.command("backup")(backups.back_up)
+app.command("restore")(backups.restore)
 app.command("demo")(demo.demo)
 
 

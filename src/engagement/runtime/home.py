@@ -12,7 +12,10 @@ from typing import Protocol
 
 from engagement.exceptions import BadInputError, HomeBusyError, StorageFullError
 from engagement.model.tag_imports import ImportTask
+from engagement.settings import Settings
 
+STATE_FILE = "state.db"
+LAKE_FOLDER = "lake"
 LOCK_SECONDS_MAX = 0.5
 """How long a home folder may stay locked after its process was killed: its worker must notice."""
 LOCK_POLL_SECONDS = 0.01
@@ -108,6 +111,23 @@ def private_file(path: Path) -> Path:
     """The file, readable by its owner alone from its first byte on."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     return path
+
+
+def state_url(settings: Settings) -> str:
+    """Return where the state database is; a file of a home folder is made, if it is not there."""
+    if not settings.state_url:
+        private_file(settings.home / STATE_FILE)
+    return state_location(settings)
+
+
+def state_location(settings: Settings) -> str:
+    """Return where the state database is, whether there is one or not."""
+    return settings.state_url or f"sqlite:///{settings.home / STATE_FILE}"
+
+
+def lake_location(settings: Settings) -> str:
+    """Return the folder or URL of the lake."""
+    return settings.lake_url or str(settings.home / LAKE_FOLDER)
 
 
 def _lock(descriptor: int) -> bool:

@@ -26,7 +26,7 @@ from engagement.export.retry_limit import RetryLimit
 from engagement.export.steps import ExportTools
 from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.model.audit import LOCAL_ACTOR
-from engagement.runtime.home import TaskRunner, lock_home, make_home, private_file
+from engagement.runtime.home import TaskRunner, lake_location, lock_home, make_home, state_url
 from engagement.settings import Settings
 from engagement.step_watch import StepWatch
 from engagement.store.app_files import RegisteredApp, write_app_file
@@ -34,6 +34,7 @@ from engagement.store.app_removal import AppRemoval
 from engagement.store.inspection import LakeInspection
 from engagement.store.keyring import Keyring
 from engagement.store.lake import Lake
+from engagement.store.lake_copy import require_finished_lake
 from engagement.store.queries.app_keys import AppKeyQueries
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.audit import AuditQueries
@@ -41,7 +42,6 @@ from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.clock_readings import ClockReadingQueries, Uptime
 from engagement.store.queries.console_sessions import ConsoleSessionQueries
 from engagement.store.queries.erased import ErasedQueries
-from engagement.store.queries.export_lists import ExportListQueries
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.installation import InstallationQueries
 from engagement.store.queries.plans import PlanQueries
@@ -96,8 +96,6 @@ class Runtime:
     """Makes what requests hand in durable."""
     tasks: TaskQueries
     """Export tasks."""
-    export_lists: ExportListQueries
-    """Lists of them."""
     plans: PlanQueries
     """What was asked of them, their plans and receipts."""
     lake: Lake
@@ -191,7 +189,8 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
     Raises:
         HomeBusyError: Another process runs on this home folder.
         StateBusyError: Another process runs the tasks of the state database that is named.
-        StateLostError: The lake has tables of apps that the state database does not know.
+        StateLostError: The lake has tables of apps that the state database does not know, or a
+            restore into it was cut off.
         VaultKeyLostError: The key that everything is sealed with is not in the home folder.
     """
     home = settings.home
@@ -199,6 +198,8 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
     with ExitStack() as closing:
         if run_tasks and not is_locked:
             closing.enter_context(lock_home(home))
+        if run_tasks or not settings.lake_url:
+            require_finished_lake(lake_location(settings))
         policy = DestinationPolicy.from_settings(settings, allow_memory=allow_memory)
         made = _make_runtime(
             settings, policy, closing, is_owner=run_tasks, clock=clock, uptime=uptime
@@ -246,11 +247,6 @@ def open_keyring(
         )
 
 
-def state_url(settings: Settings) -> str:
-    """Where the state database of a home folder is."""
-    return settings.state_url or f"sqlite:///{private_file(settings.home / 'state.db')}"
-
-
 def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exchange
     settings: Settings,
     policy: DestinationPolicy,
@@ -270,7 +266,7 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
     vault = Keyring(settings.home, InstallationQueries(engine), is_owner=is_owner).open_vault()
     group_commit = GroupCommit(inbox)
     closing.callback(group_commit.close)
-    lake = Lake(settings.lake_url or str(settings.home / "lake"))
+    lake = Lake(lake_location(settings))
     return Runtime(
         settings=settings,
         apps=AppQueries(engine),
@@ -287,7 +283,6 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
         group_commit=group_commit,
         refused=RefusedQueries(engine, refused_limits),
         tasks=TaskQueries(engine, app_tasks_max=settings.app_tasks_max),
-        export_lists=ExportListQueries(engine),
         plans=PlanQueries(engine),
         imports=ImportTaskQueries(engine, app_tasks_max=settings.app_tasks_max),
         lake=lake,

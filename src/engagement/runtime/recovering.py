@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from engagement.exceptions import BadInputError
 from engagement.model.apps import App, hash_app_key, new_app_key
-from engagement.runtime.home import lock_home, make_home
-from engagement.runtime.opening import state_url
+from engagement.runtime.home import lake_location, lock_home, make_home, state_url
 from engagement.settings import Settings
 from engagement.store.app_files import RegisteredApp, read_app_file, register_first_key
 from engagement.store.app_removal import AppRemoval
@@ -61,7 +60,7 @@ def recover_state(
             if settings.state_url:
                 closing.enter_context(own_state(engine))
             apps, inbox, staging = AppQueries(engine), InboxQueries(engine), StagingQueries(engine)
-            lake = Lake(settings.lake_url or str(home / "lake"))
+            lake = Lake(lake_location(settings))
             known = {app.app_id for app in apps.list_all()}
             inspection = LakeInspection(inbox, staging, lake)
             deleted = AppRemoval(engine, lake).list_marked().keys()

@@ -101,5 +101,11 @@ def list_log_files(table: FileSystem, *, before: int) -> list[str]:
         for folder in (LOG_FOLDER, QUARANTINE)
         for info in table.get_file_info(FileSelector(folder, allow_not_found=True))
     ]
-    numbered = [(name, _NUMBERED.fullmatch(name)) for name in names]
-    return sorted(name for name, found in numbered if found and int(found[1]) < before)
+    numbered = [(name, version_of_name(name)) for name in names]
+    return sorted(name for name, version in numbered if version is not None and version < before)
+
+
+def version_of_name(name: str) -> int | None:
+    """The version that a file in the folder of a log belongs to; None if it belongs to none."""
+    found = _NUMBERED.fullmatch(name)
+    return None if found is None else int(found[1])

@@ -1,7 +1,6 @@
 """Tests that a lost state database is refused, and rebuilt from the lake as it was."""
 
 import shutil
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,82 +8,23 @@ import pytest
 from deltalake import DeltaTable
 
 from engagement import operations
-from engagement.collect.inbox import accept
-from engagement.collect.payload import decode_batch
 from engagement.exceptions import BadInputError, StateLostError
-from engagement.model.export_request import ExportRequest
-from engagement.model.exports import (
-    CampaignType,
-    Compression,
-    ExportFormat,
-    ExportState,
-    ExportType,
-    TimeRange,
-)
 from engagement.model.records import Kind
 from engagement.runtime.opening import Runtime
 from engagement.runtime.recovering import RecoveredApp, recover_state
 from engagement.settings import Settings
 from engagement.store.app_files import APP_FILE
 from engagement.store.data_files import DataFile
-from engagement.testing import MemoryContainer, StoppedClock, open_test_runtime
-from support.batches import DAY, DEVICES, NOW, at, batch, everything, log
+from support.batches import DAY, DEVICES, at, batch, everything, log
 from support.home import lose_state
-from support.waiting import WAIT_SECONDS_MAX
-
-RECEIVED = NOW
-LATER = NOW + timedelta(days=1)
-SPANNING = batch(
-    log("job", 1, jobId="long"), log("activity", 2), device=DEVICES[5], batch_id="spanning"
-)
-BATCHES = [everything(number, device=DEVICES[number % 3]) for number in range(9)] + [SPANNING]
-
-
-def running(home: Path) -> AbstractContextManager[Runtime]:
-    return open_test_runtime(home, clock=StoppedClock(LATER))
-
-
-def take(runtime: Runtime, app_id: str, *bodies: bytes) -> list[bool]:
-    """Which batches are new; they are in the lake afterwards."""
-    batches = [decode_batch(body, received_at=RECEIVED, live=False) for body in bodies]
-    new = accept(runtime.inbox, app_id, batches, received_at=RECEIVED)
-    runtime.flush(app_id)
-    return new
-
-
-def export_all(runtime: Runtime, app_id: str) -> dict[ExportType, list[bytes]]:
-    """The parts of an export of each type."""
-    container = MemoryContainer()
-    files = {}
-    for export_type in ExportType:
-        span = TimeRange.of_days(DAY - timedelta(days=9), DAY + timedelta(days=9))
-        is_push = export_type is ExportType.PUSH
-        request = ExportRequest(
-            app_id=app_id,
-            export_type=export_type,
-            export_format=ExportFormat.NDJSON,
-            compression=Compression.NONE,
-            container_url=container.url,
-            time_range=span if export_type.is_historical or is_push else None,
-            campaign_type=CampaignType.POLL if is_push else None,
-        )
-        created = operations.create_export(runtime, request)
-        task = operations.wait_export(runtime, created.task_id, timeout_seconds=WAIT_SECONDS_MAX)
-        assert task.state is ExportState.SUCCEEDED, task.error_details
-        files[export_type] = container.read_parts(task)
-    return files
+from support.whole_service import BATCHES, LATER, export_all, fill_service, running, take
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home with an app that has records of every kind, of several flushes, some compacted."""
-    place = {"collection": "c", "resource_group": "g", "subscription": "s"}
     with running(tmp_path / "home") as runtime:
-        app_id = operations.create_app(runtime, name="shop", **place).app.app_id
-        for number, body in enumerate(BATCHES):
-            take(runtime, app_id, body)
-            if number == 4:
-                operations.compact(runtime, app_id)
+        fill_service(runtime)
     return tmp_path / "home"
 
 

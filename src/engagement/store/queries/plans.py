@@ -1,5 +1,6 @@
 """Keeps what the steps of an export work with: what was asked, the plan, a row a part, receipts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -140,6 +141,22 @@ class PlanQueries:
         drop = export_plan_parts.delete().where(export_plan_parts.c.task_id.in_(ended))
         with self._engine.begin() as connection:
             return connection.execute(drop).rowcount
+
+    def list_unfinished_parts(self) -> Iterator[tuple[str, Part]]:
+        """The parts of the plans of all tasks that have not ended, each with its app."""
+        unfinished = [state for state in ExportState if not state.is_final]
+        query = (
+            sa.select(export_tasks.c.app_id, export_plan_parts.c.part)
+            .join_from(
+                export_tasks,
+                export_plan_parts,
+                export_plan_parts.c.task_id == export_tasks.c.task_id,
+            )
+            .where(export_tasks.c.state.in_(unfinished))
+        )
+        with self._reading.begin() as connection:
+            for row in connection.execute(query):
+                yield row.app_id, decode(row.part, Part)
 
     def has_all_parts(self, task_id: str, parts_total: int) -> bool:
         """Whether a plan still says what each of its parts is."""

@@ -158,6 +158,12 @@ class StagingQueries:
             connection.execute(lake_tables.insert().values(row))
             _record_commit(connection, app_id, found.commit, committed_at)
 
+    def keep_digest(self, app_id: str, commit: Commit) -> None:
+        """Remember the digest of a recorded commit, which a lake on object storage had none of."""
+        key = _columns(app_id, commit.kind) | {"version": commit.version}
+        with self._engine.begin() as connection:
+            connection.execute(commits.update().filter_by(**key).values(sha256=commit.sha256))
+
     def list_apps(self) -> list[str]:
         """The ids of the apps that have something staged."""
         with self._reading.begin() as connection:
