@@ -74,6 +74,11 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/console/visits": ("unit/server/console/test_visits_templates.py",),
     "server/console/router": ("console/test_sign_in.py",),
     "server/console/sign_in": ("console/test_sign_in.py",),
+    "server/console/pages/exports": ("console/test_exports.py",),
+    "server/console/pages/export_advice": ("console/test_exports.py",),
+    "server/console/pages/new_export": ("console/test_exports.py",),
+    "operations/previews": ("unit/export/test_preview.py", "console/test_exports.py"),
+    "server/console/events": ("console/test_exports.py",),
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
     # A copy of a whole service, tried as it is backed up, restored and moved.

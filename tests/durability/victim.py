@@ -18,12 +18,17 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from engagement.runtime.tuning import relax_garbage_collector
+
+relax_garbage_collector()  # as commands do: dozens of victims are started
+
 import planted
 
 from engagement import operations
 from engagement.exceptions import UnknownDeviceError
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.runtime.opening import Runtime, open_keyring, open_service
+from engagement.runtime.tuning import skip_last_collection
 from engagement.settings import Settings
 
 PART_ROWS = 400
@@ -76,7 +81,12 @@ def do_upkeep(runtime: Runtime, app_id: str) -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Do what the command line says, and end as a command does."""
+    _act()
+    skip_last_collection()
+
+
+def _act() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("out", type=Path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engagement.cli.console import sign_in_address
 from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, print_json, print_note
 from engagement.exceptions import BadInputError
@@ -102,6 +103,10 @@ def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bo
             print_note(f"Its key, shown this once, for its devices: {first_key}")
         if not operations.list_clients(runtime):
             print_note("A first client: engagement clients create NAME --role owner")
+            code = operations.create_sign_in_code(runtime).code
+            print_note(f"Console, once within five minutes: {sign_in_address(public_url, code)}")
+        else:
+            print_note(f"Console: {public_url}/console/")
     if runtime.settings.allow_loopback_containers:
         print_note(
             "WARNING: ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS is on. Whoever may create exports can "
@@ -124,7 +129,7 @@ def _run(
     from engagement.server.uvicorn_protocol import ConnectionLimits, LimitedHttpProtocol
 
     settings = runtime.settings
-    server = build_server(runtime, public_url=public_url)
+    server = build_server(runtime, public_url=public_url, is_stopping=lambda: serving.should_exit)
     config = uvicorn.Config(
         server,
         http=LimitedHttpProtocol.with_limits(
@@ -138,8 +143,9 @@ def _run(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS_MAX,
     )
+    serving = uvicorn.Server(config)
     tune_garbage_collector()
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        serving.run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn repeats the signal once it has stopped: all is well
         print_note("Stopped.")

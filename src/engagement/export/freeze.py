@@ -43,7 +43,7 @@ def make_plan(
     files = {kind: lake.files(request.app_id, kind, version) for kind, version in versions.items()}
     for kind, some in files.items():
         lake.check_files(request.app_id, kind, some)
-    campaign_ids = _campaign_ids(lake, request, files)
+    campaign_ids = find_campaigns(lake, request, files)
     selection = selection_of(request, campaign_ids)
     parts = plan_parts(
         request.export_type,
@@ -97,9 +97,10 @@ def tables_read(request: ExportRequest) -> tuple[Kind, ...]:
     return (kind, *CONTENT_KINDS) if request.include_info else (kind,)
 
 
-def _campaign_ids(
+def find_campaigns(
     lake: Lake, request: ExportRequest, files: Mapping[Kind, Sequence[DataFile]]
 ) -> tuple[int, ...]:
+    """Return the campaigns that a request names, or that were under way in its window."""
     if request.time_range is None or request.export_type is not ExportType.PUSH:
         return tuple(sorted(set(request.campaign_ids)))
     window = replace(selection_of(request, ()), time_range=request.time_range)

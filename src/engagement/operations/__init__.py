@@ -65,6 +65,11 @@ from engagement.operations.damage import (
 from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
 from engagement.operations.erasing import ErasureReport, erase_device, erase_user
 from engagement.operations.estimates import estimate_export
+from engagement.operations.export_lists import (
+    count_exports_by_state,
+    find_exports,
+    list_parts,
+)
 from engagement.operations.exports import (
     cancel_export,
     count_exports,
@@ -85,6 +90,11 @@ from engagement.operations.file_imports import (
     read_lines,
 )
 from engagement.operations.keys import read_key_status, read_signing_keys, reset_keys, rotate_keys
+from engagement.operations.previews import (
+    ContainerCheck,
+    check_container,
+    preview_export,
+)
 from engagement.operations.refused import (
     ReplaySummary,
     count_refused,
@@ -121,6 +131,7 @@ __all__ = [
     "AppRemovalReport",
     "AuditFilter",
     "Collected",
+    "ContainerCheck",
     "ErasureReport",
     "ImportRefusal",
     "ImportSummary",
@@ -132,11 +143,13 @@ __all__ = [
     "app_of_key",
     "authenticate_client",
     "cancel_export",
+    "check_container",
     "check_lake",
     "collect_batch",
     "collect_messages",
     "compact",
     "count_exports",
+    "count_exports_by_state",
     "count_refused",
     "create_app",
     "create_client",
@@ -154,6 +167,7 @@ __all__ = [
     "export_manifest",
     "find_app",
     "find_console_session",
+    "find_exports",
     "find_key",
     "find_named_app",
     "find_write_keys",
@@ -184,10 +198,12 @@ __all__ = [
     "list_exports_page",
     "list_import_tasks",
     "list_keys",
+    "list_parts",
     "list_refused",
     "open_session_by_code",
     "open_session_of_client",
     "open_session_of_issuer",
+    "preview_export",
     "read_key_status",
     "read_lines",
     "read_posted",

@@ -42,6 +42,7 @@ from engagement.store.queries.clients import ClientQueries
 from engagement.store.queries.clock_readings import ClockReadingQueries, Uptime
 from engagement.store.queries.console_sessions import ConsoleSessionQueries
 from engagement.store.queries.erased import ErasedQueries
+from engagement.store.queries.export_lists import ExportListQueries
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.installation import InstallationQueries
 from engagement.store.queries.plans import PlanQueries
@@ -96,6 +97,8 @@ class Runtime:
     """Makes what requests hand in durable."""
     tasks: TaskQueries
     """Export tasks."""
+    export_lists: ExportListQueries
+    """Lists of them."""
     plans: PlanQueries
     """What was asked of them, their plans and receipts."""
     lake: Lake
@@ -283,6 +286,7 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
         group_commit=group_commit,
         refused=RefusedQueries(engine, refused_limits),
         tasks=TaskQueries(engine, app_tasks_max=settings.app_tasks_max),
+        export_lists=ExportListQueries(engine),
         plans=PlanQueries(engine),
         imports=ImportTaskQueries(engine, app_tasks_max=settings.app_tasks_max),
         lake=lake,

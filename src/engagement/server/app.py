@@ -1,7 +1,7 @@
 """The ASGI server: both versions of the API, and the endpoints of devices."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -47,12 +47,15 @@ API_VERSION = {
 VERSIONS = (exports_2014_12_01.VERSION, exports_2026_11_01.VERSION)
 
 
-def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
+def build_server(
+    runtime: Runtime, *, public_url: str, is_stopping: Callable[[], bool] = lambda: False
+) -> CollectionRouter:
     """Return the server of an opened service.
 
     Args:
         runtime: The service; it must outlive the server.
         public_url: Address by which clients reach the server, without a slash at its end.
+        is_stopping: Whether the server is about to end, and streams of events with it.
     """
     authentication = Authentication(runtime, public_url=public_url)
     metrics = Metrics(
@@ -76,7 +79,7 @@ def build_server(runtime: Runtime, *, public_url: str) -> CollectionRouter:
         Versions(
             published=build_published_app(context),
             current=build_current_app(context),
-            console=build_console(context),
+            console=build_console(context, is_stopping=is_stopping),
         ),
         authentication=authentication,
         metrics=metrics,

@@ -31,6 +31,9 @@ PAUSE_SECONDS = 0.5
 """How long a connection is not read after a refusal; less than its sender was told to wait."""
 _DEVICES = (b"/collect/", b"/v1/")
 _HEALTH = frozenset({b"/healthz", b"/readyz"})
+_STREAM = b"/console/events"
+STREAMS_MAX = 500
+"""Pages that listen for what changes; they hold a connection for minutes and ask for little."""
 _BODY = json.dumps(
     {"error": {"code": ErrorCode.OVERLOADED, "message": "Too many requests are under way."}}
 ).encode()
@@ -55,6 +58,8 @@ class ConnectionLimits:
     """Devices' requests under way."""
     other_requests: Shares
     """All other requests under way, but for those about health."""
+    streams: Shares
+    """Streams of events, to pages that show what moves."""
     proxies: TrustedProxies
     """Whose word is taken for the address of whoever sent a request."""
     sockets_max: int
@@ -75,6 +80,7 @@ class ConnectionLimits:
             connections=ConnectionShares(Shares(connections_max, **percents)),
             device_requests=Shares(settings.collect_concurrent_max, **percents),
             other_requests=Shares(OTHER_REQUESTS_MAX, **percents),
+            streams=Shares(STREAMS_MAX, **percents),
             proxies=TrustedProxies(proxies),
             sockets_max=sockets_max,
         )
@@ -203,6 +209,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if path in _HEALTH:
             return None
         limits = self.limits
+        if path == _STREAM:
+            return limits.streams
         return limits.device_requests if _is_of_devices(path) else limits.other_requests
 
     def _is_too_much(self, sender: Sender) -> bool:

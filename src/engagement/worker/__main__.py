@@ -3,6 +3,10 @@
 python -m engagement.worker DESCRIPTOR PARENT_PID
 """
 
+from engagement.runtime.tuning import relax_garbage_collector, tune_garbage_collector
+
+relax_garbage_collector()  # before everything else is loaded
+
 import os
 import signal
 import sys
@@ -22,7 +26,6 @@ from engagement.runtime.logging import start_logging
 from engagement.runtime.opening import Runtime, open_service
 from engagement.runtime.processes import end_with_parent
 from engagement.runtime.routines import running_routine
-from engagement.runtime.tuning import tune_garbage_collector
 from engagement.settings import Settings
 from engagement.storage_failures import find_failure, unknown_failure
 from engagement.worker.control import serve_requests

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
+from engagement.model.exports import TimeRange
+
 UNKNOWN = "\u2013"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _SHORT = (("", 1), ("K", 1_000), ("M", 1_000_000), ("B", 1_000_000_000))
@@ -112,6 +114,19 @@ def format_instant(instant: datetime | None, viewer: Viewer, *, now: datetime) -
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         f"{utc:%Y-%m-%dT%H:%M:%S}Z", f"{utc:%Y-%m-%d %H:%M:%S} UTC", text
     )
+
+
+def format_range(span: TimeRange | None) -> str:
+    """Return a range as people say it: whole days with the last one inside, else instants."""
+    if span is None:
+        return ""
+    if not span.is_whole_days:
+        return f"{span.start:%Y-%m-%d %H:%M:%S} to {span.end:%Y-%m-%d %H:%M:%S} UTC"
+    first, last = span.first_day, span.last_day
+    if first == last:
+        return f"{first.day} {first:%b %Y}"
+    shared = "" if first.year == last.year else f" {first:%Y}"
+    return f"{first.day} {first:%b}{shared} to {last.day} {last:%b %Y}"
 
 
 def _ago(age: timedelta) -> str:

@@ -1,6 +1,6 @@
 """The console's routes: who may come in, and what becomes of what goes wrong."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -18,8 +18,11 @@ from engagement import operations
 from engagement.exceptions import EngagementError
 from engagement.model.console import ConsoleSession
 from engagement.server.console import csrf
+from engagement.server.console.events import Events
+from engagement.server.console.export_values import read_exports
 from engagement.server.console.forms import read_form
-from engagement.server.console.pages import start
+from engagement.server.console.live import LiveHub
+from engagement.server.console.pages import exports, new_export, start
 from engagement.server.console.policy import is_from_elsewhere, is_own_form
 from engagement.server.console.sessions import read_cookie
 from engagement.server.console.sign_in import SignIn, ask_to_sign_in, show_again
@@ -49,20 +52,45 @@ class PageRoute:
     """Names the form that posts here, for its token."""
 
 
-PAGES: Sequence[PageRoute] = (PageRoute(path="/", show=start.show),)
+PAGES: Sequence[PageRoute] = (
+    PageRoute(path="/", show=start.show),
+    PageRoute(path="/exports", show=exports.show_list),
+    PageRoute(path="/exports/new", show=new_export.choose_app),
+    PageRoute(path="/exports/{task_id}", show=exports.show_export),
+    PageRoute(path="/exports/{task_id}/manifest", show=exports.show_manifest),
+    PageRoute(path="/exports/{task_id}/cancel", submit=exports.cancel, form="cancel-export"),
+    PageRoute(path="/exports/{task_id}/retry", submit=exports.retry, form="retry-export"),
+    PageRoute(path="/apps/{app_id}/exports", show=exports.show_list),
+    PageRoute(
+        path="/apps/{app_id}/exports/new",
+        show=new_export.show,
+        submit=new_export.submit,
+        form="new-export",
+    ),
+)
 
 
-def build_console(context: Context) -> ASGIApp:
-    """Return the console as an application of its own, for the paths below its prefix."""
+def build_console(context: Context, *, is_stopping: Callable[[], bool]) -> ASGIApp:
+    """Return the console as an application of its own, for the paths below its prefix.
+
+    Args:
+        context: What the server was opened with.
+        is_stopping: Whether the server is about to end, and its streams with it.
+    """
     console = Console(context=context, static=StaticFiles(), environment=make_environment())
     sign_in = SignIn(console)
     pages = ConsolePages(console)
+    runtime = context.runtime
+    hub = LiveHub(lambda topics: read_exports(runtime, topics), is_stopping=is_stopping)
+    events = Events(runtime, hub)
     routes = [
         Route(f"{PREFIX}/static/{{digest}}/{{name:path}}", pages.guard(console.static.answer)),
         *(
             Route(f"{PREFIX}{path}", pages.guard(answer), methods=methods)
             for path, answer, methods in sign_in.routes
         ),
+        Route(f"{PREFIX}/events", pages.guard(pages.with_session(events.stream))),
+        Route(f"{PREFIX}/live", pages.guard(pages.with_session(events.values))),
         *(pages.route(page) for page in PAGES),
     ]
     return Router(routes, redirect_slashes=True, default=pages.answer_unknown)
@@ -99,6 +127,16 @@ class ConsolePages:
             return response
 
         return answer_or_explain
+
+    def with_session(
+        self, answer: Callable[[Request, ConsoleSession | None], Awaitable[Response]]
+    ) -> Callable[[Request], object]:
+        """Return what answers with the session of the request, if there is one."""
+
+        async def answer_session(request: Request) -> Response:
+            return await answer(request, await self._find_session(request))
+
+        return answer_session
 
     async def answer_unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Say that there is no such page, to those who are signed in."""

@@ -46,7 +46,7 @@ class NavigationItem:
     """Whether the page is below it."""
 
 
-NAVIGATION = (("Overview", "/console/"),)
+NAVIGATION = (("Overview", "/console/"), ("Exports", "/console/exports"))
 """The pages that there are, in the order of the frame."""
 
 
@@ -212,6 +212,7 @@ def make_environment() -> Environment:
         "rate": formats.format_rate,
         "outside": formats.format_outside,
         "shown_id": formats.format_id,
+        "range": formats.format_range,
     }
     environment.globals |= {"percent": formats.percent}
     return environment

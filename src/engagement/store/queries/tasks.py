@@ -39,12 +39,12 @@ def _delivered(name: str, value: sa.ColumnElement[Any]) -> sa.Label[Any]:
     return found.scalar_subquery().label(name)
 
 
-_DELIVERED = (
+DELIVERED = (
     _delivered("parts_done", sa.func.count(export_parts.c.part_index)),
     _delivered("rows_done", sa.func.sum(export_parts.c.rows)),
     _delivered("bytes_done", sa.func.sum(export_parts.c.bytes)),
 )
-_BY_ID = sa.select(export_tasks, *_DELIVERED).where(
+_BY_ID = sa.select(export_tasks, *DELIVERED).where(
     export_tasks.c.task_id == sa.bindparam("task_id")
 )
 """Built once: clients poll with it, and building it takes longer than its answer."""
@@ -140,7 +140,7 @@ class TaskQueries:
             if len(self._read_last) >= READ_LAST_MAX:
                 self._read_last.clear()
             known = self._read_last[task_id] = (stamp, row)
-        return _task(known[1], now)
+        return read_task(known[1], now)
 
     def list_newest(self, *, app_id: str | None, limit: int, now: datetime) -> list[ExportTask]:
         """The newest tasks, of one app or of all, newest first."""
@@ -311,14 +311,14 @@ class TaskQueries:
         offset: int = 0,
     ) -> list[ExportTask]:
         query = (
-            sa.select(export_tasks, *_DELIVERED)
+            sa.select(export_tasks, *DELIVERED)
             .where(condition)
             .order_by(*order)
             .limit(limit)
             .offset(offset)
         )
         with self._reading.begin() as connection:
-            return [_task(row, now) for row in connection.execute(query)]
+            return [read_task(row, now) for row in connection.execute(query)]
 
 
 def _ending(
@@ -335,7 +335,8 @@ def _ending(
     }
 
 
-def _task(row: sa.Row[tuple[object, ...]], now: datetime) -> ExportTask:
+def read_task(row: sa.Row[tuple[object, ...]], now: datetime) -> ExportTask:
+    """Return the task of a row that has what is delivered beside it."""
     return ExportTask(
         task_id=row.task_id,
         request=decode(row.request, ExportRequest),
