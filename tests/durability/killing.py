@@ -72,7 +72,7 @@ def run_victim(scene: Scene, *words: str, kill_after: float | None = None) -> En
     if kill_after is not None and process.returncode == -signal.SIGKILL:
         return Ended(was_killed=True, seconds=seconds)
     assert process.returncode == 0, err
-    assert set(out.split()) <= {"Succeeded"}
+    assert set(out.split()) <= {"Succeeded"}, out + err
     return Ended(was_killed=False, seconds=seconds)
 
 

@@ -2,11 +2,15 @@
 
 import random
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from collector import Collector, new_collector, note, wait_until
+from delivered import exported
 from disks import MIB, filled, integrity, small_disk
+from killing import run_victim
+from scene import new_scene
 
 from support.server_process import RunningServer
 
@@ -16,6 +20,9 @@ PAD = 900
 """Characters of each log, so that the disk is soon full."""
 REFUSALS_MIN = 100
 """So many take longer than it is from one flush to the next."""
+
+ENOUGH_BYTES = 4 * MIB
+"""What importing the sample, or upkeep of it, needs at most."""
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +55,37 @@ def test_a_full_disk_loses_nothing_and_is_left_behind(
     assert verdict.statuses.keys() <= {200, 202, 503, 507}
     assert verdict.hasty == 0
     assert sound == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("action", ["import", "upkeep"])
+def test_work_on_a_disk_with_little_room_says_so_and_loses_nothing(
+    tmp_path: Path, kills: int, action: str
+) -> None:
+    """With ever more room: from none at all to enough; what was not done is done afterwards."""
+    scene = new_scene(tmp_path)
+    subjects, days_ahead = [str(scene.sample), scene.app_id], 0
+    if action == "upkeep":
+        assert scene.import_sample().returncode == 0
+        subjects, days_ahead = [scene.app_id], 60
+    words = [*subjects, "--days-ahead", str(days_ahead)]
+    golden = scene.copy(tmp_path / "golden")
+    run_victim(golden, action, *words)
+    expected = exported(golden)
+    ends = Counter[str]()
+
+    rests = max(2, kills // 2)
+    with small_disk(tmp_path / "disk", size=DISK_MIB) as disk:
+        for number in range(rests):
+            here = scene.copy(disk / "home")
+            with filled(disk, leave=ENOUGH_BYTES * number // (rests - 1)):
+                ended = here.run(action, *subjects, days_ahead=days_ahead)
+            name = "done" if ended.returncode == 0 else ended.stderr.splitlines()[-1].split(":")[0]
+            ends[name] += 1
+            run_victim(here, action, *words)
+            assert exported(here) == expected, f"rest {number} of {rests}: {name}"
+
+    note(f"{action} at {rests} rests: {dict(ends)}")
+    assert ends.keys() == {"done", "engagement.exceptions.StorageFullError"}
 
 
 def await_failures(collector: Collector, server: RunningServer, *, log_is_elsewhere: bool) -> None:

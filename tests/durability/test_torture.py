@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 from collector import note
+from delivered import exported, objects, parts
 from faulty import faulty
 from killing import Killing, kill_again_and_again, run_victim
-from scene import SPAN, Scene, new_scene, queue_export, rows_of
+from scene import Scene, new_scene, queue_export
 
 from engagement.exceptions import TransientDestinationError
-from engagement.model.exports import ExportFormat, ExportType
 from support.servers import S3, AzureContainer, Azurite, S3Container
 
-COMPARED = (ExportType.ACTIVITY, ExportType.EVENT, ExportType.JOB, ExportType.SESSION)
-SNAPSHOTS = (ExportType.DEVICE, ExportType.TAG, ExportType.TOKEN)
 FAULTS_PERCENT = (1, 5, 20, 50)
 EXPORTS_AT_ONCE = 16
 """Of one process, each over a line of its own; most of their time is pauses between tries."""
@@ -165,36 +163,6 @@ def queue_persistently(scene: Scene, container_url: str) -> str:
         with suppress(TransientDestinationError):
             return queue_export(scene, container_url=container_url)
     return queue_export(scene, container_url=container_url)
-
-
-def exported(scene: Scene) -> dict[ExportType, list[str]]:
-    """What exports of history and of snapshots deliver, in whatever parts."""
-    types = (*COMPARED, *SNAPSHOTS)
-    tasks = {
-        export_type: queue_export(
-            scene,
-            export_type,
-            export_format=ExportFormat.NDJSON,
-            time_range=SPAN if export_type in COMPARED else None,
-        )
-        for export_type in types
-    }
-    run_victim(scene, "wait", *tasks.values())
-    tree = scene.tree()
-    return {
-        export_type: rows_of({name: data for name, data in tree.items() if task_id in name})
-        for export_type, task_id in tasks.items()
-    }
-
-
-def objects(container: AzureContainer | S3Container) -> dict[str, bytes]:
-    """Every object of a container."""
-    return {name: container.admin.read(name) for name in container.admin.list()}
-
-
-def parts(delivered: dict[str, bytes]) -> dict[str, bytes]:
-    """The parts by their own names, since every task has a folder of its own."""
-    return {Path(name).name: data for name, data in delivered.items() if "/part-" in name}
 
 
 def note_killing(done: Killing) -> None:

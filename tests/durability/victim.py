@@ -27,6 +27,7 @@ import planted
 from engagement import operations
 from engagement.exceptions import UnknownDeviceError
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
+from engagement.runtime.logging import start_logging
 from engagement.runtime.opening import Runtime, open_keyring, open_service
 from engagement.runtime.tuning import skip_last_collection
 from engagement.settings import Settings
@@ -97,6 +98,7 @@ def _act() -> None:
     parser.add_argument("--plant")
     parser.add_argument("--days-ahead", type=int, default=0)
     given = parser.parse_args()
+    start_logging()
     if given.plant:
         planted.BUGS[given.plant]()
     on_failpoint = no_failpoint if given.kill_at is None else dying_at(given.kill_at, given.nth)
