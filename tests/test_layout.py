@@ -16,7 +16,6 @@ SHARE_WITH_TEST_MIN = 0.75
 TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     # Commands, which their users type: one test goes through most of them, in real processes.
     "cli/apps": ("acceptance/test_command_line.py",),
-    "cli/app_keys": ("acceptance/server/management/test_apps.py",),
     "cli/backups": ("acceptance/cli/test_backing_up.py",),
     "cli/clients": ("acceptance/server/auth/test_access_tokens.py", "acceptance/test_client.py"),
     "cli/entry": ("acceptance/test_command_line.py",),
@@ -29,7 +28,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cli/verify": ("acceptance/test_command_line.py",),
     # The client needs a server to talk to, good or bad.
     "client/app_calls": ("acceptance/server/management/test_apps.py",),
-    "client/asynchronous/administration": ("acceptance/server/management/test_apps.py",),
     "client/asynchronous/apps": (
         "acceptance/test_client.py",
         "acceptance/server/management/test_apps.py",
@@ -85,7 +83,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "runtime/copying": ("integration/runtime/test_backups.py",),
     "store/lake_copy": ("integration/runtime/test_backups.py",),
     # What a lost state is rebuilt from, and repairs, tried as operators ask for them.
-    "store/app_removal": ("unit/operations/test_app_deletion.py",),
     "store/rebuild": ("unit/runtime/test_recovering.py",),
     "store/repair": ("unit/operations/test_damage.py", "unit/export/test_restoring.py"),
     # Values alone.

@@ -20,6 +20,7 @@ from engagement.exceptions import BadInputError
 
 PREFIX = "ENGAGEMENT_"
 DIGITS_MAX = 12
+LOG_LEVELS = ("", "debug", "info", "warning", "error")
 NAME_CHARACTERS_MAX = 60
 _SERVICE_LINK = re.compile(
     PREFIX + r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
@@ -56,9 +57,16 @@ def _words(value: object) -> object:
     return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
+def _log_level(value: object) -> object:
+    if value not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS[1:])}, got {str(value)[:40]!r}")
+    return value
+
+
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_folders)]
+LogLevel = Annotated[str, BeforeValidator(_log_level)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
@@ -183,6 +191,12 @@ class Settings(_EnvironmentSettings):
     )
     batch_dedup_days: WholeNumber = _setting(
         7, "ENGAGEMENT_BATCH_DEDUP_DAYS", "Days during which a batch id is accepted once."
+    )
+    log_level: LogLevel = _setting(
+        "",
+        "ENGAGEMENT_LOG_LEVEL",
+        "Least that is logged: debug, info, warning or error; empty is info of a server, else "
+        "warning.",
     )
     audit_days: WholeNumber = _setting(
         730, "ENGAGEMENT_AUDIT_DAYS", "Days for which it is kept who changed what."

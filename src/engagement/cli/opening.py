@@ -26,12 +26,12 @@ def open_service(
     Raises:
         HomeBusyError: Another process runs on the home folder.
     """
-    from engagement.runtime.logging import start_logging
+    from engagement.runtime.logging import start_command_logging
     from engagement.runtime.opening import open_service
     from engagement.settings import Settings
 
-    start_logging()
     given = settings or Settings.from_environment()
+    start_command_logging(given.log_level)
     with open_service(given, run_tasks=run_tasks, runner=runner) as runtime:
         yield runtime
 
@@ -61,13 +61,13 @@ def open_or_reach_service() -> Iterator["Runtime"]:
         HomeBusyError: Another process runs on the home folder, and takes no requests.
     """
     from engagement.exceptions import HomeBusyError
-    from engagement.runtime.logging import start_logging
+    from engagement.runtime.logging import start_command_logging
     from engagement.runtime.opening import open_service
     from engagement.settings import Settings
     from engagement.worker.control import HolderRunner
 
-    start_logging()
     settings = Settings.from_environment()
+    start_command_logging(settings.log_level)
     with ExitStack() as closing:
         try:
             runtime = closing.enter_context(open_service(settings))

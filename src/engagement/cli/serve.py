@@ -5,17 +5,20 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
 from engagement.cli.console import sign_in_address
 from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, print_json, print_note
-from engagement.exceptions import BadInputError
+from engagement.exceptions import BadInputError, EngagementError
 
 if TYPE_CHECKING:
     from engagement.runtime.opening import Runtime
 
 KEEP_ALIVE_SECONDS = 60
+FIRST_KEY_FILE = "first-app.key"
+"""A log keeps what a server prints, so the first key is in a file that its owner alone reads."""
 STOP_SECONDS_MAX = 10
 FIRST_APP = {
     "name": "first",
@@ -43,16 +46,20 @@ def serve(
     descriptors_max = raise_descriptor_limit()
     settings = Settings.from_environment()
     proxies = [_network(proxy) for proxy in settings.trusted_proxies]
-    start_logging()
-    with (
-        running_worker(settings) as worker,
-        open_service(settings, run_tasks=False, runner=worker) as runtime,
-        _listen(host, port) as listener,
-    ):
-        address = f"http://{_host_and_port(listener)}"
-        public_url = settings.public_url.rstrip("/") or address
-        _say_hello(runtime, address, public_url, as_json=as_json)
-        _run(runtime, listener, public_url, proxies, descriptors_max)
+    start_logging(settings.log_level or "info")
+    try:
+        with (
+            running_worker(settings) as worker,
+            open_service(settings, run_tasks=False, runner=worker) as runtime,
+            _listen(host, port) as listener,
+        ):
+            address = f"http://{_host_and_port(listener)}"
+            public_url = settings.public_url.rstrip("/") or address
+            _say_hello(runtime, address, public_url, as_json=as_json)
+            _run(runtime, listener, public_url, proxies, descriptors_max)
+    except EngagementError as error:
+        structlog.get_logger().error("start_refused", code=error.code.value, error=str(error))
+        raise
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -81,12 +88,15 @@ def _host_and_port(listener: socket.socket) -> str:
 
 def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bool) -> None:
     from engagement import operations
+    from engagement.runtime.home import private_file
 
     apps = operations.list_apps(runtime)
-    first_key = None
+    key_file = None
     if not apps:
         made = operations.create_app(runtime, **FIRST_APP)
-        apps, first_key = [made.app], made.app_key
+        key_file = private_file(runtime.settings.home / FIRST_KEY_FILE).absolute()
+        key_file.write_text(made.app_key + "\n", encoding="ascii")
+        apps = [made.app]
     hello = {
         "address": address,
         "publicUrl": public_url,
@@ -94,13 +104,13 @@ def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bo
         "firstApp": apps[0].resource_path,
     }
     if as_json:
-        print_json(hello | ({"firstAppKey": first_key} if first_key else {}))
+        print_json(hello | ({"firstAppKeyFile": str(key_file)} if key_file else {}))
         sys.stdout.flush()  # whoever started the server waits for this line
     else:
         print_note(f"Serving on {address} (documentation: {public_url}/docs)")
         print_note(f"First app: {apps[0].resource_path}")
-        if first_key:
-            print_note(f"Its key, shown this once, for its devices: {first_key}")
+        if key_file:
+            print_note(f"Its key, for its devices, is in {key_file}; keep it, and delete the file.")
         if not operations.list_clients(runtime):
             print_note("A first client: engagement clients create NAME --role owner")
             code = operations.create_sign_in_code(runtime).code

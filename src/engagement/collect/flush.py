@@ -1,11 +1,13 @@
 """Moves accepted batches from the inbox to the lake: each record exactly once."""
 
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import structlog
 
 from engagement.collect.inbox import read_sender
 from engagement.collect.record_tables import (
@@ -35,6 +37,7 @@ from engagement.store.queries.sightings import (
 )
 from engagement.store.queries.staging import StagingQueries
 
+_log = structlog.get_logger()
 ROUNDS_PER_COMMIT = 16
 """Rounds that wait for a commit at most, so that a long flush is seen before its end."""
 FILES_PER_ROUND_MAX = 2_000
@@ -98,6 +101,7 @@ class Flush:
             How many records were moved.
         """
         moved = 0
+        began = time.monotonic()
         with self._lake.flush_lock(app_id):
             newest = self._inbox.newest_position(app_id)
             rounds = files = 0
@@ -119,6 +123,9 @@ class Flush:
                         self._committer.commit(app_id)
                         rounds = files = 0
             self._committer.commit(app_id)
+        if moved:
+            seconds = round(time.monotonic() - began, 3)
+            _log.info("flushed", app=app_id, records=moved, seconds=seconds)
         return moved
 
     def _stage(self, app_id: str, rows: Sequence[InboxRow]) -> _Staged | None:

@@ -16,6 +16,7 @@ from engagement.exceptions import (
     LakeDamagedError,
     SourceUnavailableError,
 )
+from engagement.export.ended_log import log_ended
 from engagement.export.freeze import check_source, make_plan, tables_read
 from engagement.export.part_writer import PartWriter
 from engagement.export.report import manifest_of
@@ -184,15 +185,25 @@ class ExportSteps:
         manifest = manifest_of(task_id, request, head, receipts)
         destination.put(manifest_name(export.folder), [manifest])
         self._tools.on_failpoint(Failpoint.MANIFEST_DELIVERED)
-        self._tasks.finish(task_id, attempt, ExportState.SUCCEEDED, now=self._tools.clock())
+        self._end(task_id, attempt, ExportState.SUCCEEDED)
         self._tools.on_failpoint(Failpoint.EXPORT_FINISHED)
 
     def fail(self, task_id: str, attempt: int, code: ErrorCode, details: str) -> None:
         """Return only when the attempt has ended, and its credential is erased."""
         state = ExportState.CANCELLED if code is ErrorCode.CANCELLED else ExportState.FAILED
-        now = self._tools.clock()
-        self._tasks.finish(task_id, attempt, state, now=now, error=(code, details))
+        self._end(task_id, attempt, state, (code, details))
         self._tools.retry_limit.forget(task_id)
+
+    def _end(
+        self,
+        task_id: str,
+        attempt: int,
+        state: ExportState,
+        error: tuple[ErrorCode, str] | None = None,
+    ) -> None:
+        now = self._tools.clock()
+        if self._tasks.finish(task_id, attempt, state, now=now, error=error):
+            log_ended(self._tasks.get(task_id, now=now))
 
     @contextmanager
     def _marking_damage(self, request: ExportRequest) -> Iterator[None]:

@@ -13,6 +13,7 @@ from engagement.exceptions import (
     IllegalStateError,
     UnknownTaskError,
 )
+from engagement.export.ended_log import log_ended
 from engagement.export.report import manifest_of
 from engagement.export.requests import shape_of_request
 from engagement.export.verify import Verification, verify_delivered, verify_with_lake
@@ -169,7 +170,10 @@ def cancel_export(runtime: Runtime, task_id: str) -> ExportTask:
         state = get_export(runtime, task_id).state
         raise IllegalStateError(f"Only a task that has not ended can be cancelled, got {state}.")
     runtime.task_vault.destroy_ended(runtime.tasks)
-    return get_export(runtime, task_id)
+    task = get_export(runtime, task_id)
+    if task.state.is_final:  # one that runs is told of by whoever runs it
+        log_ended(task)
+    return task
 
 
 def retry_export(runtime: Runtime, task_id: str, *, container_url: str | None = None) -> ExportTask:

@@ -1,6 +1,8 @@
 """The operations that keep an app's tables in shape."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 
 import structlog
@@ -46,7 +48,12 @@ def flush_due(runtime: Runtime) -> int:
             apps.update(runtime.inbox.list_waiting())
     apps -= runtime.app_removal.list_marked().keys()
     moved: list[int] = []
-    _for_each_app(sorted(apps), [lambda app_id: moved.append(runtime.flush(app_id))])
+
+    def flush(app_id: str) -> int:
+        moved.append(runtime.flush(app_id))
+        return moved[-1]
+
+    _for_each_app(sorted(apps), [flush])
     return sum(moved)
 
 
@@ -86,13 +93,19 @@ def _list_apps_with_tables(runtime: Runtime) -> list[str]:
     return [app_id for app_id in runtime.inbox.apps_with_tables() if app_id not in deleted]
 
 
-def _for_each_app(app_ids: Iterable[str], works: Sequence[Callable[[str], object]]) -> None:
+def _for_each_app(
+    app_ids: Iterable[str], works: Sequence[Callable[[str], UpkeepReport | int]]
+) -> None:
     """Do each work for each app; what fails for one does not keep it from the others."""
     failures: list[BaseException] = []
     for app_id in app_ids:
         for work in works:
             try:
-                work(app_id)
+                began = time.monotonic()
+                report = work(app_id)
+                if isinstance(report, UpkeepReport) and report != UpkeepReport():
+                    seconds = round(time.monotonic() - began, 3)
+                    _log.info("upkeep_done", app=app_id, seconds=seconds, **asdict(report))
             except WANTED_ENDS:
                 raise
             except BaseException as error:  # noqa: BLE001 - panics too; raised below

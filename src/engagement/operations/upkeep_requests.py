@@ -1,8 +1,11 @@
 """Does upkeep where tasks run: here, or in the process that holds the home folder."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Protocol, runtime_checkable
+
+import structlog
 
 from engagement.exceptions import BadInputError, Retryable
 from engagement.model.audit import Action
@@ -17,6 +20,7 @@ from engagement.operations.upkeep import compact, fold_snapshots, retain, vacuum
 from engagement.runtime.opening import Runtime
 from engagement.store.upkeep_report import UpkeepReport
 
+_log = structlog.get_logger()
 _AUDITED = {"erase": Action.DEVICE_ERASE, "retain": Action.HISTORY_RETAIN}
 """Operations of upkeep that take data out."""
 
@@ -74,7 +78,11 @@ def delete_app(runtime: Runtime, app_id: str, *, confirm: str) -> AppRemovalRepo
 
 def do_upkeep(runtime: Runtime, name: str, arguments: Mapping[str, str]) -> dict[str, int]:
     """Return only when an operation of upkeep is done here; what it did."""
-    return asdict(_do(runtime, name, arguments))
+    began = time.monotonic()
+    report = asdict(_do(runtime, name, arguments))
+    seconds = round(time.monotonic() - began, 3)
+    _log.info("upkeep_asked", name=name, app=arguments["app_id"], seconds=seconds, **report)
+    return report
 
 
 def _do(

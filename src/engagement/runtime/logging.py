@@ -31,8 +31,12 @@ def redact(text: str) -> str:
     return _SECRET.sub(lambda found: (found[1] or found[2]) + _HIDDEN, text)
 
 
-def start_logging() -> None:
-    """Send our log, and the warnings of libraries, to standard error as lines of JSON."""
+def start_logging(level: str = "info") -> None:
+    """Send our log, and the warnings of libraries, to standard error as lines of JSON.
+
+    Args:
+        level: The least that a line must be: debug, info, warning or error.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -42,7 +46,7 @@ def start_logging() -> None:
             structlog.processors.JSONRenderer(),
             _without_secrets,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=True,
     )
@@ -62,6 +66,12 @@ def start_logging() -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def start_command_logging(level: str) -> None:
+    """Log what a person at a command must know, unless the process logs already."""
+    if not structlog.is_configured():
+        start_logging(level or "warning")
 
 
 class _Unfailing(io.TextIOBase):

@@ -6,6 +6,7 @@ import uuid
 from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
 import structlog
@@ -37,6 +38,8 @@ PAGE_POLICY = (
 """The browsable documentation brings a script and a style sheet, all from this server."""
 PERSONAL_PARAMETERS = frozenset({"deviceId", "userId"})
 """Parameters of paths that are never logged."""
+WATCHED_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What others look at all the time; it is in the log only where all is not well."""
 _PARAMETER = re.compile(r"\{([^{}:]+)(?::[a-z]+)?\}")
 PAGES = ("/docs", "/static-offline-docs")
 _log = structlog.get_logger()
@@ -146,6 +149,8 @@ class EdgeMiddleware:
         self._metrics.count(
             route=route, method=exchange.known_method, status=status, seconds=seconds
         )
+        if route in WATCHED_ROUTES and status == HTTPStatus.OK:
+            return
         caller = scope["state"].get("caller")
         _log.info(
             "request",

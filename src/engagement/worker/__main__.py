@@ -55,11 +55,12 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # the other process says when to stop
         signal.signal(number, signal.SIG_IGN)
     end_with_parent(int(sys.argv[2]))
-    start_logging()
+    settings = Settings.from_environment()
+    start_logging(settings.log_level or "info")
     requests = _Requests(Connection(int(sys.argv[1])))
     threading.Thread(target=requests.beat, name="beat", daemon=True).start()
     try:
-        with open_service(Settings.from_environment(), is_locked=True) as runtime:
+        with open_service(settings, is_locked=True) as runtime:
             engine = runtime.runner
             if not isinstance(engine, Engine):
                 raise TypeError(f"The worker must run tasks itself, got {engine}.")

@@ -27,3 +27,15 @@ def test_a_log_that_cannot_be_written_stops_nobody() -> None:
         )
 
     assert done.stdout == b"done\n"
+
+
+def test_a_level_leaves_out_what_is_below_it() -> None:
+    logs = LOGS.replace("start_logging()", 'start_logging("error")').replace(
+        "1_000):",
+        '2):\n    structlog.get_logger().warning("below")\n    structlog.get_logger().info("x")',
+    )
+
+    done = subprocess.run([sys.executable, "-c", logs], capture_output=True, check=True)
+
+    assert b"lost" in done.stderr
+    assert b"below" not in done.stderr

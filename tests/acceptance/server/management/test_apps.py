@@ -1,6 +1,5 @@
 """Tests by HTTP, clients and commands that an app's owner rules its keys, name and end."""
 
-import asyncio
 import csv
 import io
 import subprocess
@@ -71,18 +70,6 @@ def test_a_key_that_is_revoked_is_refused_within_seconds(
         client.revoke_key(app, "nothing")
 
 
-def test_a_command_rotates_a_key_beside_the_server(server: RunningServer) -> None:
-    made = server.command("apps", "keys", "create", "first", "ios", "--days", "9")
-    again = server.command("apps", "keys", "rotate", "FIRST", "ios", "--keep-days", "0")
-
-    assert post(server, again["appKey"]) == 202
-    assert post(server, made["appKey"]) == 401
-    listed = {key["keyId"]: key for key in server.command("apps", "keys", "list", FIRST_APP)}
-    assert listed[made["keyId"]]["isLive"] is False
-    assert listed[again["keyId"]]["isLive"] is True
-    server.command("apps", "keys", "revoke", "first", "nothing", status=2)
-
-
 def test_an_app_is_renamed_and_deleted_by_its_owner(
     server: RunningServer, client: engagement.Client
 ) -> None:
@@ -142,18 +129,6 @@ def test_who_changed_what_is_told_as_json_and_as_csv(
     )
     assert key.key.key_id in done.stdout.decode()
     assert key.app_key not in done.stdout.decode() + repr(told) + answer.text
-
-
-def test_the_asynchronous_client_does_the_same(server: RunningServer, owner: Credentials) -> None:
-    async def rule() -> None:
-        async with engagement.AsyncClient(server.address, **access(owner)) as client:
-            made = await client.create_key(FIRST_APP, "web")
-            again = await client.rotate_key(FIRST_APP, made.key.key_id, keep_hours=0)
-            keys = await client.list_keys(FIRST_APP)
-            assert {made.key.key_id, again.key.key_id} <= {key.key_id for key in keys}
-            assert (await client.revoke_key(FIRST_APP, again.key.key_id)).revoked_at is not None
-
-    asyncio.run(rule())
 
 
 def test_a_wrong_key_body_names_what_was_wanted(server: RunningServer, owner: Credentials) -> None:
