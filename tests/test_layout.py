@@ -16,7 +16,6 @@ SHARE_WITH_TEST_MIN = 0.75
 TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     # Commands, which their users type: one test goes through most of them, in real processes.
     "cli/apps": ("acceptance/test_command_line.py",),
-    "cli/backups": ("acceptance/cli/test_backing_up.py",),
     "cli/clients": ("acceptance/server/auth/test_access_tokens.py", "acceptance/test_client.py"),
     "cli/entry": ("acceptance/test_command_line.py",),
     "cli/exports": ("acceptance/test_command_line.py",),
@@ -79,9 +78,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/console/events": ("console/test_exports.py",),
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
-    # A copy of a whole service, tried as it is backed up, restored and moved.
-    "runtime/copying": ("integration/runtime/test_backups.py",),
-    "store/lake_copy": ("integration/runtime/test_backups.py",),
     # What a lost state is rebuilt from, and repairs, tried as operators ask for them.
     "store/rebuild": ("unit/runtime/test_recovering.py",),
     "store/repair": ("unit/operations/test_damage.py", "unit/export/test_restoring.py"),

@@ -1,5 +1,6 @@
 """Tests that a backup of a running service is whole, and is that service where it is restored."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,11 +57,13 @@ def some_of(files: dict[ExportType, list[bytes]]) -> dict[ExportType, list[bytes
 def busy_with(runtime: Runtime, at: Failpoint) -> FailpointHook:
     """A hook that lets the service take batches, and rewrite its tables, at a failpoint."""
     left = list(LATE)
+    lock = threading.Lock()  # files are copied by several threads
 
     def on_failpoint(reached: Failpoint) -> None:
-        if reached is at and left:
-            take(runtime, app_id_of(runtime), left.pop())
-            operations.compact(runtime, app_id_of(runtime))
+        with lock:
+            if reached is at and left:
+                take(runtime, app_id_of(runtime), left.pop())
+                operations.compact(runtime, app_id_of(runtime))
 
     return on_failpoint
 
