@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from engagement.collect import flush, payload, record_tables, records
+from engagement.collect import flush, payload, record_columns, record_tables, records
 from engagement.collect.limits import RefusedRecordError, parse_instant
 from engagement.export import freeze, part_writer, requests, rows, steps
 from engagement.model.exports import ExportType
@@ -228,7 +228,8 @@ def small_skews_are_corrected(patch: pytest.MonkeyPatch) -> None:
 @shown_by({*_PLAIN, ExportType.JOB})
 def the_time_of_the_device_is_lost(patch: pytest.MonkeyPatch) -> None:
     """What a device's clock said is known only where it was right."""
-    patch.setattr(records, "_other_time", lambda *_: None)
+    for module in (records, record_columns):
+        patch.setattr(module, "other_time", lambda *_: None)
 
 
 @shown_by(_ALL)
@@ -238,12 +239,12 @@ def an_end_in_the_future_hides_a_later_start(patch: pytest.MonkeyPatch) -> None:
     def end(self: Any, text: str | None, device_start: int) -> int | None:
         if text is None:
             return None
-        kept = self._kept_time(parse_instant(text, "end"), "end")
-        if kept < self._kept_time(device_start, "timestamp"):
+        kept = self.correct_time(parse_instant(text, "end"), "end")
+        if kept < self.correct_time(device_start, "timestamp"):
             raise RefusedRecordError("end_before_start", "end must not be before timestamp.")
         return int(kept)
 
-    patch.setattr(records.RecordReader, "_end", end)
+    patch.setattr(records.RecordReader, "correct_end", end)
 
 
 @shown_by(ExportType)

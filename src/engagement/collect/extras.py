@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NoReturn
 
@@ -28,9 +28,12 @@ from engagement.model.limits import (
 from engagement.model.records import text_tag_type
 
 _Scalar = str | int | float | bool | None
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+_FLAT_OR_NONE = msgspec.json.Decoder(dict[str, _Scalar] | None)
 _FLAT = msgspec.json.Decoder(dict[str, _Scalar])
 _NESTED = msgspec.json.Decoder(dict[str, _Scalar | dict[str, _Scalar]])
-_encode = msgspec.json.Encoder().encode
+_ENCODER = msgspec.json.Encoder()
+_encode = _ENCODER.encode
 _REMEMBERED_BYTES_MAX = 1024
 """Of extras whose keys are remembered, so that what is remembered is bounded."""
 _DOUBLE_DIGITS_MAX = 308
@@ -67,10 +70,49 @@ def compact_extras(raw: bytes) -> bytes:
     except msgspec.DecodeError:
         return _compact(raw)
     text = _text_as_written(flat, raw)
-    if text is None or not _are_keys(flat, len(raw)):
+    if text is None or _may_have_long_number(text) or not _are_keys(flat, len(raw)):
         return _compact(raw)
     _check_size(text, len(flat))
     return text
+
+
+def compact_together(raws: Sequence[msgspec.Raw]) -> list[str | None] | None:
+    """Return what `compact_extras` gives for each, as text, if it keeps all as they were written.
+
+    They are read together, a line each, which takes a third of the time.
+
+    Args:
+        raws: The JSON text of the extras of each record, `null` if it has none.
+
+    Returns:
+        None if one of them may be altered or refused; else None for each that is nothing.
+    """
+    try:
+        values = _FLAT_OR_NONE.decode_lines(b"\n".join(raws))
+    except msgspec.DecodeError:
+        return None
+    lines = _ENCODER.encode_lines(values)
+    if lines != _lines(raws) and lines != _lines(_without_spaces(raws)):
+        return None
+    texts = lines.decode().split("\n")[:-1]
+    longest = max(map(len, texts))
+    if longest > EXTRAS_CHARACTERS_MAX or (
+        longest > _DOUBLE_DIGITS_MAX and _may_have_long_number(lines)
+    ):
+        return None
+    members = list(filter(None, values))
+    are_few = max(map(len, members), default=0) <= EXTRAS_KEYS_MAX
+    if not are_few or not all(map(KEY_PATTERN.fullmatch, set().union(*members))):
+        return None
+    return [None if text == "null" else text for text in texts]
+
+
+def _lines(texts: Sequence[msgspec.Raw]) -> bytes:
+    return b"\n".join((*texts, b""))
+
+
+def _without_spaces(raws: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
+    return _RAWS.decode(msgspec.json.format(b"[" + b",".join(raws) + b"]", indent=-1))
 
 
 def flatten_extras(raw: bytes) -> bytes | None:
@@ -84,7 +126,7 @@ def flatten_extras(raw: bytes) -> bytes | None:
         nested = _NESTED.decode(raw)
     except msgspec.DecodeError:
         return None
-    if _text_as_written(nested, raw) is None:
+    if _text_as_written(nested, raw) is None or _may_have_long_number(raw):
         return None
     flat: dict[str, _Scalar] = {}
     members = 0
@@ -106,15 +148,16 @@ def _text_as_written(value: object, raw: bytes) -> bytes | None:
     """The compact text of what was read; None if it is not what was written, spaces aside.
 
     Only text that is encoded back to itself has no key twice and no number whose digits would
-    change; this is most of what devices send.
+    change; this is most of what devices send. A number may still be one that no double comes near.
     """
     encoded = _encode(value)
     if encoded != raw:
         raw = msgspec.json.format(raw, indent=-1)
-    if encoded != raw:
-        return None
-    may_have_long_number = len(raw) > _DOUBLE_DIGITS_MAX and _LONG_NUMBER.search(raw) is not None
-    return None if may_have_long_number else encoded
+    return encoded if encoded == raw else None
+
+
+def _may_have_long_number(text: bytes) -> bool:
+    return len(text) > _DOUBLE_DIGITS_MAX and _LONG_NUMBER.search(text) is not None
 
 
 def tag_rows(raw: bytes, set_at: int) -> list[tuple[object, ...]]:

@@ -1,7 +1,7 @@
 """Checks the values of a batch against its limits."""
 
 import re
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from datetime import UTC, datetime, timedelta
 
 from engagement.model.instants import rfc3339_microseconds
@@ -122,6 +122,18 @@ def check_name(name: str) -> None:
         raise RefusedRecordError(
             "bad_name", f"name must have no control characters, got {quote_value(name)}."
         )
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Return only if each can name a record.
+
+    Raises:
+        RefusedRecordError: One cannot.
+    """
+    are_sized = all(names) and max(map(len, names), default=0) <= NAME_CHARACTERS_MAX
+    if not (are_sized and "".join(names).isprintable()):
+        for name in names:
+            check_name(name)
 
 
 def check_length(value: Sized, field: str, code: str, longest: int, shortest: int = 1) -> None:

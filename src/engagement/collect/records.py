@@ -33,7 +33,7 @@ from engagement.model.records import Kind, derive_guid
 RECORD_TYPES = ("activity", "event", "error", "crash", "job", "tags", "token", "feedback")
 """The values of a record's `type`."""
 
-_NOTHING = msgspec.Raw()
+_NONE = msgspec.Raw(b"null")
 _EARLIEST = to_microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _CAMPAIGN_TYPES = tuple(kind.value for kind in CampaignType)
 _FIELD_PATH = re.compile(r" - at `\$\.(\w+)")
@@ -56,7 +56,7 @@ class ActivityRecord(_Timed, tag="activity", gc=False, frozen=True):
     name: str
     end: str | None = None
     session_id: str | None = None
-    extras: msgspec.Raw = _NOTHING
+    extras: msgspec.Raw = _NONE
 
 
 class EventRecord(_Timed, tag="event", gc=False, frozen=True):
@@ -65,7 +65,7 @@ class EventRecord(_Timed, tag="event", gc=False, frozen=True):
     name: str
     session_id: str | None = None
     job_id: str | None = None
-    extras: msgspec.Raw = _NOTHING
+    extras: msgspec.Raw = _NONE
 
 
 class ErrorRecord(EventRecord, tag="error", gc=False, frozen=True):
@@ -86,7 +86,7 @@ class JobRecord(_Timed, tag="job", gc=False, frozen=True):
     name: str
     job_id: str | None = None
     end: str | None = None
-    extras: msgspec.Raw = _NOTHING
+    extras: msgspec.Raw = _NONE
 
 
 class TagsRecord(_Timed, tag="tags", gc=False, frozen=True):
@@ -155,8 +155,10 @@ class RecordReader:
         """The latest time kept, ends included, in microseconds."""
         self._batch_id = batch_id
         self._device_id = device_id
-        self._clock_shift = clock_shift
-        self._latest = None if latest is None else to_microseconds(latest)
+        self.clock_shift = clock_shift
+        """Microseconds to add to the device's times."""
+        self.latest = None if latest is None else to_microseconds(latest)
+        """No time is kept later than this, in microseconds since 1970, if it is not None."""
         self._extras_of = extras_of
         self._ids: dict[tuple[str, str], str] = {}
 
@@ -175,7 +177,7 @@ class RecordReader:
         except msgspec.DecodeError as error:
             raise _refusal(error, raw) from error
         device_at = parse_instant(record.timestamp, "timestamp")
-        self.keep(index, record, self._kept_time(device_at, "timestamp"), device_at=device_at)
+        self.keep(index, record, self.correct_time(device_at, "timestamp"), device_at=device_at)
 
     def keep(self, index: int, record: SentRecord, at: int, *, device_at: int) -> None:
         """Keep the rows of a record, all of them or none, under the same rules as one that is read.
@@ -189,7 +191,10 @@ class RecordReader:
         Raises:
             RefusedRecordError: It cannot be accepted.
         """
-        kind, first, last, rows = self._KEEPERS[type(record)](self, index, record, at, device_at)
+        self.add(*self._KEEPERS[type(record)](self, index, record, at, device_at))
+
+    def add(self, kind: Kind, first: int, last: int, rows: list[Row]) -> None:
+        """Keep rows of a kind that are of one time at least, their first and their last given."""
         of_kind = self.rows.get(kind)
         if of_kind is None:
             self.rows[kind] = rows
@@ -202,14 +207,14 @@ class RecordReader:
 
     def _activity(self, _: int, record: ActivityRecord, start: int, device_start: int) -> KeptRows:
         check_name(record.name)
-        end = self._end(record.end, device_start)
+        end = self.correct_end(record.end, device_start)
         row = (
-            self._id("session", record.session_id),
+            self.derive_id("session", record.session_id),
             record.name,
             start,
             end,
             self._extras_of(bytes(record.extras)).decode() or None,
-            _other_time(device_start, start),
+            other_time(device_start, start),
         )
         return Kind.ACTIVITY, start, end or start, [row]
 
@@ -217,34 +222,32 @@ class RecordReader:
         check_name(record.name)
         kind = Kind.ERROR if isinstance(record, ErrorRecord) else Kind.EVENT
         row = (
-            self._id("session", record.session_id),
-            self._id("job", record.job_id),
+            self.derive_id("session", record.session_id),
+            self.derive_id("job", record.job_id),
             record.name,
             at,
             self._extras_of(bytes(record.extras)).decode() or None,
-            _other_time(device_at, at),
+            other_time(device_at, at),
         )
         return kind, at, at, [row]
 
     def _crash(self, _: int, record: CrashRecord, at: int, device_at: int) -> KeptRows:
         check_name(record.name)
         check_length(record.stack, "stack", "bad_stack", STACK_CHARACTERS_MAX, 0)
-        session_id = self._id("session", record.session_id)
+        session_id = self.derive_id("session", record.session_id)
         return (
             Kind.CRASH,
             at,
             at,
-            [(session_id, record.name, at, record.stack, _other_time(device_at, at))],
+            [(session_id, record.name, at, record.stack, other_time(device_at, at))],
         )
 
     def _job(self, index: int, record: JobRecord, start: int, device_start: int) -> KeptRows:
         check_name(record.name)
-        end = self._end(record.end, device_start)
-        job_id = self._id("job", record.job_id) or derive_guid(
-            self._batch_id, self._device_id, str(index)
-        )
+        end = self.correct_end(record.end, device_start)
+        job_id = self.derive_id("job", record.job_id) or self.derive_job_id(index)
         extras = self._extras_of(bytes(record.extras)).decode() or None
-        row = (job_id, record.name, start, end, extras, _other_time(device_start, start))
+        row = (job_id, record.name, start, end, extras, other_time(device_start, start))
         return Kind.JOB, start, end or start, [row]
 
     def _tags(self, _: int, record: TagsRecord, at: int, __: int) -> KeptRows:
@@ -275,15 +278,28 @@ class RecordReader:
             )
         return Kind.FEEDBACK, at, at, [(record.campaign_type, campaign_id, record.status, at)]
 
-    def _kept_time(self, device_at: int, field: str) -> int:
-        """The time by our clock that is kept of a device's time."""
-        at = device_at + self._clock_shift
-        if self._latest is not None and at > self._latest:
-            at = self._latest
+    def derive_job_id(self, index: int) -> str:
+        """The id of a job that was sent without one, by the record's place in the batch."""
+        return derive_guid(self._batch_id, self._device_id, str(index))
+
+    def correct_time(self, device_at: int, field: str) -> int:
+        """The time by our clock that is kept of a device's time.
+
+        Raises:
+            RefusedRecordError: It lies in no year that can be kept.
+        """
+        at = device_at + self.clock_shift
+        if self.latest is not None and at > self.latest:
+            at = self.latest
         check_range(at, field)
         return at
 
-    def _end(self, text: str | None, device_start: int) -> int | None:
+    def correct_end(self, text: str | None, device_start: int) -> int | None:
+        """The time by our clock that is kept of the end of what a device began at a time.
+
+        Raises:
+            RefusedRecordError: It is no time that can be kept, or before the start.
+        """
         if text is None:
             return None
         device_end = parse_instant(text, "end")
@@ -292,10 +308,14 @@ class RecordReader:
             raise RefusedRecordError(
                 "end_before_start", f"end must not be before timestamp, got {quote_value(text)}."
             )
-        return self._kept_time(device_end, "end")
+        return self.correct_time(device_end, "end")
 
-    def _id(self, noun: str, text: str | None) -> str | None:
-        """The id that a text stands for; of one device only, since counters are common ids."""
+    def derive_id(self, noun: str, text: str | None) -> str | None:
+        """The id that a text stands for; of one device only, since counters are common ids.
+
+        Raises:
+            RefusedRecordError: The text is too long or empty.
+        """
         if text is None:
             return None
         known = self._ids.get((noun, text))
@@ -316,7 +336,7 @@ class RecordReader:
     }
 
 
-def _other_time(device_at: int, at: int) -> int | None:
+def other_time(device_at: int, at: int) -> int | None:
     """The device's time where it is another than the one that is kept."""
     return device_at if device_at != at and device_at >= _EARLIEST else None
 

@@ -4,6 +4,7 @@ Every time that comes from outside is read here, so that no place takes what ano
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import lru_cache
@@ -63,6 +64,17 @@ def rfc3339_microseconds(text: str) -> int:
         return _second(text[:_SECOND_CHARACTERS]) + _rest(text[_SECOND_CHARACTERS:])
     second = _second.__wrapped__(text[:_SECOND_CHARACTERS])
     return second + _rest.__wrapped__(text[_SECOND_CHARACTERS:])
+
+
+def all_rfc3339_microseconds(texts: Sequence[str]) -> list[int]:
+    """Return what `rfc3339_microseconds` does of each text.
+
+    Raises:
+        ValueError: One of them is no such time.
+    """
+    if max(map(len, texts), default=0) > _REMEMBERED_CHARACTERS_MAX:
+        return list(map(rfc3339_microseconds, texts))
+    return [_second(text[:_SECOND_CHARACTERS]) + _rest(text[_SECOND_CHARACTERS:]) for text in texts]
 
 
 def read_lenient_time(text: str) -> int | None:
