@@ -89,7 +89,7 @@ lock: .make/lock
 	$(COMPILE) --output-file requirements/bench.txt requirements/bench.in
 
 clean:
-	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules tests/browser/node_modules demo-output benchmarks/output build
+	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules tests/browser/node_modules assets/node_modules $(VENDOR) demo-output benchmarks/output build
 	rm -f .coverage .coverage.*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -99,10 +99,21 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 # The build back end comes from run.txt too, so nothing is fetched that is not pinned.
-.make/run: $(BIN)/python requirements/run.txt pyproject.toml
+.make/run: $(BIN)/python requirements/run.txt pyproject.toml .make/assets
 	$(PIP) --require-hashes --requirement requirements/run.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@mkdir -p .make && touch $@
+
+# What the console draws charts with: copied from its pinned package, never from a page's own network.
+VENDOR := src/engagement/server/console/static/vendor
+.make/assets: $(wildcard assets/package*.json)
+	@mkdir -p .make $(VENDOR)
+	@if command -v npm >/dev/null; then \
+		npm ci --prefix assets --ignore-scripts --no-audit --no-fund --loglevel=error && \
+		cp assets/node_modules/uplot/dist/uPlot.iife.min.js assets/node_modules/uplot/dist/uPlot.min.css $(VENDOR)/ && \
+		cp assets/node_modules/uplot/LICENSE $(VENDOR)/uPlot.LICENSE; \
+	else echo "npm is missing, so the console shows charts as tables."; fi
+	@touch $@
 
 .make/test: .make/run requirements/test.txt
 	$(PIP) --require-hashes --requirement requirements/test.txt

@@ -69,13 +69,16 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "store/queries/console_sessions": ("unit/operations/test_console_sessions.py",),
     # Pages, tried with a browser.
     "server/console/visits": ("unit/server/console/test_visits_templates.py",),
-    "server/console/router": ("console/test_sign_in.py",),
-    "server/console/sign_in": ("console/test_sign_in.py",),
-    "server/console/pages/exports": ("console/test_exports.py",),
-    "server/console/pages/export_advice": ("console/test_exports.py",),
-    "server/console/pages/new_export": ("console/test_exports.py",),
-    "operations/previews": ("unit/export/test_preview.py", "console/test_exports.py"),
-    "server/console/events": ("console/test_exports.py",),
+    "server/console/router": ("acceptance/server/console/test_sign_in.py",),
+    "server/console/pages/export_advice": ("acceptance/server/console/pages/test_exports.py",),
+    "server/console/pages/new_export": ("acceptance/server/console/pages/test_exports.py",),
+    "operations/previews": (
+        "unit/export/test_preview.py",
+        "acceptance/server/console/pages/test_exports.py",
+    ),
+    "operations/attention": ("acceptance/server/console/pages/test_overview.py",),
+    "model/points": ("unit/store/queries/test_points.py", "unit/operations/test_points.py"),
+    "server/console/events": ("acceptance/server/console/pages/test_exports.py",),
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
     # What a lost state is rebuilt from, and repairs, tried as operators ask for them.

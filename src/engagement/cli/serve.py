@@ -134,12 +134,20 @@ def _run(
 ) -> None:
     import uvicorn
 
+    from engagement.runtime.routines import running_routine
     from engagement.runtime.tuning import tune_garbage_collector
     from engagement.server.app import build_server
+    from engagement.server.points import RECORD_SECONDS, PointRecorder
     from engagement.server.uvicorn_protocol import ConnectionLimits, LimitedHttpProtocol
 
     settings = runtime.settings
-    server = build_server(runtime, public_url=public_url, is_stopping=lambda: serving.should_exit)
+    points = PointRecorder(runtime)
+    server = build_server(
+        runtime,
+        public_url=public_url,
+        is_stopping=lambda: serving.should_exit,
+        points=points,
+    )
     config = uvicorn.Config(
         server,
         http=LimitedHttpProtocol.with_limits(
@@ -156,6 +164,7 @@ def _run(
     serving = uvicorn.Server(config)
     tune_garbage_collector()
     try:
-        serving.run(sockets=[listener])
+        with running_routine("points", RECORD_SECONDS, points.record):
+            serving.run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn repeats the signal once it has stopped: all is well
         print_note("Stopped.")

@@ -20,6 +20,10 @@ class ExportFilter:
     """Created at this instant or later."""
     created_before: datetime | None = None
     """Created before this instant."""
+    ended_from: datetime | None = None
+    """Ended at this instant or later."""
+    ended_before: datetime | None = None
+    """Ended before this instant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

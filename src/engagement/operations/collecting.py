@@ -1,9 +1,10 @@
 """The operations that take in what devices post."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -12,7 +13,7 @@ from engagement.collect.bodies import plain_beginning, plain_body
 from engagement.collect.inbox import inbox_row, submission_of
 from engagement.collect.limits import guid
 from engagement.collect.mentions import list_strings
-from engagement.collect.payload import Refusal, decode_batch
+from engagement.collect.payload import Batch, Refusal, decode_batch
 from engagement.collect.protocols.segment.bodies import WRITE_KEY_BYTES_MAX
 from engagement.collect.protocols.segment.bodies import find_write_keys as find_keys_in
 from engagement.collect.protocols.segment.messages import Messages, read_messages
@@ -23,6 +24,7 @@ from engagement.collect.refused import (
     make_unreadable_record,
 )
 from engagement.exceptions import BadInputError
+from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord, SenderProtocol
 from engagement.runtime.opening import Runtime
 from engagement.store.queries.inbox import AcceptedContent, Submission
@@ -42,6 +44,8 @@ class Collected:
     """Done when all that is kept of the body is on disk."""
     accepted: int = 0
     """Logs that are kept; they count once, however often they come."""
+    kinds: Mapping[Kind, int] = field(default_factory=dict)
+    """Rows that are kept, by what they tell."""
     refused: Sequence[Refusal | RefusedMessage] = ()
     """Logs that are not, each with its reason; they are kept aside."""
     unreadable: BadInputError | None = None
@@ -126,10 +130,16 @@ def collect_batch(
     return Collected(
         durable=runtime.group_commit.accept(submission, size=len(text)),
         accepted=batch.accepted,
+        kinds=count_rows(batch),
         refused=batch.refused,
         trailing=len(trailing),
         size=len(text),
     )
+
+
+def count_rows(batch: Batch) -> dict[Kind, int]:
+    """How many rows a batch has of each kind."""
+    return {kind: len(rows) for kind, rows in batch.rows.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,9 +196,14 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
     if isinstance(messages, BadInputError):
         return _kept_aside(runtime, app_id, posted.body, messages, SenderProtocol.TRACKING)
 
+    kinds: Counter[Kind] = Counter()
+
     def keep_unknown(known: frozenset[str]) -> AcceptedContent:
         before = {id_ for key, id_ in keys.items() if key in known}
         batches = [batch for batch in messages.batches(before) if not is_erased(batch.device_id)]
+        if not known:
+            for batch in batches:
+                kinds.update(count_rows(batch))
         refused = [
             message
             for message in messages.list_refused(before)
@@ -218,6 +233,7 @@ def collect_messages(runtime: Runtime, app_id: str, posted: Posted) -> Collected
     return Collected(
         durable=runtime.group_commit.accept(submission, size=len(posted.body)),
         accepted=len(keys) - len(refused) - of_erased,
+        kinds=kinds,
         refused=[*refused, *_refuse_erased(of_erased)],
         repaired=messages.repaired,
         trailing=posted.trailing,

@@ -46,6 +46,7 @@ from engagement.store.queries.export_lists import ExportListQueries
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.installation import InstallationQueries
 from engagement.store.queries.plans import PlanQueries
+from engagement.store.queries.points import PointQueries
 from engagement.store.queries.refused import RefusedLimits, RefusedQueries
 from engagement.store.queries.sightings import SightingQueries
 from engagement.store.queries.staging import StagingQueries
@@ -101,6 +102,8 @@ class Runtime:
     """Lists of them."""
     plans: PlanQueries
     """What was asked of them, their plans and receipts."""
+    points: PointQueries
+    """What charts are drawn from."""
     lake: Lake
     """The tables."""
     vault: Vault
@@ -288,6 +291,7 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
         tasks=TaskQueries(engine, app_tasks_max=settings.app_tasks_max),
         export_lists=ExportListQueries(engine),
         plans=PlanQueries(engine),
+        points=PointQueries(engine),
         imports=ImportTaskQueries(engine, app_tasks_max=settings.app_tasks_max),
         lake=lake,
         vault=vault,

@@ -35,6 +35,7 @@ from engagement.server.management import (
 )
 from engagement.server.metrics import Metrics
 from engagement.server.middleware import EdgeMiddleware, RequestLimits
+from engagement.server.points import PointRecorder
 
 TITLE = "Engagement Export"
 API_VERSION = {
@@ -48,7 +49,11 @@ VERSIONS = (exports_2014_12_01.VERSION, exports_2026_11_01.VERSION)
 
 
 def build_server(
-    runtime: Runtime, *, public_url: str, is_stopping: Callable[[], bool] = lambda: False
+    runtime: Runtime,
+    *,
+    public_url: str,
+    is_stopping: Callable[[], bool] = lambda: False,
+    points: PointRecorder | None = None,
 ) -> CollectionRouter:
     """Return the server of an opened service.
 
@@ -56,6 +61,7 @@ def build_server(
         runtime: The service; it must outlive the server.
         public_url: Address by which clients reach the server, without a slash at its end.
         is_stopping: Whether the server is about to end, and streams of events with it.
+        points: Where what charts are drawn from is counted; whoever gives it has it kept.
     """
     authentication = Authentication(runtime, public_url=public_url)
     metrics = Metrics(
@@ -65,16 +71,18 @@ def build_server(
         lambda: None if runtime.runner is None else runtime.runner.health(),
         lambda: [(table.app_id, table.kind) for table in operations.list_damaged_tables(runtime)],
     )
+    points = PointRecorder(runtime) if points is None else points
     context = Context(
         runtime=runtime,
         apps=AppsByPath(runtime),
         authentication=authentication,
         metrics=metrics,
+        points=points,
         body_threads=BodyThreads(1, name="large-request"),
         public_url=public_url,
     )
     settings = runtime.settings
-    admission = Admission(runtime, metrics)
+    admission = Admission(runtime, metrics, points)
     api = EdgeMiddleware(
         Versions(
             published=build_published_app(context),

@@ -21,6 +21,7 @@ from engagement.runtime.opening import Runtime
 from engagement.server.auth.authentication import Authentication
 from engagement.server.body_threads import BodyThreads
 from engagement.server.metrics import Metrics
+from engagement.server.points import PointRecorder
 
 SUBSCRIPTION_PATH = f"/subscriptions/{{subscriptionId}}/providers/{PROVIDER}"
 COLLECTION_PATH = (
@@ -82,6 +83,8 @@ class Context:
     """Who may come in."""
     metrics: Metrics
     """What is counted."""
+    points: PointRecorder
+    """What charts are drawn from."""
     body_threads: BodyThreads
     """Where large bodies are decoded, one caller after the other."""
     public_url: str

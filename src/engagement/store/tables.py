@@ -334,6 +334,20 @@ console_codes = sa.Table(
 )
 """Codes that open a session once."""
 
+points = sa.Table(
+    "points",
+    metadata,
+    sa.Column("scope", sa.String(32), primary_key=True),
+    sa.Column("series", sa.String(64), primary_key=True),
+    sa.Column("step", sa.Integer, primary_key=True),
+    sa.Column("at", sa.BigInteger, primary_key=True),
+    sa.Column("sum", sa.BigInteger, nullable=False),
+    sa.Column("high", sa.BigInteger, nullable=False),
+    sa.Index("ix_points_age", "step", "at"),
+    sqlite_with_rowid=False,
+)
+"""What charts are drawn from, by app (empty: all), series, step and moment in seconds."""
+
 clock_boots = sa.Table(
     "clock_boots",
     metadata,

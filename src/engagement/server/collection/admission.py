@@ -26,6 +26,7 @@ from engagement.server.body_limits import LimitedBody
 from engagement.server.body_threads import BodyThreads
 from engagement.server.errors import Problem
 from engagement.server.metrics import Metrics
+from engagement.server.points import PointRecorder
 
 APPS_REMEMBERED_SECONDS = 2
 """How long a key is not looked up again; taking it back takes as long to act."""
@@ -47,11 +48,12 @@ Result = TypeVar("Result")
 class Admission:
     """Admits the requests of devices, whatever endpoint they are sent to."""
 
-    def __init__(self, runtime: Runtime, metrics: Metrics) -> None:
+    def __init__(self, runtime: Runtime, metrics: Metrics, points: PointRecorder) -> None:
         settings = runtime.settings
         self.runtime = runtime
         """The service."""
         self._metrics = metrics
+        self._points = points
         self._body_bytes_max = settings.collect_bytes_max
         self._apps: dict[bytes, tuple[App | None, float]] = {}
         self._leases: dict[str, int] = {}
@@ -151,6 +153,7 @@ class Admission:
         if collected.unreadable is not None:
             refused[collected.unreadable.code] += 1
         self._metrics.count_logs(protocol, accepted=collected.accepted, refused=refused)
+        self._points.count(app.app_id, accepted=collected.kinds, refused=refused)
         self._metrics.count_repairs(
             protocol, repaired=collected.repaired, trailing=collected.trailing
         )

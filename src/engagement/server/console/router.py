@@ -22,7 +22,7 @@ from engagement.server.console.events import Events
 from engagement.server.console.export_values import read_exports
 from engagement.server.console.forms import read_form
 from engagement.server.console.live import LiveHub
-from engagement.server.console.pages import exports, new_export, start
+from engagement.server.console.pages import exports, new_export, overview
 from engagement.server.console.policy import is_from_elsewhere, is_own_form
 from engagement.server.console.sessions import read_cookie
 from engagement.server.console.sign_in import SignIn, ask_to_sign_in, show_again
@@ -53,7 +53,7 @@ class PageRoute:
 
 
 PAGES: Sequence[PageRoute] = (
-    PageRoute(path="/", show=start.show),
+    PageRoute(path="/", show=overview.show),
     PageRoute(path="/exports", show=exports.show_list),
     PageRoute(path="/exports/new", show=new_export.choose_app),
     PageRoute(path="/exports/{task_id}", show=exports.show_export),

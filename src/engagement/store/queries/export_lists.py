@@ -69,4 +69,8 @@ def _condition(chosen: ExportFilter) -> sa.ColumnElement[bool]:
         conditions.append(export_tasks.c.created_at >= chosen.created_from)
     if chosen.created_before is not None:
         conditions.append(export_tasks.c.created_at < chosen.created_before)
+    if chosen.ended_from is not None:
+        conditions.append(export_tasks.c.completed_at >= chosen.ended_from)
+    if chosen.ended_before is not None:
+        conditions.append(export_tasks.c.completed_at < chosen.ended_before)
     return sa.and_(*conditions)

@@ -42,8 +42,9 @@ def owner(beside: Runtime) -> Credentials:
     return register(beside, Role.OWNER)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser for the tests of a file: while it runs, this thread has an event loop."""
     with running_browser() as running:
         yield running
 
