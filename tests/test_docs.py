@@ -43,7 +43,12 @@ def _command_pages() -> str:
     """The pages that describe commands."""
     return "\n".join(
         _page(f"reference/{name}.md")
-        for name in ("command-line", "command-line-apps", "command-line-upkeep")
+        for name in (
+            "command-line",
+            "command-line-apps",
+            "command-line-upkeep",
+            "command-line-cluster",
+        )
     )
 
 

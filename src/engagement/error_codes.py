@@ -31,6 +31,8 @@ class ErrorCode(StrEnum):
     STORAGE_FULL = "StorageFull"
     DATABASE_DAMAGED = "DatabaseDamaged"
     NEWER_RELEASE = "NewerRelease"
+    OLDER_SCHEMA = "OlderSchema"
+    UNSAFE_STORAGE = "UnsafeStorage"
     HOME_BUSY = "HomeBusy"
     STATE_BUSY = "StateBusy"
     VAULT_KEY_LOST = "VaultKeyLost"

@@ -26,6 +26,8 @@ EngagementError
 ├── StorageFullError           a disk of the service is full (also Retryable)
 ├── DatabaseDamagedError       a file of the state or task database is damaged; names it
 ├── NewerReleaseError          the home folder was written by a newer release
+├── OlderSchemaError           the state database of a cluster has to be migrated first
+├── UnsafeStorageError         a database or bucket does not keep what a cluster relies on
 ├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
 ├── StateBusyError             another process runs the tasks of the state database
 ├── VaultKeyLostError          what is kept was sealed with a key that is not at hand
@@ -218,6 +220,18 @@ class NewerReleaseError(EngagementError):
     code = ErrorCode.NEWER_RELEASE
 
 
+class OlderSchemaError(EngagementError):
+    """The state database of a cluster is of an older release, and only a command migrates it."""
+
+    code = ErrorCode.OLDER_SCHEMA
+
+
+class UnsafeStorageError(EngagementError):
+    """A database server or an object storage does not keep what a cluster relies on."""
+
+    code = ErrorCode.UNSAFE_STORAGE
+
+
 class HomeBusyError(EngagementError):
     """Another process owns the home folder, or another agent the folder of an agent."""
 
@@ -225,7 +239,7 @@ class HomeBusyError(EngagementError):
 
 
 class StateBusyError(EngagementError):
-    """Another process runs the tasks of the state database, on this machine or another one."""
+    """Another process runs the tasks of the state database."""
 
     code = ErrorCode.STATE_BUSY
 

@@ -21,6 +21,7 @@ from engagement.exceptions import BadInputError
 PREFIX = "ENGAGEMENT_"
 DIGITS_MAX = 12
 LOG_LEVELS = ("", "debug", "info", "warning", "error")
+PORT_MAX = 65_535
 NAME_CHARACTERS_MAX = 60
 _SERVICE_LINK = re.compile(
     PREFIX + r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
@@ -63,8 +64,17 @@ def _log_level(value: object) -> object:
     return value
 
 
+def _port(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not (value.isascii() and value.isdigit() and 0 <= int(value[:DIGITS_MAX]) <= PORT_MAX):
+        raise ValueError(f"must be a port, from 0 to {PORT_MAX}, got {value[:40]!r}")
+    return int(value)
+
+
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
+OptionalPort = Annotated[int | None, BeforeValidator(_port)]
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_folders)]
 LogLevel = Annotated[str, BeforeValidator(_log_level)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
@@ -132,6 +142,15 @@ class Settings(_EnvironmentSettings):
     lake_url: str = _setting(
         "", "ENGAGEMENT_LAKE_URL", "Lake's folder or object-store URL; empty means `lake` in home."
     )
+    vault_key: str = _setting(
+        "",
+        "ENGAGEMENT_VAULT_KEY",
+        "The key that secrets are sealed with, 32 bytes as base64, where a cluster shares it.",
+        is_secret=True,
+    )
+    vault_key_file: Path | None = _setting(
+        None, "ENGAGEMENT_VAULT_KEY_FILE", "A file that holds that key instead."
+    )
     local_roots: Folders = _setting(
         (),
         "ENGAGEMENT_LOCAL_ROOTS",
@@ -172,6 +191,26 @@ class Settings(_EnvironmentSettings):
         30,
         "ENGAGEMENT_WORKER_SILENCE_SECONDS",
         "Seconds that a server's worker may be silent; then it is killed and started anew.",
+    )
+    lease_seconds: WholeNumber = _setting(
+        30,
+        "ENGAGEMENT_LEASE_SECONDS",
+        "Seconds that a process of a cluster may be silent; then others take its work over.",
+    )
+    commit_seconds: WholeNumber = _setting(
+        1,
+        "ENGAGEMENT_COMMIT_SECONDS",
+        "Seconds between two looks of a cluster's workers for what waits to be committed.",
+    )
+    roles: Words = _setting(
+        (),
+        "ENGAGEMENT_ROLES",
+        "What a process of a cluster does, separated by `,`; all that its command can by default.",
+    )
+    probe_port: OptionalPort = _setting(
+        None,
+        "ENGAGEMENT_PROBE_PORT",
+        "Port on which a cluster's worker answers /healthz, /readyz and /metrics; none by default.",
     )
     flush_seconds: WholeNumber = _setting(
         15, "ENGAGEMENT_FLUSH_SECONDS", "Seconds that logs wait at most for a server's flush."
@@ -296,6 +335,11 @@ class Settings(_EnvironmentSettings):
         "ENGAGEMENT_UNKNOWN_KEYS_PER_MINUTE",
         "Requests with unknown app keys that one address may make a minute.",
     )
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether machines share the state database, so that no home folder has one owner."""
+        return self.state_url.startswith("postgresql")
 
 
 class ServerSettings(_EnvironmentSettings):

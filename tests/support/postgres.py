@@ -7,8 +7,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,37 @@ UNPRIVILEGED = "nobody"
 
 
 @contextmanager
-def open_postgres() -> Iterator[str]:
-    """The address of a PostgreSQL server of its own, reached by a socket in a private folder."""
+def open_postgres(*, is_durable: bool = False) -> Iterator[str]:
+    """The address of a PostgreSQL server of its own, reached by a socket in a private folder.
+
+    Args:
+        is_durable: Whether it brings commits to the disk, which a cluster demands and others save.
+    """
+    with running_postgres(is_durable=is_durable) as server:
+        yield server.url
+
+
+@dataclass
+class PostgresServer:
+    """A PostgreSQL server that can be ended as by a crash, and started again."""
+
+    url: str
+    """The address of its database."""
+    start: Callable[[], subprocess.Popen[bytes]]
+    """Starts it; returns when it answers."""
+    process: subprocess.Popen[bytes]
+    """The server as it runs now."""
+
+    def crash(self) -> None:
+        """End it at once, without a word to its clients, and start it again."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(WAIT_SECONDS_MAX)
+        self.process = self.start()
+
+
+@contextmanager
+def running_postgres(*, is_durable: bool = False) -> Iterator[PostgresServer]:
+    """A PostgreSQL server of its own, which listens on a socket in a private folder."""
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's are closed to other users
     options: dict[str, Any] = {"cwd": folder}
     programs = _installed_programs()
@@ -43,27 +74,39 @@ def open_postgres() -> Iterator[str]:
             capture_output=True,
             **options,
         )
-        with _running_server(programs, data, folder, options):
-            yield f"postgresql+psycopg://engagement@/postgres?host={folder}"
+        fsync = "on" if is_durable else "off"
+        start = partial(_start, programs, data, folder, fsync, options)
+        server = PostgresServer(
+            url=f"postgresql+psycopg://engagement@/postgres?host={folder}",
+            start=start,
+            process=start(),
+        )
+        try:
+            yield server
+        finally:
+            server.process.send_signal(signal.SIGINT)  # a fast shutdown, which ends connections
+            server.process.wait(WAIT_SECONDS_MAX)
     finally:
         shutil.rmtree(folder)
 
 
-@contextmanager
-def _running_server(
-    programs: Path, data: Path, folder: Path, options: dict[str, Any]
-) -> Iterator[None]:
-    settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-k", folder]
-    with (folder / "log").open("wb") as out:
+def _start(
+    programs: Path, data: Path, folder: Path, fsync: str, options: dict[str, Any]
+) -> subprocess.Popen[bytes]:
+    settings = ["-c", "listen_addresses=", "-c", f"fsync={fsync}", "-k", folder]
+    with (folder / "log").open("ab") as out:
         server = subprocess.Popen(
-            [programs / "postgres", "-D", data, *settings], stdout=out, stderr=out, **options
+            [programs / "postgres", "-D", data, *settings, "-c", "max_connections=300"],
+            stdout=out,
+            stderr=out,
+            **options,
         )
     try:
         _wait_for(server, folder)
-        yield
-    finally:
-        server.send_signal(signal.SIGINT)  # a fast shutdown, which ends open connections
-        server.wait(WAIT_SECONDS_MAX)
+    except BaseException:
+        server.kill()
+        raise
+    return server
 
 
 def _installed_programs() -> Path:

@@ -16,7 +16,8 @@ from engagement.model.tag_imports import ImportTask
 from engagement.operations.apps import create_app
 from engagement.operations.devices import list_devices
 from engagement.operations.tag_imports import create_import_task, get_import_task
-from engagement.runtime.opening import IMPORTS_FOLDER, Runtime, open_service
+from engagement.runtime.opening import Runtime, open_service
+from engagement.runtime.service import IMPORTS_FOLDER
 from engagement.settings import Settings
 from support.batches import DEVICES, batch, log
 from support.waiting import wait_for

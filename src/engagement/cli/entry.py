@@ -16,6 +16,7 @@ from engagement.cli import (
     audit,
     backups,
     clients,
+    cluster,
     console,
     demo,
     exports,
@@ -27,6 +28,7 @@ from engagement.cli import (
     serve,
     upkeep,
     verify,
+    worker,
 )
 from engagement.cli.exit_statuses import (
     EXIT_BAD_INPUT,
@@ -50,6 +52,7 @@ app = typer.Typer(
 )
 app.add_typer(apps.app, name="apps")
 app.add_typer(clients.app, name="clients")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(exports.app, name="export")
 app.add_typer(keys.app, name="keys")
 app.add_typer(refused.app, name="refused")
@@ -64,6 +67,8 @@ app.command("recover")(recover.recover)
 app.command("backup")(backups.back_up)
 app.command("restore")(backups.restore)
 app.command("demo")(demo.demo)
+app.command("worker")(worker.worker)
+app.command("migrate")(cluster.migrate)
 
 
 def _show_version(wanted: bool) -> None:

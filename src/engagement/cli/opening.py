@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engagement.model.executors import ProcessRole
     from engagement.operations import Keyring
     from engagement.runtime.home import TaskRunner
     from engagement.runtime.opening import Runtime
@@ -13,15 +14,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_service(
-    settings: "Settings | None" = None, *, run_tasks: bool, runner: "TaskRunner | None" = None
+    settings: "Settings | None" = None,
+    *,
+    run_tasks: bool,
+    runner: "TaskRunner | None" = None,
+    roles: "tuple[ProcessRole, ...]" = (),
 ) -> Iterator["Runtime"]:
     """Open the service on the home folder that the environment names.
 
     Args:
         settings: Other settings than the environment's.
         run_tasks: Whether to run exports and flushes here, which locks the home folder; without,
-            the command looks and asks beside a process that does.
+            the command looks and asks beside a process that does. In a cluster commands always do
+            that, and its workers run tasks.
         runner: What runs tasks for a process that does not run them itself, if any.
+        roles: What the process does in a cluster, if it is to be one of its processes.
 
     Raises:
         HomeBusyError: Another process runs on the home folder.
@@ -32,7 +39,8 @@ def open_service(
 
     given = settings or Settings.from_environment()
     start_command_logging(given.log_level)
-    with open_service(given, run_tasks=run_tasks, runner=runner) as runtime:
+    run_tasks = run_tasks and not given.is_cluster
+    with open_service(given, run_tasks=run_tasks, runner=runner, roles=roles) as runtime:
         yield runtime
 
 
@@ -70,7 +78,8 @@ def open_or_reach_service() -> Iterator["Runtime"]:
     start_command_logging(settings.log_level)
     with ExitStack() as closing:
         try:
-            runtime = closing.enter_context(open_service(settings))
+            run_tasks = not settings.is_cluster
+            runtime = closing.enter_context(open_service(settings, run_tasks=run_tasks))
         except HomeBusyError:
             holder = HolderRunner(settings.home)
             runtime = closing.enter_context(open_service(settings, run_tasks=False, runner=holder))

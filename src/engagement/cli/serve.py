@@ -3,6 +3,8 @@
 import ipaddress
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
@@ -12,9 +14,11 @@ from engagement.cli.console import sign_in_address
 from engagement.cli.opening import open_service
 from engagement.cli.output import AsJson, print_json, print_note
 from engagement.exceptions import BadInputError, EngagementError
+from engagement.model.executors import SERVER_ROLES, ProcessRole, parse_roles
 
 if TYPE_CHECKING:
     from engagement.runtime.opening import Runtime
+    from engagement.settings import Settings
 
 KEEP_ALIVE_SECONDS = 60
 FIRST_KEY_FILE = "first-app.key"
@@ -33,6 +37,13 @@ def serve(
     port: Annotated[
         int, typer.Option(metavar="PORT", min=0, max=65_535, help="0 takes a free one.")
     ] = 8080,
+    roles: Annotated[
+        str,
+        typer.Option(
+            metavar="ROLES",
+            help=f"In a cluster: what it answers, of {', '.join(SERVER_ROLES)}; all by default.",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Serve the API and run exports until interrupted; a fresh folder gets a first app."""
@@ -40,26 +51,45 @@ def serve(
     from engagement.runtime.processes import raise_descriptor_limit
     from engagement.runtime.tuning import limit_malloc_arenas
     from engagement.settings import Settings
-    from engagement.worker.client import running_worker
 
     limit_malloc_arenas()
     descriptors_max = raise_descriptor_limit()
     settings = Settings.from_environment()
     proxies = [_network(proxy) for proxy in settings.trusted_proxies]
+    given = tuple(filter(None, roles.split(",")))
+    if given and not settings.is_cluster:
+        raise BadInputError(
+            "Only a process of a cluster has roles: ENGAGEMENT_STATE_URL names none."
+        )
+    chosen = parse_roles(given or settings.roles, SERVER_ROLES)
     start_logging(settings.log_level or "info")
     try:
-        with (
-            running_worker(settings) as worker,
-            open_service(settings, run_tasks=False, runner=worker) as runtime,
-            _listen(host, port) as listener,
-        ):
+        with ExitStack() as closing:
+            runtime = closing.enter_context(_open_server(settings, chosen))
+            listener = closing.enter_context(_listen(host, port))
             address = f"http://{_host_and_port(listener)}"
             public_url = settings.public_url.rstrip("/") or address
             _say_hello(runtime, address, public_url, as_json=as_json)
-            _run(runtime, listener, public_url, proxies, descriptors_max)
+            _run(runtime, listener, public_url, proxies, descriptors_max, chosen)
     except EngagementError as error:
         structlog.get_logger().error("start_refused", code=error.code.value, error=str(error))
         raise
+
+
+@contextmanager
+def _open_server(settings: "Settings", roles: tuple[ProcessRole, ...]) -> Iterator["Runtime"]:
+    """The service with a worker of its own, or as one of a cluster's processes."""
+    from engagement.worker.client import running_worker
+
+    if settings.is_cluster:
+        with open_service(settings, run_tasks=False, roles=roles) as runtime:
+            yield runtime
+        return
+    with (
+        running_worker(settings) as worker,
+        open_service(settings, run_tasks=False, runner=worker) as runtime,
+    ):
+        yield runtime
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -93,10 +123,14 @@ def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bo
     apps = operations.list_apps(runtime)
     key_file = None
     if not apps:
-        made = operations.create_app(runtime, **FIRST_APP)
-        key_file = private_file(runtime.settings.home / FIRST_KEY_FILE).absolute()
-        key_file.write_text(made.app_key + "\n", encoding="ascii")
-        apps = [made.app]
+        try:
+            made = operations.create_app(runtime, **FIRST_APP)
+        except BadInputError:  # another server of a cluster was first
+            apps = operations.list_apps(runtime)
+        else:
+            key_file = private_file(runtime.settings.home / FIRST_KEY_FILE).absolute()
+            key_file.write_text(made.app_key + "\n", encoding="ascii")
+            apps = [made.app]
     hello = {
         "address": address,
         "publicUrl": public_url,
@@ -131,6 +165,7 @@ def _run(
     public_url: str,
     proxies: list[str],
     descriptors_max: int,
+    roles: tuple[ProcessRole, ...],
 ) -> None:
     import uvicorn
 
@@ -145,6 +180,7 @@ def _run(
     server = build_server(
         runtime,
         public_url=public_url,
+        roles=roles,
         is_stopping=lambda: serving.should_exit,
         points=points,
     )

@@ -100,29 +100,41 @@ class Flush:
         Returns:
             How many records were moved.
         """
+        with self._lake.flush_lock(app_id):
+            return self._flush(app_id)
+
+    def flush_if_free(self, app_id: str) -> int:
+        """Do the same, or nothing if somebody else flushes the app right now."""
+        with self._lake.flush_lock_if_free(app_id) as is_held:
+            return self._flush(app_id) if is_held else 0
+
+    def commit(self, app_id: str) -> None:
+        """Return only when all that was staged of an app is in its tables."""
+        self._committer.commit(app_id)
+
+    def _flush(self, app_id: str) -> int:
         moved = 0
         began = time.monotonic()
-        with self._lake.flush_lock(app_id):
-            newest = self._inbox.newest_position(app_id)
-            rounds = files = 0
-            while rows := self._inbox.oldest(
-                app_id, records_max=self._limits.records_max, position_max=newest
-            ):
-                waiting = [rows]
-                while waiting:
-                    some = waiting.pop()
-                    staged = self._stage(app_id, some)
-                    if staged is None:
-                        middle = len(some) // 2
-                        waiting += some[middle:], some[:middle]
-                        continue
-                    moved += staged.records
-                    files += staged.files
-                    rounds += 1
-                    if rounds >= ROUNDS_PER_COMMIT or files >= self._limits.files_max:
-                        self._committer.commit(app_id)
-                        rounds = files = 0
-            self._committer.commit(app_id)
+        newest = self._inbox.newest_position(app_id)
+        rounds = files = 0
+        while rows := self._inbox.oldest(
+            app_id, records_max=self._limits.records_max, position_max=newest
+        ):
+            waiting = [rows]
+            while waiting:
+                some = waiting.pop()
+                staged = self._stage(app_id, some)
+                if staged is None:
+                    middle = len(some) // 2
+                    waiting += some[middle:], some[:middle]
+                    continue
+                moved += staged.records
+                files += staged.files
+                rounds += 1
+                if rounds >= ROUNDS_PER_COMMIT or files >= self._limits.files_max:
+                    self._committer.commit(app_id)
+                    rounds = files = 0
+        self._committer.commit(app_id)
         if moved:
             seconds = round(time.monotonic() - began, 3)
             _log.info("flushed", app=app_id, records=moved, seconds=seconds)

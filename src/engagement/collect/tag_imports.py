@@ -117,9 +117,21 @@ class ImportRunner:
             self._fail(task_id, ErrorCode.STALLED, details)
             self._tools.step_watch.give_up(task_id)
 
+    def run_now(self, task: ImportTask) -> bool:
+        """Run a task in this thread; whether it has ended, which it has not if the process stops.
+
+        Raises:
+            EngagementError: Its end could not be kept.
+        """
+        return self._run_to_its_end(task)
+
+    def begin_to_stop(self) -> None:
+        """Let what runs end soon, and nothing begin."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """Return only when nothing runs; what is unfinished goes on at the next start."""
-        self._stopping.set()
+        self.begin_to_stop()
         self._threads.shutdown(cancel_futures=True)
 
     def _run_next(self) -> None:
@@ -134,7 +146,8 @@ class ImportRunner:
                     self._lost.append(task)
             self._turns.bring_back(app_id)
 
-    def _run_to_its_end(self, task: ImportTask) -> None:
+    def _run_to_its_end(self, task: ImportTask) -> bool:
+        """Whether the task has ended; False if the process is to stop."""
         tasks, now = self._tools.tasks, self._tools.clock
         try:
             self._begin(task)
@@ -142,6 +155,7 @@ class ImportRunner:
                 details = self._import(task, note_progress)
         except _StoppedError:
             tasks.take_back_start(task.task_id)
+            return False
         except BaseException as error:  # noqa: BLE001 - any end of an import ends its task, panics too
             named = find_failure(error)
             if named is None:
@@ -150,6 +164,7 @@ class ImportRunner:
             self._fail(task.task_id, named.code, str(named))
         else:
             tasks.finish(task.task_id, ImportState.SUCCEEDED, now=now(), details=details)
+        return True
 
     def _begin(self, task: ImportTask) -> None:
         """Count the attempt, since what the import does may end the whole process."""

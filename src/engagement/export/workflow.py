@@ -33,6 +33,8 @@ from engagement.storage_failures import find_failure, unknown_failure
 
 EXPORTS_QUEUE = "exports"
 PARTS_QUEUE = "parts"
+EXPORT_WORKFLOW = "export"
+INSTANCE = "export"
 PARTS_AHEAD = 3
 """Parts of one task that wait in the queue at a time, so that other tasks' parts come between."""
 ATTEMPTS_MAX = 10
@@ -116,7 +118,7 @@ class ExportWorkflow(DBOSConfiguredInstance):
     """
 
     def __init__(self) -> None:
-        super().__init__("export")
+        super().__init__(INSTANCE)
         self._steps: ExportSteps | _NothingAttached = _NothingAttached()
         self._lock = threading.Lock()
         self._turns_lock = threading.Lock()
@@ -134,7 +136,7 @@ class ExportWorkflow(DBOSConfiguredInstance):
         self._steps = steps
         self.storage_full = None
 
-    @DBOS.workflow(name="export")
+    @DBOS.workflow(name=EXPORT_WORKFLOW)
     def run(self, task_id: str, attempt: int, app_id: str) -> str:
         """The whole export; the code it ended with, empty if it succeeded."""
         with self._counted():

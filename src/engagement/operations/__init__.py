@@ -35,6 +35,13 @@ from engagement.operations.clients import (
     rotate_client,
     tenant_id,
 )
+from engagement.operations.cluster import (
+    AppLag,
+    ClusterStatus,
+    ExecutorStatus,
+    drain_executor,
+    read_cluster_status,
+)
 from engagement.operations.collecting import (
     Collected,
     InboxState,
@@ -117,6 +124,7 @@ from engagement.operations.tag_imports import (
     list_import_tasks,
 )
 from engagement.operations.upkeep import (
+    commit_due,
     compact,
     flush_due,
     fold_snapshots,
@@ -136,11 +144,14 @@ __all__ = [
     "CLOCK_MOVED_MIN",
     "KEEP_HOURS_DEFAULT",
     "KEEP_HOURS_MAX",
+    "AppLag",
     "AppRemovalReport",
     "AuditFilter",
+    "ClusterStatus",
     "Collected",
     "ContainerCheck",
     "ErasureReport",
+    "ExecutorStatus",
     "ImportRefusal",
     "ImportSummary",
     "InboxState",
@@ -156,6 +167,7 @@ __all__ = [
     "check_lake",
     "collect_batch",
     "collect_messages",
+    "commit_due",
     "compact",
     "count_exports",
     "count_exports_by_state",
@@ -168,6 +180,7 @@ __all__ = [
     "create_sign_in_code",
     "delete_app",
     "do_upkeep",
+    "drain_executor",
     "drop_refused",
     "end_console_session",
     "erase_device",
@@ -215,6 +228,7 @@ __all__ = [
     "open_session_of_issuer",
     "preview_export",
     "read_chart",
+    "read_cluster_status",
     "read_key_status",
     "read_lines",
     "read_posted",

@@ -48,13 +48,27 @@ def flush_due(runtime: Runtime) -> int:
             apps.update(runtime.inbox.list_waiting())
     apps -= runtime.app_removal.list_marked().keys()
     moved: list[int] = []
+    flusher = runtime.flusher  # another machine that flushes an app just now is not waited for
 
     def flush(app_id: str) -> int:
-        moved.append(runtime.flush(app_id))
+        moved.append((runtime.flush if flusher is None else flusher.flush_if_free)(app_id))
         return moved[-1]
 
     _for_each_app(sorted(apps), [flush])
     return sum(moved)
+
+
+def commit_due(runtime: Runtime) -> None:
+    """Commit what is staged of all apps, whoever staged it, in a process of a cluster."""
+    flusher = runtime.flusher
+    if flusher is None:
+        return
+
+    def commit(app_id: str) -> int:
+        flusher.commit(app_id)
+        return 0
+
+    _for_each_app(runtime.staging.list_apps(), [commit])
 
 
 def keep_in_shape(runtime: Runtime) -> None:

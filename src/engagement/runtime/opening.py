@@ -1,36 +1,31 @@
 """Opens the whole service on one home folder, and closes it: the composition root."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 
-from engagement.collect.flush import Flush, FlushLimits
 from engagement.collect.group_commit import GroupCommit
-from engagement.collect.tag_imports import ImportRunner, ImportTools
-from engagement.deliver.blob_urls import split_blob_url
-from engagement.deliver.containers import open_destination
-from engagement.deliver.destination import Destination
-from engagement.deliver.urls import ContainerUrl, DestinationPolicy, parse_container_url
+from engagement.deliver.urls import DestinationPolicy
 from engagement.exceptions import (
-    ErrorCode,
-    InvalidContainerError,
     LakeDamagedError,
     StateLostError,
     StorageFullError,
     StorageUnavailableError,
 )
-from engagement.export.retry_limit import RetryLimit
-from engagement.export.steps import ExportTools
 from engagement.failpoints import FailpointHook, no_failpoint
-from engagement.model.audit import LOCAL_ACTOR
-from engagement.runtime.home import TaskRunner, lake_location, lock_home, make_home, state_url
+from engagement.model.executors import WORKER_ROLES, ProcessRole
+from engagement.runtime.cluster import join_cluster
+from engagement.runtime.home import TaskRunner, lake_location, lock_home, make_home
+from engagement.runtime.seams import open_seams
+from engagement.runtime.service import Runtime as Runtime  # noqa: PLC0414 - who opens it names it
+from engagement.runtime.task_tools import make_flush, make_tools
 from engagement.settings import Settings
-from engagement.step_watch import StepWatch
 from engagement.store.app_files import RegisteredApp, write_app_file
 from engagement.store.app_removal import AppRemoval
+from engagement.store.cluster_checks import check_lake
 from engagement.store.inspection import LakeInspection
 from engagement.store.keyring import Keyring
 from engagement.store.lake import Lake
@@ -54,117 +49,9 @@ from engagement.store.queries.tag_imports import ImportTaskQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.recovery import LakeRecovery
 from engagement.store.running_time import RunningTime, read_uptime
-from engagement.store.state import open_state
-from engagement.store.state_owner import own_state
 from engagement.store.task_vault import TaskVault
-from engagement.store.vault import Vault
 
-IMPORTS_FOLDER = "imports"
-"""The folder in a home folder that has a folder for each app's local files to import."""
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
-    """The opened service."""
-
-    settings: Settings
-    """What it was opened with."""
-    apps: AppQueries
-    """Registered apps."""
-    app_keys: AppKeyQueries
-    """The keys that their devices write with."""
-    audit: AuditQueries
-    """Who changed what."""
-    app_removal: AppRemoval
-    """Removes what is left of deleted apps."""
-    clients: ClientQueries
-    """Clients of the API."""
-    console_sessions: ConsoleSessionQueries
-    """Who is signed in to the console."""
-    installation: InstallationQueries
-    """The installation's own values."""
-    inbox: InboxQueries
-    """Accepted batches and recorded commits."""
-    staging: StagingQueries
-    """What is written and not committed yet."""
-    seen: SightingQueries
-    """What flushes have seen before."""
-    erased: ErasedQueries
-    """Devices that were erased."""
-    refused: RefusedQueries
-    """Records that were not accepted."""
-    group_commit: GroupCommit
-    """Makes what requests hand in durable."""
-    tasks: TaskQueries
-    """Export tasks."""
-    export_lists: ExportListQueries
-    """Lists of them."""
-    plans: PlanQueries
-    """What was asked of them, their plans and receipts."""
-    points: PointQueries
-    """What charts are drawn from."""
-    lake: Lake
-    """The tables."""
-    vault: Vault
-    """Seals what lasts."""
-    task_vault: TaskVault
-    """Seals the URLs of tasks, for as long as they last."""
-    imports: ImportTaskQueries
-    """Imports of tags from blobs."""
-    policy: DestinationPolicy
-    """Which containers may be named."""
-    runner: TaskRunner | None
-    """Runs tasks; None beside another process that runs them, which looks around by itself."""
-    clock: Callable[[], datetime]
-    """Now, in UTC."""
-    running_time: RunningTime
-    """How old what is to be forgotten is."""
-    actor: str = LOCAL_ACTOR
-    """For whom it acts, as the audit log names them."""
-
-    def act_for(self, actor: str) -> "Runtime":
-        """The same service, whose changes the audit log keeps as this actor's."""
-        return replace(self, actor=actor)
-
-    def destination(self, container_url: str, *, permission: str = "w") -> Destination:
-        """The destination of a container URL whose credential has a permission.
-
-        Raises:
-            InvalidContainerError: The URL cannot work or may not be used.
-        """
-        url = parse_container_url(
-            container_url, self.policy, now=self.clock(), permission=permission
-        )
-        return open_destination(url)
-
-    def parse_import_url(self, app_id: str, storage_url: str) -> tuple[ContainerUrl, str]:
-        """The container of a blob that an app may import, and the blob's key.
-
-        A local file may be imported from the app's own folder alone, wherever exports may go to.
-
-        Raises:
-            InvalidContainerError: The URL cannot work or may not be used.
-        """
-        container_url, key = split_blob_url(storage_url)
-        own = self.settings.home.absolute() / IMPORTS_FOLDER / app_id
-        policy = replace(self.policy, local_roots=(own,))
-        is_local = storage_url.lower().startswith("file:")
-        try:
-            url = parse_container_url(container_url, policy, now=self.clock(), permission="r")
-        except InvalidContainerError as error:
-            if not is_local:
-                raise
-            raise InvalidContainerError(
-                "A local file must lie in the app's own folder, "
-                f"{IMPORTS_FOLDER}/{app_id} in the home folder of the service.",
-                code=ErrorCode.EGRESS_DENIED,
-            ) from error
-        return url, key
-
-    def flush(self, app_id: str) -> int:
-        """Bring accepted batches into the lake, if tasks run here; how many logs were moved."""
-        return 0 if self.runner is None else self.runner.flush(app_id)
 
 
 @contextmanager
@@ -172,6 +59,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
     settings: Settings,
     *,
     run_tasks: bool = True,
+    roles: tuple[ProcessRole, ...] = (),
     is_locked: bool = False,
     runner: TaskRunner | None = None,
     allow_memory: bool = False,
@@ -184,7 +72,9 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
     Args:
         settings: Where and how.
         run_tasks: Whether to run exports and flushes here. Only one process may: the home folder
-            is locked. Without, the process may look and ask beside the one that runs.
+            is locked. Without, the process may look and ask beside the one that runs. In a
+            cluster many may, and a process that runs tasks has all roles of a worker.
+        roles: What this process does in a cluster, if it is not that; none if it only looks.
         is_locked: Whether the process has inherited the lock of the one that started it.
         runner: What runs tasks for a process that does not run them itself, if any.
         allow_memory: Whether containers may be `memory://`, for tests.
@@ -197,20 +87,27 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
         StateBusyError: Another process runs the tasks of the state database that is named.
         StateLostError: The lake has tables of apps that the state database does not know, or a
             restore into it was cut off.
-        VaultKeyLostError: The key that everything is sealed with is not in the home folder.
+        VaultKeyLostError: The key that everything is sealed with is not at hand.
+        OlderSchemaError: The state database of a cluster must be migrated first.
+        UnsafeStorageError: A cluster's database or lake does not keep what is relied on.
     """
     home = settings.home
     make_home(home)
+    if settings.is_cluster and run_tasks:
+        roles = roles or WORKER_ROLES
     with ExitStack() as closing:
-        if run_tasks and not is_locked:
+        if run_tasks and not is_locked and not settings.is_cluster:
             closing.enter_context(lock_home(home))
-        if run_tasks or not settings.lake_url:
+        if run_tasks or roles or not settings.lake_url:
             require_finished_lake(lake_location(settings))
         policy = DestinationPolicy.from_settings(settings, allow_memory=allow_memory)
-        made = _make_runtime(
+        runtime = _make_runtime(
             settings, policy, closing, is_owner=run_tasks, clock=clock, uptime=uptime
         )
-        runtime = replace(made, runner=runner)
+        if settings.is_cluster:
+            yield closing.enter_context(_open_machine(runtime, roles, on_failpoint))
+            return
+        runtime = replace(runtime, runner=runner)
         if run_tasks:
             with suppress(StorageFullError, StorageUnavailableError):  # it may end by itself
                 runtime.running_time.look()
@@ -218,9 +115,40 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
             from engagement.runtime.engine import running_engine  # noqa: PLC0415
 
             _recover_lake(runtime)
-            tasks = running_engine(settings, *_tools(runtime, on_failpoint))
+            flush = make_flush(runtime, on_failpoint)
+            tasks = running_engine(settings, *make_tools(runtime, flush, on_failpoint))
             runtime = replace(runtime, runner=closing.enter_context(tasks))
         yield runtime
+
+
+@contextmanager
+def _open_machine(
+    runtime: Runtime, roles: tuple[ProcessRole, ...], on_failpoint: FailpointHook
+) -> Iterator[Runtime]:
+    """The service on one of a cluster's machines; with roles it is one of its processes."""
+    settings, executors = runtime.settings, runtime.seams.executors
+    # It brings DBOS with it.
+    from engagement.runtime.engine import running_engine  # noqa: PLC0415
+    from engagement.runtime.machine_runner import running_machine  # noqa: PLC0415
+
+    with ExitStack() as closing:
+        if roles:
+            check_lake(settings.lake_url)
+            slots = settings.parts_concurrent_max if ProcessRole.EXPORT in roles else 0
+            member = closing.enter_context(
+                join_cluster(executors, runtime.seams.executor_id, roles, slots=slots)
+            )
+            runtime = replace(runtime, member=member)
+            runtime.running_time.look()
+        flush = make_flush(runtime, on_failpoint)
+        exports, imports = make_tools(runtime, flush, on_failpoint)
+        runner: TaskRunner
+        if ProcessRole.EXPORT in roles:
+            engine = running_engine(settings, exports, imports, member=runtime.member)
+            runner = closing.enter_context(engine)
+        else:
+            runner = closing.enter_context(running_machine(settings, exports))
+        yield replace(runtime, runner=runner, flusher=flush)
 
 
 @contextmanager
@@ -239,18 +167,13 @@ def open_keyring(
     """
     make_home(settings.home)
     with ExitStack() as closing:
-        if is_exclusive:
+        if is_exclusive and not settings.is_cluster:
             closing.enter_context(lock_home(settings.home))
-        engine = open_state(state_url(settings))
-        closing.callback(engine.dispose)
-        if is_exclusive and settings.state_url:
-            closing.enter_context(own_state(engine))
-        yield Keyring(
-            settings.home,
-            InstallationQueries(engine),
-            is_owner=is_exclusive,
-            on_failpoint=on_failpoint,
+        engine, seams = open_seams(
+            settings, closing, is_owner=is_exclusive, on_failpoint=on_failpoint
         )
+        del engine
+        yield seams.keyring
 
 
 def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exchange
@@ -263,16 +186,13 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
     uptime: Callable[[], Uptime],
 ) -> Runtime:
     """The service on its state database, with nothing that runs tasks."""
-    engine = open_state(state_url(settings))
-    closing.callback(engine.dispose)
-    if is_owner and settings.state_url:  # which another home folder can name too
-        closing.enter_context(own_state(engine))
+    engine, seams = open_seams(settings, closing, is_owner=is_owner)
     refused_limits = _make_refused_limits(settings)
     inbox = InboxQueries(engine, refused_limits)
-    vault = Keyring(settings.home, InstallationQueries(engine), is_owner=is_owner).open_vault()
+    vault = seams.keyring.open_vault()
     group_commit = GroupCommit(inbox)
     closing.callback(group_commit.close)
-    lake = Lake(lake_location(settings))
+    lake = Lake(lake_location(settings), seams.locks)
     return Runtime(
         settings=settings,
         apps=AppQueries(engine),
@@ -295,11 +215,12 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
         imports=ImportTaskQueries(engine, app_tasks_max=settings.app_tasks_max),
         lake=lake,
         vault=vault,
-        task_vault=TaskVault(vault, settings.home / "keys" / "tasks"),
+        task_vault=TaskVault(vault, seams.task_keys),
         policy=policy,
         runner=None,
         clock=clock,
         running_time=RunningTime(ClockReadingQueries(engine), clock=clock, uptime=uptime),
+        seams=seams,
     )
 
 
@@ -307,56 +228,6 @@ def _make_refused_limits(settings: Settings) -> RefusedLimits:
     return RefusedLimits(
         app_bytes_max=settings.refused_app_bytes_max, bytes_max=settings.refused_bytes_max
     )
-
-
-def _tools(runtime: Runtime, on_failpoint: FailpointHook) -> tuple[ExportTools, ImportRunner]:
-    """What tasks are run with."""
-    limits = FlushLimits(
-        records_max=runtime.settings.flush_logs_max,
-        session_timeout=timedelta(seconds=runtime.settings.session_timeout_seconds),
-    )
-    flush = Flush(
-        runtime.inbox,
-        runtime.staging,
-        runtime.seen,
-        runtime.erased,
-        runtime.lake,
-        limits=limits,
-        clock=runtime.clock,
-        on_failpoint=on_failpoint,
-    )
-    exports = ExportTools(
-        tasks=runtime.tasks,
-        plans=runtime.plans,
-        inbox=runtime.inbox,
-        staging=runtime.staging,
-        lake=runtime.lake,
-        recovery=LakeRecovery(runtime.inbox, runtime.staging, runtime.lake),
-        vault=runtime.task_vault,
-        flush=flush.flush,
-        open_destination=runtime.destination,
-        part_rows_target=runtime.settings.part_rows_target,
-        clock=runtime.clock,
-        on_failpoint=on_failpoint,
-        step_watch=StepWatch(runtime.settings.stall_seconds),
-        retry_limit=RetryLimit(runtime.settings.retry_seconds),
-    )
-    imports = ImportTools(
-        tasks=runtime.imports,
-        inbox=runtime.inbox,
-        lake=runtime.lake,
-        vault=runtime.task_vault,
-        flush=flush.flush,
-        read_blob=lambda app_id, url: _read_blob(runtime, app_id, url),
-        clock=runtime.clock,
-        step_watch=StepWatch(runtime.settings.stall_seconds),
-    )
-    return exports, ImportRunner(imports)
-
-
-def _read_blob(runtime: Runtime, app_id: str, storage_url: str) -> Iterable[bytes]:
-    url, key = runtime.parse_import_url(app_id, storage_url)
-    return open_destination(url).get(key)
 
 
 def _recover_lake(runtime: Runtime) -> None:

@@ -53,12 +53,16 @@ def recover_state(
     """
     home = settings.home
     make_home(home)
+    if settings.is_cluster:
+        raise BadInputError(
+            "The state database of a cluster is not rebuilt from its lake; put back a backup of it."
+        )
     with ExitStack() as closing:
         closing.enter_context(lock_home(home))
         engine = open_state(state_url(settings))
         try:
             if settings.state_url:
-                closing.enter_context(own_state(engine))
+                closing.enter_context(own_state(str(engine.url.database)))
             apps, inbox, staging = AppQueries(engine), InboxQueries(engine), StagingQueries(engine)
             lake = Lake(lake_location(settings))
             known = {app.app_id for app in apps.list_all()}

@@ -1,7 +1,7 @@
 """The ASGI server: both versions of the API, and the endpoints of devices."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engagement import operations
 from engagement.exceptions import EngagementError
+from engagement.model.executors import SERVER_ROLES, ProcessRole
 from engagement.runtime.opening import Runtime
 from engagement.server import health, token_endpoint
 from engagement.server.auth.authentication import Authentication
@@ -33,7 +33,7 @@ from engagement.server.management import (
     exports_2026_11_01,
     resources,
 )
-from engagement.server.metrics import Metrics
+from engagement.server.metrics import metrics_of
 from engagement.server.middleware import EdgeMiddleware, RequestLimits
 from engagement.server.points import PointRecorder
 
@@ -52,6 +52,7 @@ def build_server(
     runtime: Runtime,
     *,
     public_url: str,
+    roles: Collection[ProcessRole] = SERVER_ROLES,
     is_stopping: Callable[[], bool] = lambda: False,
     points: PointRecorder | None = None,
 ) -> CollectionRouter:
@@ -59,18 +60,13 @@ def build_server(
 
     Args:
         runtime: The service; it must outlive the server.
+        roles: Which paths it answers, besides those of health: devices', the API's or both.
         public_url: Address by which clients reach the server, without a slash at its end.
         is_stopping: Whether the server is about to end, and streams of events with it.
         points: Where what charts are drawn from is counted; whoever gives it has it kept.
     """
     authentication = Authentication(runtime, public_url=public_url)
-    metrics = Metrics(
-        lambda: {state.value: count for state, count in operations.count_exports(runtime).items()},
-        lambda: operations.inbox_state(runtime),
-        lambda: operations.read_unconfirmed_clock(runtime),
-        lambda: None if runtime.runner is None else runtime.runner.health(),
-        lambda: [(table.app_id, table.kind) for table in operations.list_damaged_tables(runtime)],
-    )
+    metrics = metrics_of(runtime)
     points = PointRecorder(runtime) if points is None else points
     context = Context(
         runtime=runtime,
@@ -85,8 +81,8 @@ def build_server(
     admission = Admission(runtime, metrics, points)
     api = EdgeMiddleware(
         Versions(
-            published=build_published_app(context),
-            current=build_current_app(context),
+            published=build_published_app(context, roles),
+            current=build_current_app(context, roles),
             console=build_console(context, is_stopping=is_stopping),
         ),
         authentication=authentication,
@@ -97,11 +93,13 @@ def build_server(
         ),
         public_url=public_url,
     )
-    endpoints: list[CollectionEndpoint] = [
-        NativeEndpoint(admission),
-        TrackingEndpoint(admission),
-        SdkSettingsEndpoint(public_url),
-    ]
+    endpoints: list[CollectionEndpoint] = []
+    if ProcessRole.COLLECT in roles:
+        endpoints += [
+            NativeEndpoint(admission),
+            TrackingEndpoint(admission),
+            SdkSettingsEndpoint(public_url),
+        ]
     return CollectionRouter(endpoints, others=api, metrics=metrics)
 
 
@@ -142,14 +140,15 @@ def _version(scope: Scope) -> str:
     return given[0]
 
 
-def build_published_app(context: Context) -> FastAPI:
+def build_published_app(context: Context, roles: Collection[ProcessRole] = SERVER_ROLES) -> FastAPI:
     """Return the application of version 2014-12-01, whose document was published elsewhere."""
     app = FastAPI(title=TITLE, version=exports_2014_12_01.VERSION, openapi_url=None)
-    _equip(app, context, [exports_2014_12_01.router, resources.router, devices.router])
+    routers = [exports_2014_12_01.router, resources.router, devices.router]
+    _equip(app, context, routers if ProcessRole.API in roles else [])
     return app
 
 
-def build_current_app(context: Context) -> FastAPI:
+def build_current_app(context: Context, roles: Collection[ProcessRole] = SERVER_ROLES) -> FastAPI:
     """Return the application of version 2026-11-01, and of everything without a version."""
     app = FastAPIOffline(
         title=TITLE,
@@ -157,8 +156,8 @@ def build_current_app(context: Context) -> FastAPI:
         summary="Raw mobile-engagement data, exported into your own storage, proven complete.",
         servers=[{"url": context.public_url}],
     )
-    _equip(app, context, [exports_2026_11_01.router, resources.router, devices.router, apps.router])
-    app.include_router(token_endpoint.router)
+    routers = [exports_2026_11_01.router, resources.router, devices.router, apps.router]
+    _equip(app, context, [*routers, token_endpoint.router] if ProcessRole.API in roles else [])
     app.include_router(health.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's own way
     return app

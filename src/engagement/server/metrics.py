@@ -7,10 +7,23 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from engagement import operations
 from engagement.operations import InboxState
 from engagement.runtime.home import RunnerHealth
+from engagement.runtime.opening import Runtime
 
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+def metrics_of(runtime: Runtime) -> "Metrics":
+    """Return the metrics of an opened service."""
+    return Metrics(
+        lambda: {state.value: count for state, count in operations.count_exports(runtime).items()},
+        lambda: operations.inbox_state(runtime),
+        lambda: operations.read_unconfirmed_clock(runtime),
+        lambda: None if runtime.runner is None else runtime.runner.health(),
+        lambda: [(table.app_id, table.kind) for table in operations.list_damaged_tables(runtime)],
+    )
 
 
 class Metrics:

@@ -2,8 +2,8 @@
 
 import contextlib
 import hashlib
-import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from engagement.store.durable import (
     sync_tree_root,
 )
 from engagement.store.files import row_group_rows, write_file
+from engagement.store.locks import LockPurpose, Locks, ThreadLocks
 from engagement.store.ranges import RowGroupBounds, may_meet, within_range
 from engagement.store.schemas import file_schema, sort_columns
 from engagement.store.unused_files import (
@@ -58,30 +59,33 @@ COMMIT_ATTEMPTS_MAX = 10
 class Lake:
     """All tables of one service."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, locks: Locks | None = None) -> None:
         self.root = url.rstrip("/")
         """The folder, or the URL in an object store."""
         self.local = Path(self.root) if "://" not in self.root else None
         """The folder of a lake on a local disk."""
-        self._locks: dict[tuple[str, ...], threading.RLock] = {}
-        self._guard = threading.Lock()
+        self._locks = locks or ThreadLocks()
         self._digests = DigestChecks()
         self.rooted: set[str] = set()
         """Folders of tables whose names are on disk."""
         self._held: dict[tuple[str, Kind], DeltaTable] = {}
         """Tables as the last commit left them, which spares the next one to read their log."""
 
-    def flush_lock(self, app_id: str) -> threading.RLock:
+    def flush_lock(self, app_id: str) -> AbstractContextManager[None]:
         """The lock of an app's flush. It saves work only: a second flush would change nothing."""
-        return self._lock("flush", app_id)
+        return self._locks.hold(LockPurpose.FLUSH, app_id)
 
-    def commit_lock(self, app_id: str) -> threading.RLock:
+    def flush_lock_if_free(self, app_id: str) -> AbstractContextManager[bool]:
+        """The same for who would rather do something else than wait; whether it is held."""
+        return self._locks.hold_if_free(LockPurpose.FLUSH, app_id)
+
+    def commit_lock(self, app_id: str) -> AbstractContextManager[None]:
         """The lock of whoever commits to an app's tables, which saves work only."""
-        return self._lock("commit", app_id)
+        return self._locks.hold(LockPurpose.COMMIT, app_id)
 
-    def rewrite_lock(self, app_id: str, kind: Kind) -> threading.RLock:
+    def rewrite_lock(self, app_id: str, kind: Kind) -> AbstractContextManager[None]:
         """The lock that whoever takes files from this table holds, from when it lists them."""
-        return self._lock("rewrite", app_id, kind)
+        return self._locks.hold(LockPurpose.REWRITE, app_id, kind)
 
     def write(
         self, app_id: str, kind: Kind, files: Iterable[tuple[date | None, Iterable[pl.DataFrame]]]
@@ -340,10 +344,6 @@ class Lake:
             sync_tree_root(self.local, Path(folder))
             self.rooted.add(folder)
         return folder
-
-    def _lock(self, *purpose: str) -> threading.RLock:
-        with self._guard:
-            return self._locks.setdefault(purpose, threading.RLock())
 
     def _newest(self, app_id: str, kind: Kind) -> DeltaTable | None:
         """The table as it is now, from where the last commit left it."""

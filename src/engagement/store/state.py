@@ -11,12 +11,21 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 
-from engagement.exceptions import BadInputError, NewerReleaseError, StorageUnavailableError
+from engagement.exceptions import (
+    BadInputError,
+    NewerReleaseError,
+    OlderSchemaError,
+    StorageUnavailableError,
+)
 from engagement.storage_failures import name_failures, primary_code, storage_failure
 
+StateEngine = sa.Engine
+"""For whoever opens a state database and asks nothing of it."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MILLISECONDS = 30_000
 CHECKPOINT_PAGES = 8_000
@@ -27,11 +36,18 @@ OFTEN_SECONDS = 1.0
 RETRY_SECONDS = 0.001
 
 
-def open_state(url: str) -> sa.Engine:
+MIGRATE_LOCK = 0x454E05
+"""The class of the PostgreSQL advisory lock of whoever changes the schema."""
+
+
+def open_state(url: str, *, upgrade: bool = True, session_name: str = "engagement") -> sa.Engine:
     """An engine on a database whose schema is current; commits survive power loss.
 
     Args:
         url: SQLAlchemy address, `sqlite:///…` or `postgresql+psycopg://…`.
+        upgrade: Whether the schema of an older release is brought forward. An empty database
+            always gets a schema, by one process where several start at once.
+        session_name: What the server calls the sessions of this process.
 
     Raises:
         StorageFullError: By everything that is done with the engine: no space is left.
@@ -39,15 +55,29 @@ def open_state(url: str) -> sa.Engine:
         DatabaseDamagedError: Likewise: the database's file is damaged.
         BadInputError: Likewise: a text has half of a character, which no database keeps.
         NewerReleaseError: The schema is of a newer release.
+        OlderSchemaError: It is of an older one, and not to be brought forward here.
     """
-    engine = sa.create_engine(url, hide_parameters=True)  # they are texts of devices, and secrets
+    address = sa.make_url(url)
+    named = {"application_name": session_name} if address.get_backend_name() == "postgresql" else {}
+    # Parameters are hidden: they are texts of devices, and secrets.
+    engine = sa.create_engine(address, hide_parameters=True, connect_args=named)
     sa.event.listen(engine, "handle_error", _name_failure)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_immediately)
-    with name_failures(engine.url.database):
-        _migrate(engine)
+    try:
+        with name_failures(engine.url.database):
+            _migrate(engine, upgrade=upgrade)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
+
+
+def read_schema(engine: sa.Engine) -> str:
+    """Return the number of the schema that a state database has."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() or ""
 
 
 def _prepare_sqlite(connection: object, record: object) -> None:
@@ -126,11 +156,25 @@ _SQLITE_FAILURES = {
 }
 
 
-def _migrate(engine: sa.Engine) -> None:
+def _migrate(engine: sa.Engine, *, upgrade: bool) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATE_LOCK, 0)))
+        found = MigrationContext.configure(connection).get_current_revision()
+        scripts = ScriptDirectory.from_config(config)
+        if found == scripts.get_current_head():
+            return
+        is_known = found is not None and found in {
+            each.revision for each in scripts.walk_revisions()
+        }
+        if is_known and not upgrade:
+            raise OlderSchemaError(
+                f"The state database must have the schema of this release, got {found}. "
+                "Run `engagement migrate` first."
+            )
         try:
             command.upgrade(config, "head")
         except CommandError as error:

@@ -7,11 +7,10 @@ nothing of that can be opened, although the vault's key stays.
 import base64
 import secrets
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Protocol
 
 from engagement.exceptions import VaultKeyLostError
-from engagement.store.durable import sync_path, write_synced
+from engagement.store.task_keys import TaskKeys
 from engagement.store.vault import KEY_BYTES, Vault
 
 _MARK = "key "
@@ -28,12 +27,12 @@ class EndedAttempts(Protocol):
 class TaskVault:
     """Seals with the vault's key and with one that lasts as long as an attempt of a task."""
 
-    def __init__(self, vault: Vault, folder: Path) -> None:
+    def __init__(self, vault: Vault, keys: TaskKeys) -> None:
         self._vault = vault
-        self._folder = folder
+        self._keys = keys
 
     def seal(self, plaintext: str, *, context: str, attempt: int = 1) -> bytes:
-        """Return only when the key of a task's attempt is on disk; the text, sealed with it.
+        """Return only when the key of a task's attempt is kept; the text, sealed with it.
 
         Args:
             plaintext: The secret.
@@ -42,9 +41,7 @@ class TaskVault:
         """
         name = f"{context}-{attempt}-{secrets.token_hex(8)}"
         key = secrets.token_bytes(KEY_BYTES)
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_synced(self._folder / name, key)
-        sync_path(self._folder)
+        self._keys.keep(name, key)
         inner = base64.b64encode(Vault(key).seal(plaintext, context=context)).decode()
         return self._vault.seal(f"{_MARK}{name} {inner}", context=context)
 
@@ -61,7 +58,7 @@ class TaskVault:
             return text  # a release before there were keys of tasks sealed it
         name, inner = text.removeprefix(_MARK).split(" ")
         try:
-            key = (self._folder / name).read_bytes()
+            key = self._keys.read(name)
         except FileNotFoundError as error:
             raise VaultKeyLostError(
                 "The key of the task is destroyed: the task has ended, or a backup left it out."
@@ -73,14 +70,9 @@ class TaskVault:
 
         A key whose task is not known is left alone: the task is about to be created.
         """
-        if not self._folder.is_dir():
-            return
-        keys = {path: path.name.split("-") for path in self._folder.iterdir()}
+        keys = {name: name.split("-") for name in self._keys.list_names()}
         ended: dict[str, int] = {}
         for known in tasks:
             ended.update(known.find_ended({parts[0] for parts in keys.values()}))
-        gone = [path for path, parts in keys.items() if int(parts[1]) <= ended.get(parts[0], 0)]
-        for path in gone:
-            path.unlink(missing_ok=True)
-        if gone:
-            sync_path(self._folder)
+        gone = [name for name, parts in keys.items() if int(parts[1]) <= ended.get(parts[0], 0)]
+        self._keys.destroy(gone)

@@ -91,15 +91,29 @@ def read_key(path: Path) -> bytes:
         FileNotFoundError: There is none.
     """
     try:
-        key = base64.b64decode(path.read_text(encoding="ascii").strip(), validate=True)
+        return decode_key(path.read_text(encoding="ascii"), "A key file")
+    except BadInputError as error:
+        raise BadInputError(f"{error} It is {path}.") from error
     except ValueError as error:
-        raise BadInputError(f"A key file must hold base64 text, got something else: {path}.") from (
-            error
-        )
+        raise BadInputError(f"A key file must hold base64 text, got another: {path}.") from error
+
+
+def decode_key(text: str, where: str) -> bytes:
+    """The key in a text, of which nothing is shown.
+
+    Args:
+        text: Base64.
+        where: What holds it, for the message.
+
+    Raises:
+        BadInputError: It is not a key.
+    """
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError as error:
+        raise BadInputError(f"{where} must hold base64 text, got something else.") from error
     if len(key) != KEY_BYTES:
-        raise BadInputError(
-            f"A key file must hold {KEY_BYTES} bytes as base64, got {len(key)}: {path}."
-        )
+        raise BadInputError(f"{where} must hold {KEY_BYTES} bytes as base64, got {len(key)}.")
     return key
 
 

@@ -29,6 +29,14 @@ from engagement.runtime.routines import running_routine
 from engagement.settings import Settings
 from engagement.storage_failures import find_failure, unknown_failure
 from engagement.worker.control import serve_requests
+from engagement.worker.machine import (
+    CLOCK_LOOK_SECONDS,
+    DELETION_SECONDS,
+    FLUSH_LOOK_SECONDS,
+    SHAPE_SECONDS,
+    STALL_LOOK_SECONDS,
+    end_if_stalled,
+)
 from engagement.worker.messages import (
     BEAT,
     BEAT_SECONDS,
@@ -40,13 +48,7 @@ from engagement.worker.messages import (
 )
 
 REQUESTS_CONCURRENT_MAX = 16
-STALL_LOOK_SECONDS = 1.0
-FLUSH_LOOK_SECONDS = 0.5
-DELETION_SECONDS = 5.0
-SHAPE_SECONDS = 300.0
-CLOCK_LOOK_SECONDS = 30.0
 EXIT_ORPHANED = 1
-EXIT_STALLED = 2
 _log = structlog.get_logger()
 
 
@@ -81,20 +83,13 @@ def _routines(runtime: Runtime, engine: Engine) -> list[tuple[str, float, Callab
     """What a server does by itself, and how many seconds apart."""
     settings = runtime.settings
     return [
-        ("stalls", STALL_LOOK_SECONDS, lambda: _end_if_stalled(engine)),
+        ("stalls", STALL_LOOK_SECONDS, lambda: end_if_stalled(engine)),
         ("flush", FLUSH_LOOK_SECONDS, lambda: operations.flush_due(runtime)),
         ("clock", CLOCK_LOOK_SECONDS, runtime.running_time.look),
         ("deletions", DELETION_SECONDS, lambda: operations.finish_deletions(runtime)),
         ("shape", SHAPE_SECONDS, lambda: operations.keep_in_shape(runtime)),
         ("tidy", settings.tidy_hours * 3_600, lambda: operations.tidy_up(runtime)),
     ]
-
-
-def _end_if_stalled(engine: Engine) -> None:
-    """Let a new process have the threads that steps without an end hold here."""
-    if engine.has_stalled:
-        _log.error("worker_stalled")
-        os._exit(EXIT_STALLED)
 
 
 class _Requests:

@@ -18,6 +18,7 @@ from engagement.model.exports import ExportState, Receipt
 from engagement.model.plan import Plan, PlanHead
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.recovery import LakeRecovery
+from engagement.store.task_keys import FolderKeys
 from engagement.store.task_vault import TaskVault
 from engagement.store.vault import KEY_BYTES, Vault
 from support.batches import NOW
@@ -46,7 +47,7 @@ def steps_of(home: Home, folder: Path) -> ExportSteps:
             staging=home.staging,
             lake=home.lake,
             recovery=LakeRecovery(home.inbox, home.staging, home.lake),
-            vault=TaskVault(VAULT, folder),
+            vault=TaskVault(VAULT, FolderKeys(folder)),
             flush=lambda _: 0,
             open_destination=lambda _: LocalDestination(folder),
             part_rows_target=1,

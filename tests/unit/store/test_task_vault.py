@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engagement.exceptions import EngagementError
+from engagement.store.task_keys import FolderKeys
 from engagement.store.task_vault import TaskVault
 from engagement.store.vault import KEY_BYTES, Vault
 
@@ -22,7 +23,7 @@ class _Ended:
 
 
 def test_a_secret_outlives_its_task_in_no_file(tmp_path: Path) -> None:
-    vault = TaskVault(PLAIN, tmp_path / "tasks")
+    vault = TaskVault(PLAIN, FolderKeys(tmp_path / "tasks"))
     sealed = vault.seal(URL, context="a")
     assert vault.open(sealed, context="a") == URL
     assert URL not in PLAIN.open(sealed, context="a"), "the vault's key alone is not enough"
@@ -35,7 +36,7 @@ def test_a_secret_outlives_its_task_in_no_file(tmp_path: Path) -> None:
 
 
 def test_keys_of_what_goes_on_are_kept(tmp_path: Path) -> None:
-    vault = TaskVault(PLAIN, tmp_path / "tasks")
+    vault = TaskVault(PLAIN, FolderKeys(tmp_path / "tasks"))
     first, running, created = (vault.seal(URL, context=task) for task in ("a", "b", "c"))
     again = vault.seal(URL, context="a", attempt=2)
 
@@ -48,13 +49,13 @@ def test_keys_of_what_goes_on_are_kept(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_release_sealed_can_be_opened(tmp_path: Path) -> None:
-    vault = TaskVault(PLAIN, tmp_path / "tasks")
+    vault = TaskVault(PLAIN, FolderKeys(tmp_path / "tasks"))
 
     assert vault.open(PLAIN.seal(URL, context="a"), context="a") == URL
     vault.destroy_ended()
 
 
 def test_a_key_is_of_its_owner_alone(tmp_path: Path) -> None:
-    TaskVault(PLAIN, tmp_path / "tasks").seal(URL, context="a")
+    TaskVault(PLAIN, FolderKeys(tmp_path / "tasks")).seal(URL, context="a")
 
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "tasks").iterdir()} == {0o600}

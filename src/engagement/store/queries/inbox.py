@@ -45,6 +45,16 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What of an app waits in the inbox."""
+
+    records: int
+    """How many records."""
+    oldest_at: datetime
+    """When the batch was received that waits longest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedContent:
     """What of a submission is new."""
 
@@ -164,6 +174,17 @@ class InboxQueries:
         """The ids of the apps that have batches in the inbox."""
         with self._reading.begin() as connection:
             return list(connection.scalars(sa.select(inbox.c.app_id).distinct()))
+
+    def measure_waiting(self) -> dict[str, Waiting]:
+        """What waits in the inbox, by app."""
+        query = sa.select(
+            inbox.c.app_id, sa.func.sum(inbox.c.logs), sa.func.min(inbox.c.received_at)
+        ).group_by(inbox.c.app_id)
+        with self._reading.begin() as connection:
+            return {
+                app_id: Waiting(records=records, oldest_at=oldest_at)
+                for app_id, records, oldest_at in connection.execute(query)
+            }
 
     def depth(self) -> int:
         """How many records wait in the inbox."""

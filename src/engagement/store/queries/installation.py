@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from engagement.exceptions import IllegalStateError
 from engagement.store.tables import export_tasks, import_tasks, installation
@@ -20,6 +21,12 @@ _SEALED_URLS = (export_tasks.c.sealed_container_url, import_tasks.c.sealed_stora
 """What else is sealed, each in the context of its task's id."""
 
 
+_ADD_VALUE = {
+    "sqlite": sqlite.insert(installation).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(installation).on_conflict_do_nothing(),
+}
+
+
 class InstallationQueries:
     """The installation's own values, and all that is sealed with its key."""
 
@@ -32,9 +39,10 @@ class InstallationQueries:
         with self._engine.begin() as connection:
             kept = _value(connection, name)
             if kept is None:
-                connection.execute(installation.insert().values(name=name, value=first))
-                kept = first
-        return kept
+                add = _ADD_VALUE[connection.dialect.name]
+                connection.execute(add, {"name": name, "value": first})
+                kept = _value(connection, name)  # another process may have been first
+        return first if kept is None else kept
 
     def find_value(self, name: str) -> bytes | None:
         """The installation's value of this name; None if there is none yet."""

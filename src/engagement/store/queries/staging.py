@@ -169,6 +169,14 @@ class StagingQueries:
         with self._reading.begin() as connection:
             return list(connection.scalars(sa.select(staged_files.c.app_id).distinct()))
 
+    def count_groups(self) -> dict[str, int]:
+        """For each app that has something staged, in how many groups."""
+        query = sa.select(
+            staged_files.c.app_id, sa.func.count(sa.distinct(staged_files.c.group_id))
+        ).group_by(staged_files.c.app_id)
+        with self._reading.begin() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def mark_damaged(self, app_id: str, kind: Kind, damage: str | None) -> None:
         """Remember what is damaged of a table, which takes no commit then; None if nothing is."""
         with self._engine.begin() as connection:

@@ -1,5 +1,7 @@
 """Runs the same job on every pair of state database and lake that the design names."""
 
+import base64
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import date
@@ -17,20 +19,21 @@ from support.postgres import open_postgres
 from support.waiting import WAIT_SECONDS_MAX
 
 
-@pytest.fixture(params=["sqlite and a folder", "postgresql and a folder", "sqlite and a bucket"])
+@pytest.fixture(params=["sqlite and a folder", "postgresql and a bucket", "sqlite and a bucket"])
 def runtime(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Runtime]:
     state_url = lake_url = ""
     with ExitStack() as closing:
         if "postgresql" in request.param:
-            state_url = closing.enter_context(open_postgres())
+            state_url = closing.enter_context(open_postgres(is_durable=True))
         if "bucket" in request.param:
             lake_url = name_bucket_lake(request.getfixturevalue("s3"), monkeypatch)
         settings = Settings(
             home=tmp_path / "home",
             state_url=state_url,
             lake_url=lake_url,
+            vault_key=base64.b64encode(secrets.token_bytes(32)).decode() if state_url else "",
             local_roots=(tmp_path / "out",),
             part_rows_target=500,
         )

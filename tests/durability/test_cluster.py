@@ -1,0 +1,152 @@
+"""Kills and stops the processes of a cluster, its database and its storage, while devices post.
+
+Whatever was acknowledged is in an export afterwards, once, and nothing else is.
+"""
+
+import itertools
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from faulty import faulty
+
+from support.batches import DEVICES, batch, log
+from support.cluster import Cluster, Machine, post_batch, running_cluster
+from support.servers import S3
+from support.waiting import wait_for
+
+POSTERS = 3
+BATCHES_BETWEEN = 40
+"""So many are acknowledged between two blows."""
+FAULTS_PERCENT = 5
+LEASE_SECONDS = 5
+BLOWS = ("worker killed", "worker stopped", "server killed", "server stopped", "database crashed")
+
+
+class Posters:
+    """Devices that post until they are acknowledged, to whichever server there is."""
+
+    def __init__(self, cluster: Cluster, servers: list[Machine], key: str) -> None:
+        self._cluster = cluster
+        self._servers = servers
+        self._key = key
+        self._numbers = itertools.count()
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._post) for _ in range(POSTERS)]
+        self.acknowledged: list[str] = []
+
+    @contextmanager
+    def posting(self) -> Iterator[None]:
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            for thread in self._threads:
+                thread.join()
+
+    def wait_for_more(self) -> None:
+        wanted = len(self.acknowledged) + BATCHES_BETWEEN
+        wait_for(lambda: len(self.acknowledged) >= wanted, f"{wanted} acknowledged batches")
+
+    def _post(self) -> None:
+        """A batch that is not acknowledged is sent again, as devices do, until it is."""
+        while not self._stopping.is_set():
+            number = next(self._numbers)
+            name = f"event {number}"
+            content = batch(
+                log("event", number, name=name),
+                device=DEVICES[number % len(DEVICES)],
+                batch_id=f"batch-{number}",
+            )
+            for turn in itertools.count(number):
+                server = self._servers[turn % len(self._servers)]
+                try:
+                    answer = post_batch(server.address, self._key, content, seconds_max=10)
+                except httpx.HTTPError:
+                    continue
+                if answer.status_code == httpx.codes.ACCEPTED:
+                    break
+            self.acknowledged.append(name)
+
+
+def strike(cluster: Cluster, blow: str, machines: list[Machine], posters: Posters) -> None:
+    """Do one of the blows; a process that it ends is started anew."""
+    if blow == "database crashed":
+        cluster.database.crash()
+        posters.wait_for_more()
+        return
+    struck = machines[0]
+    role, what = blow.split()
+    start = cluster.work if role == "worker" else cluster.serve
+    if what == "killed":
+        struck.kill()
+        posters.wait_for_more()
+    else:
+        struck.pause()
+        posters.wait_for_more()
+        struck.resume()
+        posters.wait_for_more()
+        if struck.process.poll() is None and not _was_given_up(cluster, struck):
+            machines.append(machines.pop(0))
+            return
+        struck.kill()
+    machines[:] = [*machines[1:], start()]
+
+
+def _was_given_up(cluster: Cluster, machine: Machine) -> bool:
+    known = cluster.command("cluster", "status")["executors"]
+    return all(str(machine.process.pid) not in each["executor"]["executorId"] for each in known)
+
+
+@pytest.mark.slow
+def test_what_a_cluster_acknowledged_is_exported_once(tmp_path: Path, s3: S3, kills: int) -> None:
+    seed = random.randrange(2**32)  # noqa: S311 - moments, not secrets
+    dice = random.Random(seed)  # noqa: S311
+    settings = {
+        "ENGAGEMENT_LOCAL_ROOTS": str(tmp_path / "out"),
+        "ENGAGEMENT_LEASE_SECONDS": str(LEASE_SECONDS),
+    }
+    with (
+        running_cluster(tmp_path, s3, **settings) as cluster,
+        faulty(s3.endpoint, percent=FAULTS_PERCENT, seed=seed) as storage,
+    ):
+        servers = [cluster.serve(), cluster.serve()]
+        workers = [cluster.work(), cluster.work()]
+        key = str(servers[0].first_key)
+        # From now on what is started meets a storage that fails now and then.
+        cluster.environment["AWS_ENDPOINT_URL"] = storage.endpoint
+        posters = Posters(cluster, servers, key)
+        with posters.posting():
+            posters.wait_for_more()
+            blows = [*BLOWS, *(dice.choice(BLOWS) for _ in range(kills))]
+            dice.shuffle(blows)
+            for blow in blows:
+                machines = workers if blow.startswith("worker") else servers
+                strike(cluster, blow, machines, posters)
+        rows = export_names(cluster, tmp_path / "out")
+    found = Counter(rows)
+
+    assert set(posters.acknowledged) - found.keys() == set(), f"lost; seed {seed}"
+    assert [name for name, times in found.items() if times > 1] == [], f"doubled; seed {seed}"
+    assert found.keys() - set(posters.acknowledged) == set(), f"invented; seed {seed}"
+
+
+def export_names(cluster: Cluster, out: Path) -> list[str]:
+    """The names of all events that an export holds."""
+    [app] = cluster.command("apps", "list")
+    task = cluster.command(
+        *("export", "create", "Event", "--app", app["appId"], "--container", str(out)),
+        *("--format", "NdjsonBlob", "--time-axis", "received"),
+        *("--from", "2020-01-01", "--to", "2100-01-01"),
+    )
+    assert task["state"] == "Succeeded", task
+    parts = sorted((out / task["folder"]).glob("part-*"))
+    return [json.loads(line)["name"] for part in parts for line in part.read_bytes().splitlines()]
