@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
@@ -36,8 +35,9 @@ from engagement.store.durable import (
 )
 from engagement.store.files import row_group_rows, write_file
 from engagement.store.locks import LockPurpose, Locks, ThreadLocks
-from engagement.store.ranges import RowGroupBounds, may_meet, within_range
+from engagement.store.ranges import within_range
 from engagement.store.schemas import file_schema, sort_columns
+from engagement.store.slices import Piece, find_pieces, gather_small
 from engagement.store.unused_files import (
     ABANDONED_HOURS_MIN,
     find_unfinished_files,
@@ -308,33 +308,28 @@ class Lake:
     def slices(
         self, app_id: str, kind: Kind, paths: Sequence[str], part: Part
     ) -> Iterator[pl.LazyFrame]:
-        """The rows of a part's range, a row group at a time, in the order of the files.
+        """The rows of a part's range in the order of the files, a slice at a time.
 
         Polars reads far ahead of a slow consumer, so one query over all files would hold a whole
-        part in memory; a query a row group cannot.
+        part in memory. A slice holds no more than a row group, or small files as far as they
+        together are no larger.
         """
         schema = file_schema(kind)
+        pieces = self._pieces(app_id, kind, paths, part)
+        for gathered in gather_small(pieces, row_group_rows(kind)):
+            rows = self.scan(app_id, kind, [piece.path for piece in gathered])
+            first = gathered[0]
+            if not first.is_whole:
+                rows = rows.slice(first.offset, first.rows)
+            yield within_range(rows.select(schema.keys()), kind, part)
+
+    def _pieces(self, app_id: str, kind: Kind, paths: Sequence[str], part: Part) -> Iterator[Piece]:
         for path in paths:
             self.check_digests(app_id, kind, [path])  # before its footer is believed
-            file = f"{self._path(app_id, kind)}/{path}"
-            for offset, rows in self._row_groups(file, kind, part):
-                whole = self.scan(app_id, kind, [path]).select(schema.keys())
-                yield within_range(whole.slice(offset, rows), kind, part)
-
-    def _row_groups(self, file: str, kind: Kind, part: Part) -> Iterator[tuple[int, int | None]]:
-        """Offset and rows of the row groups that may hold rows of the range."""
-        if self.local is None:
-            yield 0, None
-            return
-        metadata = pq.read_metadata(file)
-        columns = [metadata.schema.names.index(name) for name in ("device_id", TIME_COLUMN[kind])]
-        offset = 0
-        for index in range(metadata.num_row_groups):
-            group = metadata.row_group(index)
-            device, time = (group.column(column).statistics for column in columns)
-            if device is None or time is None or may_meet(RowGroupBounds(device, time), part):
-                yield offset, group.num_rows
-            offset += group.num_rows
+            if self.local is None:
+                yield Piece(path=path)
+            else:
+                yield from find_pieces(f"{self._path(app_id, kind)}/{path}", path, kind, part)
 
     def _folder_for_files(self, app_id: str, kind: Kind) -> str:
         """A table's folder; on a local disk it is made, and its name and those above are synced."""
