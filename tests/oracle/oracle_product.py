@@ -38,8 +38,8 @@ from engagement.model.exports import (
 from engagement.model.plan import Plan
 from engagement.model.tag_imports import ImportTask
 from engagement.operations.collecting import ERASED_CODE
-from engagement.runtime import opening
 from engagement.runtime.opening import Runtime, open_service
+from engagement.runtime.task_tools import make_flush, make_tools
 from engagement.settings import Settings
 from engagement.testing import StoppedClock
 
@@ -268,7 +268,7 @@ def open_product(home: Path, *, run_tasks: bool = False) -> Iterator[Product]:
         if run_tasks:
             yield Product(opened, clock, folder, None)
         else:
-            tools, _ = opening._tools(opened, no_failpoint)  # noqa: SLF001 - what an engine works with
+            tools, _ = make_tools(opened, make_flush(opened, no_failpoint), no_failpoint)
             yield Product(replace(opened, runner=AtOnce(tools)), clock, folder, tools)
 
 
