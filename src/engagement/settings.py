@@ -218,7 +218,7 @@ class Settings(_EnvironmentSettings):
     tidy_hours: WholeNumber = _setting(
         24,
         "ENGAGEMENT_TIDY_HOURS",
-        "Hours between two runs of all upkeep of a server, the first as long after its start.",
+        "Hours between two runs of all upkeep of an app by a server, however often it is started.",
     )
     flush_logs_max: WholeNumber = _setting(
         50_000, "ENGAGEMENT_FLUSH_LOGS", "Logs that one flush moves at most."

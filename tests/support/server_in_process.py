@@ -26,7 +26,7 @@ CREATES = {
 }  # fmt: skip
 LATER = (
     "/cancel", "/retry", "/manifest", "/info", "/locations", "/keys", "/{keyId}", "/rotate",
-    "/apps/{appName}", "/auditLog",
+    "/apps/{appName}", "/auditLog", "/retention",
 )  # fmt: skip
 """Ends of paths that version 2014-12-01 does not have."""
 BODIES: dict[str, dict[str, Any]] = {
@@ -34,6 +34,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "Devices_TagByDeviceId": {"tags": {}},
     "Devices_TagByUserId": {"tags": {}},
     "AppCollections_CheckNameAvailability": {"name": "new"},
+    "Apps_SetRetention": {"days": 30},
     "ExportTasks_Retry": {"containerUrl": "https://example.org/c?sig=x"},
     "Keys_Create": {"name": "further"},
     "Keys_Rotate": {"keepHours": 0},
@@ -43,6 +44,8 @@ NEEDS = {
     "AppCollections_CheckNameAvailability": Role.READER,
     "SupportedPlatforms_List": Role.READER,
     "Apps_List": Role.READER,
+    "Apps_Get": Role.READER,
+    "Apps_SetRetention": Role.OWNER,
     "ExportTasks_List": Role.READER,
     "ExportTasks_Get": Role.READER,
     "ExportTasks_GetManifest": Role.READER,
@@ -123,7 +126,7 @@ class Service:
             route.address(tenant, **names),
             params={"api-version": route.version},
             headers=headers,
-            json=route.body if route.method == "POST" else None,
+            json=route.body if route.takes_body else None,
         )
 
     def create(self, tenant: str, version: str, word: str, body: dict[str, Any]) -> httpx.Response:
@@ -153,6 +156,11 @@ class Route:
         if self.operation not in NEEDS and self.path.rsplit("/", 1)[1] in CREATES:
             return Role.EXPORTER
         return NEEDS[self.operation]
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether the verb comes with a body."""
+        return self.method in {"POST", "PUT"}
 
     @property
     def body(self) -> dict[str, Any]:

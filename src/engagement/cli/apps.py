@@ -1,4 +1,4 @@
-"""The commands about apps."""
+"""The commands about apps: register them, list them, say how long their history is kept."""
 
 from typing import Annotated
 
@@ -8,6 +8,7 @@ from engagement.cli import app_keys
 from engagement.cli.arguments import AppArgument
 from engagement.cli.opening import open_or_reach_service, open_service
 from engagement.cli.output import AsJson, plain, print_fields, print_json, print_note, print_table
+from engagement.exceptions import BadInputError
 from engagement.model.apps import App
 
 app = typer.Typer(help="Register, list, rename and delete apps; their keys.", no_args_is_help=True)
@@ -100,8 +101,40 @@ def list_all(as_json: AsJson = False) -> None:
     if as_json:
         print_json([_describe(app) for app in found])
         return
-    rows = [(app.app_id, app.name, app.collection, app.resource_group) for app in found]
-    print_table("Apps", ("#app id", "name", "collection", "resource group"), rows)
+    rows = [
+        (app.app_id, app.name, app.collection, app.resource_group, _keeps(app)) for app in found
+    ]
+    print_table("Apps", ("#app id", "name", "collection", "resource group", "history"), rows)
+
+
+@app.command("retention")
+def retention(
+    app_name: AppArgument,
+    days: Annotated[
+        int | None, typer.Option(metavar="N", help="Days of history to keep from now on.")
+    ] = None,
+    keep_all: Annotated[
+        bool, typer.Option("--keep-all", help="Keep all history from now on.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show or set how many days of an app's history are kept; a server sees to it daily."""
+    from engagement import operations
+
+    if days is not None and keep_all:
+        raise BadInputError("Give either --days or --keep-all, got both.")
+    with open_service(run_tasks=False) as runtime:
+        found = operations.find_named_app(runtime, app_name)
+        if days is not None or keep_all:
+            found = operations.set_retention(runtime, found.app_id, days)
+    if as_json:
+        print_json(_describe(found))
+        return
+    print_fields([("app id", found.app_id), ("history", _keeps(found))])
+
+
+def _keeps(app: App) -> str:
+    return "all" if app.retention_days is None else f"{app.retention_days} days"
 
 
 def _describe(app: App) -> dict[str, object]:

@@ -39,7 +39,7 @@ def vacuum(app_id: AppName, as_json: AsJson = False) -> None:
 @app.command("retain")
 def retain(
     app_id: AppName,
-    days: Annotated[int, typer.Option(min=1, help="Days of history to keep.")],
+    days: Annotated[int, typer.Option(help="Days of history to keep.")],
     as_json: AsJson = False,
 ) -> None:
     """Take the history out that is older than some days."""

@@ -62,6 +62,16 @@ def rename_app(app: App, name: str) -> Call[App]:
     )
 
 
+def set_retention(app: App, days: int | None) -> Call[App]:
+    """Keep so many days of an app's history from now on; None keeps all."""
+    return Call(
+        method="PUT",
+        path=f"{app_path(app)}/retention",
+        json={"days": days},
+        parse=lambda body: read_app(json.loads(body)),
+    )
+
+
 def delete_app(app: App, confirm: str) -> Call[int]:
     """Delete an app; how many of its tasks must end before its data is gone."""
     return Call(

@@ -43,7 +43,7 @@ class Call(Generic[Result]):
     """One request to the server and how its answer is read. Each may be repeated without harm."""
 
     method: str
-    """GET, POST, PATCH or DELETE."""
+    """GET, POST, PUT, PATCH or DELETE."""
     path: str
     """Below the server's address."""
     parse: Callable[[bytes], Result]
@@ -221,12 +221,15 @@ def _values(body: bytes) -> list[dict[str, Any]]:
 def read_app(content: dict[str, Any]) -> App:
     """The app of an answer."""
     subscription, resource_group, collection, name = app_names(_text(content["id"]))
+    properties = content["properties"]
+    days = properties.get("retentionDays")
     return App(
-        app_id=_text(content["properties"]["backendId"]),
+        app_id=_text(properties["backendId"]),
         name=name,
         collection=collection,
         resource_group=resource_group,
         subscription=subscription,
+        retention_days=None if days is None else int(days),
     )
 
 

@@ -5,12 +5,15 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from engagement.exceptions import BadInputError
+
 PROVIDER = "Microsoft.MobileEngagement"
 """The resource provider, as the published contract names it in every path."""
 KEY_ID_CHARACTERS = 16
 """So much of a key's hash is its id."""
 FIRST_KEY_NAME = "first"
 """The name of the key that an app is registered with."""
+RETENTION_DAYS_MAX = 36_500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,13 @@ class App:
     """Azure-style resource group of the collection."""
     subscription: str
     """Azure-style subscription of the collection."""
+    retention_days: int | None = None
+    """Days of history that are kept of it; None keeps all."""
+
+    def __post_init__(self) -> None:
+        """Refuse a retention that cannot be."""
+        if self.retention_days is not None:
+            check_retention(self.retention_days)
 
     @property
     def resource_path(self) -> str:
@@ -78,6 +88,18 @@ class NewAppKey:
     """What is kept of it."""
     app_key: str = field(repr=False)
     """What devices write with."""
+
+
+def check_retention(days: int) -> None:
+    """Return only when history can be kept for so many days.
+
+    Raises:
+        BadInputError: It cannot.
+    """
+    if not 1 <= days <= RETENTION_DAYS_MAX:
+        raise BadInputError(
+            f"The retention of history must be 1 to {RETENTION_DAYS_MAX:,} days, got {days}."
+        )
 
 
 def new_app_key() -> str:

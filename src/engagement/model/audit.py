@@ -33,6 +33,7 @@ class Action(StrEnum):
     REFUSED_REPLAY = "refused.replay"
     REFUSED_DROP = "refused.drop"
     DEVICE_ERASE = "device.erase"
+    RETENTION_SET = "retention.set"
     HISTORY_RETAIN = "history.retain"
 
 

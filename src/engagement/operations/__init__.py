@@ -18,6 +18,7 @@ from engagement.operations.apps import (
     get_app,
     list_apps,
     rename_app,
+    set_retention,
 )
 from engagement.operations.audit import (
     CHANGES_PER_PAGE_MAX,
@@ -131,6 +132,7 @@ from engagement.operations.upkeep import (
     keep_in_shape,
     read_unconfirmed_clock,
     retain,
+    tidy_due,
     tidy_up,
     vacuum,
 )
@@ -250,9 +252,11 @@ __all__ = [
     "rotate_client",
     "rotate_key",
     "rotate_keys",
+    "set_retention",
     "storage_state",
     "tag_devices",
     "tenant_id",
+    "tidy_due",
     "tidy_up",
     "vacuum",
     "verify_export",

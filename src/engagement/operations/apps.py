@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from engagement.exceptions import BadInputError, UnknownAppError
-from engagement.model.apps import App, NewApp, hash_app_key, new_app_key
+from engagement.model.apps import App, NewApp, check_retention, hash_app_key, new_app_key
 from engagement.model.audit import Action
 from engagement.model.records import new_guid
 from engagement.operations.audit import record_change
@@ -71,6 +71,25 @@ def rename_app(runtime: Runtime, app_id: str, *, name: str) -> App:
             if client.scope.app is not None and client.scope.covers(old)
         },
     )
+    keep_app_file(runtime, app_id)
+    return runtime.apps.get(app_id)
+
+
+def set_retention(runtime: Runtime, app_id: str, days: int | None) -> App:
+    """The app, of whose history so many days are kept from now on; None keeps all.
+
+    What is older goes with the daily upkeep of a server.
+
+    Raises:
+        UnknownAppError: There is none.
+        BadInputError: History cannot be kept for so many days.
+    """
+    if days is not None:
+        check_retention(days)
+    app = runtime.apps.get(app_id)
+    subject = f"app {app.resource_path}: {'all' if days is None else f'{days} days'}"
+    record_change(runtime, Action.RETENTION_SET, app_id=app_id, subject=subject)
+    runtime.apps.set_retention(app_id, days)
     keep_app_file(runtime, app_id)
     return runtime.apps.get(app_id)
 

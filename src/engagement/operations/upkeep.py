@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from engagement.exceptions import WANTED_ENDS
+from engagement.model.apps import check_retention
 from engagement.operations.audit import forget_audit
 from engagement.runtime.opening import Runtime
 from engagement.store.lake import LOG_DAYS
@@ -21,6 +22,8 @@ LOG_TOLERANCE = timedelta(days=1)
 _log = structlog.get_logger()
 ERASED_DAYS = 90
 """Days for which late batches of an erased device are refused."""
+CUT_OFF_AGAIN = timedelta(hours=1)
+"""After what time upkeep is done again that a crash cut off: it may have been the reason."""
 SMALL_COUNT = 64
 """Small files of a day that are gathered at a time between two tidyings."""
 
@@ -88,15 +91,36 @@ def keep_in_shape(runtime: Runtime) -> None:
     )
 
 
+def tidy_due(runtime: Runtime) -> None:
+    """Tidy the apps up whose turn it is, however often the service was started meanwhile."""
+    since = timedelta(hours=runtime.settings.tidy_hours)
+    untidied = runtime.apps.list_untidied(now=runtime.clock(), since=since)
+    with_tables = set(_list_apps_with_tables(runtime))
+    due = [app_id for app_id in untidied if app_id in with_tables]
+    if due:
+        _tidy(runtime, due)
+
+
 def tidy_up(runtime: Runtime) -> None:
-    """Fold, gather and delete what is old, of every app."""
+    """Take out, gather, fold and delete what is old, of every app."""
+    _tidy(runtime, _list_apps_with_tables(runtime))
+
+
+def _tidy(runtime: Runtime, app_ids: Sequence[str]) -> None:
+    since = timedelta(hours=runtime.settings.tidy_hours)
     _forget(runtime)
     _for_each_app(
-        _list_apps_with_tables(runtime),
+        app_ids,
         [
+            lambda app_id: runtime.apps.mark_tidied(
+                app_id, runtime.clock() - since + CUT_OFF_AGAIN
+            ),
+            lambda app_id: _retain_as_set(runtime, app_id),
             lambda app_id: compact(runtime, app_id),
             lambda app_id: fold_snapshots(runtime, app_id),
             lambda app_id: _delete_files(runtime, app_id),
+            # Failures come again in their turn, as what damages a table lasts.
+            lambda app_id: runtime.apps.mark_tidied(app_id, runtime.clock()),
         ],
     )
 
@@ -107,8 +131,13 @@ def _list_apps_with_tables(runtime: Runtime) -> list[str]:
     return [app_id for app_id in runtime.inbox.apps_with_tables() if app_id not in deleted]
 
 
+def _retain_as_set(runtime: Runtime, app_id: str) -> UpkeepReport:
+    days = runtime.apps.get(app_id).retention_days
+    return UpkeepReport() if days is None else retain(runtime, app_id, days)
+
+
 def _for_each_app(
-    app_ids: Iterable[str], works: Sequence[Callable[[str], UpkeepReport | int]]
+    app_ids: Iterable[str], works: Sequence[Callable[[str], UpkeepReport | int | None]]
 ) -> None:
     """Do each work for each app; what fails for one does not keep it from the others."""
     failures: list[BaseException] = []
@@ -148,8 +177,15 @@ def vacuum(runtime: Runtime, app_id: str) -> UpkeepReport:
 def retain(runtime: Runtime, app_id: str, days: int) -> UpkeepReport:
     """Take the days of an app's history out that are older than some days.
 
-    Jumps of the clock that running has not confirmed make nothing older.
+    Jumps of the clock that running has not confirmed make nothing older. Today and the day before
+    are always kept, so no day is taken that is still written.
+
+    Raises:
+        UnknownAppError: No app has this id.
+        BadInputError: History cannot be kept for so many days.
+        LakeDamagedError: Tables are damaged; the others were seen to.
     """
+    check_retention(days)
     first_kept = (runtime.running_time.estimate_now() - timedelta(days=days)).date()
     return open_upkeep(runtime, app_id).retain(app_id, first_kept=first_kept)
 

@@ -27,6 +27,7 @@ from engagement.server.console.router import build_console
 from engagement.server.dependencies import AppsByPath, Context
 from engagement.server.errors import Problem, answer_to, invalid_fields
 from engagement.server.management import (
+    app_settings,
     apps,
     devices,
     exports_2014_12_01,
@@ -156,8 +157,9 @@ def build_current_app(context: Context, roles: Collection[ProcessRole] = SERVER_
         summary="Raw mobile-engagement data, exported into your own storage, proven complete.",
         servers=[{"url": context.public_url}],
     )
-    routers = [exports_2026_11_01.router, resources.router, devices.router, apps.router]
-    _equip(app, context, [*routers, token_endpoint.router] if ProcessRole.API in roles else [])
+    own = [exports_2026_11_01.router, apps.router, app_settings.router]
+    routers = [*own, resources.router, devices.router, token_endpoint.router]
+    _equip(app, context, routers if ProcessRole.API in roles else [])
     app.include_router(health.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's own way
     return app

@@ -7,7 +7,7 @@ _LITERALS = {
         "checkAppCollectionNameAvailability", "supportedPlatforms", "apps", "devices", "users",
         "exportTasks", "importTasks", "tag", "activities", "crashes", "errors", "events", "jobs",
         "sessions", "tags", "tokens", "info", "locations", "feedbackByDate", "feedbackByCampaign",
-        "cancel", "retry", "manifest", "keys", "rotate", "auditLog",
+        "cancel", "retry", "manifest", "keys", "rotate", "auditLog", "retention",
     )
 }  # fmt: skip
 _SUBSCRIPTION_COLLECTIONS = 4

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from engagement.exceptions import LakeDamagedError
+from engagement.exceptions import BadInputError, LakeDamagedError
 from engagement.model.apps import FIRST_KEY_NAME, App
 from engagement.model.codec import decode, encode
 from engagement.store.durable import sync_path, write_synced
@@ -73,7 +73,7 @@ def read_app_file(lake: Path, app_id: str) -> RegisteredApp | None:
         return None
     try:
         return _read(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, BadInputError) as error:
         raise LakeDamagedError(f"The app's file {file} cannot be read: {error}.") from error
 
 

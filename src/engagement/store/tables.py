@@ -37,6 +37,8 @@ apps = sa.Table(
     sa.Column("resource_group", sa.String(90), nullable=False),
     sa.Column("subscription", sa.String(64), nullable=False),
     sa.Column("created_at", InstantColumn, nullable=False),
+    sa.Column("retention_days", sa.Integer),
+    sa.Column("tidied_at", InstantColumn),
     sa.UniqueConstraint(
         "subscription", "resource_group", "collection", "name", name="uq_apps_path"
     ),

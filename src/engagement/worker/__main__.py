@@ -34,6 +34,7 @@ from engagement.worker.machine import (
     DELETION_SECONDS,
     FLUSH_LOOK_SECONDS,
     SHAPE_SECONDS,
+    TIDY_LOOK_SECONDS,
     STALL_LOOK_SECONDS,
     end_if_stalled,
 )
@@ -81,14 +82,13 @@ def main() -> None:
 
 def _routines(runtime: Runtime, engine: Engine) -> list[tuple[str, float, Callable[[], object]]]:
     """What a server does by itself, and how many seconds apart."""
-    settings = runtime.settings
     return [
         ("stalls", STALL_LOOK_SECONDS, lambda: end_if_stalled(engine)),
         ("flush", FLUSH_LOOK_SECONDS, lambda: operations.flush_due(runtime)),
         ("clock", CLOCK_LOOK_SECONDS, runtime.running_time.look),
         ("deletions", DELETION_SECONDS, lambda: operations.finish_deletions(runtime)),
         ("shape", SHAPE_SECONDS, lambda: operations.keep_in_shape(runtime)),
-        ("tidy", settings.tidy_hours * 3_600, lambda: operations.tidy_up(runtime)),
+        ("tidy", TIDY_LOOK_SECONDS, lambda: operations.tidy_due(runtime)),
     ]
 
 

@@ -20,6 +20,7 @@ FLUSH_LOOK_SECONDS = 0.5
 TAKE_OVER_SECONDS = 2.0
 DELETION_SECONDS = 5.0
 SHAPE_SECONDS = 300.0
+TIDY_LOOK_SECONDS = 60.0
 CLOCK_LOOK_SECONDS = 30.0
 STALL_LOOK_SECONDS = 1.0
 EXIT_STALLED = 2
@@ -81,8 +82,7 @@ def _routines(runtime: Runtime, member: Member) -> Iterator[Routine]:
             _by_the_first(member, runtime, operations.finish_deletions),
         )
         yield "shape", SHAPE_SECONDS, _by_the_first(member, runtime, operations.keep_in_shape)
-        tidy_seconds = settings.tidy_hours * 3_600
-        yield "tidy", tidy_seconds, _by_the_first(member, runtime, operations.tidy_up)
+        yield "tidy", TIDY_LOOK_SECONDS, _by_the_first(member, runtime, operations.tidy_due)
 
 
 def _known_ids(runtime: Runtime) -> Callable[[], list[str]]:

@@ -54,7 +54,7 @@ def task_id(service: Service) -> str:
 
 def _send(service: Service, route: Route, **given: Any) -> httpx.Response:
     """A request of a route as the tenant's owner, with its own body unless another is given."""
-    body = {"json": route.body} if route.method == "POST" else {}
+    body = {"json": route.body} if route.takes_body else {}
     return service.http.request(
         route.method,
         given.pop("address", route.address(TENANT)),
@@ -158,7 +158,7 @@ EVERY_FIELD: dict[str, Any] = {
 def test_half_a_character_in_any_field_of_a_body_is_refused(
     service: Service, routes: list[Route], data: st.DataObject, text: str
 ) -> None:
-    route = data.draw(st.sampled_from([route for route in routes if route.method == "POST"]))
+    route = data.draw(st.sampled_from([route for route in routes if route.takes_body]))
     body = {**route.body, **data.draw(st.sampled_from([{}, EVERY_FIELD]))}
     place = data.draw(st.sampled_from(list(_places_of_text(body))))
     content = json.dumps(_with_text(body, place, text))
@@ -196,7 +196,7 @@ def test_half_a_character_in_any_path_or_query_is_refused(
         route.method,
         address,
         headers=service.headers(TENANT, Role.OWNER),
-        json=route.body if route.method == "POST" else None,
+        json=route.body if route.takes_body else None,
     )
 
     assert answer.status_code == 400, (route, answer.text)
@@ -222,7 +222,7 @@ def test_whatever_a_header_holds_is_no_fault_of_ours(
             *((key.encode(), text.encode()) for key, text in owner.items()),
             (name.encode(), kept),
         ],
-        content=json.dumps(route.body) if route.method == "POST" else None,
+        content=json.dumps(route.body) if route.takes_body else None,
     )
 
     assert answer.status_code < 500

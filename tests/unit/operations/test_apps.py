@@ -6,7 +6,7 @@ import pytest
 
 from engagement.exceptions import BadInputError, UnknownAppError
 from engagement.model.access import Role, Scope
-from engagement.model.apps import NewApp
+from engagement.model.apps import RETENTION_DAYS_MAX, NewApp
 from engagement.operations.app_keys import app_of_key
 from engagement.operations.apps import (
     NAME_CHARACTERS_MAX,
@@ -15,10 +15,12 @@ from engagement.operations.apps import (
     get_app,
     list_apps,
     rename_app,
+    set_retention,
 )
 from engagement.operations.clients import create_client, get_client
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
+from engagement.store.app_files import read_app_file
 
 PLACE = {"collection": "c", "resource_group": "g", "subscription": "s"}
 
@@ -88,4 +90,25 @@ def test_an_app_is_not_renamed_to_what_cannot_be(runtime: Runtime, shop: NewApp)
         rename_app(runtime, app_id, name="a/b")
     with pytest.raises(UnknownAppError):
         rename_app(runtime, "f" * 32, name="new name")
+    assert get_app(runtime, shop.app.app_id) == shop.app
+
+
+def test_the_retention_of_an_app_is_kept_beside_its_tables_too(runtime: Runtime) -> None:
+    app_id = create_app(runtime, name="kept", **PLACE).app.app_id
+    lake = runtime.settings.home / "lake"
+
+    for days in (30, RETENTION_DAYS_MAX, None):
+        changed = set_retention(runtime, app_id, days)
+
+        assert changed.retention_days == days
+        assert get_app(runtime, app_id) == changed
+        kept = read_app_file(lake, app_id)
+        assert kept is not None
+        assert kept.app == changed
+
+
+@pytest.mark.parametrize("days", [0, -1, RETENTION_DAYS_MAX + 1, 10**30])
+def test_a_retention_that_cannot_be_is_refused(runtime: Runtime, shop: NewApp, days: int) -> None:
+    with pytest.raises(BadInputError, match=f"1 to 36,500 days, got {days}"):
+        set_retention(runtime, shop.app.app_id, days)
     assert get_app(runtime, shop.app.app_id) == shop.app

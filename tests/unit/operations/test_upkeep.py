@@ -9,6 +9,7 @@ import pytest
 from polars.exceptions import PanicException
 
 from engagement import operations
+from engagement.exceptions import BadInputError, LakeDamagedError
 from engagement.model.records import Kind
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
@@ -185,3 +186,128 @@ def test_a_panic_at_one_app_keeps_flushes_from_no_other(
         operations.flush_due(runtime)
 
     assert flushed == sorted([app_id, other])
+
+
+def _days_kept(
+    runtime: Runtime, app_id: str, clock: StoppedClock, *, kind: Kind = Kind.EVENT
+) -> list[int]:
+    """How many days ago that happened which is in the lake."""
+    version = runtime.inbox.last_commits(app_id)[kind].version
+    today = clock().date()
+    files = runtime.lake.files(app_id, kind, version)
+    return sorted((today - file.day).days for file in files if file.day is not None)
+
+
+def _create_app(runtime: Runtime, name: str) -> str:
+    place = {"collection": "apps", "resource_group": "group", "subscription": "subscription"}
+    return operations.create_app(runtime, name=name, **place).app.app_id
+
+
+def test_each_app_keeps_its_history_as_long_as_is_set(
+    runtime: Runtime, clock: StoppedClock
+) -> None:
+    kept = {_create_app(runtime, name): days for name, days in (("a", 1), ("b", 3), ("c", None))}
+    for app_id, days in kept.items():
+        operations.set_retention(runtime, app_id, days)
+    for day in range(6):
+        for app_id in kept:
+            _post(runtime, app_id, clock, f"{day}")
+        _serve(runtime, clock, days=1)
+
+    operations.tidy_due(runtime)
+
+    found = [_days_kept(runtime, app_id, clock) for app_id in kept]
+    assert found == [[1], [1, 2, 3], [1, 2, 3, 4, 5, 6]], "today and so many days before it"
+
+
+def test_a_day_that_is_still_written_is_kept(
+    runtime: Runtime, app_id: str, clock: StoppedClock
+) -> None:
+    operations.set_retention(runtime, app_id, 1)
+    clock.advance(timedelta(hours=11, minutes=59))  # a minute before midnight
+    for _ in range(3):
+        _post(runtime, app_id, clock, f"{clock()}")
+        _serve(runtime, clock, days=1)
+
+    operations.tidy_due(runtime)
+    _post(runtime, app_id, clock, "now")
+    clock.advance(timedelta(minutes=2))
+    _post(runtime, app_id, clock, "past midnight")
+    operations.retain(runtime, app_id, 1)
+
+    assert _days_kept(runtime, app_id, clock) == [0, 1]
+
+
+def test_upkeep_is_due_a_day_after_the_last_however_often_the_service_starts(
+    tmp_path: Path, clock: StoppedClock
+) -> None:
+    home = tmp_path / "home"
+    with open_test_runtime(home, clock=clock) as runtime:
+        _serve(runtime, clock, days=30)
+        app_id = _create_app(runtime, "app")
+        operations.set_retention(runtime, app_id, 1)
+        _post(runtime, app_id, clock, "a")
+        _serve(runtime, clock, days=3)
+        operations.tidy_due(runtime)
+        _post(runtime, app_id, clock, "b")
+        assert _days_kept(runtime, app_id, clock) == [0]
+
+    kept = []
+    for _ in range(10):
+        clock.advance(timedelta(hours=7))
+        with open_test_runtime(home, clock=clock) as runtime:
+            operations.tidy_due(runtime)
+            kept.append(_days_kept(runtime, app_id, clock))
+
+    assert kept[:6] == [[0], [1], [1], [1], [1], [2]], "the third look of a day is too early"
+    assert kept[7:] == [[], [], []]
+
+
+def test_upkeep_that_a_crash_cut_off_is_done_an_hour_later(
+    runtime: Runtime, app_id: str, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operations.set_retention(runtime, app_id, 1)
+    _post(runtime, app_id, clock, "a")
+    _serve(runtime, clock, days=9)
+
+    def crash(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr("engagement.operations.upkeep.retain", crash)
+        with pytest.raises(SystemExit):
+            operations.tidy_due(runtime)
+        clock.advance(timedelta(minutes=59))
+        operations.tidy_due(runtime)  # it would crash
+    clock.advance(timedelta(minutes=2))
+    operations.tidy_due(runtime)
+
+    assert _days_kept(runtime, app_id, clock) == []
+
+
+def test_a_damaged_app_keeps_no_other_from_its_retention(
+    runtime: Runtime, clock: StoppedClock
+) -> None:
+    app_ids = [_create_app(runtime, name) for name in "abc"]
+    for app_id in app_ids:
+        operations.set_retention(runtime, app_id, 1)
+        _post(runtime, app_id, clock, app_id)
+    table = runtime.settings.home / "lake" / app_ids[1] / Kind.SESSION.value
+    for file in table.rglob("*.parquet"):
+        file.unlink()
+    _serve(runtime, clock, days=5)
+
+    with pytest.raises(LakeDamagedError):
+        operations.tidy_due(runtime)
+
+    assert [_days_kept(runtime, app_id, clock) for app_id in app_ids] == [[]] * 3
+    sessions = [_days_kept(runtime, app_id, clock, kind=Kind.SESSION) for app_id in app_ids]
+    assert sessions == [[], [5], []]
+    clock.advance(timedelta(hours=2))
+    operations.tidy_due(runtime)  # it is not its turn
+
+
+@pytest.mark.parametrize("days", [0, -5, 36_501, 10**12])
+def test_history_is_never_kept_for_no_day(runtime: Runtime, app_id: str, days: int) -> None:
+    with pytest.raises(BadInputError, match="1 to 36,500"):
+        operations.retain(runtime, app_id, days)

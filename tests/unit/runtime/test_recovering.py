@@ -48,6 +48,7 @@ def test_a_lost_state_is_refused_and_nothing_changed(home: Path) -> None:
 def test_exports_counts_and_repeats_are_the_same_after_a_recovery(home: Path) -> None:
     with running(home) as runtime:
         (app,) = operations.list_apps(runtime)
+        app = operations.set_retention(runtime, app.app_id, 400)
         expected = export_all(runtime, app.app_id)
     lose_state(home)
 

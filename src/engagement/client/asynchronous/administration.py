@@ -1,4 +1,4 @@
-"""What owners of an app ask a server for: keys, another name, its end, who changed what."""
+"""What owners of an app ask a server for: keys, name, retention, its end, who changed what."""
 
 from datetime import datetime
 
@@ -65,6 +65,16 @@ class AsyncAppAdministration:
         new = await self._connection.call(app_calls.rename_app(old, name))
         self._apps.forget(old)
         return new
+
+    async def set_retention(self, app: App | str, days: int | None) -> App:
+        """Keep so many days of an app's history from now on, None for all, and return the app.
+
+        Raises:
+            BadInputError: History cannot be kept for so many days.
+        """
+        owner = await self._apps.find(app)
+        changed = await self._connection.call(app_calls.set_retention(owner, days))
+        return await self._apps.find(changed)
 
     async def delete_app(self, app: App | str, *, confirm: str) -> int:
         """Delete an app with all its data, for good; return how many tasks must end first.

@@ -1,5 +1,5 @@
 # Generated from ../asynchronous/administration.py by `make generate`; edit that file instead.
-"""What owners of an app ask a server for: keys, another name, its end, who changed what."""
+"""What owners of an app ask a server for: keys, name, retention, its end, who changed what."""
 
 from datetime import datetime
 
@@ -66,6 +66,16 @@ class AppAdministration:
         new = self._connection.call(app_calls.rename_app(old, name))
         self._apps.forget(old)
         return new
+
+    def set_retention(self, app: App | str, days: int | None) -> App:
+        """Keep so many days of an app's history from now on, None for all, and return the app.
+
+        Raises:
+            BadInputError: History cannot be kept for so many days.
+        """
+        owner = self._apps.find(app)
+        changed = self._connection.call(app_calls.set_retention(owner, days))
+        return self._apps.find(changed)
 
     def delete_app(self, app: App | str, *, confirm: str) -> int:
         """Delete an app with all its data, for good; return how many tasks must end first.

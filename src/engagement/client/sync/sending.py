@@ -35,7 +35,7 @@ class RetryingSender:
         """Return the response to the last try. Redirects are responses.
 
         Args:
-            method: GET or POST.
+            method: GET, POST or PUT.
             url: Where to; it may hold a credential.
             headers: Besides those of all requests.
             content: The request's body.

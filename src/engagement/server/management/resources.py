@@ -19,6 +19,7 @@ from engagement.server.dependencies import (
     ByCaller,
     InContext,
 )
+from engagement.server.management.exports_2014_12_01 import VERSION as PUBLISHED_VERSION
 from engagement.server.schemas import FAILURES, Answer, AnyCaseBody, json_response
 
 PLATFORMS = ("Android", "iOS", "Web", "Windows", "WindowsPhone", "WindowsXaml")
@@ -40,6 +41,9 @@ class AppProperties(Answer):
     backend_id: str
     platform: str = ""
     app_state: str = "Active"
+    retention_days: int | None = Field(
+        default=None, description="Days of history that are kept; absent if all is kept."
+    )
 
 
 class Resource(Answer):
@@ -134,7 +138,20 @@ def list_apps(request: Request, context: InContext, caller: ByCaller) -> Respons
     ]
     if not found:
         raise UnknownAppError("No app collection has this resource path.")
-    return json_response(Apps(value=[app_resource(app) for app in found]))
+    is_published = request.query_params["api-version"] == PUBLISHED_VERSION
+    value = [app_resource(app, is_published=is_published) for app in found]
+    return json_response(Apps(value=value))
+
+
+def app_resource(app: App, *, is_published: bool = False) -> AppResource:
+    """Return an app as the answer shows it, with what its version has."""
+    days = None if is_published else app.retention_days
+    return AppResource(
+        id=app.resource_path,
+        name=app.name,
+        type=f"{PROVIDER}/appcollections/apps",
+        properties=AppProperties(backend_id=app.app_id, retention_days=days),
+    )
 
 
 @router.get(
@@ -165,16 +182,6 @@ def check_name(request: Request, context: InContext, caller: ByCaller, body: Nam
         reason = "AlreadyExists"
     return json_response(
         NameAvailability(name=body.name, available=reason is None, unavailability_reason=reason)
-    )
-
-
-def app_resource(app: App) -> AppResource:
-    """Return an app as the contract shows it."""
-    return AppResource(
-        id=app.resource_path,
-        name=app.name,
-        type=f"{PROVIDER}/appcollections/apps",
-        properties=AppProperties(backend_id=app.app_id),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -11,7 +11,7 @@ from engagement.model.access import Scope
 from engagement.model.apps import App
 from engagement.store.app_files import RegisteredApp
 from engagement.store.queries.app_keys import insert_keys
-from engagement.store.tables import app_keys, apps, clients, deleted_apps
+from engagement.store.tables import InstantColumn, app_keys, apps, clients, deleted_apps
 
 
 class AppQueries:
@@ -102,6 +102,27 @@ class AppQueries:
         with self._reading.begin() as connection:
             found: datetime | None = connection.scalar(query)
         return found
+
+    def set_retention(self, app_id: str, days: int | None) -> None:
+        """Keep so many days of an app's history from now on; None keeps all."""
+        changed = apps.update().where(apps.c.app_id == app_id).values(retention_days=days)
+        with self._engine.begin() as connection:
+            connection.execute(changed)
+
+    def list_untidied(self, *, now: datetime, since: timedelta) -> list[str]:
+        """The ids of the apps that were tidied last, or registered, so long ago or longer.
+
+        What seems to lie ahead, since the clock was set back, is taken for long ago.
+        """
+        last = sa.func.coalesce(apps.c.tidied_at, apps.c.created_at, type_=InstantColumn)
+        query = sa.select(apps.c.app_id).where(sa.not_(last.between(now - since, now)))
+        with self._reading.begin() as connection:
+            return list(connection.scalars(query.order_by(last, apps.c.app_id)))
+
+    def mark_tidied(self, app_id: str, at: datetime) -> None:
+        """Remember when all upkeep of an app was done."""
+        with self._engine.begin() as connection:
+            connection.execute(apps.update().where(apps.c.app_id == app_id).values(tidied_at=at))
 
     def _select(self, condition: sa.ColumnElement[bool]) -> list[App]:
         columns = [apps.c[name] for name in App.__dataclass_fields__]
