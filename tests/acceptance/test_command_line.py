@@ -216,6 +216,20 @@ def test_a_busy_home_is_told_apart_and_can_be_asked(imported: Imported) -> None:
     assert done["state"] == "Succeeded"
 
 
+def test_an_export_is_created_and_run_while_another_command_holds_the_home(
+    imported: Imported,
+) -> None:
+    shell = imported.shell
+
+    with shell.busy():
+        running = shell.start(*imported.create("Crash", *DAYS))
+        wait_for(lambda: b"Queued" in shell.run("export", "list").stdout, "a queued task")
+    output, errors = running.communicate(timeout=WAIT_SECONDS_MAX)
+
+    assert running.returncode == 0, errors.decode()
+    assert b"Succeeded" in output
+
+
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_export_goes_on(imported: Imported, by: signal.Signals) -> None:
     small = Shell(folder=imported.shell.folder, settings=(("ENGAGEMENT_PART_ROWS", "20"),))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from engagement.cli.opening import open_service
+from engagement.cli.opening import open_for_tasks, open_service
 from engagement.cli.profiles import server_settings
 from engagement.cli.progress import follow_anywhere, follow_here, show_progress
 from engagement.exceptions import UnknownTaskError
@@ -66,9 +66,11 @@ class LocalBackend:
         """Create a task; without following nobody runs it yet."""
         from engagement import operations
 
-        with open_service(run_tasks=follow) as runtime:
+        with open_for_tasks(run_tasks=follow) as runtime:
             task = operations.create_export(runtime, _of_named_app(runtime, request))
-            return follow_here(runtime, task.task_id, as_json=as_json) if follow else task
+            if runtime.runner is not None:
+                return follow_here(runtime, task.task_id, as_json=as_json)
+        return _follow_beside(task, as_json=as_json) if follow else task
 
     def estimate(self, request: ExportRequest) -> Estimate:
         """Return how large an export would be."""
@@ -108,9 +110,11 @@ class LocalBackend:
         """Queue a task again; without following nobody runs it yet."""
         from engagement import operations
 
-        with open_service(run_tasks=follow) as runtime:
+        with open_for_tasks(run_tasks=follow) as runtime:
             task = operations.retry_export(runtime, task_id, container_url=container_url)
-            return follow_here(runtime, task_id, as_json=as_json) if follow else task
+            if runtime.runner is not None:
+                return follow_here(runtime, task_id, as_json=as_json)
+        return _follow_beside(task, as_json=as_json) if follow else task
 
     def command(self, words: str) -> str:
         """Return a command line for the same backend."""
@@ -198,6 +202,11 @@ def _of_named_app(runtime: "Runtime", request: ExportRequest) -> ExportRequest:
     from engagement import operations
 
     return replace(request, app_id=operations.find_named_app(runtime, request.app_id).app_id)
+
+
+def _follow_beside(task: ExportTask, *, as_json: bool) -> ExportTask:
+    """Return the task when the process beside, or this one after its end, has run it."""
+    return follow_anywhere(task.task_id, timeout_seconds=None, as_json=as_json)
 
 
 def _find_task(client: "Client", task_id: str) -> "ExportPoller":

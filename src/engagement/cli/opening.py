@@ -62,6 +62,23 @@ def open_keyring(*, is_exclusive: bool) -> Iterator["Keyring"]:
 
 
 @contextmanager
+def open_for_tasks(*, run_tasks: bool) -> Iterator["Runtime"]:
+    """Open the service to run tasks here, or beside the process that runs on the home folder.
+
+    Args:
+        run_tasks: Whether to run any; without, or beside another process, there is no runner.
+    """
+    from engagement.exceptions import HomeBusyError
+
+    with ExitStack() as closing:
+        try:
+            runtime = closing.enter_context(open_service(run_tasks=run_tasks))
+        except HomeBusyError:
+            runtime = closing.enter_context(open_service(run_tasks=False))
+        yield runtime
+
+
+@contextmanager
 def open_or_reach_service() -> Iterator["Runtime"]:
     """Open the service here, or beside a server, which then does what only one process may.
 

@@ -68,7 +68,8 @@ def lock_home(home: Path) -> Iterator[int]:
         while not _lock(descriptor):
             if time.monotonic() > deadline:
                 raise HomeBusyError(
-                    f"The home folder must be free, but another process runs on {home}."
+                    f"The home folder must be free, but another process runs on {home}: "
+                    "stop it, or wait for its end, and try again."
                 )
             time.sleep(LOCK_POLL_SECONDS)
         yield descriptor

@@ -93,7 +93,9 @@ class HolderRunner:
                 reply = decode_reply(connection.recv_bytes())
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise HomeBusyError(
-                f"Another process runs on {self._home}, and it takes no requests; wait for its end."
+                f"Another process runs on {self._home} and takes no requests now. It is a command, "
+                "whose end is to be waited for, or a server whose worker is being started: "
+                "try again in a moment."
             ) from error
         except (EOFError, OSError) as error:
             raise WorkerLostError("The process that runs tasks has ended; try again.") from error
