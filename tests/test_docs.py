@@ -217,6 +217,25 @@ def test_every_file_that_contributors_are_led_to_exists() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {
+        name
+        for page in DOCS.rglob("*.md")
+        for name in re.findall(r"`(tests/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    }
+
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+def test_every_promise_of_security_names_its_test() -> None:
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", _page("explanation/security.md"), re.MULTILINE)
+    promises = [row for row in rows if row[0].endswith(".")]
+
+    assert len(promises) > 30
+    assert [promise for promise, test in promises if not test.startswith("`tests/")] == []
+
+
 def test_every_folder_of_the_code_is_in_the_picture_of_it() -> None:
     page = _page("explanation/architecture.md")
     rooms = [path.parent.name for path in (ROOT / "src" / "engagement").glob("*/__init__.py")]
