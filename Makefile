@@ -28,6 +28,7 @@ help:
 	@echo "make coverage measure what of the code the quick tests run, and hold the floors"
 	@echo "make check    formatting, lint, types and import contracts"
 	@echo "make torture  end exports, flushes and servers at $(TORTURE_KILLS) random moments each; fail their disks;"
+	@echo "              attack as strangers did, with their counts;"
 	@echo "              export $(TORTURE_EXPORTS) times through a faulty line;"
 	@echo "              post $(TORTURE_BODIES) bodies of garbage; $(TORTURE_EXAMPLES) requests to each operation;"
 	@echo "              deliver with $(TORTURE_SIGNATURES) generated SAS, right and wrong;"
@@ -66,6 +67,7 @@ torture: .make/test .make/node .make/browser
 	$(PYTEST) tests/unit --hypothesis-profile thorough --numprocesses $(TEST_PROCESSES)
 	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES) \
 		--histories $(TORTURE_HISTORIES)
+	$(PYTEST) -m attack --full-counts
 	$(PYTEST) tests/durability/test_torture.py -k faulty_line --kills $(TORTURE_EXPORTS)
 	$(PYTEST) tests/acceptance/test_contracts.py --examples $(TORTURE_EXAMPLES)
 	$(PYTEST) tests/contract/test_azure_signatures.py --signatures $(TORTURE_SIGNATURES)

@@ -36,7 +36,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--seed", type=int, help="Repeats what a torture test chose at random.")
     parser.addoption("--examples", type=int, default=10, help="Generated requests an operation.")
+    parser.addoption(
+        "--full-counts", action="store_true", help="Attack as often as strangers did at first."
+    )
     parser.addoption("--signatures", type=int, default=300, help="Generated SAS to deliver with.")
+
+
+@pytest.fixture(scope="session")
+def full_counts(request: pytest.FixtureRequest) -> bool:
+    """Whether to attack as often as it was done when the attacks were found."""
+    is_given: bool = request.config.getoption("--full-counts")
+    return is_given
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from support.day_exports import DayExports, running_day_exports
 from support.waiting import wait_for, wait_for_event
 
 DAYS = 3
-APP_TASKS_MAX = APP_EXPORTS_CONCURRENT_MAX + 4
+FEW_TASKS, MANY_TASKS = APP_EXPORTS_CONCURRENT_MAX + 4, 200
 PARTS_CONCURRENT = 2
 
 
@@ -28,6 +28,8 @@ class Scene:
     """A running service with two apps, whose parts are held back until they may go."""
 
     exports: DayExports
+    tasks_max: int
+    """Unfinished exports that an app may have."""
     busy: str
     quiet: str
     parts_may_go: threading.Event
@@ -35,8 +37,12 @@ class Scene:
     """The tasks of the parts that have begun, in their order."""
 
 
+pytestmark = pytest.mark.attack
+
+
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path, *, full_counts: bool) -> Iterator[Scene]:
+    tasks_max = MANY_TASKS if full_counts else FEW_TASKS
     parts_may_go = threading.Event()
     parts: list[str] = []
 
@@ -49,18 +55,18 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         tmp_path,
         on_failpoint=hold_parts,
         PARTS_CONCURRENT=PARTS_CONCURRENT,
-        APP_TASKS=APP_TASKS_MAX,
+        APP_TASKS=tasks_max,
     ) as exports:
         busy, quiet = (exports.create_app(name, days=DAYS) for name in ("busy", "quiet"))
         try:
-            yield Scene(exports, busy, quiet, parts_may_go, parts)
+            yield Scene(exports, tasks_max, busy, quiet, parts_may_go, parts)
         finally:
             parts_may_go.set()
 
 
 def test_parts_of_an_app_are_written_between_those_of_a_busier_one(scene: Scene) -> None:
     exports = scene.exports
-    of_busy = [exports.create_export(scene.busy) for _ in range(APP_TASKS_MAX)]
+    of_busy = [exports.create_export(scene.busy) for _ in range(scene.tasks_max)]
     wait_for(
         lambda: _count_waiting(scene.busy) >= APP_EXPORTS_CONCURRENT_MAX * 2,
         "a queue full of the busy app's parts",
@@ -80,8 +86,8 @@ def test_parts_of_an_app_are_written_between_those_of_a_busier_one(scene: Scene)
 
 def test_an_app_may_have_so_many_unfinished_exports_and_another_too(scene: Scene) -> None:
     exports = scene.exports
-    of_busy = [exports.create_export(scene.busy) for _ in range(APP_TASKS_MAX)]
-    with pytest.raises(TooManyTasksError, match=f"may have {APP_TASKS_MAX} unfinished"):
+    of_busy = [exports.create_export(scene.busy) for _ in range(scene.tasks_max)]
+    with pytest.raises(TooManyTasksError, match=f"may have {scene.tasks_max} unfinished"):
         exports.create_export(scene.busy)
     of_quiet = exports.create_export(scene.quiet)
 
@@ -89,7 +95,7 @@ def test_an_app_may_have_so_many_unfinished_exports_and_another_too(scene: Scene
         found = operations.list_exports(exports.runtime, app_id=scene.busy)
         return [task for task in found if task.state is ExportState.QUEUED]
 
-    queued_max = APP_TASKS_MAX - APP_EXPORTS_CONCURRENT_MAX
+    queued_max = scene.tasks_max - APP_EXPORTS_CONCURRENT_MAX
     wait_for(lambda: len(list_queued()) == queued_max, "as many exports as an app may have at once")
     queued, *_ = list_queued()
     cancelled = operations.cancel_export(exports.runtime, queued.task_id)

@@ -12,6 +12,7 @@ import pytest
 
 from support.batches import batch
 from support.server_process import RunningServer, running_server
+from support.stranger import attacking
 from support.waiting import WAIT_SECONDS_MAX, wait_for
 
 ATTACKER, OTHER = "127.1.1.2", "127.2.2.3"
@@ -32,6 +33,7 @@ class Attacked:
 
     def __init__(self, server: RunningServer) -> None:
         self._server = server
+        self.address = server.address
         self.key = server.app()["appKey"]
         self._credentials = server.client("reader")
         self._place = urlsplit(server.address)
@@ -102,6 +104,26 @@ def test_slow_bodies_of_one_address_shut_nobody_out(
         wait_for(lambda: server.statuses(ATTACKER)[3] == 503, "a share of requests that is used up")
 
         assert server.statuses(OTHER) == [200, 200, 200, 202]
+
+
+@pytest.mark.attack
+def test_bombs_idle_connections_and_slow_bodies_at_once_shut_nobody_out(
+    tmp_path: Path, *, full_counts: bool
+) -> None:
+    settings = {} if full_counts else SMALL
+    idle, slow, rounds = (1_005, 256, 60) if full_counts else (60, 60, 3)
+    with attacked(tmp_path, **settings) as (server, _):
+        attack = attacking(
+            server.address, source=ATTACKER, key=server.key, idle=idle, slow=slow, bombs=6
+        )
+        with attack as seen:
+            answers = [server.statuses(OTHER) for _ in range(rounds)]
+
+        assert answers == [[200, 200, 200, 202]] * rounds
+        assert seen["idle"] > idle / 2
+        assert seen["slow"] > slow / 2
+        assert set(seen) <= {"idle", "slow", "closed", "400", "401", "408", "413", "429", "503"}
+        assert seen.get("401", 0) + seen.get("413", 0) + seen.get("503", 0) > 0
 
 
 def test_a_trusted_proxy_brings_the_shares_of_those_it_forwards(tmp_path: Path) -> None:
