@@ -17,10 +17,12 @@ from engagement.exceptions import BadInputError, DatabaseDamagedError, Verificat
 from engagement.storage_failures import name_failures
 from engagement.store.durable import sync_path
 from engagement.store.state import BUSY_TIMEOUT_MILLISECONDS, open_state
-from engagement.store.tables import metadata
+from engagement.store.tables import executors, metadata
 
 ROWS_AT_ONCE = 5_000
 """Rows that are in memory at a time."""
+_TABLES = [table for table in metadata.sorted_tables if table is not executors]
+"""What is copied: all but the processes that run, which a copy has none of."""
 _STREAMING = {"yield_per": ROWS_AT_ONCE}
 _DIGEST_VALUES = 1 << 128
 
@@ -158,7 +160,7 @@ def _vacuum_into(database: str, file: Path) -> None:
 
 
 def _copy_rows(source: sa.Connection, target: sa.Connection) -> None:
-    for table in metadata.sorted_tables:
+    for table in _TABLES:
         names = table.columns.keys()
         with source.execute(sa.select(table), execution_options=_STREAMING) as found:
             for rows in found.partitions():
@@ -171,7 +173,7 @@ def _copy_rows(source: sa.Connection, target: sa.Connection) -> None:
 
 def _read_content(connection: sa.Connection) -> StateContent:
     content = {}
-    for table in metadata.sorted_tables:
+    for table in _TABLES:
         count = total = 0
         with connection.execute(sa.select(table), execution_options=_STREAMING) as found:
             for row in found:

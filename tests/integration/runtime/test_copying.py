@@ -24,7 +24,7 @@ def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The address of an empty database."""
-    with open_postgres() as url:
+    with open_postgres(is_durable=True) as url:
         yield url
 
 
@@ -42,7 +42,9 @@ def test_a_backup_is_restored_on_many_machines_and_theirs_on_one(
 
     first = back_up(Settings(home=whole), f"{bucket}/first")
     restore(cluster, f"{bucket}/first", key_file=key)
-    with running(cluster.home, state_url=server, lake_url=cluster.lake_url) as runtime:
+    with running(
+        cluster.home, state_url=server, lake_url=cluster.lake_url, vault_key=key.read_text()
+    ) as runtime:
         app_id = app_id_of(runtime)
         assert export_all(runtime, app_id) == expected
         second = back_up(cluster, f"{bucket}/second")

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from engagement.exceptions import BadInputError, DatabaseDamagedError, VerificationError
 from engagement.store import state_copy
+from engagement.store.queries.executors import ExecutorQueries
 from engagement.store.state import open_state
 from engagement.store.state_copy import copy_state, load_state, read_state_content
 from engagement.store.tables import metadata
@@ -172,6 +173,21 @@ def test_a_damaged_database_is_not_copied_as_if_it_were_whole(
         copy_state(f"sqlite:///{damaged}", tmp_path / "copy.db")
 
 
+def test_processes_that_run_are_no_part_of_a_copy(
+    source: Home, source_url: str, target_url: str, tmp_path: Path
+) -> None:
+    ExecutorQueries(source.engine, lease_seconds=30).register(
+        "one", (), host="here", version="1", slots=2
+    )
+
+    copy_state(source_url, tmp_path / "copy.db")
+    load_state(tmp_path / "copy.db", target_url)
+    copy_state(target_url, tmp_path / "again.db")
+
+    assert read_state_content(target_url) == read_state_content(f"sqlite:///{tmp_path}/again.db")
+    assert "executors" not in read_state_content(target_url)
+
+
 def test_where_there_is_no_state_nothing_is_made(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="must be a state database"):
         copy_state(f"sqlite:///{tmp_path / 'none.db'}", tmp_path / "copy.db")
@@ -183,4 +199,4 @@ def test_every_table_is_compared(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'state.db'}"
     open_state(url).dispose()
 
-    assert read_state_content(url).keys() == metadata.tables.keys()
+    assert read_state_content(url).keys() == metadata.tables.keys() - {"executors"}
