@@ -73,8 +73,8 @@ class Shell:
 
     def error(self, *words: str, status: int) -> tuple[str, str]:
         """Code and message of a command that fails."""
-        line = self.run(*words, "--json", status=status).stderr.decode()
-        found = json.loads(line)["error"]
+        lines = self.run(*words, "--json", status=status).stderr.decode().splitlines()
+        found = json.loads(lines[-1])["error"]  # warnings of the log come before
         return found["code"], found["message"]
 
     @contextmanager
