@@ -101,7 +101,9 @@ def sinks(bench: Bench, home: Path, smaller: Path) -> list[report.Row]:
 
     with running_azurite() as azurite:
         url = azurite.container("bench").write_url
-        ours, ready = (bench.run(one, smaller, wanted, url) for one in ("ours", "ready_made"))
+        ours, ready = (
+            bench.run(contender, smaller, wanted, url) for contender in ("ours", "ready_made")
+        )
         rows.append(
             report.wall("Azurite, a tenth as many events / same ready made", ours, ready, 1.5)
         )
@@ -114,8 +116,8 @@ def memory(bench: Bench, sizes: list[int]) -> list[report.Row]:
     small, middle, large = found
     return [
         *(
-            report.limit(f"peak MiB, {size:,} events", one["peak_mib"], MEMORY_MIB_MAX)
-            for size, one in zip(sizes, found, strict=True)
+            report.limit(f"peak MiB, {size:,} events", measured["peak_mib"], MEMORY_MIB_MAX)
+            for size, measured in zip(sizes, found, strict=True)
         ),
         report.limit(
             f"peak at {sizes[2]:,} / at {sizes[1]:,}", large["peak_mib"] / middle["peak_mib"], 1.1
@@ -174,7 +176,7 @@ def fairness() -> list[report.Row]:
 
 def collect(seconds: int) -> list[report.Row]:
     """What devices post, as fast as it is taken in, and four times as fast."""
-    native, tracking, asked, beyond = (
+    native, tracking, exported, beyond = (
         _measured([sys.executable, "-m", "benchmarks.collecting", name, str(lasting)])
         for name, lasting in (
             ("sustained", seconds),
@@ -200,9 +202,9 @@ def collect(seconds: int) -> list[report.Row]:
         ),
         report.floor("collect: tracking messages/s", tracking["logs_per_second"], 20_000),
         report.limit(
-            "collect: from the answer to an export with it, s", asked["median_seconds"], 1.0
+            "collect: from the answer to an export with it, s", exported["median_seconds"], 1.0
         ),
-        report.fact("collect: slowest of ten such exports, s", asked["slowest_seconds"]),
+        report.fact("collect: slowest of ten such exports, s", exported["slowest_seconds"]),
         report.floor(
             "collect: goodput at 4 × the rate / at the rate",
             beyond["logs_per_second"] / native["logs_per_second"],

@@ -5,6 +5,7 @@
 The server, its worker and the poster share the machine. Every answer comes after its sync.
 """
 
+import gzip
 import json
 import shutil
 import sqlite3
@@ -16,9 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
-from isal import igzip
 
 from benchmarks.data import OUTPUT
 from benchmarks.posting import LOGS_PER_BATCH, native_bodies
@@ -137,10 +138,10 @@ def exportable(seconds: float) -> Measured:
 def bare_loop(group: int) -> float:
     """Logs a second of storing the same payloads in the same tables, so many a transaction."""
     make = native_bodies()
-    bodies = [igzip.decompress(make(number)) for number in range(BARE_BODIES)]
+    bodies = [gzip.decompress(make(number)) for number in range(BARE_BODIES)]
     file = OUTPUT / "bare.db"
-    for one in OUTPUT.glob("bare.db*"):
-        one.unlink()
+    for left in OUTPUT.glob("bare.db*"):
+        left.unlink()
     open_state(f"sqlite:///{file}").dispose()
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=FULL")
@@ -161,8 +162,8 @@ def bare_loop(group: int) -> float:
             )
             connection.execute("COMMIT")
             count += group
-    for one in OUTPUT.glob("bare.db*"):
-        one.unlink()
+    for left in OUTPUT.glob("bare.db*"):
+        left.unlink()
     return count * LOGS_PER_BATCH / elapsed
 
 
@@ -195,12 +196,12 @@ class _Watch:
 def _memory_mib(pid: int) -> float:
     """A process's memory, each page that it shares with the other process counted by half."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return next(int(one.split()[1]) for one in lines if one.startswith("Pss:")) / 1_024
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1_024
 
 
 def _metric(server: RunningServer, name: str) -> float:
-    text = httpx.get(f"{server.address}/metrics", trust_env=False, timeout=60).text
-    return next(float(one.split()[-1]) for one in text.splitlines() if one.startswith(f"{name} "))
+    lines = httpx.get(f"{server.address}/metrics", trust_env=False, timeout=60).text.splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
 
 
 def _post_one(server: RunningServer, key: str, name: str) -> None:
@@ -239,19 +240,20 @@ def _start_post(  # noqa: PLR0913, PLR0917 - the words of a command
     )
 
 
-def _post(*what: object) -> dict[str, object]:
-    process = _start_post(*what)
-    said, _ = process.communicate()
+def _post(*words: Any) -> dict[str, Any]:
+    process = _start_post(*words)
+    output, _ = process.communicate()
     if process.returncode:
         raise SystemExit("The poster must end well.")
-    return json.loads(said)
+    measured: dict[str, Any] = json.loads(output)
+    return measured
 
 
 @contextmanager
 def _serving() -> Iterator[RunningServer]:
     home = OUTPUT / "collected"
-    for one in (home, OUTPUT / "out"):
-        shutil.rmtree(one, ignore_errors=True)
+    for folder in (home, OUTPUT / "out"):
+        shutil.rmtree(folder, ignore_errors=True)
     (OUTPUT / "out").mkdir(parents=True)
     settings = {
         "ENGAGEMENT_LOCAL_ROOTS": str(OUTPUT / "out"),

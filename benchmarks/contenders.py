@@ -218,8 +218,16 @@ def _peak_mib() -> float:
 
 
 CONTENDERS: dict[str, Callable[[Path, Path, str, str], Measured]] = {
-    one.__name__: one
-    for one in (ours, ours_small, ready_made, duckdb_copy, polars_sink, chdb_outfile, python_rows)
+    measure.__name__: measure
+    for measure in (
+        ours,
+        ours_small,
+        ready_made,
+        duckdb_copy,
+        polars_sink,
+        chdb_outfile,
+        python_rows,
+    )
 }
 
 

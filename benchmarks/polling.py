@@ -53,9 +53,9 @@ def poll(address: str, request: bytes, *, seconds: float, connections: int) -> l
     taken: list[float] = []
     with selectors.DefaultSelector() as selector:
         for _ in range(connections):
-            one = Connection((url.hostname or "", url.port or 0), request)
-            selector.register(one.socket, selectors.EVENT_READ, one)
-            one.ask()
+            connection = Connection((url.hostname or "", url.port or 0), request)
+            selector.register(connection.socket, selectors.EVENT_READ, connection)
+            connection.ask()
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             for key, _ in selector.select(timeout=1):

@@ -137,8 +137,8 @@ class Load:
         self, connections: list[Connection], send: Callable[[Connection, int], None]
     ) -> None:
         self._selector = selectors.DefaultSelector()
-        for one in connections:
-            self._selector.register(one.socket, selectors.EVENT_READ, one)
+        for connection in connections:
+            self._selector.register(connection.socket, selectors.EVENT_READ, connection)
         self._free = list(connections)
         self._count = len(connections)
         self._send = send
@@ -156,9 +156,9 @@ class Load:
         while (now := time.perf_counter() - begin) < seconds:
             due = len(self._free) if per_second is None else int(now * per_second) - self._sent
             for _ in range(min(due, len(self._free))):
-                one = self._free.pop()
-                one.begun = time.perf_counter()
-                self._send(one, self._sent)
+                connection = self._free.pop()
+                connection.begun = time.perf_counter()
+                self._send(connection, self._sent)
                 self._sent += 1
             self._hear()
         while len(self._free) < self._count:

@@ -56,7 +56,7 @@ def rate(
             target=f"≥ {target} ×",
             reached=False,
         )
-    speeds = [one["rows"] / one["seconds"] for one in (ours, peer)]
+    speeds = [run["rows"] / run["seconds"] for run in (ours, peer)]
     ratio = speeds[0] / speeds[1]
     synced = speeds[0] * peer["synced_seconds"] / peer["rows"]
     figures = f"{speeds[0]:,.0f} / {speeds[1]:,.0f} rows/s; peer synced {synced:.2f} ×"
@@ -67,7 +67,7 @@ def rate(
 def wall(what: str, ours: Measured, ready: Measured, target: float) -> Row:
     """Wall time against that of writing the same bytes."""
     ratio = ours["seconds"] / ready["seconds"]
-    speeds = [one["bytes"] / one["seconds"] / 1e6 for one in (ours, ready)]
+    speeds = [run["bytes"] / run["seconds"] / 1e6 for run in (ours, ready)]
     measured = f"{ratio:.2f} × ({speeds[0]:,.0f} / {speeds[1]:,.0f} MB/s)"
     return Row(what=what, measured=measured, target=f"≤ {target} ×", reached=ratio <= target)
 
@@ -76,7 +76,7 @@ def answers(what: str, ours: Measured, bare: Measured, target: float) -> Row:
     """Answers a second against the bare framework's, with the slowest hundredth."""
     ratio = ours["per_second"] / bare["per_second"]
     figures = " / ".join(
-        f"{one['per_second']:,.0f} a second, p99 {one['p99_ms']:.0f} ms" for one in (ours, bare)
+        f"{run['per_second']:,.0f} a second, p99 {run['p99_ms']:.0f} ms" for run in (ours, bare)
     )
     return Row(
         what=what,

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from benchmarks.data import OUTPUT, lake_of_apps
 from engagement import Client
+from engagement.client import ExportPoller
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportState
 
@@ -35,7 +35,7 @@ LARGE_APPS, SMALL_APPS = 2, 18
 SIZES = (LARGE_EVENTS,) * LARGE_APPS + (SMALL_EVENTS,) * SMALL_APPS
 LARGE_TASKS, SMALL_TASKS = 5, 45
 TASK_SECONDS_MAX = 600
-SPAN = {"start": date(2026, 1, 1), "end": date(2026, 12, 31)}
+START, END = date(2026, 1, 1), date(2026, 12, 31)
 
 Measured = dict[str, float]
 
@@ -47,14 +47,11 @@ def polling() -> Measured:
     framework takes turns with ours and so has the same exports beside it.
     """
     with _serving() as (server, client):
-        apps = [one.resource_path for one in client.apps()]
+        apps = [app.resource_path for app in client.apps()]
         large, small = apps[:LARGE_APPS], apps[-1]
-        pollers = [
-            client.create_export(small, "Event", _out(), export_format="NdjsonBlob", **SPAN)
-            for _ in range(POLLED_TASKS)
-        ]
-        for one in pollers:
-            one.result(TASK_SECONDS_MAX)
+        pollers = [_create(client, small, export_format="NdjsonBlob") for _ in range(POLLED_TASKS)]
+        for poller in pollers:
+            poller.result(TASK_SECONDS_MAX)
         task = pollers[-1].task
         token = server.token(server.client("reader"))
         path = f"{small}/devices/exportTasks/{task.task_id}?api-version=2014-12-01"
@@ -64,37 +61,43 @@ def polling() -> Measured:
             idle = [_polled(bare, server.address, path, token) for _ in range(ROUNDS)]
             busy = []
             for _ in range(ROUNDS):
-                running = [client.create_export(one, "Event", _out(), **SPAN) for one in large]
-                while any(one.refresh().state is ExportState.QUEUED for one in running):
+                running = [_create(client, app) for app in large]
+                while any(poller.refresh().state is ExportState.QUEUED for poller in running):
                     time.sleep(0.01)
                 busy.append(_polled(bare, server.address, path, token))
-                if any(one.refresh().state is not ExportState.STARTED for one in running):
+                if any(poller.refresh().state is not ExportState.STARTED for poller in running):
                     raise SystemExit("Large exports must run while the server is polled.")
-                for one in running:
-                    one.cancel()
-                    one.wait(TASK_SECONDS_MAX)
+                for poller in running:
+                    poller.cancel()
+                    poller.wait(TASK_SECONDS_MAX)
     return {
         **{f"idle_{name}": value for name, value in _best(idle).items()},
         **{f"busy_{name}": value for name, value in _best(busy).items()},
     }
 
 
+def _create(client: Client, app: str, *, export_format: str = "JsonBlob") -> ExportPoller:
+    return client.create_export(
+        app, "Event", _out(), start=START, end=END, export_format=export_format
+    )
+
+
 def fairness() -> Measured:
     """50 exports of 20 apps at once: how long the small ones take while large ones run."""
     with _serving() as (_, client):
-        apps = [one.resource_path for one in client.apps()]
+        apps = [app.resource_path for app in client.apps()]
         large_apps, small_apps = apps[:LARGE_APPS], apps[LARGE_APPS:]
 
-        def create(some: list[str], count: int) -> list[Any]:
+        def create(some: list[str], count: int) -> list[ExportPoller]:
             chosen = [some[number % len(some)] for number in range(count)]
-            return [client.create_export(one, "Event", _out(), **SPAN) for one in chosen]
+            return [_create(client, app) for app in chosen]
 
         begin = time.monotonic()
         large = create(large_apps, LARGE_TASKS)
         small = create(small_apps, SMALL_TASKS)
-        ended_small = [one.result(TASK_SECONDS_MAX) for one in small]
-        still_running = sum(not one.refresh().state.is_final for one in large)
-        ended_large = [one.result(TASK_SECONDS_MAX) for one in large]
+        ended_small = [poller.result(TASK_SECONDS_MAX) for poller in small]
+        still_running = sum(not poller.refresh().state.is_final for poller in large)
+        ended_large = [poller.result(TASK_SECONDS_MAX) for poller in large]
         return {
             "small_seconds": max(map(_seconds, ended_small)),
             "large_still_running": still_running,
@@ -110,7 +113,7 @@ def _seconds(task: ExportTask) -> float:
 
 
 def _polled(bare: str, ours: str, path: str, token: str) -> dict[str, Measured]:
-    return {name: _poll(one, path, token) for name, one in (("bare", bare), ("ours", ours))}
+    return {name: _poll(server, path, token) for name, server in (("bare", bare), ("ours", ours))}
 
 
 def _poll(address: str, path: str, token: str) -> Measured:
@@ -130,7 +133,9 @@ def _best(rounds: list[dict[str, Measured]]) -> Measured:
     """The best round of each side."""
     found: Measured = {}
     for name in ("bare", "ours"):
-        best = max((one[name] for one in rounds), key=lambda one: one["per_second"])
+        best = max(
+            (measured[name] for measured in rounds), key=lambda measured: measured["per_second"]
+        )
         found |= {f"{name}_{what}": value for what, value in best.items()}
     return found
 
@@ -139,8 +144,8 @@ def _best(rounds: list[dict[str, Measured]]) -> Measured:
 def _serving() -> Iterator[tuple[RunningServer, Client]]:
     """A server on a fresh copy of a lake, and an owner's client."""
     home = OUTPUT / "served"
-    for one in (home, OUTPUT / "out"):
-        shutil.rmtree(one, ignore_errors=True)
+    for folder in (home, OUTPUT / "out"):
+        shutil.rmtree(folder, ignore_errors=True)
     (OUTPUT / "out").mkdir()
     shutil.copytree(lake_of_apps(SIZES), home)
     settings = {
