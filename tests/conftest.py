@@ -29,7 +29,7 @@ HISTORIES = 60
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `make torture` ask for more than a usual run does."""
-    parser.addoption("--kills", type=int, default=4, help="Random kills of a torture test.")
+    parser.addoption("--kills", type=int, default=2, help="Random kills of a torture test.")
     parser.addoption("--bodies", type=int, default=2_000, help="Garbage posted to a server.")
     parser.addoption(
         "--histories", type=int, default=HISTORIES, help="Histories to compare with the oracle."

@@ -20,6 +20,7 @@ from support.device_server import APP_KEY, DeviceClock, DeviceServer, Reply, dev
 from support.waiting import WAIT_SECONDS_MAX
 
 NOWHERE = "http://127.0.0.1:9"
+KILLS_MIN = 4
 AGENT = f"""
 import os, sys
 from engagement import DeviceAgent
@@ -46,7 +47,7 @@ def _deliver(server: DeviceServer, folder: Path) -> None:
 def test_every_report_that_returned_arrives_once_however_often_the_app_is_killed(
     tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    kills = pytestconfig.getoption("--kills")
+    kills = max(KILLS_MIN, pytestconfig.getoption("--kills"))
     dice = random.Random(5)  # noqa: S311 - a test that fails must fail again
     replies = [Reply(is_dropped=dice.random() < 0.5) for _ in range(kills * 10)]
     returned: list[bytes] = []
@@ -125,12 +126,12 @@ os.kill(os.getpid(), 9)
 """
     with device_server() as server, _start(code, NOWHERE, str(tmp_path)) as process:
         assert process.stdout is not None
-        child, _, said = process.stdout.readline().partition(b" ")
+        child, _, result = process.stdout.readline().partition(b" ")
         process.wait(WAIT_SECONDS_MAX)
         _deliver(server, tmp_path)
         os.kill(int(child), signal.SIGKILL)
 
-    assert b"a folder of its own" in said
+    assert b"a folder of its own" in result
     assert server.names == ["parent"]
 
 
@@ -225,8 +226,8 @@ agent.close(0)
 print(json.dumps(losses))
 """
     with _start(code, NOWHERE, str(tmp_path)) as process:
-        said, _ = process.communicate(timeout=WAIT_SECONDS_MAX)
-    losses = json.loads(said)
+        output, _ = process.communicate(timeout=WAIT_SECONDS_MAX)
+    losses = json.loads(output)
     with device_server() as server:
         _deliver(server, tmp_path)
 
@@ -293,6 +294,6 @@ print(sorted(heavy & set(sys.modules)))
 agent.close(0)
 """
     with _start(code, NOWHERE, str(tmp_path)) as process:
-        said, _ = process.communicate(timeout=WAIT_SECONDS_MAX)
+        output, _ = process.communicate(timeout=WAIT_SECONDS_MAX)
 
-    assert said == b"[]\n"
+    assert output == b"[]\n"
