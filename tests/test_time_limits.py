@@ -58,11 +58,11 @@ def test_endless():
 def test_next():
     pass
 """
-    _, said = run(tmp_path, code)
+    _, output = run(tmp_path, code)
 
-    assert "took over 3 s. It waited for: the end of the world > a sign." in said
-    assert 'at test_it.py:6: wait_for(lambda: False, "a sign")' in said
-    assert "1 failed, 1 passed" in said
+    assert "took over 3 s. It waited for: the end of the world > a sign." in output
+    assert 'at test_it.py:6: wait_for(lambda: False, "a sign")' in output
+    assert "1 failed, 1 passed" in output
 
 
 def test_a_wait_without_a_name_is_named_by_its_place_in_each_thread(tmp_path: Path) -> None:
@@ -75,11 +75,11 @@ def test_endless():
     thread.start()
     thread.join()
 """
-    _, said = run(tmp_path, code)
+    _, output = run(tmp_path, code)
 
-    assert "at test_it.py:8: thread.join()" in said
-    assert "helper, at test_it.py:6: thread = " in said
-    assert "1 failed" in said
+    assert "at test_it.py:8: thread.join()" in output
+    assert "helper, at test_it.py:6: thread = " in output
+    assert "1 failed" in output
 
 
 def test_hypothesis_does_not_try_again_what_has_no_end(tmp_path: Path) -> None:
@@ -97,11 +97,11 @@ def test_endless(number):
         except Exception:
             pass
 """
-    _, said = run(tmp_path, code)
+    _, output = run(tmp_path, code)
 
-    assert "took over 3 s" in said
-    assert said.count("tried 0") == 1
-    assert "1 failed" in said
+    assert "took over 3 s" in output
+    assert output.count("tried 0") == 1
+    assert "1 failed" in output
 
 
 def test_what_does_not_end_when_it_is_told_to_is_ended_with_its_process(tmp_path: Path) -> None:
@@ -115,11 +115,11 @@ def test_stubborn():
         except BaseException:
             pass
 """
-    status, said = run(tmp_path, code)
+    status, output = run(tmp_path, code)
 
     assert status != 0
-    assert "Timeout (0:00:04)!" in said
-    assert "in test_stubborn" in said
+    assert "Timeout (0:00:04)!" in output
+    assert "in test_stubborn" in output
 
 
 def test_what_comes_after_a_failure_has_an_end_too(tmp_path: Path) -> None:
@@ -134,11 +134,11 @@ def stubborn():
 def test_failing(stubborn):
     assert False
 """
-    _, said = run(tmp_path, code)
+    _, output = run(tmp_path, code)
 
-    assert "took over 3 s. It waited for: something without a name." in said
-    assert "at test_it.py:7: threading.Event().wait()" in said
-    assert "1 error in" in said
+    assert "took over 3 s. It waited for: something without a name." in output
+    assert "at test_it.py:7: threading.Event().wait()" in output
+    assert "1 error in" in output
 
 
 def test_a_test_may_take_longer_if_an_option_asks_for_more(tmp_path: Path) -> None:
@@ -151,10 +151,10 @@ def test_patient(kills):
 def test_impatient():
     time.sleep(3_600)
 """
-    _, said = run(tmp_path, code)
+    _, output = run(tmp_path, code)
 
-    assert "FAILED test_it.py::test_impatient" in said
-    assert "1 failed, 1 passed" in said
+    assert "FAILED test_it.py::test_impatient" in output
+    assert "1 failed, 1 passed" in output
 
 
 def test_every_test_of_the_project_has_a_time_limit(request: pytest.FixtureRequest) -> None:

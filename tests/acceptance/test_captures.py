@@ -113,11 +113,11 @@ def test_what_was_sent_twice_is_exported_once(
     assert [(answer.status_code, answer.text) for answer in answers] == [
         (200, '{"success":true}')
     ] * 2 * CLIENTS[client]
-    told = {
+    content = {
         name: sorted(
             (tuple(record.get(field) for field in FIELDS[name]) for record in records), key=str
         )
         for name, records in found.items()
     }
-    assert told == {name: sorted(rows, key=str) for name, rows in EXPECTED[client].items()}
+    assert content == {name: sorted(rows, key=str) for name, rows in EXPECTED[client].items()}
     assert server.command("refused", "list", "--app", app["appId"]) == []

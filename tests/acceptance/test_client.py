@@ -243,13 +243,13 @@ def test_a_cancelled_export_goes_on_with_another_sas(
 
 def test_the_same_idempotency_key_makes_one_task(place: Place, container: AzureContainer) -> None:
     with place.client() as client:
-        asked = {"idempotency_key": "nightly-2026-01-01"}
-        first = client.create_export(FIRST_APP, "Tag", container.write_url, **asked)
-        again = client.create_export(FIRST_APP, "Tag", container.write_url, **asked)
+        key = {"idempotency_key": "nightly-2026-01-01"}
+        first = client.create_export(FIRST_APP, "Tag", container.write_url, **key)
+        again = client.create_export(FIRST_APP, "Tag", container.write_url, **key)
         assert again.task.task_id == first.task.task_id
 
         with pytest.raises(IdempotencyKeyReusedError):
-            client.create_export(FIRST_APP, "Token", container.write_url, **asked)
+            client.create_export(FIRST_APP, "Token", container.write_url, **key)
 
 
 def test_refusals_have_the_class_that_raised_them_on_the_server(

@@ -243,13 +243,13 @@ def test_an_interrupted_export_goes_on(imported: Imported, by: signal.Signals) -
     (folder,) = wait_for(begun, "the first part of an export")
 
     running.send_signal(by)
-    _, told = running.communicate(timeout=WAIT_SECONDS_MAX)
+    _, errors = running.communicate(timeout=WAIT_SECONDS_MAX)
     interrupted = small.json("export", "show", folder.name)
     done = small.json("export", "wait", folder.name)
 
-    assert running.returncode == 130, told
-    assert f"engagement export wait {folder.name}".encode() in told
-    assert b"Traceback" not in told
+    assert running.returncode == 130, errors
+    assert f"engagement export wait {folder.name}".encode() in errors
+    assert b"Traceback" not in errors
     assert interrupted["state"] == "Started"
     assert done["state"] == "Succeeded"
     assert small.json("verify", str(folder))["rows"] == done["progress"]["rowsTotal"]
@@ -349,10 +349,10 @@ def test_output_that_nobody_reads_ends_quietly(imported: Imported) -> None:
     running.stdout.readline()
     running.stdout.close()
 
-    told = running.stderr.read()
+    errors = running.stderr.read()
     running.stderr.close()
     assert running.wait(timeout=WAIT_SECONDS_MAX) == 141
-    assert told == b""
+    assert errors == b""
 
 
 def test_the_release_is_printed(imported: Imported) -> None:

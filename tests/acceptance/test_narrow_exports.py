@@ -65,18 +65,18 @@ def request(
     app_id: str, export_type: ExportType = ExportType.EVENT, **options: Any
 ) -> ExportRequest:
     """A request for everything of a type; without a container, as an estimate takes it."""
-    asked: dict[str, Any] = {"export_format": ExportFormat.NDJSON}
+    fields: dict[str, Any] = {"export_format": ExportFormat.NDJSON}
     if export_type.is_historical:
-        asked["time_range"] = ALL_TIME
+        fields["time_range"] = ALL_TIME
     elif export_type is ExportType.PUSH:
-        asked |= {"campaign_type": CampaignType.ANNOUNCEMENT, "time_range": ALL_TIME}
-    return ExportRequest(app_id=app_id, export_type=export_type, **(asked | options))
+        fields |= {"campaign_type": CampaignType.ANNOUNCEMENT, "time_range": ALL_TIME}
+    return ExportRequest(app_id=app_id, export_type=export_type, **(fields | options))
 
 
-def delivered(runtime: Runtime, folder: Path, asked: ExportRequest) -> ExportTask:
+def delivered(runtime: Runtime, folder: Path, wanted: ExportRequest) -> ExportTask:
     """The task of an export into the folder that succeeded and was proved to the lake."""
     url = folder.as_uri()
-    created = operations.create_export(runtime, _to(asked, url))
+    created = operations.create_export(runtime, _to(wanted, url))
     task = operations.wait_export(runtime, created.task_id, timeout_seconds=WAIT_SECONDS_MAX)
     assert task.state is ExportState.SUCCEEDED, task.error_details
     proof = operations.verify_export(runtime, container_url=url, folder=task.folder)
@@ -85,8 +85,8 @@ def delivered(runtime: Runtime, folder: Path, asked: ExportRequest) -> ExportTas
     return task
 
 
-def _to(asked: ExportRequest, url: str) -> ExportRequest:
-    return replace(asked, container_url=url)
+def _to(wanted: ExportRequest, url: str) -> ExportRequest:
+    return replace(wanted, container_url=url)
 
 
 def lines(folder: Path, task: ExportTask) -> list[dict[str, Any]]:
@@ -144,11 +144,11 @@ def test_names_and_columns_together_are_delivered_and_verified(
         ),
     )
 
-    said = manifest(tmp_path / "out", task)
+    delivered_manifest = manifest(tmp_path / "out", task)
     assert 0 < task.progress.rows_done == sum(item["name"] in names for item in every) < len(every)
-    assert said["selection"]["eventNames"] == list(names)
-    assert said["selection"]["columns"] == ["timestamp", "name"]
-    assert [field["name"] for field in said["fields"]] == ["name", "timestamp"]
+    assert delivered_manifest["selection"]["eventNames"] == list(names)
+    assert delivered_manifest["selection"]["columns"] == ["timestamp", "name"]
+    assert [field["name"] for field in delivered_manifest["fields"]] == ["name", "timestamp"]
     kept = operations.export_manifest(runtime, task.task_id)
     assert kept == (tmp_path / "out" / task.folder / "manifest.json").read_bytes()
 
@@ -186,15 +186,15 @@ def test_an_estimate_is_never_too_low(
     half_days = TimeRange(
         start=datetime(2026, 1, 1, 9, tzinfo=UTC), end=datetime(2026, 1, 2, 15, tzinfo=UTC)
     )
-    asked = [request(app_id, export_type)]
+    requests = [request(app_id, export_type)]
     if export_type.is_historical:
-        asked += [
+        requests += [
             request(app_id, export_type, time_range=half_days),
             request(app_id, export_type, time_axis=TimeAxis.RECEIVED),
             request(app_id, export_type, time_axis=TimeAxis.RECEIVED, time_range=half_days),
         ]
 
-    for item in asked:
+    for item in requests:
         before = operations.list_exports(runtime, app_id=app_id)
         estimate = estimate_export(runtime, item)
         assert operations.list_exports(runtime, app_id=app_id) == before
@@ -203,7 +203,11 @@ def test_an_estimate_is_never_too_low(
         # Parts that turn out to be large are cut again, each into about the target's rows.
         cut_again = estimate.rows // runtime.settings.part_rows_target
         assert estimate.parts + cut_again >= done.parts_done
-        if item is asked[0] and export_type.is_historical and export_type is not ExportType.SESSION:
+        if (
+            item is requests[0]
+            and export_type.is_historical
+            and export_type is not ExportType.SESSION
+        ):
             assert estimate.rows == done.rows_done
 
 
@@ -211,11 +215,11 @@ def test_bytes_are_estimated_from_exports_that_are_alike(
     runtime: Runtime, app_id: str, tmp_path: Path
 ) -> None:
     take_sample(runtime, app_id)
-    asked = request(app_id)
-    before = estimate_export(runtime, asked)
-    task = delivered(runtime, tmp_path / "out", asked)
+    own_request = request(app_id)
+    before = estimate_export(runtime, own_request)
+    task = delivered(runtime, tmp_path / "out", own_request)
 
-    after = estimate_export(runtime, asked)
+    after = estimate_export(runtime, own_request)
     day = TimeRange.of_days(date(2026, 1, 1), date(2026, 1, 1))
     less = estimate_export(runtime, request(app_id, time_range=day))
 
@@ -292,11 +296,11 @@ def test_the_command_line_estimates_exports(imported: tuple[Shell, str]) -> None
     before = shell.json("export", "estimate", *words)
     task = shell.json("export", "create", *words, "--container", str(shell.container))
     after = shell.json("export", "estimate", *words)
-    told = shell.run("export", "estimate", *words).stdout.decode()
+    output = shell.run("export", "estimate", *words).stdout.decode()
 
     assert before == {"rows": task["progress"]["rowsDone"], "parts": 1, "bytes": None}
     assert after == before | {"bytes": task["progress"]["bytesDone"]}
-    assert f"up to {before['rows']:,}" in told
+    assert f"up to {before['rows']:,}" in output
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Sdk:
 
     def run(self, *calls: tuple[str, list[Any]]) -> list[dict[str, Any]]:
         """What each call came to."""
-        asked = {
+        body = {
             "baseUri": self.server.address,
             "token": self.token,
             "subscription": "default",
@@ -57,7 +57,7 @@ class Sdk:
         done = subprocess.run(
             [required_program("node"), "run.js"],
             cwd=FOLDER,
-            input=json.dumps(asked),
+            input=json.dumps(body),
             capture_output=True,
             text=True,
             check=False,
@@ -160,9 +160,9 @@ def test_it_creates_every_export_and_all_arrive(sdk: Sdk, azurite: Azurite) -> N
 
 def test_it_exports_csv(sdk: Sdk, azurite: Azurite) -> None:
     container = azurite.container()
-    asked = {"containerUrl": container.write_url, "exportFormat": "CsvBlob", **DAYS}
+    body = {"containerUrl": container.write_url, "exportFormat": "CsvBlob", **DAYS}
 
-    created = sdk.results(("exportTasks.createEventsTask", [*APP, asked]))
+    created = sdk.results(("exportTasks.createEventsTask", [*APP, body]))
     ended = _wait(sdk, [created[0]["id"]])
 
     assert ended[0]["state"] == "Succeeded"
@@ -170,8 +170,8 @@ def test_it_exports_csv(sdk: Sdk, azurite: Azurite) -> None:
 
 
 def test_it_pages_through_the_tasks(sdk: Sdk, azurite: Azurite) -> None:
-    asked = {"containerUrl": azurite.container().write_url, "exportFormat": "JsonBlob"}
-    sdk.results(*[("exportTasks.createTagsTask", [*APP, asked])] * 3)
+    body = {"containerUrl": azurite.container().write_url, "exportFormat": "JsonBlob"}
+    sdk.results(*[("exportTasks.createTagsTask", [*APP, body])] * 3)
 
     first = sdk.results(("exportTasks.list", [*APP, {"top": 2, "orderby": "dateCreated desc"}]))[0]
     ids = []

@@ -44,14 +44,14 @@ def test_what_an_sdk_tells_is_exported(server: RunningServer, name: str, tmp_pat
 
 
 def test_a_web_page_may_ask_from_anywhere(server: RunningServer) -> None:
-    asked = {
+    order = {
         "Origin": "https://shop.example",
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,x-retry-count",
     }
 
     answers = [
-        httpx.options(server.address + path, headers=asked, trust_env=False)
+        httpx.options(server.address + path, headers=order, trust_env=False)
         for path in ("/v1/t", "/v1/batch", "/v1/projects/k/settings")
     ]
 

@@ -59,12 +59,12 @@ def _send(sdk: str, address: str, key: str, messages: list[Json]) -> list[str | 
         "python": [sys.executable, "track.py"],
         "node": [required_program("node"), "track.js"],
     }
-    asked = {"sdk": name, "address": address, "key": key, "messages": messages}
+    order = {"sdk": name, "address": address, "key": key, "messages": messages}
     done = subprocess.run(
         program[language],
         cwd=FOLDER,
         env={},
-        input=json.dumps(asked),
+        input=json.dumps(order),
         capture_output=True,
         text=True,
         check=False,
@@ -99,10 +99,10 @@ def _in_order(records: list[Json]) -> list[Json]:
     return sorted(records, key=lambda item: (item["deviceId"], item.get("key", "")))
 
 
-def _instant(told: str | int) -> datetime:
-    if isinstance(told, int):
-        return datetime.fromtimestamp(told / 1000, UTC)
-    return datetime.fromisoformat(told)
+def _instant(time: str | int) -> datetime:
+    if isinstance(time, int):
+        return datetime.fromtimestamp(time / 1000, UTC)
+    return datetime.fromisoformat(time)
 
 
 def _without(record: Json, *names: str) -> Json:
@@ -115,17 +115,17 @@ def test_everything_that_an_sdk_says_is_exported(place: Place, sdk: str, tmp_pat
     app = place.server.app()
     began = time.monotonic()
 
-    said = _send(sdk, place.server.address, app["appKey"], MESSAGES)
+    result = _send(sdk, place.server.address, app["appKey"], MESSAGES)
 
     took = timedelta(seconds=time.monotonic() - began)
     found = exported(place.server, place.owner, app["appId"], tmp_path)
-    assert said == [None] * len(MESSAGES)
+    assert result == [None] * len(MESSAGES)
     assert set(found) == {item.value for item in ExportType}
     visit = next(item["sessionId"] for item in found["Session"] if item["deviceId"] == VISITOR)
     for name, expected in expected_exports(SDKS[sdk], visit=visit).items():
         _check(found[name], expected, late_max=took)
-    told = [record for name in ("Event", "Error", "Crash", "Job") for record in found[name]]
-    assert len({record["infoId"] for record in told}) == 1
+    records = [record for name in ("Event", "Error", "Crash", "Job") for record in found[name]]
+    assert len({record["infoId"] for record in records}) == 1
     assert place.server.command("refused", "list", "--app", app["appId"]) == []
 
 
@@ -182,10 +182,10 @@ def test_what_python_writes_and_json_lacks_costs_only_its_values(
 
 @pytest.mark.parametrize("sdk", SDKS)
 def test_a_wrong_key_is_reported_as_a_failure(place: Place, sdk: str) -> None:
-    said = _send(sdk, place.server.address, "wrong", MESSAGES[:3])
+    result = _send(sdk, place.server.address, "wrong", MESSAGES[:3])
 
-    assert len(said) == 3
-    assert all(item is not None and ("401" in item or "Unauthorized" in item) for item in said)
+    assert len(result) == 3
+    assert all(item is not None and ("401" in item or "Unauthorized" in item) for item in result)
 
 
 @pytest.mark.slow
@@ -201,8 +201,8 @@ def test_every_message_arrives_once_in_spite_of_trouble(
             for second in range(12)
         ]
         with troubled(place.server.address, trouble) as passage:
-            said = _send(sdk, passage.address, app["appKey"], messages)
-        assert said == [None] * len(messages)
+            result = _send(sdk, passage.address, app["appKey"], messages)
+        assert result == [None] * len(messages)
         assert len(passage.bodies) > 1
 
     found = exported(place.server, place.owner, app["appId"], tmp_path, [ExportType.EVENT])

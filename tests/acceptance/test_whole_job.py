@@ -40,8 +40,8 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     settings = Settings(
         home=tmp_path / "home", allow_loopback_containers=True, part_rows_target=1_000
     )
-    with open_service(settings) as opened:
-        yield opened
+    with open_service(settings) as running:
+        yield running
 
 
 def new_app(runtime: Runtime) -> str:
@@ -53,21 +53,21 @@ def new_app(runtime: Runtime) -> str:
 
 def request(app_id: str, export_type: ExportType, url: str, **options: object) -> ExportRequest:
     """A request for everything of a type."""
-    asked: dict[str, object] = {"export_format": ExportFormat.NDJSON}
+    fields: dict[str, object] = {"export_format": ExportFormat.NDJSON}
     if export_type.is_historical:
-        asked["time_range"] = ALL_TIME
+        fields["time_range"] = ALL_TIME
     elif export_type is ExportType.PUSH:
-        asked |= {"campaign_type": CampaignType.ANNOUNCEMENT, "time_range": ALL_TIME}
+        fields |= {"campaign_type": CampaignType.ANNOUNCEMENT, "time_range": ALL_TIME}
     return ExportRequest(
         app_id=app_id,
         export_type=export_type,
         container_url=url,
-        **(asked | options),  # type: ignore[arg-type]
+        **(fields | options),  # type: ignore[arg-type]
     )
 
 
-def finished(runtime: Runtime, asked: ExportRequest) -> ExportTask:
-    task = operations.create_export(runtime, asked)
+def finished(runtime: Runtime, request: ExportRequest) -> ExportTask:
+    task = operations.create_export(runtime, request)
     return operations.wait_export(runtime, task.task_id, timeout_seconds=WAIT_SECONDS_MAX)
 
 

@@ -43,7 +43,7 @@ class Watched:
 
     server: RunningServer
     http: httpx.Client
-    said: list[bytes]
+    messages: list[bytes]
 
     def ask(self, method: str, path: str, version: dict[str, str], body: object = None) -> object:
         """An answer, kept to be looked through."""
@@ -75,7 +75,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     with running_server(folder / "home", ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS="1") as server:
         token = server.token(server.client("owner"))
         with server.http(token) as http:
-            yield Watched(server=server, http=http, said=[])
+            yield Watched(server=server, http=http, messages=[])
 
 
 def create(watched: Watched, container: ScriptedServer) -> str:

@@ -29,17 +29,17 @@ def run(*words: str) -> dict[str, Any]:
         timeout=WAIT_SECONDS_MAX,
     )
     assert done.returncode == 0, done.stderr[-2_000:]
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def test_no_generated_url_reaches_a_canary() -> None:
-    said = run()
+    report = run()
 
-    assert said["heard"] == []
-    assert said["tried"] == 10_000
-    assert 0 < said["refused"] < said["tried"]  # some got as far as to a name that led inside
-    assert said["legal"] == 500
+    assert report["heard"] == []
+    assert report["tried"] == 10_000
+    assert 0 < report["refused"] < report["tried"]  # some got as far as to a name that led inside
+    assert report["legal"] == 500
 
 
 def test_the_canaries_notice_a_connection() -> None:

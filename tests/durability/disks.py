@@ -78,9 +78,9 @@ def copy_image(image: Path, to: Path) -> None:
 def integrity(database: Path) -> str:
     """What SQLite says about a database."""
     with sqlite3.connect(database) as connection:
-        (said,) = connection.execute("PRAGMA integrity_check").fetchone()
+        (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
     connection.close()
-    return str(said)
+    return str(verdict)
 
 
 def _take(disk: Path, file: IO[bytes], *, leave: int) -> bool:

@@ -126,20 +126,24 @@ def _is_right(item: Garbage, answer: Answer) -> bool:
         return False
     if item.bad is None or answer.status != 202:
         return True
-    said = json.loads(answer.body)
-    return (said["accepted"], len(said["refused"])) == (len(item.good), item.bad)
+    error = json.loads(answer.body)
+    return (error["accepted"], len(error["refused"])) == (len(item.good), item.bad)
 
 
 def _told(item: Garbage, what: str) -> str:
-    headers = {name: said[:20] for name, said in item.headers.items()}
+    headers = {name: value[:20] for name, value in item.headers.items()}
     shown = item.body[:SHOWN_BYTES_MAX]
     return f"{item.kind} at {item.path}: {what} of {len(item.body)} bytes {shown!r} {headers}"
 
 
 def request(path: str, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
     """A whole request with the key of an app; its length is right unless the headers tell it."""
-    told = {"Host": "collector", "Authorization": f"Bearer {key}", "Content-Length": str(len(body))}
-    lines = [f"{name}: {said}" for name, said in {**told, **(headers or {})}.items()]
+    defaults = {
+        "Host": "collector",
+        "Authorization": f"Bearer {key}",
+        "Content-Length": str(len(body)),
+    }
+    lines = [f"{name}: {value}" for name, value in {**defaults, **(headers or {})}.items()]
     return "\r\n".join([f"POST {path} HTTP/1.1", *lines, "", ""]).encode("latin-1") + body
 
 

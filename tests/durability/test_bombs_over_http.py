@@ -52,8 +52,10 @@ def test_a_body_of_another_length_than_it_says_is_never_a_fault_of_the_server(
         for name, make in BOMBS.items():
             body = make()
             for wrong in (len(body) - 1, len(body) + 1, len(body) // 2, 10 * GIB):
-                said = {"Content-Length": str(wrong)}
-                answer = told(server, request(NATIVE, key, body, said), is_all=wrong < 10 * GIB)
+                headers = {"Content-Length": str(wrong)}
+                answer = answer_to(
+                    server, request(NATIVE, key, body, headers), is_all=wrong < 10 * GIB
+                )
                 assert answer is None or answer.status in REFUSED, (name, wrong, answer)
         assert_is_well(server, key)
 
@@ -63,7 +65,7 @@ def test_a_head_that_lies_is_refused(lying: tuple[RunningServer, str], lie: str)
     server, key = lying
     head = [f"POST {NATIVE} HTTP/1.1", "Host: x", f"Authorization: Bearer {key}", *LIES[lie]]
 
-    answer = told(server, "\r\n".join([*head, "", ""]).encode() + b"{}\r\n\r\n", is_all=False)
+    answer = answer_to(server, "\r\n".join([*head, "", ""]).encode() + b"{}\r\n\r\n", is_all=False)
 
     assert answer is not None
     assert answer.status in REFUSED
@@ -97,7 +99,7 @@ def assert_is_well(server: RunningServer, key: str) -> None:
     assert shoot(server.address, key, [plain_batch()]).wrong == []
 
 
-def told(server: RunningServer, sent: bytes, *, is_all: bool) -> Answer | None:
+def answer_to(server: RunningServer, sent: bytes, *, is_all: bool) -> Answer | None:
     """The first answer to something, after which nothing may come; None if the connection ends."""
 
     async def ask() -> Answer | None:

@@ -90,7 +90,9 @@ def test_work_on_a_disk_with_little_room_says_so_and_loses_nothing(
 
 def await_failures(collector: Collector, server: RunningServer, *, log_is_elsewhere: bool) -> None:
     """Return only when the full disk was met by who answers, and by who flushes."""
-    since, said = time.monotonic(), server.log.stat().st_size
+    since, logged_bytes = time.monotonic(), server.log.stat().st_size
     wait_until(lambda: collector.statuses(since=since)[507] > REFUSALS_MIN, "refusals")
     if log_is_elsewhere:
-        wait_until(lambda: b"repeated_work_failed" in server.log.read_bytes()[said:], "a flush")
+        wait_until(
+            lambda: b"repeated_work_failed" in server.log.read_bytes()[logged_bytes:], "a flush"
+        )

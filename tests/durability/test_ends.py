@@ -74,9 +74,9 @@ def ended(runtime: Runtime, task: ExportTask) -> ExportTask:
     return operations.wait_export(runtime, task.task_id, timeout_seconds=WAIT_SECONDS_MAX)
 
 
-def cancelled_at(gate: Gate, runtime: Runtime, asked: ExportRequest) -> ExportTask:
+def cancelled_at(gate: Gate, runtime: Runtime, request: ExportRequest) -> ExportTask:
     """A task that somebody cancelled when it stood at the gate, after its end."""
-    task = operations.create_export(runtime, asked)
+    task = operations.create_export(runtime, request)
     wait_for_event(gate.reached, "an export at the gate")
     operations.cancel_export(runtime, task.task_id)
     gate.open.set()

@@ -24,9 +24,9 @@ LATER = [(point, nth) for point in REPEATED_POINTS for nth in (2, 3)]
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def unfilled(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """An app whose sample is not imported yet."""
-    return new_scene(tmp_path_factory.mktemp("fresh"))
+    return new_scene(tmp_path_factory.mktemp("unfilled"))
 
 
 @pytest.fixture(scope="module")
@@ -87,16 +87,16 @@ def test_a_finished_export_is_left_alone(
     ("point", "nth"), [*((item, 1) for item in FLUSH_POINTS), (Failpoint.COMMIT_IN_LAKE, 6)]
 )
 def test_a_killed_flush_loses_and_repeats_nothing(
-    fresh: Scene, tmp_path: Path, point: Failpoint, nth: int
+    unfilled: Scene, tmp_path: Path, point: Failpoint, nth: int
 ) -> None:
-    scene = fresh.copy(tmp_path / "home")
+    scene = unfilled.copy(tmp_path / "home")
 
     died = scene.import_sample(kill_at=point, nth=nth)
     again = scene.import_sample()
 
     assert was_killed(died), died.stderr
     assert again.returncode == 0, again.stderr
-    assert exported_rows(scene) == undisturbed_rows(fresh, tmp_path)
+    assert exported_rows(scene) == undisturbed_rows(unfilled, tmp_path)
 
 
 @pytest.mark.parametrize("point", KEY_POINTS)
@@ -147,10 +147,10 @@ def test_the_tests_kill_at_every_point() -> None:
 _UNDISTURBED: dict[str, list[str]] = {}
 
 
-def undisturbed_rows(fresh: Scene, tmp_path: Path) -> list[str]:
+def undisturbed_rows(unfilled: Scene, tmp_path: Path) -> list[str]:
     """The events that an undisturbed import brings to an export."""
-    if fresh.app_id not in _UNDISTURBED:
-        scene = fresh.copy(tmp_path / "golden")
+    if unfilled.app_id not in _UNDISTURBED:
+        scene = unfilled.copy(tmp_path / "golden")
         assert scene.import_sample().returncode == 0
-        _UNDISTURBED[fresh.app_id] = exported_rows(scene)
-    return _UNDISTURBED[fresh.app_id]
+        _UNDISTURBED[unfilled.app_id] = exported_rows(scene)
+    return _UNDISTURBED[unfilled.app_id]

@@ -86,15 +86,17 @@ def watched(server: RunningServer, log: Path) -> Iterator[Trace]:
 def _attached(process: int, words: Sequence[str], log: Path) -> Iterator[Trace]:
     if shutil.which("strace") is None:
         pytest.skip("needs strace")
-    said = log.with_suffix(".said")
-    with said.open("wb") as errors:
+    messages = log.with_suffix(".messages")
+    with messages.open("wb") as errors:
         tracer = subprocess.Popen(
             ["strace", "-f", "-o", str(log), *words, "-p", str(process)], stderr=errors
         )
     try:
-        wait_until(lambda: tracer.poll() is not None or b"attached" in said.read_bytes(), "strace")
+        wait_until(
+            lambda: tracer.poll() is not None or b"attached" in messages.read_bytes(), "strace"
+        )
         if tracer.poll() is not None:
-            text = said.read_text()[-200:]
+            text = messages.read_text()[-200:]
             (pytest.skip if "not permitted" in text else pytest.fail)(f"Cannot trace: {text}")
         yield Trace(path=log)
     finally:

@@ -109,9 +109,9 @@ def test_end_before_start_is_refused_wherever_both_lie(
 
 def test_tracking_message_keeps_the_time_that_it_told() -> None:
     slow = {"sentAt": "2020-01-01T00:00:00Z"}
-    told = {"timestamp": "2019-12-31T23:00:00Z"}
+    own_times = {"timestamp": "2019-12-31T23:00:00Z"}
     original = {"timestamp": None, "originalTimestamp": "2019-12-31T23:00:00Z"}
-    both = told | {"originalTimestamp": "2001-01-01T00:00:00Z"}
+    both = own_times | {"originalTimestamp": "2001-01-01T00:00:00Z"}
     hour_ago, device_at = NOW - timedelta(hours=1), datetime(2019, 12, 31, 23, tzinfo=UTC)
 
     expected = [
@@ -119,7 +119,7 @@ def test_tracking_message_keeps_the_time_that_it_told() -> None:
         (_microseconds(hour_ago), _microseconds(device_at)),
         (_microseconds(device_at), None),
     ]
-    for fields, times in zip((told, original, both), expected, strict=True):
+    for fields, times in zip((own_times, original, both), expected, strict=True):
         (batch,) = read_messages(body(message(**fields), **slow), received_at=NOW).batches()
         (row,) = records(batch)[Kind.EVENT]
         assert (row["timestamp"], row["device_timestamp"]) == times

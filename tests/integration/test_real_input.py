@@ -56,12 +56,12 @@ def test_every_real_record_is_accepted_as_it_was_told() -> None:
 
 @needs_shared
 def test_every_line_and_every_capture_with_events_is_there() -> None:
-    told = dict(real_happenings(SHARED))
+    messages = dict(real_happenings(SHARED))
 
-    assert (len(told["android"]), len(told["healthapp"])) == (2000, 2000)
-    devices = {happening.device for happenings in told.values() for happening in happenings}
+    assert (len(messages["android"]), len(messages["healthapp"])) == (2000, 2000)
+    devices = {happening.device for happenings in messages.values() for happening in happenings}
     assert {"dev-1", "bulk1", "u1", "an1", "d1"} <= devices
-    assert len(told) > 12
+    assert len(messages) > 12
 
 
 def test_android_line_is_taken_apart() -> None:

@@ -160,7 +160,7 @@ def _repeat(scene: Scene) -> History:
 def _batch(scene: Scene, *, sent: datetime) -> dict[str, Any]:
     scene.batches += 1
     logs = [_log(scene, sent) for _ in range(scene.random.choice((1, 1, 2, 3, 4, 6)))]
-    told = {
+    fields = {
         "userId": scene.maybe(USERS, 0.5),
         "info": scene.maybe(INFOS, 0.6),
         "location": scene.maybe(LOCATIONS, 0.4),
@@ -170,7 +170,7 @@ def _batch(scene: Scene, *, sent: datetime) -> dict[str, Any]:
         "sentAt": shown(cut(sent)),
         "deviceId": scene.random.choice(scene.devices),
         "logs": logs,
-    } | {name: value for name, value in told.items() if value is not None}
+    } | {name: value for name, value in fields.items() if value is not None}
 
 
 def _time(scene: Scene, sent: datetime) -> datetime:
@@ -273,8 +273,8 @@ def _message(scene: Scene, sent: datetime) -> dict[str, Any]:
         message["context"] |= {"locale": info["locale"]} if "locale" in info else {}
     if location:
         names = {"country": "countryCode", "region": "region", "city": "locality"}
-        told = {name: location.get(column) for name, column in names.items()}
-        message["context"]["location"] = {name: text for name, text in told.items() if text}
+        fields = {name: location.get(column) for name, column in names.items()}
+        message["context"]["location"] = {name: text for name, text in fields.items() if text}
     match random.choice(("track", "screen", "identify")):
         case "track":
             message |= {"type": "track", "event": random.choice(NAMES[:2])}

@@ -85,15 +85,15 @@ def read_batch(body: Record, *, received: datetime, live: bool) -> Batch:
         job = log.get("jobId")
         if log["type"] == "job" and job is None:
             job = derive_guid(body["batchId"], body["deviceId"], str(index))
-        told = {name: log.get(name) for name in _TOLD} | {"job": job, "extras": _extras(log)}
+        record = {name: log.get(name) for name in _TOLD} | {"job": job, "extras": _extras(log)}
         source = {"kind": log["type"], "source": body["batchId"]}
         if log["type"] == "tags":
             rows += [
-                told | times | source | {"key": key, "value": value}
+                record | times | source | {"key": key, "value": value}
                 for key, value in log["tags"].items()
             ]
         else:
-            rows.append(told | times | source)
+            rows.append(record | times | source)
     number_rows(rows)
     return Batch(
         device=body["deviceId"],
@@ -142,7 +142,9 @@ class Model:
     open_sessions: list[OpenSession] = field(default_factory=list)
     starts: dict[tuple[str, ...], set[date]] = field(default_factory=lambda: defaultdict(set))
     """The days on which each session and job ever started, by what was told of it."""
-    told: dict[str, list[tuple[datetime, str]]] = field(default_factory=lambda: defaultdict(list))
+    receipts: dict[str, list[tuple[datetime, str]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     """When each information and location was told, and by which device."""
     doubtful: dict[str, list[tuple[datetime, str]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -181,7 +183,7 @@ class Model:
         self.batches.append(batch)
         # A batch tells them even if all of its logs are refused.
         for content in filter(None, (content_id(batch.info), content_id(batch.location))):
-            self.told[content].append((batch.received, batch.device))
+            self.receipts[content].append((batch.received, batch.device))
 
     def flush(self, timeout: timedelta) -> None:
         """Find the sessions of the activities that came since the last flush."""
@@ -221,11 +223,11 @@ class Model:
             for row in self.history()
             for name in ("infoId", "locationId")
         }
-        for content, receipts in self.told.items():
+        for content, receipts in self.receipts.items():
             self.doubtful[content] += [
                 (at, device) for at, device in receipts if (content, device) not in named
             ]
-            self.told[content] = [
+            self.receipts[content] = [
                 (at, device) for at, device in receipts if (content, device) in named
             ]
 
@@ -236,7 +238,7 @@ class Model:
         self.batches = [batch for batch in self.batches if batch.device != device]
         self.flushed = len(self.batches)
         self.open_sessions = [kept for kept in self.open_sessions if kept.device != device]
-        for ledger in (self.told, self.doubtful):
+        for ledger in (self.receipts, self.doubtful):
             for content, receipts in ledger.items():
                 ledger[content] = [kept for kept in receipts if kept[1] != device]
         self.starts = defaultdict(

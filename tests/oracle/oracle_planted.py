@@ -97,7 +97,7 @@ def folding_deletes_information(patch: pytest.MonkeyPatch) -> None:
             app_id,
             [Kind.INFO],
             wanted=lambda _, files: [files],
-            change=lambda _, told: told.filter(pl.col("received_at") >= before).collect(),
+            change=lambda _, rows: rows.filter(pl.col("received_at") >= before).collect(),
         )
         return fold_snapshots(self, app_id, before=before)
 
@@ -200,8 +200,8 @@ def what_grows_gets_another_record_id(patch: pytest.MonkeyPatch) -> None:
     """The id of a session depends on the flush that last told of it."""
     with_record_ids = flush.with_record_ids
 
-    def of_the_flush(kind: Kind, told: pl.DataFrame, **named: Any) -> pl.DataFrame:
-        made = with_record_ids(kind, told, **named)
+    def of_the_flush(kind: Kind, rows: pl.DataFrame, **named: Any) -> pl.DataFrame:
+        made = with_record_ids(kind, rows, **named)
         ids = [derive_guid(*row) for row in made.select("record_id", "batch_id").iter_rows()]
         return made.with_columns(pl.Series("record_id", ids))
 

@@ -86,9 +86,9 @@ class Product:
     """One app of an opened service."""
 
     def __init__(
-        self, opened: Runtime, clock: StoppedClock, folder: Path, tools: ExportTools | None
+        self, runtime: Runtime, clock: StoppedClock, folder: Path, tools: ExportTools | None
     ) -> None:
-        self._runtime = opened
+        self._runtime = runtime
         self._tools = tools
         self._clock = clock
         self._folder = folder
@@ -171,19 +171,19 @@ class Product:
         """
         if request.get("deliver") or self._tools is None:
             return self._delivered(request)
-        asked = self._request(request)
-        shape_of_request(asked)
+        wanted = self._request(request)
+        shape_of_request(wanted)
         self.flush()
         tools = self._tools
         commits = tools.inbox.last_commits(self._app_id)
-        plan = freeze.make_plan(tools.lake, asked, commits, part_rows_target=PART_ROWS)
+        plan = freeze.make_plan(tools.lake, wanted, commits, part_rows_target=PART_ROWS)
         plan = decode(encode(plan), Plan)
         fields = fields_of(request)
-        is_outside = asked.export_format is not ExportFormat.PARQUET
-        outer = asked.compression if is_outside else Compression.NONE
+        is_outside = wanted.export_format is not ExportFormat.PARQUET
+        outer = wanted.compression if is_outside else Compression.NONE
         records = []
         for part in plan.parts:
-            chunks = list(encode_part(tools.lake, asked, plan.head, part))
+            chunks = list(encode_part(tools.lake, wanted, plan.head, part))
             data = b"".join(compress((chunk.data for chunk in chunks), outer))
             held = read_records(data, request, fields)
             counts = {part.rows, sum(chunk.rows for chunk in chunks), len(held)}
@@ -262,18 +262,18 @@ def open_product(home: Path, *, run_tasks: bool = False) -> Iterator[Product]:
     settings = Settings(home=home, local_roots=(folder,), part_rows_target=PART_ROWS)
     with open_service(
         settings, run_tasks=run_tasks, clock=clock, uptime=clock.read_uptime
-    ) as opened:
-        opened.running_time.look()
+    ) as runtime:
+        runtime.running_time.look()
         clock.advance(timedelta(days=365))  # so that it is known how old things are
         if run_tasks:
-            yield Product(opened, clock, folder, None)
+            yield Product(runtime, clock, folder, None)
         else:
-            tools, _ = make_tools(opened, make_flush(opened, no_failpoint), no_failpoint)
-            yield Product(replace(opened, runner=AtOnce(tools)), clock, folder, tools)
+            tools, _ = make_tools(runtime, make_flush(runtime, no_failpoint), no_failpoint)
+            yield Product(replace(runtime, runner=AtOnce(tools)), clock, folder, tools)
 
 
 @contextmanager
-def opened(folder: Path, *, run_tasks: bool = False) -> Iterator[Product]:
+def open_product_in(folder: Path, *, run_tasks: bool = False) -> Iterator[Product]:
     """A product in memory where that is possible: nothing here is about what a disk keeps."""
     where = IN_MEMORY if IN_MEMORY.is_dir() else folder
     with (

@@ -84,7 +84,7 @@ def _contents(model: Model, export_type: ExportType, as_of: datetime | None) -> 
     for name, content in contents(model, export_type).items():
         there, may_be = (
             [at for at, _ in ledger[str(name)] if as_of is None or at <= as_of]
-            for ledger in (model.told, model.doubtful)
+            for ledger in (model.receipts, model.doubtful)
         )
         if not there and not may_be:
             continue
@@ -128,13 +128,13 @@ def _grouped(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row
 
 def _last_by_time(rows: list[Row], name: str) -> Any:
     """What was told by the row that ended last, of equal ones the largest; None if none told."""
-    told = [(row["end"] or row["at"], row[name]) for row in rows if row[name] is not None]
-    return max(told)[1] if told else None
+    values = [(row["end"] or row["at"], row[name]) for row in rows if row[name] is not None]
+    return max(values)[1] if values else None
 
 
 def _last_by_arrival(rows: list[Row], name: str) -> Any:
-    told = [(row["arrival"], row[name]) for row in rows if row[name] is not None]
-    return max(told, key=lambda pair: pair[0])[1] if told else None
+    values = [(row["arrival"], row[name]) for row in rows if row[name] is not None]
+    return max(values, key=lambda pair: pair[0])[1] if values else None
 
 
 def _sessions(model: Model) -> list[Record]:
@@ -195,13 +195,13 @@ def _devices(model: Model, as_of: datetime | None) -> list[Record]:
             "recordId": derive_guid("record", "device", device),
         }
         for name, when in (("info", "lastInfo"), ("location", "lastLocation")):
-            told = [
+            reports = [
                 (batch.last, content_id(getattr(batch, name)), getattr(batch, name))
                 for batch in batches
                 if getattr(batch, name)
             ]
-            if told:
-                record[when], _, content = max(told, key=lambda last: last[:2])
+            if reports:
+                record[when], _, content = max(reports, key=lambda last: last[:2])
                 record |= _as_exported(content)
         records.append(record)
     return records
@@ -217,8 +217,8 @@ def _told_by(model: Model, as_of: datetime | None) -> dict[str, list[Batch]]:
 
 
 def _user(batches: list[Batch]) -> str | None:
-    told = [(batch.last, batch.user) for batch in batches if batch.user and batch.last]
-    return max(told)[1] if told else None
+    users = [(batch.last, batch.user) for batch in batches if batch.user and batch.last]
+    return max(users)[1] if users else None
 
 
 def _users(model: Model, as_of: datetime | None) -> dict[str, str | None]:
@@ -299,15 +299,15 @@ def _pushes(model: Model, request: Request, as_of: datetime | None) -> list[Reco
     feedback = [
         row for row in model.rows("feedback", as_of=as_of) if row["campaignType"] == campaign_type
     ]
-    asked = set(request.get("campaign_ids") or ())
-    if not asked:
+    campaigns = set(request.get("campaign_ids") or ())
+    if not campaigns:
         start, end = (datetime.fromisoformat(text) for text in request["range"])
         for (campaign,), rows in _grouped(feedback, "campaignId").items():
             times = [row["at"] for row in rows]
             if min(times) < end and max(times) >= start:
-                asked.add(campaign)
+                campaigns.add(campaign)
     users = _users(model, as_of)
-    kept = [row for row in feedback if row["campaignId"] in asked]
+    kept = [row for row in feedback if row["campaignId"] in campaigns]
     return [
         {
             "deviceId": device,

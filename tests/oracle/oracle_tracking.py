@@ -23,7 +23,7 @@ def read_messages(body: Record, known: dict[str, date], *, received: datetime) -
         sender = _sender(message)
         senders[str(sender)] = sender
         times = {"at": at, "own": own, "end": None, "source": message["messageId"]}
-        rows = [_EMPTY | times | told for told in _told(message)]
+        rows = [_EMPTY | times | record for record in _told(message)]
         groups.setdefault(str(sender), []).extend(rows)
     batches = []
     for name, rows in groups.items():

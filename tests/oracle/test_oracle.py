@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from oracle_histories import History, history_of, kept_histories
-from oracle_product import Product, opened
+from oracle_product import Product, open_product_in
 from oracle_replaying import difference_of, shrunk
 
 SHARES = 20
@@ -27,7 +27,7 @@ def test_every_export_is_what_the_model_says(share: int, histories: range, tmp_p
     seeds = histories[share::SHARES]
     if not seeds:
         pytest.skip("other shares hold all histories")
-    with opened(tmp_path) as product:
+    with open_product_in(tmp_path) as product:
         for seed in seeds:
             history = history_of(seed)
             hold(history, product, named=f"--histories 1 --seed {seed}")
@@ -35,12 +35,12 @@ def test_every_export_is_what_the_model_says(share: int, histories: range, tmp_p
 
 @pytest.mark.slow
 def test_the_workers_deliver_what_the_model_says(histories: range, tmp_path: Path) -> None:
-    with opened(tmp_path, run_tasks=True) as product:
+    with open_product_in(tmp_path, run_tasks=True) as product:
         history = history_of(histories[0])
         hold(history, product, named=f"--histories 1 --seed {histories[0]} with workers")
 
 
 @pytest.mark.parametrize("name", kept_histories())
 def test_a_kept_history_is_what_the_model_says(name: str, tmp_path: Path) -> None:
-    with opened(tmp_path) as product:
+    with open_product_in(tmp_path) as product:
         hold(kept_histories()[name], product, named=name)

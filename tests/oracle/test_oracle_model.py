@@ -13,7 +13,7 @@ ALL_TIME = ("1970-01-01T00:00:00+00:00", "2100-01-01T00:00:00+00:00")
 TIMEOUT = timedelta(minutes=3)
 
 
-def told(name: str) -> Model:
+def model_of(name: str) -> Model:
     """A model that was told what a kept history imports."""
     model = Model()
     for line in (KEPT / f"{name}.ndjson").read_text().splitlines():
@@ -25,14 +25,14 @@ def told(name: str) -> Model:
     return model
 
 
-def records(model: Model, kind: str, *names: str, **asked: Any) -> list[tuple[Any, ...]]:
+def records(model: Model, kind: str, *names: str, **options: Any) -> list[tuple[Any, ...]]:
     """Some fields of each record, sorted."""
-    found = expected_records(model, {"type": kind, "range": ALL_TIME, **asked})
+    found = expected_records(model, {"type": kind, "range": ALL_TIME, **options})
     return sorted(tuple(record[name] for name in names) for record in found)
 
 
 def test_a_token_that_was_taken_back_does_not_take_the_new_one_with_it() -> None:
-    model = told("token-rotation")
+    model = model_of("token-rotation")
 
     assert records(model, "Token", "type", "token") == [
         ("ADM", "tokB2"),
@@ -51,13 +51,13 @@ def test_a_job_is_one_row_from_its_first_start_to_its_last_end() -> None:
     start = datetime(2026, 1, 10, 8, tzinfo=UTC)
     end = datetime(2026, 1, 12, 7, 59, tzinfo=UTC)
 
-    assert records(told("job-start-and-end"), "Job", "start", "end", "receivedAt") == [
+    assert records(model_of("job-start-and-end"), "Job", "start", "end", "receivedAt") == [
         (start, end, datetime(2026, 1, 12, 8, tzinfo=UTC))
     ]
 
 
 def test_snapshots_name_the_user_that_the_device_has_now() -> None:
-    model = told("login-later")
+    model = model_of("login-later")
 
     assert records(model, "Tag", "userId", "key") == [("carol", "plan")]
     assert records(model, "Token", "userId") == [("carol",)]
@@ -68,7 +68,7 @@ def test_snapshots_name_the_user_that_the_device_has_now() -> None:
 
 
 def test_a_session_is_one_row_whatever_days_lie_between() -> None:
-    assert records(told("long-session"), "Session", "sessionId", "start", "end") == [
+    assert records(model_of("long-session"), "Session", "sessionId", "start", "end") == [
         (
             "5f0c1d5c0a0b4f0e9d0c7b6a59483726",
             datetime(2026, 1, 10, 22, tzinfo=UTC),

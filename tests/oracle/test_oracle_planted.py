@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from oracle_histories import kept_histories
 from oracle_planted import BUGS, Bug
-from oracle_product import opened
+from oracle_product import open_product_in
 from oracle_replaying import difference_of
 
 
@@ -14,7 +14,7 @@ def test_the_oracle_finds(bug: Bug, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """The kept histories are the same that the product without a bug passes."""
     bug.plant(monkeypatch)
 
-    with opened(tmp_path) as product:
+    with open_product_in(tmp_path) as product:
         differences = (difference_of(history, product) for history in kept_histories().values())
         found = next(filter(None, differences), None)
 

@@ -20,16 +20,16 @@ CLIENTS = {"segment": segment.analytics.Client, "rudderstack": rudderstack.analy
 
 def main() -> None:
     """Send what standard input asks for."""
-    asked = json.load(sys.stdin)
+    order = json.load(sys.stdin)
     errors: dict[str, str] = {}
 
     def on_error(error: Exception, batch: list[dict[str, Any]]) -> None:
         errors.update((item["messageId"], str(error)) for item in batch)
 
-    client = CLIENTS[asked["sdk"]](
-        asked["key"], host=asked["address"], on_error=on_error, timeout=SECONDS_MAX
+    client = CLIENTS[order["sdk"]](
+        order["key"], host=order["address"], on_error=on_error, timeout=SECONDS_MAX
     )
-    queued = [_call(client, **message) for message in asked["messages"]]
+    queued = [_call(client, **message) for message in order["messages"]]
     client.shutdown()
     json.dump([errors.get(item["messageId"]) for item in queued], sys.stdout)
 

@@ -80,9 +80,9 @@ def sized(size: int, content: bytes) -> bytes:
     return head + zstd_block(0, len(content), content, last=True)
 
 
-def skippable(said: int, content: bytes = b"") -> bytes:
+def skippable(size: int, content: bytes = b"") -> bytes:
     """A zstd frame to be skipped, of a size that it says."""
-    return b"\x50\x2a\x4d\x18" + struct.pack("<I", said) + content
+    return b"\x50\x2a\x4d\x18" + struct.pack("<I", size) + content
 
 
 def altered(data: bytes, place: int) -> bytes:

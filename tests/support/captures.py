@@ -26,7 +26,7 @@ def requests() -> Iterator[tuple[str, dict[str, Any]]]:
     """Each request of a client of this protocol, its body expanded, with the client's name."""
     client = ""
     for line in CAPTURES.read_text().splitlines():
-        told = json.loads(line)
-        client = told.get("mark", client)
-        if client in CLIENTS and "mark" not in told:
-            yield client, told
+        capture = json.loads(line)
+        client = capture.get("mark", client)
+        if client in CLIENTS and "mark" not in capture:
+            yield client, capture

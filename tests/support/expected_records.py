@@ -78,8 +78,8 @@ def content_id(content: Record | None) -> str | None:
     """The id of an info or a location: the start of the digest of its canonical JSON."""
     if not content:
         return None
-    told = {_COLUMNS[name]: value for name, value in content.items()}
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    columns = {_COLUMNS[name]: value for name, value in content.items()}
+    text = json.dumps(columns, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -131,22 +131,22 @@ def _jobs(batches: list[Batch]) -> list[Record]:
     """One for each id of a device: first start, last end, the rest as it was told last."""
     jobs: dict[tuple[str, str], Record] = {}
     for batch, log in _logs(batches, "job"):
-        told = _shared(batch) | {"name": log["name"], "extras": _extras(log)}
-        told.pop("locationId")
-        told |= {"jobId": log["jobId"], "start": log["timestamp"], "end": log.get("end")}
-        job = jobs.setdefault((batch["deviceId"], log["jobId"]), told)
-        start, ends = min(job["start"], told["start"]), [job["end"], told["end"]]
-        job |= {name: value for name, value in told.items() if value is not None}
+        record = _shared(batch) | {"name": log["name"], "extras": _extras(log)}
+        record.pop("locationId")
+        record |= {"jobId": log["jobId"], "start": log["timestamp"], "end": log.get("end")}
+        job = jobs.setdefault((batch["deviceId"], log["jobId"]), record)
+        start, ends = min(job["start"], record["start"]), [job["end"], record["end"]]
+        job |= {name: value for name, value in record.items() if value is not None}
         job |= {"start": start, "end": max((end for end in ends if end), default=None)}
     return list(jobs.values())
 
 
 def _sessions(batches: list[Batch]) -> list[Record]:
     """One for each id of a device, however many days it is active."""
-    told: dict[tuple[str, str], list[tuple[datetime, datetime, Record]]] = defaultdict(list)
+    reports: dict[tuple[str, str], list[tuple[datetime, datetime, Record]]] = defaultdict(list)
     for batch, log in _logs(batches, "activity"):
         start, end = instant(log["timestamp"]), instant(log.get("end") or log["timestamp"])
-        told[batch["deviceId"], log["sessionId"]].append((start, end, _shared(batch)))
+        reports[batch["deviceId"], log["sessionId"]].append((start, end, _shared(batch)))
     return [
         {
             "sessionId": session_id,
@@ -161,14 +161,14 @@ def _sessions(batches: list[Batch]) -> list[Record]:
                 for name in ("userId", "infoId", "locationId")
             },
         }
-        for (device_id, session_id), of_session in told.items()
+        for (device_id, session_id), of_session in reports.items()
     ]
 
 
 def _contents(batches: list[Batch], name: str, id_name: str) -> list[Record]:
     """Each different one that was told, once."""
     contents = {content_id(batch.get(name)): batch.get(name) for batch in batches}
-    records = [{id_name: key, **(told or {})} for key, told in contents.items() if key]
+    records = [{id_name: key, **(content or {})} for key, content in contents.items() if key]
     for record in records:
         if "countryCode" in record:
             record["countrycode"] = record.pop("countryCode")
@@ -189,21 +189,21 @@ def _devices(batches: list[Batch]) -> list[Record]:
         if times:
             seen[batch["deviceId"]].append((min(times), max(times), batch))
     records = []
-    for device_id, told in seen.items():
+    for device_id, locations in seen.items():
         of_device = {tag["key"]: tag["value"] for tag in tags if tag["deviceId"] == device_id}
         record = {
             "deviceId": device_id,
-            "firstSeen": _milliseconds(min(first for first, _, _ in told)),
-            "lastSeen": _milliseconds(max(last for _, last, _ in told)),
+            "firstSeen": _milliseconds(min(first for first, _, _ in locations)),
+            "lastSeen": _milliseconds(max(last for _, last, _ in locations)),
             "nativePushEnabled": device_id in pushable,
             "appInfo": of_device or None,
         }
-        users = [(last, batch["userId"]) for _, last, batch in told if batch.get("userId")]
+        users = [(last, batch["userId"]) for _, last, batch in locations if batch.get("userId")]
         record["userId"] = max(users)[1] if users else None
         for name, when in (("info", "lastInfo"), ("location", "lastLocation")):
             known = [
                 (last, content_id(batch[name]), batch[name])
-                for _, last, batch in told
+                for _, last, batch in locations
                 if batch.get(name)
             ]
             if known:
@@ -226,9 +226,9 @@ def _tags(batches: list[Batch]) -> list[Record]:
     latest: dict[tuple[str, str], tuple[datetime, int, Any]] = {}
     for place, (batch, log) in enumerate(_logs(batches, "tags")):
         for key, value in log["tags"].items():
-            told = (instant(log["timestamp"]), place, value)
+            report = (instant(log["timestamp"]), place, value)
             tag = (batch["deviceId"], key)
-            latest[tag] = max(latest.get(tag, told), told, key=lambda item: item[:2])
+            latest[tag] = max(latest.get(tag, report), report, key=lambda item: item[:2])
     return [
         {"deviceId": device_id, "key": key, "value": _tag_text(value), "type": _tag_type(value)}
         for (device_id, key), (_, _, value) in latest.items()
@@ -257,10 +257,10 @@ def _tokens(batches: list[Batch]) -> list[Record]:
     registered: dict[tuple[str, str, str], tuple[datetime, int]] = {}
     taken_back: dict[tuple[str, str, str], tuple[datetime, int]] = {}
     for place, (batch, log) in enumerate(_logs(batches, "token")):
-        told = registered if log.get("valid", True) else taken_back
+        changes = registered if log.get("valid", True) else taken_back
         when = (instant(log["timestamp"]), place)
         key = (batch["deviceId"], log["tokenType"], log["token"])
-        told[key] = max(told.get(key, when), when)
+        changes[key] = max(changes.get(key, when), when)
     records = []
     for (device_id, kind, token), when in registered.items():
         of_device = [at for key, at in registered.items() if key[:2] == (device_id, kind)]

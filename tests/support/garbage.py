@@ -299,8 +299,10 @@ def _mutate(dice: random.Random, body: bytes) -> bytes:
 def _other_charset(dice: random.Random, number: int) -> Garbage:
     text = batch_text(number, good_logs(number, 1)[0], '"userId":"é"').replace("good", "mutant")
     body = text.encode(dice.choice(CHARSETS))
-    said = dice.choice(["application/json; charset=utf-16", "text/plain; charset=latin-1", ""])
-    return _either_door(dice, "other charset", body, EITHER, {"Content-Type": said})
+    content_type = dice.choice(
+        ["application/json; charset=utf-16", "text/plain; charset=latin-1", ""]
+    )
+    return _either_door(dice, "other charset", body, EITHER, {"Content-Type": content_type})
 
 
 def _said_wrongly(dice: random.Random, number: int) -> Garbage:
@@ -316,8 +318,12 @@ def _said_wrongly(dice: random.Random, number: int) -> Garbage:
 
 def _unknown_encoding(dice: random.Random, number: int) -> Garbage:
     body = batch_text(number, good_logs(number, 1)[0]).replace("good", "mutant").encode()
-    said = dice.choice(["br", "deflate", "compress", "gzip, gzip", "x" * 9_999, "gzip;q=1", "\xff"])
-    return _either_door(dice, "unknown encoding", body, OTHER_ENCODING, {"Content-Encoding": said})
+    encoding = dice.choice(
+        ["br", "deflate", "compress", "gzip, gzip", "x" * 9_999, "gzip;q=1", "\xff"]
+    )
+    return _either_door(
+        dice, "unknown encoding", body, OTHER_ENCODING, {"Content-Encoding": encoding}
+    )
 
 
 def _broken_compression(dice: random.Random, number: int) -> Garbage:

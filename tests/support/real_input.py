@@ -78,9 +78,9 @@ def real_happenings(shared: Path) -> Iterator[tuple[str, list[TrackingEvent]]]:
     yield "android", list(map(android_line, _lines(shared / "data" / "android-2k.log")))
     yield "healthapp", list(map(health_line, _lines(shared / "data" / "healthapp-2k.log")))
     for number, line in enumerate(_lines(shared / "ingest-captures.jsonl")):
-        told = captured(json.loads(line))
-        if told:
-            yield f"capture-{number}", told
+        messages = captured(json.loads(line))
+        if messages:
+            yield f"capture-{number}", messages
 
 
 def android_line(line: str) -> TrackingEvent:

@@ -46,8 +46,8 @@ def at(second: float) -> str:
 
 def from_phone(second: int, message_type: str, **fields: Any) -> Json:
     """A message of a phone that Ada uses."""
-    told = {"type": message_type, "timestamp": at(second), "context": _context()}
-    return ADA | told | fields
+    message = {"type": message_type, "timestamp": at(second), "context": _context()}
+    return ADA | message | fields
 
 
 MESSAGES: list[Json] = [

@@ -41,8 +41,8 @@ class Shape:
 
     def send(self, address: str, key: str) -> httpx.Response:
         """The answer to the request."""
-        told = self.body | ({"writeKey": key} if self.key_in_body else {})
-        body = json.dumps(told, ensure_ascii=False).encode()
+        content = self.body | ({"writeKey": key} if self.key_in_body else {})
+        body = json.dumps(content, ensure_ascii=False).encode()
         headers = dict(self.headers)
         if self.is_gzip:
             body = gzip.compress(body)

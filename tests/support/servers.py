@@ -298,8 +298,8 @@ def _running(
 def _address(process: subprocess.Popen[bytes], log: Path, ready: re.Pattern[str]) -> str:
     def find_address() -> str | None:
         text = log.read_text(encoding="utf-8", errors="replace")
-        if said := ready.search(text):
-            return said[1]
+        if match := ready.search(text):
+            return match[1]
         if process.poll() is not None:
             pytest.fail(f"The server must say its address, but it said: {text[-2_000:]}")
         return None

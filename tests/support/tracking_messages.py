@@ -20,8 +20,8 @@ Json = dict[str, Any]
 
 def message(**fields: Any) -> Json:
     """A track message of a device that only has an anonymous id, two seconds ago."""
-    told: Json = {"type": "track", "event": "tap", "anonymousId": "a1", "timestamp": AT}
-    return {"messageId": "m1", **told, **fields}
+    records_of: Json = {"type": "track", "event": "tap", "anonymousId": "a1", "timestamp": AT}
+    return {"messageId": "m1", **records_of, **fields}
 
 
 def body(*messages: Any, **fields: Any) -> bytes:
@@ -39,7 +39,7 @@ def only_batch(sent: bytes) -> Batch:
     return batch
 
 
-def told(*messages: Any) -> dict[Kind, list[Json]]:
+def records_of(*messages: Any) -> dict[Kind, list[Json]]:
     """The records that messages of one sender become, by the names of their columns."""
     return records(only_batch(body(*messages)))
 

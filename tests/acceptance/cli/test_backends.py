@@ -57,18 +57,18 @@ def container(azurite: Azurite) -> AzureContainer:
 
 def test_the_same_commands_work_at_a_server(desk: Desk, container: AzureContainer) -> None:
     at = ("--server", desk.server.address)
-    asked = ("export", "create", "Event", "--app", desk.app_id, "--container", "-", *at)
+    command = ("export", "create", "Event", "--app", desk.app_id, "--container", "-", *at)
     span = ("--from", "2000-01-01", "--to", "2099-12-31")
     given = container.write_url.encode()
 
     estimate = desk.shell.json("export", "estimate", "Event", "--app", desk.app_id, *span, *at)
-    done = desk.shell.json(*asked, *span, "--format", "NdjsonBlob", given=given)
+    done = desk.shell.json(*command, *span, "--format", "NdjsonBlob", given=given)
     assert done["state"] == "Succeeded"
     assert 0 < done["progress"]["rowsDone"] <= estimate["rows"]
     assert f"{done['folder']}/manifest.json" in container.admin.list()
     assert desk.shell.json("export", "show", done["taskId"], *at) == done
 
-    queued = desk.shell.run(*asked, *span, "--no-wait", "--json", given=given)
+    queued = desk.shell.run(*command, *span, "--no-wait", "--json", given=given)
     assert b"export wait" in queued.stderr
     assert desk.server.address.encode() in queued.stderr
     newest, before = desk.shell.json("export", "list", "--limit", "2", *at)

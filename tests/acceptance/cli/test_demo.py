@@ -10,11 +10,11 @@ def test_the_demonstration_verifies_an_export_of_each_type(tmp_path: Path) -> No
     shell = Shell(folder=tmp_path)
 
     outcomes = shell.json("demo", "--devices", "20", "--days", "3")
-    told = shell.run("demo", "--devices", "20", "--days", "3").stdout.decode()
+    output = shell.run("demo", "--devices", "20", "--days", "3").stdout.decode()
 
     assert {outcome["exportType"] for outcome in outcomes} == {each.value for each in ExportType}
     assert all(outcome["rows"] > 0 and outcome["comparedWithLake"] for outcome in outcomes)
-    assert len(told.split("Try next:\n")[1].splitlines()) == 3
+    assert len(output.split("Try next:\n")[1].splitlines()) == 3
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
     assert shell.error("demo", "--output", "mine", status=2)[0] == "BadInput"

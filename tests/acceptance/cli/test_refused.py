@@ -129,18 +129,18 @@ def test_replay_tells_what_was_accepted_and_what_was_not(refusing: Refusing) -> 
     good, _, bad, *_ = refusing.ids()
 
     with shell.busy():
-        one = shell.json("refused", "replay", bad)
+        replayed = shell.json("refused", "replay", bad)
         every = shell.json("refused", "replay", *refusing.of_app)
-    told = shell.run("refused", "replay", *refusing.of_app, "--code", "bad_name").stdout
+    output = shell.run("refused", "replay", *refusing.of_app, "--code", "bad_name").stdout
 
-    assert one == {"tried": 1, "replayed": 0, "refused": {"bad_extras": 1}}
+    assert replayed == {"tried": 1, "replayed": 0, "refused": {"bad_extras": 1}}
     assert every == {
         "tried": 5,
         "replayed": 1,
         "refused": {"CorruptInput": 1, "bad_name": 2, "bad_extras": 1},
     }
     assert good not in refusing.ids()
-    assert b"0 of 2" in told
+    assert b"0 of 2" in output
 
 
 def test_drop_is_for_good_and_wants_to_be_sure(refusing: Refusing) -> None:

@@ -36,8 +36,8 @@ DIFFERS = {"x-ms-request-id", "date"}
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("routes")
-    with serve_in_process(folder / "home", local_roots=(folder / "out",)) as opened:
-        yield opened
+    with serve_in_process(folder / "home", local_roots=(folder / "out",)) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -134,14 +134,14 @@ def test_a_client_has_a_rate(server: RunningServer) -> None:
 
 def test_wrong_secrets_have_a_rate_and_tell_nothing(server: RunningServer) -> None:
     known = server.client("reader")
-    asked = {"grant_type": "client_credentials", "client_secret": "wrong"}
+    form = {"grant_type": "client_credentials", "client_secret": "wrong"}
     with server.http() as http:
         answers = [
-            http.post(f"/{known.tenant_id}/oauth2/token", data={**asked, "client_id": item})
+            http.post(f"/{known.tenant_id}/oauth2/token", data={**form, "client_id": item})
             for item in (known.client_id, "unknown", known.client_id, "unknown")
         ]
         for _ in range(10):
-            last = http.post(f"/{known.tenant_id}/oauth2/token", data=asked | {"client_id": "x"})
+            last = http.post(f"/{known.tenant_id}/oauth2/token", data=form | {"client_id": "x"})
 
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.content for answer in answers}) == 1
@@ -252,10 +252,10 @@ def test_a_sas_is_nowhere_but_in_the_request(server: RunningServer, token: str) 
     st.text(alphabet=" abc&?", max_size=20),
 )
 def test_the_log_hides_what_looks_like_a_secret(name: str, value: str, around: str) -> None:
-    said = redact(f"{around}&{name}={value}&{around}")
+    redacted = redact(f"{around}&{name}={value}&{around}")
 
-    assert value not in said
-    assert name in said
+    assert value not in redacted
+    assert name in redacted
 
 
 def test_the_log_is_json_and_names_the_request(server: RunningServer) -> None:
@@ -294,10 +294,10 @@ def test_a_second_server_on_the_folder_is_refused(server: RunningServer) -> None
 def test_a_trusted_proxy_must_be_an_address(tmp_path: Path) -> None:
     shell = Shell(folder=tmp_path, settings=(("ENGAGEMENT_TRUSTED_PROXIES", "10.0.0.1/8"),))
 
-    said = shell.run("serve", "--port", "0", status=2).stderr.decode()
+    errors = shell.run("serve", "--port", "0", status=2).stderr.decode()
 
-    assert "ENGAGEMENT_TRUSTED_PROXIES must hold IP addresses and networks" in said
-    assert "10.0.0.1/8" in said
+    assert "ENGAGEMENT_TRUSTED_PROXIES must hold IP addresses and networks" in errors
+    assert "10.0.0.1/8" in errors
 
 
 def test_a_slow_request_does_not_keep_the_others_waiting(server: RunningServer) -> None:
@@ -321,8 +321,8 @@ def test_a_head_that_does_not_end_is_not_waited_for(server: RunningServer) -> No
     whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     begun = [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: ", whole + b"GET /heal"]
     lines = [connected(server) for _ in begun]
-    for line, said in zip(lines, begun, strict=True):
-        line.sendall(said)
+    for line, event in zip(lines, begun, strict=True):
+        line.sendall(event)
     for line in lines:
         while line.recv(65_536):  # until the server closes it
             pass

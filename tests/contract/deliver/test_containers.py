@@ -85,10 +85,10 @@ def test_a_signature_is_sent_whole_however_it_is_spelled(
 )
 def test_the_host_that_was_checked_is_the_one_that_is_asked(host: str, connected: str) -> None:
     """Case 12 is the first."""
-    asked: list[tuple[str, int]] = []
+    lookups: list[tuple[str, int]] = []
 
     def resolve(name: str, port: int) -> list[str]:
-        asked.append((name, port))
+        lookups.append((name, port))
         return ["10.0.0.1"]
 
     url = parse_container_url(f"https://{host}/cont?{SAS}", POLICY)
@@ -96,7 +96,7 @@ def test_the_host_that_was_checked_is_the_one_that_is_asked(host: str, connected
         open_destination(url, resolve=resolve).check()
 
     assert raised.value.code is ErrorCode.EGRESS_DENIED
-    assert set(asked) == {(connected, 443)}
+    assert set(lookups) == {(connected, 443)}
 
 
 def test_a_plus_in_an_s3_secret_signs_as_a_plus(server: ScriptedServer) -> None:

@@ -177,19 +177,19 @@ def test_a_name_that_changes_its_address_never_leads_inside() -> None:
         # The address is looked up once, and what was checked is what is connected to.
         answers = cycle([["127.0.0.1"], ["240.0.0.1"], ["127.0.0.1", "20.60.1.1"], []])
         proxy = EgressProxy(f"https://a.example:{port}", resolve=lambda *_: next(answers))
-        said = [through(proxy, f"a.example:{port}") for _ in range(FLIPS)]
+        replies = [through(proxy, f"a.example:{port}") for _ in range(FLIPS)]
 
     assert heard == []
-    assert not any(b"200 Connected" in item for item in said)
+    assert not any(b"200 Connected" in item for item in replies)
 
 
 def test_the_canary_notices_a_passage_to_it() -> None:
     with canary() as (port, heard):
-        said = through(EgressProxy(f"http://127.0.0.1:{port}"), f"127.0.0.1:{port}")
+        reply = through(EgressProxy(f"http://127.0.0.1:{port}"), f"127.0.0.1:{port}")
 
         wait_for(lambda: heard, "the canary to hear of it")
 
-    assert b"200 Connected" in said
+    assert b"200 Connected" in reply
     assert len(heard) == 1
 
 

@@ -42,13 +42,13 @@ agent.install_crash_hook()
 agent.start_activity("home")
 {}["shoes"]
 """
-    (crash,), said = _crashes(tmp_path, code, status=1)
+    (crash,), errors = _crashes(tmp_path, code, status=1)
 
     assert crash["name"] == "KeyError"
     assert crash["stack"].startswith("Traceback (most recent call last):\n")
     assert crash["stack"].endswith("KeyError: 'shoes'\n")
     assert crash["sessionId"]
-    assert "KeyError: 'shoes'" in said  # the hook that was there has had its turn
+    assert "KeyError: 'shoes'" in errors  # the hook that was there has had its turn
 
 
 def test_a_stack_that_is_too_long_keeps_its_end(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_a_refused_token_is_not_quoted(agent: DeviceAgent) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_", "said"),
+    ("given_", "message"),
     [
         ({"server": "http://shop.example"}, "https"),
         ({"server": "shop.example"}, "https://HOST"),
@@ -205,11 +205,11 @@ def test_a_refused_token_is_not_quoted(agent: DeviceAgent) -> None:
     ],
 )
 def test_an_agent_that_cannot_work_is_refused_and_leaves_no_folder(
-    tmp_path: Path, given_: dict[str, Any], said: str
+    tmp_path: Path, given_: dict[str, Any], message: str
 ) -> None:
     arguments = {"server": "http://127.0.0.1:9", "app_key": "key", "folder": tmp_path / "new"}
 
-    with pytest.raises(BadInputError, match=re.escape(said)):
+    with pytest.raises(BadInputError, match=re.escape(message)):
         DeviceAgent(**arguments | given_)
 
     assert not (tmp_path / "new").exists()

@@ -222,8 +222,8 @@ def test_a_batch_that_can_never_be_accepted_is_set_aside_and_counted(
     tmp_path: Path, status: int
 ) -> None:
     clock = DeviceClock(is_hasty=False)
-    said = json.dumps({"error": {"code": "CorruptInput", "message": "It is no batch."}}).encode()
-    with device_server(Reply(status=status, body=said)) as server:
+    refusal = json.dumps({"error": {"code": "CorruptInput", "message": "It is no batch."}}).encode()
+    with device_server(Reply(status=status, body=refusal)) as server:
         with _agent(server, tmp_path, clock) as agent:
             agent.set_user_id("ada")
             agent.send_event("bad")

@@ -73,9 +73,9 @@ def test_extras_may_hold_what_json_holds() -> None:
 
 
 def test_tags_are_encoded_as_a_batch_has_them() -> None:
-    told = {"plan": "pro", "age": 36, "is_new": True, "gone": None, "since": date(2026, 1, 2)}
+    tags = {"plan": "pro", "age": 36, "is_new": True, "gone": None, "since": date(2026, 1, 2)}
 
-    assert encode_tags(told) == told | {"since": "2026-01-02"}
+    assert encode_tags(tags) == tags | {"since": "2026-01-02"}
 
 
 @pytest.mark.parametrize(

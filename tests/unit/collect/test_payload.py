@@ -189,7 +189,7 @@ def test_any_other_name_is_kept(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("log", "code", "told"),
+    ("log", "code", "reason"),
     [
         (EVENT | {"type": "Event"}, "unknown_type", "activity, event, error"),
         (EVENT | {"type": 5}, "unknown_type", "got '5'"),
@@ -208,11 +208,11 @@ def test_any_other_name_is_kept(name: str) -> None:
         ({"type": "token", "timestamp": AT, "token": "a", "tokenType": ""}, "bad_token", "Type"),
     ],
 )
-def test_bad_log_is_refused_and_told_why(log: object, code: str, told: str) -> None:
+def test_bad_log_is_refused_and_told_why(log: object, code: str, reason: str) -> None:
     got, message = refusal(log)
 
     assert got == code
-    assert told in message
+    assert reason in message
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_absent_info_has_no_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "reason"),
     [
         (b"", "must be a JSON object"),
         (b"[]", "got `array`"),
@@ -311,11 +311,11 @@ def test_absent_info_has_no_id() -> None:
         (b" " * (10 * 1024 * 1024 + 1), "10485760 bytes"),
     ],
 )
-def test_malformed_batch_is_refused_whole(broken: bytes, told: str) -> None:
+def test_malformed_batch_is_refused_whole(broken: bytes, reason: str) -> None:
     with pytest.raises(CorruptInputError) as caught:
         decode_batch(broken, received_at=RECEIVED_AT, live=False)
 
-    assert told in str(caught.value)
+    assert reason in str(caught.value)
 
 
 def test_missing_field_of_a_batch_is_named() -> None:

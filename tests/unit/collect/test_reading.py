@@ -49,11 +49,11 @@ def pipe(data: bytes, step: int = 777) -> BinaryIO:
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-@pytest.mark.parametrize("opened", [io.BytesIO, pipe])
+@pytest.mark.parametrize("open_body", [io.BytesIO, pipe])
 def test_lines_are_read_whatever_the_compression(
-    compression: str, opened: Callable[[bytes], BinaryIO]
+    compression: str, open_body: Callable[[bytes], BinaryIO]
 ) -> None:
-    assert list(read_lines(opened(COMPRESSIONS[compression](DATA)))) == LINES
+    assert list(read_lines(open_body(COMPRESSIONS[compression](DATA)))) == LINES
 
 
 @given(

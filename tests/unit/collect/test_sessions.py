@@ -84,17 +84,17 @@ def test_an_id_that_the_client_sends_is_kept_whatever_the_gap(home: Home) -> Non
     home.next_app()
     home.take(
         batch(
-            activity(0, sessionId="mine"),
-            activity(9 * TIMEOUT_SECONDS, sessionId="mine"),
+            activity(0, sessionId="own"),
+            activity(9 * TIMEOUT_SECONDS, sessionId="own"),
             activity(5, sessionId="other"),
             activity(10),
         )
     )
 
     ids = dict(home.rows(Kind.ACTIVITY).select("name", "session_id").iter_rows())
-    mine, other = (guid(name, "session", DEVICES[0]) for name in ("mine", "other"))
-    assert (ids["0"], ids["900"], ids["5"]) == (mine, mine, other)
-    assert ids["10"] not in {mine, other}
+    own, other = (guid(name, "session", DEVICES[0]) for name in ("own", "other"))
+    assert (ids["0"], ids["900"], ids["5"]) == (own, own, other)
+    assert ids["10"] not in {own, other}
     assert sessions(home) == [
         (instant(0), instant(900)),
         (instant(5),) * 2,
@@ -216,7 +216,7 @@ class Said:
     """How long it takes."""
 
 
-said = st.builds(
+logs = st.builds(
     Said,
     device=st.sampled_from(DEVICES[:2]),
     session=st.sampled_from([None, "a", "b"]),
@@ -226,7 +226,7 @@ said = st.builds(
 
 
 @settings(max_examples=12)
-@given(st.lists(said, min_size=1, max_size=10), st.integers(1, 3), st.sampled_from([1, 2, 500_000]))
+@given(st.lists(logs, min_size=1, max_size=10), st.integers(1, 3), st.sampled_from([1, 2, 500_000]))
 def test_days_one_by_one_give_the_sessions_of_the_whole_range(
     home: Home, activities: list[Said], flushes: int, part_rows_target: int
 ) -> None:

@@ -319,14 +319,14 @@ def test_the_formula_guard_disarms_what_a_spreadsheet_would_run(home: Home) -> N
 def test_user_ids_are_added_where_asked_for(full: Home) -> None:
     for export_type in (kind for kind in ExportType if kind.kind not in CONTENT_KINDS):
         always = export_type in {ExportType.DEVICE, ExportType.TAG, ExportType.PUSH}
-        for asked in (False, True):
+        for is_asked in (False, True):
             request = full.request(
-                export_type, export_format=ExportFormat.NDJSON, include_user_id=asked
+                export_type, export_format=ExportFormat.NDJSON, include_user_id=is_asked
             )
             data = one_file(full, request)
             records = read_part(data, export_type, ExportFormat.NDJSON, Compression.NONE)
             has_user = all("userId" in record for record in records)
-            assert has_user is (always or asked)
+            assert has_user is (always or is_asked)
 
 
 def test_parquet_has_types_and_is_compressed_inside(full: Home) -> None:

@@ -215,9 +215,9 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service
         ids = {"other": service.create_app("other")}
         folders = {}
         for name, (options, _, _) in WRONG.items():
-            asked = {"export_type": ExportType.EVENT} | options
-            asked["app_id"] = ids.get(asked.get("app_id", ""), service.app_id)
-            folders[name] = service.download(service.export(**asked))
+            options_given = {"export_type": ExportType.EVENT} | options
+            options_given["app_id"] = ids.get(options_given.get("app_id", ""), service.app_id)
+            folders[name] = service.download(service.export(**options_given))
         alter(folders["altered"])
         service.damage(Kind.EVENT)
         yield service, folders

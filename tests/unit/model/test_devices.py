@@ -99,9 +99,9 @@ def test_parentheses_may_nest_as_deep_as_said() -> None:
 def test_a_filter_reads_its_own_text_again(
     first: str | None, end: str | None, since: int | None, until: int | None
 ) -> None:
-    asked = DeviceFilter(device_from=first, device_to=end, modified_from=since, modified_to=until)
+    filter_ = DeviceFilter(device_from=first, device_to=end, modified_from=since, modified_to=until)
 
-    assert parse_filter(asked.text) == asked
+    assert parse_filter(filter_.text) == filter_
 
 
 @given(ANY_TEXT)

@@ -30,7 +30,7 @@ PLACE = {"collection": "c", "resource_group": "g", "subscription": "s"}
 
 
 @contextmanager
-def opened(home: Path, clock: StoppedClock) -> Iterator[tuple[Runtime, str, str]]:
+def open_app(home: Path, clock: StoppedClock) -> Iterator[tuple[Runtime, str, str]]:
     """A service with an app: its id and first key."""
     with open_test_runtime(home, clock=clock) as runtime:
         made = operations.create_app(runtime, name="shop", **PLACE)
@@ -44,7 +44,7 @@ def clock() -> StoppedClock:
 
 @pytest.fixture
 def shop(tmp_path: Path, clock: StoppedClock) -> Iterator[tuple[Runtime, str, str]]:
-    with opened(tmp_path / "home", clock) as made:
+    with open_app(tmp_path / "home", clock) as made:
         yield made
 
 
@@ -208,7 +208,7 @@ def test_changes_of_keys_are_in_the_audit_log_without_the_keys(
 
 def test_keys_go_on_after_a_recovery_and_revoked_ones_do_not(tmp_path: Path) -> None:
     home, clock = tmp_path / "home", StoppedClock(NOW)
-    with opened(home, clock) as (runtime, app_id, first):
+    with open_app(home, clock) as (runtime, app_id, first):
         operations.collect_batch(runtime, app_id, everything(1), content_encoding=None)
         runtime.group_commit.close()
         runtime.flush(app_id)

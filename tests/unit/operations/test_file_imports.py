@@ -56,16 +56,16 @@ def test_progress_is_told_after_each_transaction(
     runtime: Runtime, app_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_imports, "IMPORT_BATCHES_PER_TRANSACTION", 2)
-    told: list[int] = []
+    progress: list[int] = []
 
     import_batches(
         runtime,
         app_id=app_id,
         lines=[batch(log("event")) for _ in range(5)],
-        on_progress=lambda summary: told.append(summary.batches),
+        on_progress=lambda summary: progress.append(summary.batches),
     )
 
-    assert told == [2, 4, 5]
+    assert progress == [2, 4, 5]
 
 
 def test_an_unknown_app_takes_nothing(runtime: Runtime) -> None:

@@ -34,8 +34,8 @@ LATER = NOW + timedelta(days=3)
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     home: Path = tmp_path_factory.mktemp("refused") / "home"
-    with open_service(Settings(home=home), clock=lambda: LATER) as opened:
-        yield opened
+    with open_service(Settings(home=home), clock=lambda: LATER) as service:
+        yield service
 
 
 def collect(runtime: Runtime, app_id: str, body: bytes) -> None:

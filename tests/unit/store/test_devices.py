@@ -226,10 +226,10 @@ def tellings(draw: st.DrawFn) -> list[dict[str, Any]]:
         "valid": st.none() | st.booleans(),
         "is_last": st.booleans(),
     }
-    told = st.lists(
+    changes_told = st.lists(
         st.fixed_dictionaries(fields), max_size=12, unique_by=lambda item: item["seconds"]
     )
-    return draw(told)
+    return draw(changes_told)
 
 
 def as_batch(item: dict[str, Any]) -> bytes:
@@ -245,17 +245,17 @@ def as_batch(item: dict[str, Any]) -> bytes:
     return batch(*logs, device=item["device"], **more, **info)
 
 
-def expected(told: list[dict[str, Any]]) -> list[DeviceState]:
+def expected(rows: list[dict[str, Any]]) -> list[DeviceState]:
     """Each device as a plain reading of what was told makes it."""
     states = []
-    for device in sorted({record["device"] for record in told}):
-        mine = sorted(
-            (record for record in told if record["device"] == device), key=lambda x: x["seconds"]
+    for device in sorted({record["device"] for record in rows}):
+        own = sorted(
+            (record for record in rows if record["device"] == device), key=lambda x: x["seconds"]
         )
-        times = [instant(item["seconds"]) for item in mine]
+        times = [instant(item["seconds"]) for item in own]
         modified = {"meta/firstSeen": times[0], "meta/lastSeen": times[-1]}
         user, info, push, tags = None, {}, False, {}
-        for item, moment in zip(mine, times, strict=True):
+        for item, moment in zip(own, times, strict=True):
             user = item["user"] or user
             if item["model"]:
                 info, modified["meta/lastInfo"] = {"phoneModel": item["model"]}, moment
@@ -329,14 +329,14 @@ FILTERS = st.builds(
 @given(tellings(), st.tuples(SELECTIONS, FILTERS), st.integers(1, 3), st.sampled_from([1, 3, 99]))
 def test_pages_together_are_what_was_told(
     home: Home,
-    told: list[dict[str, Any]],
-    asked: tuple[DeviceSelection, DeviceFilter],
+    rows: list[dict[str, Any]],
+    query: tuple[DeviceSelection, DeviceFilter],
     count: int,
     range_rows: int,
 ) -> None:
-    selection, where = asked
+    selection, where = query
     home.next_app()
-    for record in told:
+    for record in rows:
         home.accept(as_batch(record))
         if record["is_last"]:
             home.flush()
@@ -350,7 +350,7 @@ def test_pages_together_are_what_was_told(
         found += page
         going_on = replace(where, device_from=page[-1].device_id + AFTER)
 
-    states = expected(told)
+    states = expected(rows)
     low, high = where.device_from or "", "g" if where.device_to is None else where.device_to
     shown = [narrowed(state, selection, where) for state in states if low <= state.device_id < high]
     assert found == [item for item in shown if item is not None]

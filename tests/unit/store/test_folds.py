@@ -70,10 +70,12 @@ def changes(draw: st.DrawFn, kind: Kind) -> list[dict[str, Any]]:
     """Changes as the batches of a round tell them, in the order in which they came."""
     fields = {"device_id": st.sampled_from(DEVICES[:2]), **fields_of(kind)}
     drawn = draw(st.lists(st.fixed_dictionaries(fields), max_size=8))
-    return [told(kind, item | {"sequence": place}) for place, item in enumerate(drawn, start=1)]
+    return [
+        change_of(kind, item | {"sequence": place}) for place, item in enumerate(drawn, start=1)
+    ]
 
 
-def told(kind: Kind, change: dict[str, Any]) -> dict[str, Any]:
+def change_of(kind: Kind, change: dict[str, Any]) -> dict[str, Any]:
     """The change with what a flush derives of it."""
     derived: dict[str, Any] = {"received_at": NOW, "batch_id": str(change["sequence"])}
     if kind is Kind.SESSION:
@@ -127,7 +129,9 @@ def test_a_time_that_one_report_leaves_out_does_not_depend_on_what_was_folded_fi
     job = {"device_id": DEVICES[0], "job_id": "s", "name": "m", "start": START}
     times = [None, START, None]
     rows = [
-        told(Kind.JOB, job | dict.fromkeys(JOB_TOLD_BY) | {"device_timestamp": time, "sequence": n})
+        change_of(
+            Kind.JOB, job | dict.fromkeys(JOB_TOLD_BY) | {"device_timestamp": time, "sequence": n}
+        )
         for n, time in enumerate(times, start=1)
     ]
 

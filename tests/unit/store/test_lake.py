@@ -210,10 +210,10 @@ records = st.fixed_dictionaries(
 @settings(max_examples=20)
 @given(st.lists(records, min_size=1, max_size=8))
 def test_statistics_say_what_each_file_holds(
-    tmp_path_factory: pytest.TempPathFactory, told: list[dict[str, object]]
+    tmp_path_factory: pytest.TempPathFactory, reports: list[dict[str, object]]
 ) -> None:
     lake = Lake(str(tmp_path_factory.mktemp("statistics")))
-    numbered = [item | {"sequence": number} for number, item in enumerate(told)]
+    numbered = [item | {"sequence": number} for number, item in enumerate(reports)]
 
     version = append(lake, *numbered, number=1)
 
@@ -227,7 +227,7 @@ def test_statistics_say_what_each_file_holds(
         )
         assert (file.time_min, file.time_max) == (rows["timestamp"].min(), rows["timestamp"].max())
         assert set(rows["timestamp"].dt.date()) == {file.day}
-    assert rows_of(lake, version).height == len(told)
+    assert rows_of(lake, version).height == len(reports)
 
 
 def test_the_same_appends_give_the_same_order_of_files(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def reached(*records: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_user_who_came_last_uses_the_device() -> None:
-    told = changes(
+    reports = changes(
         Kind.DEVICE,
         {"device_id": FIRST, "user_id": "ada", "user_at": after(2)},
         {"device_id": FIRST, "user_id": "bob", "user_at": after(1)},
@@ -53,14 +53,14 @@ def test_the_user_who_came_last_uses_the_device() -> None:
         {"device_id": SECOND},
     )
 
-    assert users_of_devices(told).collect().rows() == [(FIRST, "ada")]
+    assert users_of_devices(reports).collect().rows() == [(FIRST, "ada")]
 
 
 def test_a_row_is_named_after_who_uses_its_device_now() -> None:
     rows = pl.LazyFrame({"device_id": [FIRST, SECOND], "user_id": ["old", "old"]})
-    told = changes(Kind.DEVICE, {"device_id": FIRST, "user_id": "ada", "user_at": NOW})
+    reports = changes(Kind.DEVICE, {"device_id": FIRST, "user_id": "ada", "user_at": NOW})
 
-    named = name_users(rows, told).collect().sort("device_id")
+    named = name_users(rows, reports).collect().sort("device_id")
 
     assert named.select("device_id", "user_id").rows() == [(FIRST, "ada"), (SECOND, None)]
 
@@ -74,15 +74,15 @@ def test_a_token_that_was_taken_back_reaches_nobody() -> None:
 
 
 def test_taking_back_an_older_token_leaves_the_newer_one() -> None:
-    told = [token(FIRST, "old", 1), token(FIRST, "new", 2), token(FIRST, "old", 3, valid=False)]
+    reports = [token(FIRST, "old", 1), token(FIRST, "new", 2), token(FIRST, "old", 3, valid=False)]
 
-    assert reached(*told) == {FIRST: "new"}
+    assert reached(*reports) == {FIRST: "new"}
 
 
 def test_a_token_that_was_taken_back_may_come_again() -> None:
-    told = [token(FIRST, "a", 1), token(FIRST, "a", 2, valid=False), token(FIRST, "a", 3)]
+    reports = [token(FIRST, "a", 1), token(FIRST, "a", 2, valid=False), token(FIRST, "a", 3)]
 
-    assert reached(*told) == {FIRST: "a"}
+    assert reached(*reports) == {FIRST: "a"}
 
 
 def test_a_token_belongs_to_the_device_that_registered_it_last() -> None:

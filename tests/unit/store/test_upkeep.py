@@ -130,19 +130,19 @@ def test_compacting_folds_what_flushes_said_of_a_session(home: Home) -> None:
     st.integers(0, 8),
 )
 def test_folding_keeps_every_snapshot_that_it_promises_to_keep(
-    shared_home: Home, said: list[tuple[Any, ...]], keep_days: int, flush_every: int
+    shared_home: Home, reports: list[tuple[Any, ...]], keep_days: int, flush_every: int
 ) -> None:
     """One batch is received a day; folding must not change what a later day knew."""
     home = shared_home
     home.next_app()
-    for number, (seconds, device, user, tags, model, campaign) in enumerate(said):
+    for number, (seconds, device, user, tags, model, campaign) in enumerate(reports):
         logs = [log("event", seconds), feedback(seconds, campaign, "Queued")]
         logs += [log("tags", seconds, tags=tags)] if tags else []
         logs += [log("token", seconds, token=f"{number}", tokenType="GCM", valid=number % 3 > 0)]
         more = {"userId": user} if user else {}
         more |= {"info": {"phoneModel": model}} if model else {}
         home.accept(
-            batch(*logs, device=device, **more), received_at=NOW - (len(said) - number) * ONE_DAY
+            batch(*logs, device=device, **more), received_at=NOW - (len(reports) - number) * ONE_DAY
         )
         if flush_every and number % flush_every == 0:
             home.flush()

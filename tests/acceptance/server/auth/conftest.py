@@ -9,8 +9,8 @@ from support.server_in_process import Route, Service, routes_of, serve_in_proces
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serve_in_process(tmp_path_factory.mktemp("access")) as opened:
-        yield opened
+    with serve_in_process(tmp_path_factory.mktemp("access")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -208,15 +208,15 @@ def test_a_revoked_client_is_soon_out(service: Service) -> None:
         service.runtime, name="short-lived", role=Role.READER, scope=Scope.parse("/")
     )
     token = service.authentication.own.issue(prove(service.runtime, made)).text
-    asked: dict[str, Any] = {
+    form: dict[str, Any] = {
         "url": "/subscriptions/alpha/providers/Microsoft.MobileEngagement/appCollections",
         "params": {"api-version": VERSIONS[0]},
         "headers": {"Authorization": f"Bearer {token}"},
     }
-    assert service.http.get(**asked).status_code == 200
+    assert service.http.get(**form).status_code == 200
 
     operations.revoke_client(service.runtime, "short-lived")
-    wait_for(lambda: service.http.get(**asked).status_code == 401, "the end of a revoked client")
+    wait_for(lambda: service.http.get(**form).status_code == 401, "the end of a revoked client")
 
     assert (
         operations.authenticate_client(service.runtime, made.client.client_id, made.client_secret)

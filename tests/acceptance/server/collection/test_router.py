@@ -226,10 +226,10 @@ def test_an_app_that_asks_too_often_is_told_when_to_come_again(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("trusted", "asked"), [("127.0.0.0/8", range(20, 21)), ("192.0.2.9", range(5, 11))]
+    ("trusted", "attempts"), [("127.0.0.0/8", range(20, 21)), ("192.0.2.9", range(5, 11))]
 )
 def test_only_a_trusted_proxy_is_believed_whom_it_forwards(
-    tmp_path: Path, trusted: str, asked: range
+    tmp_path: Path, trusted: str, attempts: range
 ) -> None:
     with running_server(
         tmp_path / "home",
@@ -243,7 +243,7 @@ def test_only_a_trusted_proxy_is_believed_whom_it_forwards(
         ]
 
     # A minute may end in between, after which each address may ask as often again.
-    assert statuses.count(401) in asked
+    assert statuses.count(401) in attempts
 
 
 @pytest.mark.attack

@@ -58,11 +58,11 @@ def _counted(server: RunningServer, app: dict[str, str]) -> dict[str, int]:
 def test_a_path_tells_what_a_message_is(
     server: RunningServer, app: dict[str, str], tmp_path: Path
 ) -> None:
-    said = {"name": "n", "event": "e", "groupId": "g", "traits": {"t": 1}, "previousId": "p"}
+    content = {"name": "n", "event": "e", "groupId": "g", "traits": {"t": 1}, "previousId": "p"}
     paths = [f"/v1/{item}" for name in TYPES for item in (name, name[0], f"{name}/")]
 
     for number, path in enumerate(paths):
-        answer = _post(server, path, {**said, "userId": f"u{number}"}, app["appKey"])
+        answer = _post(server, path, {**content, "userId": f"u{number}"}, app["appKey"])
         assert (answer.status_code, answer.text) == (200, '{"success":true}')
 
     types = [ExportType.EVENT, ExportType.ACTIVITY, ExportType.TAG]
@@ -78,8 +78,8 @@ def test_slashes_of_a_path_do_not_matter(
 ) -> None:
     paths = ["//v1/batch", "/v1//batch", "///v1//batch//", "//v1/track", "/v1///b"]
     for number, path in enumerate(paths):
-        told = {"event": path, "messageId": f"s{number}", "userId": "u"}
-        sent = told if path.endswith("track") else {"batch": [{"type": "track", **told}]}
+        message = {"event": path, "messageId": f"s{number}", "userId": "u"}
+        sent = message if path.endswith("track") else {"batch": [{"type": "track", **message}]}
         answer = _post(server, path, sent, app["appKey"])
         assert (answer.status_code, answer.text) == (200, '{"success":true}')
     assert _post(server, "//collect//v1/batch/", {}, app["appKey"]).status_code == 400

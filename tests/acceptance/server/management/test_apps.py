@@ -118,8 +118,8 @@ def test_who_changed_what_is_told_as_json_and_as_csv(
         following = answer.headers["Link"].partition(">")[0].removeprefix("<")
         (older,) = csv.DictReader(io.StringIO(http.get(following).text))
         assert older["action"] == "app.create"
-    told = server.command("audit", "--app", app.name)
-    assert [entry["action"] for entry in told] == ["key.create", "app.create"]
+    audited = server.command("audit", "--app", app.name)
+    assert [entry["action"] for entry in audited] == ["key.create", "app.create"]
     done = subprocess.run(
         [sys.executable, "-m", "engagement", "audit", "--csv", "--action", "key.create"],
         env=dict(server.environment),
@@ -128,7 +128,7 @@ def test_who_changed_what_is_told_as_json_and_as_csv(
         timeout=WAIT_SECONDS_MAX,
     )
     assert key.key.key_id in done.stdout.decode()
-    assert key.app_key not in done.stdout.decode() + repr(told) + answer.text
+    assert key.app_key not in done.stdout.decode() + repr(audited) + answer.text
 
 
 def test_a_wrong_key_body_names_what_was_wanted(server: RunningServer, owner: Credentials) -> None:

@@ -18,8 +18,8 @@ PUBLISHED, CURRENT = VERSIONS
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("doors")
-    with serve_in_process(folder / "home", local_roots=(folder / "out",)) as opened:
-        yield opened
+    with serve_in_process(folder / "home", local_roots=(folder / "out",)) as running:
+        yield running
 
 
 def _tasks(service: Service, version: str, **query: object) -> Any:

@@ -51,11 +51,11 @@ def made_key(service: Service, name: str) -> str:
 
 def messages(size: int, **more: Any) -> bytes:
     """A body of one tracking message that has at least so many bytes."""
-    said = {"type": "track", "event": "e", "userId": "u", "properties": {"long": "x" * size}}
-    return json.dumps({"batch": [said], **more}).encode()
+    message = {"type": "track", "event": "e", "userId": "u", "properties": {"long": "x" * size}}
+    return json.dumps({"batch": [message], **more}).encode()
 
 
-def told(service: Service, path: str, body: bytes, key: str | None = None) -> int:
+def status_of(service: Service, path: str, body: bytes, key: str | None = None) -> int:
     """The status of the answer to a post."""
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     status: int = service.http.request("POST", path, content=body, headers=headers).status_code
@@ -87,9 +87,9 @@ def test_a_body_without_a_known_key_is_not_read(
 ) -> None:
     body = compress(messages(2 * SMALL_BYTES_MAX, writeKey=claimed))
 
-    assert told(service, "/v1/batch", body) == 401
-    assert told(service, "/v1/batch", body, "nobody's") == 401
-    assert told(service, native.PATH, body, claimed) == 401
+    assert status_of(service, "/v1/batch", body) == 401
+    assert status_of(service, "/v1/batch", body, "nobody's") == 401
+    assert status_of(service, native.PATH, body, claimed) == 401
     assert read_in == []
 
 
@@ -105,25 +105,27 @@ def test_a_key_is_found_before_and_behind_as_many_messages_as_sdks_send(
         "last": sent[:-1] + b", " + member + b"}",
     }[place]
 
-    assert told(service, "/v1/b", compress(body)) == 200
+    assert status_of(service, "/v1/b", compress(body)) == 200
 
 
 def test_a_key_is_not_looked_for_beyond_the_beginning(service: Service, key: str) -> None:
-    assert told(service, "/v1/b", messages(WRITE_KEY_BYTES_MAX, writeKey=key)) == 401
+    assert status_of(service, "/v1/b", messages(WRITE_KEY_BYTES_MAX, writeKey=key)) == 401
 
 
 def test_a_key_within_a_message_admits_no_body(service: Service, key: str) -> None:
     inner = {"type": "track", "event": "e", "userId": "u", "properties": {"writeKey": key}}
 
     for more in ({}, {"writeKey": "nobody's"}):
-        assert told(service, "/v1/b", json.dumps({"batch": [inner], **more}).encode()) == 401
+        assert status_of(service, "/v1/b", json.dumps({"batch": [inner], **more}).encode()) == 401
 
 
 def test_a_body_is_kept_for_the_app_whose_key_is_its_own(service: Service, key: str) -> None:
     other = made_key(service, "quoted")
     inner = {"type": "nothing", "userId": "u", "properties": {"writeKey": other}}
 
-    assert told(service, "/v1/b", json.dumps({"batch": [inner], "writeKey": key}).encode()) == 200
+    assert (
+        status_of(service, "/v1/b", json.dumps({"batch": [inner], "writeKey": key}).encode()) == 200
+    )
 
     refused = operations.count_refused(service.runtime, RefusedFilter())
     assert {count.app_id for count in refused} == {
@@ -146,7 +148,7 @@ def test_what_a_body_expands_to_tells_where_it_is_read(  # noqa: PLR0913, PLR091
 ) -> None:
     for size in (inline_bytes_max, SMALL_BYTES_MAX, 2 * SMALL_BYTES_MAX):
         sent = batch() if path == native.PATH else messages(0)
-        assert told(service, path, compress(sent.ljust(size)), key) in {200, 202}
+        assert status_of(service, path, compress(sent.ljust(size)), key) in {200, 202}
 
     loop, small, large = (thread.name for thread in read_in)
     assert loop == threading.current_thread().name
@@ -160,7 +162,7 @@ def test_a_body_counts_by_what_it_expands_to(tmp_path: Path) -> None:
     with serve_in_process(tmp_path, collect_requests_per_minute=RATE) as service:
         key = made_key(service, "large")
         # A minute may end between two of them, though not between each two.
-        statuses = [told(service, "/v1/b", body, key) for _ in range(4)]
+        statuses = [status_of(service, "/v1/b", body, key) for _ in range(4)]
 
     assert statuses[0] == 200
     assert 429 in statuses

@@ -83,9 +83,9 @@ def test_all_who_watch_share_one_look_and_nobody_is_looked_for_none() -> None:
             await _next_events(lines)
         source.looks.clear()
         source.values |= {"a": 5, "b": 6}
-        told = await asyncio.gather(*map(_next_events, streams))
+        heard = await asyncio.gather(*map(_next_events, streams))
 
-        assert told == [[("a", 5)], [("a", 5)], [("b", 6)]]
+        assert heard == [[("a", 5)], [("a", 5)], [("b", 6)]]
         assert set(source.looks) == {frozenset("ab")}
         for lines in streams:
             await lines.aclose()

@@ -12,8 +12,8 @@ from support.tracking_messages import (
     body,
     message,
     only_batch,
+    records_of,
     refusal,
-    told,
 )
 
 PHONE = {
@@ -32,7 +32,7 @@ PHONE = {
 
 
 def test_track_becomes_an_event() -> None:
-    assert told(message(event="Order Completed", properties={"total": 10})) == {
+    assert records_of(message(event="Order Completed", properties={"total": 10})) == {
         Kind.EVENT: [
             {
                 "session_id": None,
@@ -48,7 +48,7 @@ def test_track_becomes_an_event() -> None:
 
 @pytest.mark.parametrize("name", ["Application Opened", "Application Backgrounded"])
 def test_life_of_the_application_is_events(name: str) -> None:
-    assert [record["name"] for record in told(message(event=name))[Kind.EVENT]] == [name]
+    assert [record["name"] for record in records_of(message(event=name))[Kind.EVENT]] == [name]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_life_of_the_application_is_events(name: str) -> None:
     ],
 )
 def test_screen_and_page_become_activities_without_end(fields: dict[str, Any], name: str) -> None:
-    (activity,) = told(message(**fields))[Kind.ACTIVITY]
+    (activity,) = records_of(message(**fields))[Kind.ACTIVITY]
 
     assert (activity["name"], activity["timestamp"]) == (name, HAPPENED)
     assert (activity["end"], activity["session_id"]) == (None, None)
@@ -87,7 +87,7 @@ def test_identify_becomes_tags_and_names_the_user() -> None:
 
 def test_traits_in_the_context_are_tags_too_unless_the_message_has_the_same() -> None:
     context = {"traits": {"plan": "free", "age": 3}}
-    tags = told(message(type="identify", traits={"plan": "pro"}, context=context))[Kind.TAG]
+    tags = records_of(message(type="identify", traits={"plan": "pro"}, context=context))[Kind.TAG]
 
     assert {tag["key"]: tag["value"] for tag in tags} == {"plan": "pro", "age": "3"}
 
@@ -101,7 +101,7 @@ def test_identify_without_traits_only_names_the_user() -> None:
 
 def test_group_becomes_tags_with_a_prefix() -> None:
     traits = {"name": "Acme", "id": "other"}
-    tags = told(message(type="group", groupId="g1", traits=traits))[Kind.TAG]
+    tags = records_of(message(type="group", groupId="g1", traits=traits))[Kind.TAG]
 
     assert [(tag["key"], tag["value"]) for tag in tags] == [
         ("group_id", "g1"),
@@ -125,7 +125,7 @@ def test_crash_keeps_its_stack() -> None:
     bare = message(messageId="m2", event="Application Crashed", context=context)
     session_id = derive_guid("session", DEVICE, "1700000000")
 
-    assert told(crash, bare) == {
+    assert records_of(crash, bare) == {
         Kind.CRASH: [
             {
                 "session_id": session_id,
@@ -156,7 +156,7 @@ def test_crash_keeps_its_stack() -> None:
     ],
 )
 def test_errors_are_told_by_name_or_property(event: str, properties: object) -> None:
-    rows = told(message(event=event, properties=properties))
+    rows = records_of(message(event=event, properties=properties))
 
     assert [item["name"] for item in rows.pop(Kind.ERROR)] == [event]
     assert rows == {}
@@ -164,7 +164,7 @@ def test_errors_are_told_by_name_or_property(event: str, properties: object) -> 
 
 @pytest.mark.parametrize("error", [None, False, 0, ""])
 def test_error_that_is_none_is_an_event(error: object) -> None:
-    assert Kind.EVENT in told(message(properties={"error": error, "exception": None}))
+    assert Kind.EVENT in records_of(message(properties={"error": error, "exception": None}))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_error_that_is_none_is_an_event(error: object) -> None:
     ],
 )
 def test_duration_makes_a_job_that_ended_then(properties: object, milliseconds: int) -> None:
-    (job,) = told(message(event="Upload", properties=properties))[Kind.JOB]
+    (job,) = records_of(message(event="Upload", properties=properties))[Kind.JOB]
 
     assert (job["start"], job["end"]) == (HAPPENED - milliseconds * 1000, HAPPENED)
     assert job["name"] == "Upload"
@@ -187,7 +187,7 @@ def test_duration_makes_a_job_that_ended_then(properties: object, milliseconds: 
 
 @pytest.mark.parametrize("duration", [-1, 1e300, "2", None, True, [1]])
 def test_duration_that_cannot_be_is_an_event(duration: object) -> None:
-    assert Kind.EVENT in told(message(properties={"duration": duration}))
+    assert Kind.EVENT in records_of(message(properties={"duration": duration}))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_duration_that_cannot_be_is_an_event(duration: object) -> None:
 def test_push_of_a_numbered_campaign_is_feedback(
     event: str, status: str, properties: object
 ) -> None:
-    assert told(message(event=event, properties=properties)) == {
+    assert records_of(message(event=event, properties=properties)) == {
         Kind.FEEDBACK: [
             {
                 "campaign_type": "NativePush",
@@ -229,7 +229,9 @@ def test_push_of_a_numbered_campaign_is_feedback(
 def test_push_of_a_campaign_without_number_is_an_event(properties: object) -> None:
     sent = message(event="Push Notification Tapped", properties=properties)
 
-    assert [record["name"] for record in told(sent)[Kind.EVENT]] == ["Push Notification Tapped"]
+    assert [record["name"] for record in records_of(sent)[Kind.EVENT]] == [
+        "Push Notification Tapped"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +242,7 @@ def test_token_is_kept_once_a_body_with_the_type_of_its_system(
     system: str | None, device_type: str | None, token_type: str
 ) -> None:
     context = {"device": {"token": "T", "type": device_type}, "os": {"name": system}}
-    rows = told(message(context=context), message(messageId="m2", context=context))
+    rows = records_of(message(context=context), message(messageId="m2", context=context))
 
     assert len(rows[Kind.EVENT]) == 2
     assert rows[Kind.TOKEN] == [
@@ -253,7 +255,7 @@ def test_token_is_kept_once_a_body_with_the_type_of_its_system(
     [{"token": "T", "type": "windows"}, {"token": "x" * 4097, "type": "ios"}, {"token": "a\nb"}],
 )
 def test_token_that_cannot_be_kept_costs_nothing_else(device: object) -> None:
-    assert list(told(message(context={"device": device}))) == [Kind.EVENT]
+    assert list(records_of(message(context={"device": device}))) == [Kind.EVENT]
 
 
 def test_context_becomes_info_and_location() -> None:
@@ -281,7 +283,7 @@ def test_context_becomes_info_and_location() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "told"),
+    ("network", "network_type"),
     [
         ({"wifi": True, "cellular": True}, {"network_type": "wifi"}),
         ({"wifi": False, "cellular": True}, {"network_type": "mobile"}),
@@ -289,8 +291,8 @@ def test_context_becomes_info_and_location() -> None:
         ({"wifi": "true"}, None),
     ],
 )
-def test_network_type_is_wifi_before_mobile(network: object, told: object) -> None:
-    assert only_batch(body(message(context={"network": network}))).info == told
+def test_network_type_is_wifi_before_mobile(network: object, network_type: object) -> None:
+    assert only_batch(body(message(context={"network": network}))).info == network_type
 
 
 def test_time_zone_offset_is_that_of_the_moment() -> None:
@@ -354,7 +356,7 @@ def test_session_id_of_the_sender_is_the_session() -> None:
         message(type=text, name="n", context={"sessionId": 1700000000})
         for text in ("track", "screen")
     ]
-    rows = told(sent[0], sent[1] | {"messageId": "m2"})
+    rows = records_of(sent[0], sent[1] | {"messageId": "m2"})
 
     expected = derive_guid("session", DEVICE, "1700000000")
     assert [row["session_id"] for rows in rows.values() for row in rows] == [expected] * 2
@@ -386,6 +388,6 @@ def test_message_of_which_nothing_can_be_kept_is_refused_alone(
 
 
 def test_time_is_never_later_than_receipt() -> None:
-    rows = told(message(timestamp="2026-03-01T13:00:00Z", properties={"duration": 1}))
+    rows = records_of(message(timestamp="2026-03-01T13:00:00Z", properties={"duration": 1}))
 
     assert rows[Kind.JOB][0]["end"] == RECEIVED
