@@ -1,6 +1,7 @@
 """Fails when something that users meet is missing from its page."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from inspect import getsource
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from engagement import DeviceAgent
 from engagement.agent import AgentOptions
 from engagement.cli.entry import app
+from engagement.cli.examples import EXAMPLES
 from engagement.exceptions import ErrorCode
 from engagement.model.exports import (
     CampaignType,
@@ -111,6 +113,17 @@ def test_every_command_is_documented_with_its_options(command: str) -> None:
 def test_every_command_speaks_json_and_explains_itself(command: str) -> None:
     assert "--json" in _options(COMMANDS[command])
     assert len(COMMANDS[command].help or "") > 20
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example_that_can_be_typed(command: str) -> None:
+    words = shlex.split(EXAMPLES[command].partition(" > ")[0])
+
+    given = words[len(command.split()) :]
+    context = COMMANDS[command].make_context(command, given, resilient_parsing=False)
+
+    assert EXAMPLES[command].startswith(command)
+    assert context.params
 
 
 def test_no_command_is_documented_that_does_not_exist() -> None:

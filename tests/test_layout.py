@@ -17,7 +17,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     # Commands, which their users type: one test goes through most of them, in real processes.
     "cli/apps": ("acceptance/test_command_line.py",),
     "cli/clients": ("acceptance/server/auth/test_access_tokens.py", "acceptance/test_client.py"),
-    "cli/entry": ("acceptance/test_command_line.py",),
+    "cli/examples": ("test_docs.py",),
     "cli/exports": ("acceptance/test_command_line.py",),
     "cli/imports": ("acceptance/test_command_line.py",),
     "cli/progress": ("acceptance/cli/test_backends.py",),

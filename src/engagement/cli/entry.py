@@ -30,6 +30,7 @@ from engagement.cli import (
     verify,
     worker,
 )
+from engagement.cli.examples import add_examples
 from engagement.cli.exit_statuses import (
     EXIT_BAD_INPUT,
     EXIT_FAILURE,
@@ -37,16 +38,20 @@ from engagement.cli.exit_statuses import (
     EXIT_OUTPUT_CLOSED,
     exit_status,
 )
-from engagement.cli.output import print_error
+from engagement.cli.output import ExplainedInterrupt, print_error, print_interruption
 from engagement.exceptions import EngagementError, ErrorCode
 from engagement.storage_failures import find_failure
 
+AFTER_INTERRUPTION = (
+    "what was accepted or created before stays; tasks go on with `engagement serve` or "
+    "`engagement export wait`, and `engagement export list` shows them"
+)
 app = typer.Typer(
     name="engagement",
     help="Collects raw mobile-engagement data and exports it into your own storage.",
     epilog="Exit status: 0 done, 1 failure, 2 bad input, 3 the home folder is busy, "
-    "130 interrupted. State, lake and keys live in the folder ENGAGEMENT_HOME.",
-    add_completion=False,
+    "4 the time was over before the task had ended, 130 interrupted, 141 the reader of the output "
+    "went away. State, lake and keys live in the folder ENGAGEMENT_HOME.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -97,15 +102,18 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        status = typer.main.get_command(app).main(
-            args=list(arguments), prog_name="engagement", standalone_mode=False
-        )
+        command = typer.main.get_command(app)
+        add_examples(command)
+        status = command.main(args=list(arguments), prog_name="engagement", standalone_mode=False)
         sys.stdout.flush()
     except TyperException as error:
         if message := error.format_message():  # empty where the help was shown instead
             print_error(ErrorCode.BAD_INPUT, message, as_json=as_json)
         return EXIT_BAD_INPUT
+    except ExplainedInterrupt:
+        return EXIT_INTERRUPTED
     except (KeyboardInterrupt, Abort):
+        print_interruption(AFTER_INTERRUPTION, as_json=as_json)
         return EXIT_INTERRUPTED
     except (BrokenPipeError, SystemExit) as error:
         # Typer leaves by SystemExit where it met the broken pipe itself.

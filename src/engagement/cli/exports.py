@@ -125,7 +125,7 @@ def wait(
     """
     backend = choose_backend(server, profile)
     task = backend.wait(task_id, timeout_seconds=timeout, as_json=as_json)
-    conclude(task, as_json=as_json)
+    conclude(task, retry=_retry_command(backend, task), as_json=as_json)
     if not task.state.is_final:
         raise typer.Exit(EXIT_NOT_ENDED)
 
@@ -166,4 +166,8 @@ def _conclude(backend: Backend, task: ExportTask, *, no_wait: bool, as_json: boo
     if no_wait:
         again = backend.command(f"export wait {task.task_id}")
         print_note(f"The task is queued; to wait for it: {again}")
-    conclude(task, as_json=as_json)
+    conclude(task, retry=_retry_command(backend, task), as_json=as_json)
+
+
+def _retry_command(backend: Backend, task: ExportTask) -> str:
+    return backend.command(f"export retry {task.task_id} --container -")

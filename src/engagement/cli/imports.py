@@ -16,6 +16,7 @@ from engagement.cli.arguments import AppName
 from engagement.cli.opening import open_or_reach_service
 from engagement.cli.output import (
     AsJson,
+    ExplainedInterrupt,
     byte_count,
     plain,
     print_fields,
@@ -64,7 +65,7 @@ def import_files(
                 as_json=as_json,
                 app_id=app_id,
             )
-            raise
+            raise ExplainedInterrupt from None
     if summary.refused and not summary.batches and not summary.duplicates:
         raise CorruptInputError(f"No batch could be read; the first: {rejects.first_message}")
     _report(summary, rejects, inputs, as_json=as_json)

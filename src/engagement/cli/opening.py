@@ -1,8 +1,11 @@
 """Opens the service for a command; the heavy libraries load only then."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
+
+from engagement.cli.output import print_note
 
 if TYPE_CHECKING:
     from engagement.model.executors import ProcessRole
@@ -39,6 +42,7 @@ def open_service(
 
     given = settings or Settings.from_environment()
     start_command_logging(given.log_level)
+    say_if_new(given)
     run_tasks = run_tasks and not given.is_cluster
     with open_service(given, run_tasks=run_tasks, runner=runner, roles=roles) as runtime:
         yield runtime
@@ -93,6 +97,7 @@ def open_or_reach_service() -> Iterator["Runtime"]:
 
     settings = Settings.from_environment()
     start_command_logging(settings.log_level)
+    say_if_new(settings)
     with ExitStack() as closing:
         try:
             run_tasks = not settings.is_cluster
@@ -101,3 +106,9 @@ def open_or_reach_service() -> Iterator["Runtime"]:
             holder = HolderRunner(settings.home)
             runtime = closing.enter_context(open_service(settings, run_tasks=False, runner=holder))
         yield runtime
+
+
+def say_if_new(settings: "Settings") -> None:
+    """Tell a person that a home folder is about to be made: its name may be a mistake."""
+    if not settings.home.exists() and "--json" not in sys.argv:
+        print_note(f"New home folder: {settings.home.absolute()}")

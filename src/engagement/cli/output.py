@@ -109,6 +109,10 @@ def print_error(code: str, message: str, *, as_json: bool) -> None:
     sys.stderr.write(text + "\n")
 
 
+class ExplainedInterrupt(KeyboardInterrupt):
+    """An interruption of which a person was told what it leaves."""
+
+
 def print_interruption(hint: str, *, as_json: bool, **names: str) -> None:
     """Say on standard error what an interruption leaves and how to go on."""
     named = {to_camel_case(name): value for name, value in names.items()}

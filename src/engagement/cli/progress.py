@@ -12,16 +12,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from engagement.cli.exit_statuses import EXIT_FAILURE
 from engagement.cli.opening import open_service
 from engagement.cli.output import (
+    ExplainedInterrupt,
     byte_count,
     print_error,
     print_fields,
     print_interruption,
     print_json,
+    print_note,
     progress_console,
 )
-from engagement.exceptions import HomeBusyError
+from engagement.exceptions import ErrorCode, HomeBusyError
 from engagement.model.export_options import body_of
 from engagement.model.export_tasks import ExportTask
+from engagement.model.exports import ExportState
 from engagement.model.instants import format_rfc3339
 from engagement.model.text import to_camel_case
 
@@ -30,6 +33,14 @@ if TYPE_CHECKING:
 
     from engagement.runtime.opening import Runtime
 
+NEEDS_NEW_CREDENTIAL = frozenset(
+    {
+        ErrorCode.SAS_EXPIRED,
+        ErrorCode.SAS_NOT_YET_VALID,
+        ErrorCode.SAS_INVALID_SIGNATURE,
+        ErrorCode.SAS_PERMISSION_MISSING,
+    }
+)
 WAIT_COMMAND = "engagement export wait"
 BESIDE_SECONDS_MAX = 1.0
 """How long a task is watched beside another process before this one offers to run it."""
@@ -90,9 +101,9 @@ def show_progress(
             line = bar.add_task("export", total=None, state="", counts="")
             yield lambda task: bar.update(
                 line,
-                total=task.progress.parts_total or None,
-                completed=task.progress.parts_done,
-                state=task.state.value,
+                total=_total(task),
+                completed=task.progress.rows_done,
+                state=_stage(task),
                 counts=_counts(task),
             )
     except KeyboardInterrupt:
@@ -101,7 +112,7 @@ def show_progress(
             as_json=as_json,
             task_id=task_id,
         )
-        raise
+        raise ExplainedInterrupt from None
 
 
 def print_task(task: ExportTask, *, as_json: bool) -> None:
@@ -159,8 +170,13 @@ def _selection(task: ExportTask) -> list[tuple[str, str]]:
     return values
 
 
-def conclude(task: ExportTask, *, as_json: bool) -> None:
+def conclude(task: ExportTask, *, retry: str, as_json: bool) -> None:
     """Print a task that was waited for, and why it failed or was cancelled if it did.
+
+    Args:
+        task: The task.
+        retry: The command that runs it again.
+        as_json: Whether the output is for a program.
 
     Raises:
         typer.Exit: It did, which is a failure of the command whatever the task's code is: the
@@ -170,6 +186,8 @@ def conclude(task: ExportTask, *, as_json: bool) -> None:
     error = task.error
     if error is not None:
         print_error(error.code, str(error), as_json=as_json)
+        if error.code in NEEDS_NEW_CREDENTIAL and not as_json:
+            print_note(f"Delivered parts stay; to go on with a new SAS: {retry}")
         raise typer.Exit(EXIT_FAILURE)
 
 
@@ -177,7 +195,6 @@ def _bar(console: object) -> Progress:
     return Progress(
         TextColumn("{task.fields[state]:>9}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} parts"),
         TextColumn("{task.fields[counts]}"),
         TimeElapsedColumn(),
         console=console,  # type: ignore[arg-type]
@@ -185,9 +202,26 @@ def _bar(console: object) -> Progress:
     )
 
 
+def _stage(task: ExportTask) -> str:
+    """The state, in which planning is told from writing."""
+    is_planning = task.state is ExportState.STARTED and not task.progress.parts_total
+    return "Planning" if is_planning else task.state.value
+
+
+def _total(task: ExportTask) -> int | None:
+    """How many rows there are; None while that is not known, when the bar only moves."""
+    return None if not task.progress.parts_total else task.progress.rows_total
+
+
 def _counts(task: ExportTask) -> str:
     done = task.progress
-    words = [f"{done.rows_done:,} rows", byte_count(done.bytes_done)]
+    if not done.parts_total:
+        return "counting what is to be exported" if task.state is ExportState.STARTED else ""
+    words = [
+        f"{done.rows_done:,} of {done.rows_total:,} rows",
+        f"{done.parts_done:,} of {done.parts_total:,} parts",
+        byte_count(done.bytes_done),
+    ]
     if done.rows_per_second is not None:
         words.append(f"{done.rows_per_second:,.0f} rows/s")
     if done.seconds_left is not None:

@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from engagement.cli.console import sign_in_address
-from engagement.cli.opening import open_service
+from engagement.cli.opening import open_service, say_if_new
 from engagement.cli.output import AsJson, print_json, print_note
 from engagement.exceptions import BadInputError, EngagementError
 from engagement.model.executors import SERVER_ROLES, ProcessRole, parse_roles
@@ -63,6 +63,7 @@ def serve(
         )
     chosen = parse_roles(given or settings.roles, SERVER_ROLES)
     start_logging(settings.log_level or "info")
+    say_if_new(settings)
     try:
         with ExitStack() as closing:
             runtime = closing.enter_context(_open_server(settings, chosen))

@@ -37,6 +37,8 @@ def verify(
 ) -> None:
     """Read a delivered export again and prove that it is what its manifest says.
 
+    It may lie in any folder, also one that it was copied to.
+
     Counts, sizes and SHA-256 of every part are checked, and where the task was this home
     folder's own also that the rows equal the table versions that it pinned.
     """
@@ -65,17 +67,19 @@ def split_location(location: str) -> tuple[str, str]:
     """Return the container URL, with its credential, and the export's folder inside.
 
     Raises:
-        BadInputError: The location does not end in a folder of an export.
+        BadInputError: The location does not end in a folder.
     """
     url = urlsplit(location)
     segments = url.path.removesuffix("/manifest.json").rstrip("/").split("/")
-    if len(segments) <= FOLDER_SEGMENTS or not _TASK_ID.fullmatch(segments[-1]):
+    # A copy may lie in any folder, which is a container's own then.
+    count = FOLDER_SEGMENTS if _TASK_ID.fullmatch(segments[-1]) else 1
+    if len(segments) <= count or not segments[-1]:
         raise BadInputError(
-            "The location must be a container URL followed by TYPE/TASK_ID, "
+            "The location must be a container URL followed by the folder of an export, "
             f"got the path {url.path!r}."
         )
-    path = "/".join(segments[:-FOLDER_SEGMENTS])
-    folder = unquote("/".join(segments[-FOLDER_SEGMENTS:]))
+    path = "/".join(segments[:-count])
+    folder = unquote("/".join(segments[-count:]))
     return urlunsplit(url._replace(path=path)), folder
 
 

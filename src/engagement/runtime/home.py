@@ -69,7 +69,8 @@ def lock_home(home: Path) -> Iterator[int]:
             if time.monotonic() > deadline:
                 raise HomeBusyError(
                     f"The home folder must be free, but another process runs on {home}: "
-                    "stop it, or wait for its end, and try again."
+                    "stop it, or wait for its end, and try again. A server can be asked, with "
+                    "--server or --profile where the command takes them."
                 )
             time.sleep(LOCK_POLL_SECONDS)
         yield descriptor
