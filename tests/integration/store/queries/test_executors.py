@@ -66,10 +66,10 @@ def test_who_was_given_up_learns_that(executors: ExecutorQueries) -> None:
 def test_who_is_asked_to_drain_learns_that(executors: ExecutorQueries) -> None:
     register(executors, "worker", WORKER_ROLES)
 
-    asked = executors.ask_to_drain("worker"), executors.ask_to_drain("nobody")
+    answers = executors.ask_to_drain("worker"), executors.ask_to_drain("nobody")
     heartbeat = executors.beat("worker")
 
-    assert asked == (True, False)
+    assert answers == (True, False)
     assert heartbeat is not None
     assert heartbeat.is_draining
 
