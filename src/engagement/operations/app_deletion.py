@@ -86,6 +86,7 @@ def remove_deleted_app(
         time.sleep(POLL_SECONDS)
     # The key of a task that is not known any more would be left alone.
     runtime.task_vault.destroy_ended(runtime.tasks, runtime.imports)
+    runtime.points.forget_app(app_id)
     return AppRemovalReport(rows=runtime.app_removal.remove(app_id), unfinished=0)
 
 

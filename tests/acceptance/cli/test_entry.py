@@ -61,7 +61,7 @@ def test_a_busy_home_leads_to_the_server(shell: Shell) -> None:
 
 def test_an_interruption_says_what_stays_in_any_command(shell: Shell) -> None:
     shell.run(*CREATE_APP)
-    asking = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "engagement", "apps", "delete", "shop"],
         cwd=shell.folder,
         env=shell.environment,
@@ -69,14 +69,14 @@ def test_an_interruption_says_what_stays_in_any_command(shell: Shell) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert asking.stderr is not None
+    assert process.stderr is not None
     with waiting_for("the question of a command"):
-        assert b"All data of" in asking.stderr.readline()
-    asking.send_signal(signal.SIGINT)
+        assert b"All data of" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
 
-    _, output = asking.communicate(timeout=WAIT_SECONDS_MAX)
+    _, output = process.communicate(timeout=WAIT_SECONDS_MAX)
 
-    assert asking.returncode == 130
+    assert process.returncode == 130
     assert b"tasks go on" in output
     assert b"Traceback" not in output
     assert [app["name"] for app in shell.json("apps", "list")] == ["shop"]
