@@ -48,7 +48,7 @@ class Watched:
     def ask(self, method: str, path: str, version: dict[str, str], body: object = None) -> object:
         """An answer, kept to be looked through."""
         answer = self.http.request(method, path, params=version, json=body)
-        self.said.append(answer.content + repr(answer.headers).encode())
+        self.messages.append(answer.content + repr(answer.headers).encode())
         return answer.json()
 
     def task(self, task_id: str) -> dict[str, str]:
@@ -98,7 +98,7 @@ def assert_nowhere(watched: Watched) -> None:
     places["log"] = watched.server.log.read_bytes()
     for name in ("environ", "cmdline"):
         places[name] = Path(f"/proc/{watched.server.process.pid}/{name}").read_bytes()
-    places |= {f"answer {number}": item for number, item in enumerate(watched.said)}
+    places |= {f"answer {number}": item for number, item in enumerate(watched.messages)}
     places["metrics"] = watched.http.get("/metrics").content
     assert [name for name, content in places.items() if has_canary(content)] == []
 
