@@ -93,7 +93,9 @@ class Cluster:
             timeout=WAIT_SECONDS_MAX,
         )
         assert done.returncode == status, done.stderr.decode()
-        return json.loads((done.stdout if status == 0 else done.stderr) or b"null")
+        # Warnings come before an error, each on a line of its own.
+        output = done.stdout if status == 0 else b"".join(done.stderr.splitlines()[-1:])
+        return json.loads(output or b"null")
 
     def begin(self, words: Sequence[str], settings: Mapping[str, str]) -> Machine:
         """Start a process without waiting for it."""

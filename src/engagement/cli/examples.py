@@ -6,6 +6,10 @@ _DAYS = "--from 2026-11-01 --to 2026-11-26"
 _FOLDER = "--container /srv/exports"
 EXAMPLES: dict[str, str] = {
     "engagement serve": "engagement serve --host 0.0.0.0 --port 8080",
+    "engagement worker": "engagement worker --roles flush,export",
+    "engagement migrate": "engagement migrate",
+    "engagement cluster status": "engagement cluster status",
+    "engagement cluster drain": "engagement cluster drain machine-1234-0a1b2c3d",
     "engagement sample": "engagement sample --devices 50 --days 3 > sample.ndjson",
     "engagement import": "engagement import sample.ndjson --app shop",
     "engagement verify": "engagement verify /srv/exports/Event/0123456789abcdef0123456789abcdef",
@@ -20,6 +24,7 @@ EXAMPLES: dict[str, str] = {
     "engagement apps list": "engagement apps list",
     "engagement apps rename": "engagement apps rename shop store",
     "engagement apps delete": "engagement apps delete shop --confirm shop",
+    "engagement apps retention": "engagement apps retention shop --days 365",
     "engagement apps keys list": "engagement apps keys list shop",
     "engagement apps keys create": "engagement apps keys create shop android --days 365",
     "engagement apps keys rotate": "engagement apps keys rotate shop android --keep-days 30",
