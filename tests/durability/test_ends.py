@@ -320,6 +320,25 @@ def test_a_second_process_is_refused_and_may_look(scene: Scene) -> None:
             assert operations.list_apps(beside)
 
 
+@pytest.mark.parametrize("point", [Failpoint.EXPORT_STARTED, Failpoint.PART_STARTED])
+def test_an_interruption_that_a_query_hears_of_ends_no_task(scene: Scene, point: Failpoint) -> None:
+    """Polars raises what Ctrl-C is in the thread of a step."""
+    interrupted = threading.Event()
+
+    def interrupt(here: Failpoint) -> None:
+        if here is point:
+            interrupted.set()
+            raise KeyboardInterrupt
+
+    with open_service(settings_of(scene.home, scene.out), on_failpoint=interrupt) as runtime:
+        task = operations.create_export(runtime, request(scene))
+        wait_for_event(interrupted, "an interruption")
+    with open_service(settings_of(scene.home, scene.out)) as runtime:
+        done = operations.wait_export(runtime, task.task_id, timeout_seconds=WAIT_SECONDS_MAX)
+
+    assert done.state is ExportState.SUCCEEDED, done.error_details
+
+
 @pytest.fixture
 def running(scene: Scene) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that owns the home folder, waiting for a task that does not exist."""

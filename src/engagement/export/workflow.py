@@ -259,6 +259,8 @@ class ExportWorkflow(DBOSConfiguredInstance):
             effect()
         except StoppedError:
             raise
+        except KeyboardInterrupt as error:  # Polars raises it in whichever thread has a query
+            raise StoppedError from error
         except BaseException as error:  # noqa: BLE001 - any end of a step ends the task, panics too
             named = find_failure(error)
             if named is None:
