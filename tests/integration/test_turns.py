@@ -92,7 +92,7 @@ def test_an_app_may_have_so_many_unfinished_exports_and_another_too(scene: Scene
     of_quiet = exports.create_export(scene.quiet)
 
     def list_queued() -> list[ExportTask]:
-        found = operations.list_exports(exports.runtime, app_id=scene.busy)
+        found = operations.list_exports(exports.runtime, app_id=scene.busy, limit=scene.tasks_max)
         return [task for task in found if task.state is ExportState.QUEUED]
 
     queued_max = scene.tasks_max - APP_EXPORTS_CONCURRENT_MAX
