@@ -312,7 +312,7 @@ def test_unknown_things_and_bad_containers_are_bad_input(imported: Imported) -> 
     ]
 
     assert codes[:1] + codes[2:] == [
-        "UnknownApp", "SasExpired", "BadInput", "UnknownTask", "BadInput", "UnknownApp",
+        "UnknownApp", "SasExpired", "BadInput", "UnknownTask", "ContainerNotFound", "UnknownApp",
     ]  # fmt: skip
     assert shell.json("export", "list", "--limit", "1000") == tasks
 
