@@ -155,12 +155,7 @@ class Engine:
         Args:
             known: The ids of the processes that were not given up.
         """
-        running = {
-            str(workflow.executor_id)
-            for workflow in DBOS.list_workflows(
-                status="PENDING", load_input=False, load_output=False
-            )
-        }
+        running = self.count_running().keys()
         # Asked for afterwards: whoever had a workflow by then had registered before.
         if gone := sorted(running - set(known())):
             _log.warning("workflows_taken_over", executors=gone)

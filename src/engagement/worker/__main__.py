@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -21,6 +20,7 @@ import structlog
 
 from engagement import operations
 from engagement.exceptions import EngagementError
+from engagement.model.executors import WORKER_ROLES
 from engagement.runtime.engine import Engine
 from engagement.runtime.logging import start_logging
 from engagement.runtime.opening import Runtime, open_service
@@ -29,15 +29,6 @@ from engagement.runtime.routines import running_routine
 from engagement.settings import Settings
 from engagement.storage_failures import find_failure, unknown_failure
 from engagement.worker.control import serve_requests
-from engagement.worker.machine import (
-    CLOCK_LOOK_SECONDS,
-    DELETION_SECONDS,
-    FLUSH_LOOK_SECONDS,
-    SHAPE_SECONDS,
-    TIDY_LOOK_SECONDS,
-    STALL_LOOK_SECONDS,
-    end_if_stalled,
-)
 from engagement.worker.messages import (
     BEAT,
     BEAT_SECONDS,
@@ -47,6 +38,7 @@ from engagement.worker.messages import (
     decode_request,
     encode_reply,
 )
+from engagement.worker.periodic_work import list_routines
 
 REQUESTS_CONCURRENT_MAX = 16
 EXIT_ORPHANED = 1
@@ -68,7 +60,7 @@ def main() -> None:
             if not isinstance(engine, Engine):
                 raise TypeError(f"The worker must run tasks itself, got {engine}.")
             with ExitStack() as routines:
-                for name, seconds, effect in _routines(runtime, engine):
+                for name, seconds, effect in list_routines(runtime, WORKER_ROLES):
                     routines.enter_context(running_routine(name, seconds, effect))
                 home = runtime.settings.home
                 answer = partial(_reply_to, runtime=runtime, engine=engine)
@@ -78,18 +70,6 @@ def main() -> None:
                 requests.serve(runtime, engine)
     except EngagementError as error:
         requests.reply(Reply(number=None, error=error))
-
-
-def _routines(runtime: Runtime, engine: Engine) -> list[tuple[str, float, Callable[[], object]]]:
-    """What a server does by itself, and how many seconds apart."""
-    return [
-        ("stalls", STALL_LOOK_SECONDS, lambda: end_if_stalled(engine)),
-        ("flush", FLUSH_LOOK_SECONDS, lambda: operations.flush_due(runtime)),
-        ("clock", CLOCK_LOOK_SECONDS, runtime.running_time.look),
-        ("deletions", DELETION_SECONDS, lambda: operations.finish_deletions(runtime)),
-        ("shape", SHAPE_SECONDS, lambda: operations.keep_in_shape(runtime)),
-        ("tidy", TIDY_LOOK_SECONDS, lambda: operations.tidy_due(runtime)),
-    ]
 
 
 class _Requests:

@@ -1,11 +1,9 @@
 """A worker of a cluster, which runs by itself on any machine, beside any number of others."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-
-import structlog
+from functools import partial
 
 from engagement import operations
 from engagement.model.executors import ProcessRole
@@ -15,18 +13,9 @@ from engagement.runtime.opening import Runtime, open_service
 from engagement.runtime.reaper import REAP_SECONDS, Reaper
 from engagement.runtime.routines import running_routine
 from engagement.settings import Settings
+from engagement.worker.periodic_work import Routine, list_routines
 
-FLUSH_LOOK_SECONDS = 0.5
 TAKE_OVER_SECONDS = 2.0
-DELETION_SECONDS = 5.0
-SHAPE_SECONDS = 300.0
-TIDY_LOOK_SECONDS = 60.0
-CLOCK_LOOK_SECONDS = 30.0
-STALL_LOOK_SECONDS = 1.0
-EXIT_STALLED = 2
-_log = structlog.get_logger()
-
-Routine = tuple[str, float, Callable[[], object]]
 
 
 @contextmanager
@@ -59,50 +48,17 @@ def wait_for_end(member: Member, stopping: threading.Event) -> None:
 
 
 def _routines(runtime: Runtime, member: Member) -> Iterator[Routine]:
-    settings, seams = runtime.settings, runtime.seams
-    reaper = Reaper(member, seams.executors, seams.locks)
+    reaper = Reaper(member, runtime.seams.executors, runtime.seams.locks)
     yield "reap", REAP_SECONDS, reaper.look
-    yield "clock", CLOCK_LOOK_SECONDS, runtime.running_time.look
-    if ProcessRole.FLUSH in member.roles:
-        yield "flush", FLUSH_LOOK_SECONDS, lambda: operations.flush_due(runtime)
     if ProcessRole.COMMIT in member.roles:
-        yield "commit", settings.commit_seconds, lambda: operations.commit_due(runtime)
+        commit = partial(operations.commit_due, runtime)
+        yield "commit", runtime.settings.commit_seconds, commit
     if isinstance(runtime.runner, Engine):
-        engine = runtime.runner
-
-        def take_over() -> None:
-            reaper.look(lambda: engine.reconcile_cluster(_known_ids(runtime)))
-
-        yield "take-over", TAKE_OVER_SECONDS, take_over
-        yield "stalls", STALL_LOOK_SECONDS, lambda: end_if_stalled(engine)
-    if ProcessRole.UPKEEP in member.roles:
-        yield (
-            "deletions",
-            DELETION_SECONDS,
-            _by_the_first(member, runtime, operations.finish_deletions),
-        )
-        yield "shape", SHAPE_SECONDS, _by_the_first(member, runtime, operations.keep_in_shape)
-        yield "tidy", TIDY_LOOK_SECONDS, _by_the_first(member, runtime, operations.tidy_due)
+        reconcile = partial(runtime.runner.reconcile_cluster, _known_ids(runtime))
+        yield "take-over", TAKE_OVER_SECONDS, partial(reaper.look, reconcile)
+    is_first = partial(member.is_first, ProcessRole.UPKEEP)
+    yield from list_routines(runtime, member.roles, is_first=is_first)
 
 
 def _known_ids(runtime: Runtime) -> Callable[[], list[str]]:
     return lambda: [each.executor_id for each in runtime.seams.executors.list_all()]
-
-
-def _by_the_first(
-    member: Member, runtime: Runtime, effect: Callable[[Runtime], object]
-) -> Callable[[], None]:
-    """An effect that one worker is enough for."""
-
-    def have_effect() -> None:
-        if member.is_first(ProcessRole.UPKEEP):
-            effect(runtime)
-
-    return have_effect
-
-
-def end_if_stalled(engine: Engine) -> None:
-    """Let a new process have the threads that steps without an end hold here."""
-    if engine.has_stalled:
-        _log.error("worker_stalled")
-        os._exit(EXIT_STALLED)
