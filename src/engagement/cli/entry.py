@@ -38,7 +38,7 @@ from engagement.cli.exit_statuses import (
     EXIT_OUTPUT_CLOSED,
     exit_status,
 )
-from engagement.cli.output import ExplainedInterrupt, print_error, print_interruption
+from engagement.cli.output import PRINTS_JSON, ExplainedInterrupt, print_error, print_interruption
 from engagement.exceptions import EngagementError, ErrorCode
 from engagement.storage_failures import find_failure
 
@@ -100,6 +100,7 @@ def run(arguments: Sequence[str]) -> int:
         arguments: The words after `engagement`.
     """
     as_json = "--json" in arguments
+    PRINTS_JSON.set(as_json)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         command = typer.main.get_command(app)

@@ -1,11 +1,10 @@
 """Opens the service for a command; the heavy libraries load only then."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from engagement.cli.output import print_note
+from engagement.cli.output import print_hint
 
 if TYPE_CHECKING:
     from engagement.model.executors import ProcessRole
@@ -90,18 +89,13 @@ def open_or_reach_service() -> Iterator["Runtime"]:
         HomeBusyError: Another process runs on the home folder, and takes no requests.
     """
     from engagement.exceptions import HomeBusyError
-    from engagement.runtime.logging import start_command_logging
-    from engagement.runtime.opening import open_service
     from engagement.settings import Settings
     from engagement.worker.control import HolderRunner
 
     settings = Settings.from_environment()
-    start_command_logging(settings.log_level)
-    say_if_new(settings)
     with ExitStack() as closing:
         try:
-            run_tasks = not settings.is_cluster
-            runtime = closing.enter_context(open_service(settings, run_tasks=run_tasks))
+            runtime = closing.enter_context(open_service(settings, run_tasks=True))
         except HomeBusyError:
             holder = HolderRunner(settings.home)
             runtime = closing.enter_context(open_service(settings, run_tasks=False, runner=holder))
@@ -110,5 +104,5 @@ def open_or_reach_service() -> Iterator["Runtime"]:
 
 def say_if_new(settings: "Settings") -> None:
     """Tell a person that a home folder is about to be made: its name may be a mistake."""
-    if not settings.home.exists() and "--json" not in sys.argv:
-        print_note(f"New home folder: {settings.home.absolute()}")
+    if not settings.home.exists():
+        print_hint(f"New home folder: {settings.home.absolute()}")

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
@@ -21,6 +22,8 @@ PIPE_COLUMNS = 200
 """Width of tables that no terminal shows, so that ids are not cut."""
 UNIT_STEP = 1024
 
+PRINTS_JSON = ContextVar("prints_json", default=False)
+"""Whether the command that runs prints JSON, for what is not given its options."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -92,6 +95,12 @@ def print_fields(values: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in values)
     for name, value in values:
         sys.stdout.write(f"{name:<{width}}  {value}\n")
+
+
+def print_hint(text: str) -> None:
+    """Tell a person something that a program which reads JSON has no use for."""
+    if not PRINTS_JSON.get():
+        print_note(text)
 
 
 def print_note(text: str) -> None:

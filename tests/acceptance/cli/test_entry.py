@@ -51,7 +51,7 @@ def test_an_export_that_was_copied_elsewhere_is_verified_there(shell: Shell) -> 
 def test_a_busy_home_leads_to_the_server(shell: Shell) -> None:
     shell.run(*CREATE_APP)
     with shell.busy():
-        code, message = shell.error("import", "-", "--app", "shop", status=3)
+        code, message = shell.error("keys", "rotate", status=3)
 
     assert code == "HomeBusy"
     assert "--server" in message
