@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from engagement.exceptions import (
     EngagementError,
@@ -19,7 +22,7 @@ from engagement.runtime.migrating import migrate_state
 from engagement.runtime.opening import open_service
 from engagement.settings import Settings
 from engagement.store.cluster_checks import check_database, check_lake
-from engagement.store.state import open_state, read_schema
+from engagement.store.state import MIGRATIONS, open_state, read_schema
 from support.cluster import lake_environment
 from support.http_servers import Relay, RelayHandler, serve
 from support.postgres import open_postgres
@@ -102,13 +105,7 @@ def test_many_first_starts_at_once_come_up_and_another_key_is_refused(
 def test_an_older_schema_is_refused_until_it_is_migrated(tmp_path: Path, lake_url: str) -> None:
     key = secrets.token_bytes(32)
     with open_postgres(is_durable=True) as url:
-        engine = open_state(url)
-        newest = read_schema(engine)
-        with engine.begin() as connection:
-            connection.exec_driver_sql("DROP TABLE executors")
-            older = {"older": f"{int(newest) - 1:04}"}
-            connection.execute(sa.text("UPDATE alembic_version SET version_num = :older"), older)
-        engine.dispose()
+        newest = make_older_state(url)
 
         with pytest.raises(OlderSchemaError, match="engagement migrate"):
             open_state(url, upgrade=False)
@@ -116,6 +113,19 @@ def test_an_older_schema_is_refused_until_it_is_migrated(tmp_path: Path, lake_ur
         open_state(url, upgrade=False).dispose()
 
     assert migrated == newest
+
+
+def make_older_state(url: str) -> str:
+    """Make a state database of the schema before the newest, and return the newest."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    newest, older = list(ScriptDirectory.from_config(config).walk_revisions())[:2]
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, older.revision)
+    engine.dispose()
+    return newest.revision
 
 
 def test_a_folder_is_refused_as_the_lake_of_a_cluster(tmp_path: Path) -> None:
