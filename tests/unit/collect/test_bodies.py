@@ -27,6 +27,7 @@ from engagement.exceptions import (
     UnsupportedEncodingError,
 )
 from engagement.model.limits import BODY_BYTES_MAX
+from engagement.runtime.tuning import limit_malloc_arenas
 from support.batches import NOW, at, batch
 from support.bombs import BATCH, BOMB_BYTES_MAX, BOMBS, GZIP, MIB, ZSTD
 from support.memory import Memory
@@ -151,7 +152,12 @@ def test_what_was_compressed_twice_is_expanded_once() -> None:
 
 
 def memory_of(work: Callable[[], object]) -> int:
-    """Bytes of memory at its highest beyond what there was before some work."""
+    """Bytes of memory at its highest beyond what there was before some work.
+
+    What is large has a mapping of its own, as in a server: else it may lie in memory that tests
+    before have let go, and seem to take none.
+    """
+    limit_malloc_arenas()
     memory = Memory(os.getpid())
     work()
     return memory.growth()
