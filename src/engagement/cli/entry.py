@@ -125,6 +125,8 @@ def run(arguments: Sequence[str]) -> int:
         )
         print_error(named.code, str(named), as_json=as_json)
         return exit_status(named)
+    if status == EXIT_INTERRUPTED:
+        print_interruption(AFTER_INTERRUPTION, as_json=as_json)
     return status if isinstance(status, int) else 0
 
 

@@ -14,6 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.exceptions import Abort
 
 from engagement.model.instants import format_rfc3339
 from engagement.model.text import to_camel_case
@@ -118,8 +119,11 @@ def print_error(code: str, message: str, *, as_json: bool) -> None:
     sys.stderr.write(text + "\n")
 
 
-class ExplainedInterrupt(KeyboardInterrupt):
-    """An interruption of which a person was told what it leaves."""
+class ExplainedInterrupt(Abort):
+    """An interruption of which a person was told what it leaves.
+
+    Typer makes an exit with a status of every `KeyboardInterrupt`, and lets this one through.
+    """
 
 
 def print_interruption(hint: str, *, as_json: bool, **names: str) -> None:

@@ -258,9 +258,9 @@ def test_the_log_hides_what_looks_like_a_secret(name: str, value: str, around: s
     assert name in redacted
 
 
-def test_the_log_is_json_and_names_the_request(server: RunningServer) -> None:
-    with server.http() as http:
-        answer = http.get("/openapi.json", params={"sig": CANARY})
+def test_the_log_is_json_and_names_the_request(server: RunningServer, token: str) -> None:
+    with server.http(token) as http:
+        answer = http.get(TASKS, params={**VERSION, "sig": CANARY})
     wanted = answer.headers["x-ms-request-id"]
     # The line is written after the answer has gone.
     found = wait_for(
@@ -268,7 +268,7 @@ def test_the_log_is_json_and_names_the_request(server: RunningServer) -> None:
         "the request's line in the log",
     )
 
-    assert [record["path"] for record in found] == ["/openapi.json"]
+    assert [record["path"] for record in found] == [TASKS]
     assert CANARY not in server.log.read_text()
 
 
