@@ -1,9 +1,7 @@
 """Locks a home folder for the one process that runs its tasks, and says what others may ask."""
 
-import fcntl
 import os
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,12 +11,12 @@ from typing import Protocol
 from engagement.exceptions import BadInputError, HomeBusyError, StorageFullError
 from engagement.model.tag_imports import ImportTask
 from engagement.settings import Settings
+from engagement.store.file_locks import lock_file
 
 STATE_FILE = "state.db"
 LAKE_FOLDER = "lake"
 LOCK_SECONDS_MAX = 0.5
 """How long a home folder may stay locked after its process was killed: its worker must notice."""
-LOCK_POLL_SECONDS = 0.01
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -62,20 +60,13 @@ def lock_home(home: Path) -> Iterator[int]:
     Raises:
         HomeBusyError: Another process holds the lock.
     """
-    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_SECONDS_MAX
-        while not _lock(descriptor):
-            if time.monotonic() > deadline:
-                raise HomeBusyError(
-                    f"The home folder must be free, but another process runs on {home}: "
-                    "stop it, or wait for its end, and try again. A server can be asked, with "
-                    "--server or --profile where the command takes them."
-                )
-            time.sleep(LOCK_POLL_SECONDS)
+    busy = HomeBusyError(
+        f"The home folder must be free, but another process runs on {home}: "
+        "stop it, or wait for its end, and try again. A server can be asked, with "
+        "--server or --profile where the command takes them."
+    )
+    with lock_file(home / "lock", seconds_max=LOCK_SECONDS_MAX, busy=busy) as descriptor:
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def make_home(home: Path) -> None:
@@ -130,11 +121,3 @@ def state_location(settings: Settings) -> str:
 def lake_location(settings: Settings) -> str:
     """Return the folder or URL of the lake."""
     return settings.lake_url or str(settings.home / LAKE_FOLDER)
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
