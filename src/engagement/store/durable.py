@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 _PARQUET_MAGIC = b"PAR1"
 
@@ -45,11 +46,16 @@ def write_synced(path: Path, content: bytes) -> None:
 
     That the folder names it is on disk after `sync_path` of the folder alone.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    path.unlink(missing_ok=True)  # whoever can read a file that is there could read on
+    with create_private(path) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def create_private(path: Path) -> BinaryIO:
+    """A new file that its owner alone can read."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def sync_path(path: Path) -> None:

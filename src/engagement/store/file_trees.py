@@ -12,7 +12,7 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import FileSelector, FileType, PyFileSystem
 
 from engagement.exceptions import StorageUnavailableError
-from engagement.store.durable import sync_path
+from engagement.store.durable import create_private, sync_path
 
 _UNFINISHED = ".unfinished"
 """How a file on a local disk ends in its name until it is whole."""
@@ -94,7 +94,7 @@ class _FolderTree:
 
     def download(self, path: str, file: Path) -> str:
         """Bring a file into a new local one; the SHA-256 of what came."""
-        with (self._root / path).open("rb") as source, _private(file) as target:
+        with (self._root / path).open("rb") as source, create_private(file) as target:
             return _copy(source, target)
 
     def _write(self, path: str, source: BinaryIO) -> str:
@@ -102,7 +102,7 @@ class _FolderTree:
         self._make_folder(file.parent)
         unfinished = file.with_name(file.name + _UNFINISHED)
         unfinished.unlink(missing_ok=True)
-        with _private(unfinished) as target:
+        with create_private(unfinished) as target:
             digest = _copy(source, target)
             target.flush()
             os.fsync(target.fileno())
@@ -183,7 +183,7 @@ class _ObjectTree:
         with (
             _naming_failures(),
             self._storage.open_input_stream(path) as source,
-            _private(file) as target,
+            create_private(file) as target,
         ):
             return _copy(source, target)
 
@@ -195,11 +195,6 @@ class _ObjectTree:
 
     def delete_unfinished(self) -> None:
         """Do nothing: an object is whole or not there."""
-
-
-def _private(file: Path) -> BinaryIO:
-    """A new file that its owner alone can read."""
-    return os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _copy(source: BinaryIO, target: BinaryIO) -> str:
