@@ -35,7 +35,7 @@ from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.installation import TENANT_ID, VAULT_KEY_ID, InstallationQueries
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.staging import StagingQueries
-from engagement.store.state import open_state
+from engagement.store.state import hold_state
 from engagement.store.state_copy import copy_state, is_missing_file
 
 ATTEMPTS_MAX = 5
@@ -82,8 +82,7 @@ class StateCopy:
 @contextmanager
 def open_copy(file: Path) -> Iterator[StateCopy]:
     """Open a copied state database."""
-    engine = open_state(f"sqlite:///{file}")
-    try:
+    with hold_state(f"sqlite:///{file}") as engine:
         key_id = InstallationQueries(engine).find_value(VAULT_KEY_ID)
         yield StateCopy(
             file=file,
@@ -93,19 +92,14 @@ def open_copy(file: Path) -> Iterator[StateCopy]:
             staging=StagingQueries(engine),
             plans=PlanQueries(engine),
         )
-    finally:
-        engine.dispose()
 
 
 def read_service(state_url: str) -> str | None:
     """What tells the service of a state database from others; None if there is none."""
     if is_missing_file(state_url):
         return None
-    engine = open_state(state_url)
-    try:
+    with hold_state(state_url) as engine:
         return _name_service(InstallationQueries(engine))
-    finally:
-        engine.dispose()
 
 
 def _name_service(installation: InstallationQueries) -> str:

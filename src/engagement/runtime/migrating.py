@@ -2,7 +2,7 @@
 
 from engagement.runtime.home import lock_home, make_home, state_url
 from engagement.settings import Settings
-from engagement.store.state import open_state, read_schema
+from engagement.store.state import hold_state, read_schema
 
 
 def migrate_state(settings: Settings) -> str:
@@ -23,8 +23,5 @@ def migrate_state(settings: Settings) -> str:
 
 
 def _migrate(settings: Settings) -> str:
-    engine = open_state(state_url(settings))
-    try:
+    with hold_state(state_url(settings)) as engine:
         return read_schema(engine)
-    finally:
-        engine.dispose()

@@ -18,7 +18,7 @@ from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.sightings import SPAN_DAYS_MIN, SightingQueries
 from engagement.store.queries.staging import StagingQueries
 from engagement.store.rebuild import LakeRebuild, RebuiltApp
-from engagement.store.state import open_state
+from engagement.store.state import hold_state
 from engagement.store.state_owner import own_state
 
 PLACE = "recovered"
@@ -59,33 +59,30 @@ def recover_state(
         )
     with ExitStack() as closing:
         closing.enter_context(lock_home(home))
-        engine = open_state(state_url(settings))
-        try:
-            if settings.state_url:
-                closing.enter_context(own_state(str(engine.url.database)))
-            apps, inbox, staging = AppQueries(engine), InboxQueries(engine), StagingQueries(engine)
-            lake = Lake(lake_location(settings))
-            known = {app.app_id for app in apps.list_all()}
-            inspection = LakeInspection(inbox, staging, lake)
-            deleted = AppRemoval(engine, lake).list_marked().keys()
-            lost = sorted(inspection.apps_in_lake() - known - deleted)
-            if not lost:
-                raise BadInputError(
-                    "The state database must have lost apps of the lake to be recovered, but it "
-                    "knows all of them."
-                )
-            rebuild = LakeRebuild(inbox, staging, SightingQueries(engine), lake, clock=clock)
-            now = clock()
-            known_from = now - timedelta(days=settings.batch_dedup_days)
-            spans_from = now - timedelta(days=SPAN_DAYS_MIN + 1)
-            recovered = []
-            for app_id in lost:
-                kept = None if lake.local is None else read_app_file(lake.local, app_id)
-                found = rebuild.rebuild(app_id, known_from=known_from, spans_from=spans_from)
-                recovered.append(_register(apps, app_id, kept, found, now=now))
-            return recovered
-        finally:
-            engine.dispose()
+        engine = closing.enter_context(hold_state(state_url(settings)))
+        if settings.state_url:
+            closing.enter_context(own_state(str(engine.url.database)))
+        apps, inbox, staging = AppQueries(engine), InboxQueries(engine), StagingQueries(engine)
+        lake = Lake(lake_location(settings))
+        known = {app.app_id for app in apps.list_all()}
+        inspection = LakeInspection(inbox, staging, lake)
+        deleted = AppRemoval(engine, lake).list_marked().keys()
+        lost = sorted(inspection.apps_in_lake() - known - deleted)
+        if not lost:
+            raise BadInputError(
+                "The state database must have lost apps of the lake to be recovered, but it "
+                "knows all of them."
+            )
+        rebuild = LakeRebuild(inbox, staging, SightingQueries(engine), lake, clock=clock)
+        now = clock()
+        known_from = now - timedelta(days=settings.batch_dedup_days)
+        spans_from = now - timedelta(days=SPAN_DAYS_MIN + 1)
+        recovered = []
+        for app_id in lost:
+            kept = None if lake.local is None else read_app_file(lake.local, app_id)
+            found = rebuild.rebuild(app_id, known_from=known_from, spans_from=spans_from)
+            recovered.append(_register(apps, app_id, kept, found, now=now))
+        return recovered
 
 
 def _register(

@@ -13,7 +13,7 @@ from engagement.store.locks import AdvisoryLocks, Locks, ThreadLocks
 from engagement.store.queries.executors import ExecutorQueries, session_name
 from engagement.store.queries.installation import InstallationQueries
 from engagement.store.shared_keyring import SharedKeyring
-from engagement.store.state import StateEngine, open_state
+from engagement.store.state import StateEngine, hold_state
 from engagement.store.state_owner import own_state
 from engagement.store.task_keys import FolderKeys, LakeKeys, TaskKeys
 
@@ -52,10 +52,10 @@ def open_seams(
     executor_id = new_executor_id()
     if settings.is_cluster:
         key = check_cluster_settings(settings)
-        engine = open_state(
+        state = hold_state(
             settings.state_url, upgrade=False, session_name=session_name(executor_id)
         )
-        closing.callback(engine.dispose)
+        engine = closing.enter_context(state)
         check_database(engine)
         advisory = AdvisoryLocks(engine)
         closing.callback(advisory.close)
@@ -64,8 +64,7 @@ def open_seams(
         keyring: Keyring = SharedKeyring(settings.home, installation, key=key)
         task_keys: TaskKeys = LakeKeys(settings.lake_url)
     else:
-        engine = open_state(state_url(settings))
-        closing.callback(engine.dispose)
+        engine = closing.enter_context(hold_state(state_url(settings)))
         if is_owner and settings.state_url:  # which another home folder can name too
             closing.enter_context(own_state(str(engine.url.database)))
         locks = ThreadLocks()

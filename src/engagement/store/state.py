@@ -6,6 +6,8 @@ processes.
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -72,6 +74,18 @@ def open_state(url: str, *, upgrade: bool = True, session_name: str = "engagemen
         engine.dispose()
         raise
     return engine
+
+
+@contextmanager
+def hold_state(
+    url: str, *, upgrade: bool = True, session_name: str = "engagement"
+) -> Iterator[sa.Engine]:
+    """An engine as `open_state` makes it, which is disposed of after the block."""
+    engine = open_state(url, upgrade=upgrade, session_name=session_name)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def read_schema(engine: sa.Engine) -> str:

@@ -5,8 +5,8 @@ of a server in one transaction, an SQLite file under its name when it is on disk
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import xxhash
 from engagement.exceptions import BadInputError, DatabaseDamagedError, VerificationError
 from engagement.storage_failures import name_failures
 from engagement.store.durable import sync_path
-from engagement.store.state import BUSY_TIMEOUT_MILLISECONDS, open_state
+from engagement.store.state import BUSY_TIMEOUT_MILLISECONDS, hold_state
 from engagement.store.tables import executors, metadata
 
 ROWS_AT_ONCE = 5_000
@@ -61,7 +61,7 @@ def copy_state(url: str, file: Path) -> None:
     if _is_file(url):
         _vacuum_into(str(database), file)
         return
-    with _opened(url) as engine, _opened(f"sqlite:///{file}") as target:
+    with hold_state(url) as engine, hold_state(f"sqlite:///{file}") as target:
         whole = engine.execution_options(isolation_level="REPEATABLE READ")
         with whole.connect() as reading, target.begin() as writing:
             _copy_rows(reading, writing)
@@ -84,10 +84,10 @@ def load_state(file: Path, url: str) -> StateContent:
         VerificationError: What is read back is not what was written.
     """
     require_empty_state(url)
-    with _opened(f"sqlite:///{file}") as copied, copied.connect() as reading:
+    with hold_state(f"sqlite:///{file}") as copied, copied.connect() as reading:
         content = _read_content(reading)
         if not _is_file(url):
-            with _opened(url) as engine, engine.begin() as writing:
+            with hold_state(url) as engine, engine.begin() as writing:
                 _copy_rows(reading, writing)
                 _require_equal(content, _read_content(writing))
             return content
@@ -114,7 +114,7 @@ def require_empty_state(url: str) -> None:
     if _is_file(url):
         database = sa.make_url(url).database
         raise BadInputError(f"There must be no state database yet, but there is {database}.")
-    with _opened(url) as engine, engine.connect() as connection:
+    with hold_state(url) as engine, engine.connect() as connection:
         for table in metadata.sorted_tables:
             if connection.scalar(sa.select(sa.exists(sa.select(table)))):
                 raise BadInputError(
@@ -124,7 +124,7 @@ def require_empty_state(url: str) -> None:
 
 def read_state_content(url: str) -> StateContent:
     """What the tables of a state database hold, all at one moment."""
-    with _opened(url) as engine:
+    with hold_state(url) as engine:
         level = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         with engine.execution_options(read_only=True, **level).connect() as connection:
             return _read_content(connection)
@@ -137,15 +137,6 @@ def is_missing_file(url: str) -> bool:
 
 def _is_file(url: str) -> bool:
     return sa.make_url(url).get_backend_name() == "sqlite"
-
-
-@contextmanager
-def _opened(url: str) -> Iterator[sa.Engine]:
-    engine = open_state(url)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def _vacuum_into(database: str, file: Path) -> None:
