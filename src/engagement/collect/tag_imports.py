@@ -117,14 +117,6 @@ class ImportRunner:
             self._fail(task_id, ErrorCode.STALLED, details)
             self._tools.step_watch.give_up(task_id)
 
-    def run_now(self, task: ImportTask) -> bool:
-        """Run a task in this thread; whether it has ended, which it has not if the process stops.
-
-        Raises:
-            EngagementError: Its end could not be kept.
-        """
-        return self._run_to_its_end(task)
-
     def begin_to_stop(self) -> None:
         """Let what runs end soon, and nothing begin."""
         self._stopping.set()
@@ -139,15 +131,19 @@ class ImportRunner:
         while not self._stopping.is_set() and (turn := self._turns.take()) is not None:
             app_id, task = turn
             try:
-                self._run_to_its_end(task)
+                self.run_to_its_end(task)
             except BaseException:  # noqa: BLE001 - in its thread, where nobody would hear of it
                 _log.exception("import_end_not_kept")
                 with self._lock:
                     self._lost.append(task)
             self._turns.bring_back(app_id)
 
-    def _run_to_its_end(self, task: ImportTask) -> bool:
-        """Whether the task has ended; False if the process is to stop."""
+    def run_to_its_end(self, task: ImportTask) -> bool:
+        """Run a task in this thread; whether it has ended, which it has not if the process stops.
+
+        Raises:
+            EngagementError: Its end could not be kept.
+        """
         tasks, now = self._tools.tasks, self._tools.clock
         try:
             self._begin(task)

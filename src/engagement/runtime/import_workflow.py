@@ -51,7 +51,7 @@ class ImportWorkflow(DBOSConfiguredInstance):
         """Return only when the import's task has ended."""
         if self._imports is None:
             raise TypeError("An import workflow needs an open runtime, got none.")
-        if not self._imports.run_now(self._imports.tasks.get(app_id, task_id)):
+        if not self._imports.run_to_its_end(self._imports.tasks.get(app_id, task_id)):
             raise StoppedError
 
 

@@ -66,7 +66,7 @@ class Lake:
         """The folder of a lake on a local disk."""
         self._locks = locks or ThreadLocks()
         self._digests = DigestChecks()
-        self.rooted: set[str] = set()
+        self._rooted: set[str] = set()
         """Folders of tables whose names are on disk."""
         self._held: dict[tuple[str, Kind], DeltaTable] = {}
         """Tables as the last commit left them, which spares the next one to read their log."""
@@ -334,10 +334,10 @@ class Lake:
     def _folder_for_files(self, app_id: str, kind: Kind) -> str:
         """A table's folder; on a local disk it is made, and its name and those above are synced."""
         folder = self._path(app_id, kind)
-        if self.local is not None and folder not in self.rooted:
+        if self.local is not None and folder not in self._rooted:
             Path(folder).mkdir(parents=True, exist_ok=True)
             sync_tree_root(self.local, Path(folder))
-            self.rooted.add(folder)
+            self._rooted.add(folder)
         return folder
 
     def _newest(self, app_id: str, kind: Kind) -> DeltaTable | None:

@@ -17,6 +17,7 @@ from engagement.exceptions import (
 )
 from engagement.model.records import Kind
 from engagement.store.app_files import APP_FILE
+from engagement.store.commits import Commit
 from engagement.store.data_files import count_rows
 from engagement.store.delta_log import LOG_FOLDER, version_of_name
 from engagement.store.digests import compute_digest, read_digest
@@ -111,9 +112,12 @@ class NeededFiles:
         for app_id in {*self._inbox.apps_with_tables(), *self._staging.list_apps()}:
             registered = f"{app_id}/{APP_FILE}"
             found[registered] = NeededFile(path=registered, may_lack=True)
+            commits = self._inbox.last_commits(app_id)
             for kind in Kind:
                 is_damaged = (app_id, kind) in damaged
-                for path, size in self._list_table(tree, app_id, kind, is_damaged=is_damaged):
+                recorded = commits.get(kind)
+                table = self._list_table(tree, app_id, kind, recorded, is_damaged=is_damaged)
+                for path, size in table:
                     found[path] = NeededFile(path=path, bytes=size, may_lack=is_damaged)
         for app_id, part in self._plans.list_unfinished_parts():
             for kind, names in part.files.items():
@@ -123,11 +127,16 @@ class NeededFiles:
         return [found[path] for path in sorted(found)]
 
     def _list_table(
-        self, tree: FileTree, app_id: str, kind: Kind, *, is_damaged: bool
+        self,
+        tree: FileTree,
+        app_id: str,
+        kind: Kind,
+        recorded: Commit | None,
+        *,
+        is_damaged: bool,
     ) -> Iterator[tuple[str, int | None]]:
         """The log of a table up to its recorded version, its files then, and what is staged."""
         folder = f"{app_id}/{kind.value}"
-        recorded = self._inbox.last_commits(app_id).get(kind)
         if recorded is not None:
             for path in tree.list(f"{folder}/{LOG_FOLDER}"):
                 version = version_of_name(path)

@@ -31,7 +31,6 @@ class LockPurpose(IntEnum):
     COMMIT = 0x454E02
     REWRITE = 0x454E03
     REAP = 0x454E04
-    TIDY = 0x454E06
 
 
 class Locks(Protocol):
@@ -51,9 +50,11 @@ class ThreadLocks:
         self._guard = threading.Lock()
         self._locks: dict[tuple[LockPurpose, tuple[str, ...]], threading.RLock] = {}
 
-    def hold(self, purpose: LockPurpose, *of: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def hold(self, purpose: LockPurpose, *of: str) -> Iterator[None]:
         """Wait for a lock, and have it in the block."""
-        return self._hold(purpose, of)
+        with self._lock(purpose, of):
+            yield
 
     @contextmanager
     def hold_if_free(self, purpose: LockPurpose, *of: str) -> Iterator[bool]:
@@ -65,11 +66,6 @@ class ThreadLocks:
         finally:
             if is_held:
                 lock.release()
-
-    @contextmanager
-    def _hold(self, purpose: LockPurpose, of: tuple[str, ...]) -> Iterator[None]:
-        with self._lock(purpose, of):
-            yield
 
     def _lock(self, purpose: LockPurpose, of: tuple[str, ...]) -> threading.RLock:
         with self._guard:
