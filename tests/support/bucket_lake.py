@@ -1,16 +1,29 @@
-"""Names a lake in a bucket, for which the environment has the credentials."""
+"""Names a lake in a bucket, and what of the environment it is reached with."""
 
 import pytest
 
 from support.servers import S3, S3_REGION
 
 
+def lake_environment(s3: S3) -> dict[str, str]:
+    """What a process needs to know of a lake in a new bucket.
+
+    The operator's own lake is reached with the host's own credentials, as everywhere else.
+    """
+    return {
+        "ENGAGEMENT_LAKE_URL": f"s3://{s3.container().name}/lake",
+        "AWS_ACCESS_KEY_ID": "operator",
+        "AWS_SECRET_ACCESS_KEY": "operator",
+        "AWS_REGION": S3_REGION,
+        "AWS_ENDPOINT_URL": s3.endpoint,
+        "AWS_ALLOW_HTTP": "true",
+    }
+
+
 def name_bucket_lake(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The operator's own lake is reached with the host's own credentials, as everywhere else."""
-    container = s3.container()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "operator")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "operator")
-    monkeypatch.setenv("AWS_REGION", S3_REGION)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
-    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    return f"s3://{container.name}/lake"
+    """A lake in a new bucket, which this process can reach from now on."""
+    environment = lake_environment(s3)
+    lake_url = environment.pop("ENGAGEMENT_LAKE_URL")  # settings name it, not the environment
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return lake_url

@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
+from support.bucket_lake import lake_environment
 from support.postgres import PostgresServer, running_postgres
-from support.servers import S3, S3_REGION
+from support.servers import S3
 from support.waiting import WAIT_SECONDS_MAX, waiting_for
 
 
@@ -156,18 +157,6 @@ def running_cluster(folder: Path, s3: S3, **settings: str) -> Iterator[Cluster]:
             yield cluster
         finally:
             cluster.stop()
-
-
-def lake_environment(s3: S3) -> dict[str, str]:
-    """What a process needs to know of a lake in a new bucket, with the operator's credentials."""
-    return {
-        "ENGAGEMENT_LAKE_URL": f"s3://{s3.container().name}/lake",
-        "AWS_ACCESS_KEY_ID": "operator",
-        "AWS_SECRET_ACCESS_KEY": "operator",
-        "AWS_REGION": S3_REGION,
-        "AWS_ENDPOINT_URL": s3.endpoint,
-        "AWS_ALLOW_HTTP": "true",
-    }
 
 
 def post_batch(

@@ -23,7 +23,7 @@ from engagement.runtime.opening import open_service
 from engagement.settings import Settings
 from engagement.store.cluster_checks import check_database, check_lake
 from engagement.store.state import MIGRATIONS, open_state, read_schema
-from support.cluster import lake_environment
+from support.bucket_lake import name_bucket_lake
 from support.http_servers import Relay, RelayHandler, serve
 from support.postgres import open_postgres
 from support.servers import S3
@@ -33,10 +33,7 @@ STARTS = 3
 
 @pytest.fixture
 def lake_url(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:
-    environment = lake_environment(s3)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return environment["ENGAGEMENT_LAKE_URL"]
+    return name_bucket_lake(s3, monkeypatch)
 
 
 def settings(folder: Path, url: str, lake_url: str, key: bytes) -> Settings:

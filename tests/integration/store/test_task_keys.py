@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engagement.store.task_keys import FolderKeys, LakeKeys, TaskKeys
-from support.cluster import lake_environment
+from support.bucket_lake import name_bucket_lake
 from support.servers import S3
 
 
@@ -16,10 +16,7 @@ def keys(
     if request.param == "a folder":
         return FolderKeys(tmp_path / "keys")
     server: S3 = request.getfixturevalue("s3")
-    environment = lake_environment(server)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return LakeKeys(environment["ENGAGEMENT_LAKE_URL"])
+    return LakeKeys(name_bucket_lake(server, monkeypatch))
 
 
 def test_a_key_is_there_until_it_is_destroyed(keys: TaskKeys) -> None:
