@@ -1,6 +1,7 @@
 """Runs flushes, exports and imports, which only the process that owns a home folder may."""
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
+from dbos._error import DBOSException  # it has no other name
 
 from engagement.collect.tag_imports import IMPORTS_CONCURRENT_MAX, ImportRunner
 from engagement.exceptions import EngagementError, ErrorCode, StorageFullError
@@ -46,6 +48,7 @@ QUEUE_POLL_SECONDS = 0.05
 IDLE_POLL_SECONDS = 0.2
 """How often DBOS's other threads look around; stopping waits for each of them."""
 STOP_SECONDS_MAX = 5
+END_POLL_SECONDS = 0.01
 DRAIN_SECONDS_MAX = 600
 """How long a process that is asked to drain may go on with the parts that it writes."""
 TASKS_DATABASE = "tasks.db"
@@ -194,6 +197,22 @@ class Engine:
         running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
         return Counter(str(workflow.executor_id) for workflow in running)
 
+    def wait_for_ends(self) -> None:
+        """Return when DBOS has kept how the workflows ended whose tasks did, or after 5 seconds.
+
+        A task ends a moment before its workflow: a thread that then finds DBOS destroyed can't keep
+        the end, and reports that with a stack trace though the export has succeeded.
+        """
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        while time.monotonic() < deadline and DBOS.list_workflows(
+            status="PENDING",
+            executor_id=self._executor_id,
+            limit=1,
+            load_input=False,
+            load_output=False,
+        ):
+            time.sleep(END_POLL_SECONDS)
+
     def _fail_stalled(self) -> None:
         for task_id in self._tools.step_watch.find_stalled():
             _log.error("export_stalled", task_id=task_id)
@@ -272,8 +291,12 @@ def running_engine(
             DBOS.destroy(workflow_completion_timeout_sec=DRAIN_SECONDS_MAX)
         tools.stopping.set()
         imports.begin_to_stop()
-        # DBOS waits in whole seconds even if there is nothing to wait for.
-        seconds = STOP_SECONDS_MAX if tools.tasks.list_unfinished() else 0
+        seconds = 0
+        if tools.tasks.list_unfinished():  # DBOS waits for them, in whole seconds
+            seconds = STOP_SECONDS_MAX
+        else:
+            with suppress(DBOSException):  # DBOS is destroyed already, as by a drain
+                engine.wait_for_ends()
         DBOS.destroy(workflow_completion_timeout_sec=seconds)
         imports.stop()
         with suppress(EngagementError):  # else the next start does it
