@@ -72,7 +72,7 @@ class Member:
 def new_executor_id() -> str:
     """Return a name for this process that no other process ever has."""
     host = socket.gethostname()[:HOST_CHARACTERS_MAX]
-    return f"{host}-{os.getpid()}-{secrets.token_hex(2)}"
+    return f"{host}-{os.getpid()}-{secrets.token_hex(8)}"
 
 
 @contextmanager
