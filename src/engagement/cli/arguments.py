@@ -2,11 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engagement.exceptions import BadInputError, InvalidContainerError
+from engagement.model.executors import ProcessRole, parse_roles
+
+if TYPE_CHECKING:
+    from engagement.settings import Settings
 
 CONTAINER_URL_CHARACTERS_MAX = 16_384
 
@@ -17,6 +21,22 @@ AppArgument = Annotated[
     str, typer.Argument(metavar="APP", help="The app, by its name, id or resource path.")
 ]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The export task, by its id.")]
+
+
+def choose_roles(
+    given: str, settings: "Settings", possible: tuple[ProcessRole, ...]
+) -> tuple[ProcessRole, ...]:
+    """Return the roles of the option, else of the setting, else all that are possible.
+
+    Raises:
+        BadInputError: A role cannot be, or the process is none of a cluster's.
+    """
+    names = tuple(word.strip() for word in given.split(",") if word.strip()) or settings.roles
+    if names and not settings.is_cluster:
+        raise BadInputError(
+            "Only a process of a cluster has roles: ENGAGEMENT_STATE_URL names none."
+        )
+    return parse_roles(names, possible)
 
 
 def container_url(given: str | None, file: Path | None) -> str:

@@ -68,7 +68,7 @@ class LocalBackend:
 
         with open_for_tasks(run_tasks=follow) as runtime:
             task = operations.create_export(runtime, _of_named_app(runtime, request))
-            if runtime.runner is not None:
+            if follow and runtime.runner is not None:
                 return follow_here(runtime, task.task_id, as_json=as_json)
         return _follow_beside(task, as_json=as_json) if follow else task
 
@@ -112,7 +112,7 @@ class LocalBackend:
 
         with open_for_tasks(run_tasks=follow) as runtime:
             task = operations.retry_export(runtime, task_id, container_url=container_url)
-            if runtime.runner is not None:
+            if follow and runtime.runner is not None:
                 return follow_here(runtime, task_id, as_json=as_json)
         return _follow_beside(task, as_json=as_json) if follow else task
 

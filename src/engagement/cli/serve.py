@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
-import structlog
 import typer
 
+from engagement.cli.arguments import choose_roles
 from engagement.cli.console import sign_in_address
 from engagement.cli.opening import open_service, say_if_new
 from engagement.cli.output import AsJson, print_json, print_note
 from engagement.exceptions import BadInputError, EngagementError
-from engagement.model.executors import SERVER_ROLES, ProcessRole, parse_roles
+from engagement.model.executors import SERVER_ROLES, ProcessRole
 
 if TYPE_CHECKING:
     from engagement.runtime.opening import Runtime
@@ -47,6 +47,8 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve the API and run exports until interrupted; a fresh folder gets a first app."""
+    import structlog
+
     from engagement.runtime.logging import start_logging
     from engagement.runtime.processes import raise_descriptor_limit
     from engagement.runtime.tuning import limit_malloc_arenas
@@ -56,14 +58,8 @@ def serve(
     descriptors_max = raise_descriptor_limit()
     settings = Settings.from_environment()
     proxies = [_network(proxy) for proxy in settings.trusted_proxies]
-    given = tuple(filter(None, roles.split(",")))
-    if given and not settings.is_cluster:
-        raise BadInputError(
-            "Only a process of a cluster has roles: ENGAGEMENT_STATE_URL names none."
-        )
-    chosen = parse_roles(given or settings.roles, SERVER_ROLES)
+    chosen = choose_roles(roles, settings, SERVER_ROLES)
     start_logging(settings.log_level or "info")
-    say_if_new(settings)
     try:
         with ExitStack() as closing:
             runtime = closing.enter_context(_open_server(settings, chosen))
@@ -86,6 +82,7 @@ def _open_server(settings: "Settings", roles: tuple[ProcessRole, ...]) -> Iterat
         with open_service(settings, run_tasks=False, roles=roles) as runtime:
             yield runtime
         return
+    say_if_new(settings)  # the worker makes the home before this process opens it
     with (
         running_worker(settings) as worker,
         open_service(settings, run_tasks=False, runner=worker) as runtime,

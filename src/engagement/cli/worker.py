@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from engagement.cli.arguments import choose_roles
 from engagement.cli.output import AsJson, print_json, print_note
 from engagement.exceptions import BadInputError
-from engagement.model.executors import WORKER_ROLES, parse_roles
+from engagement.model.executors import WORKER_ROLES
 
 
 def worker(
@@ -32,11 +33,10 @@ def worker(
     settings = Settings.from_environment()
     if not settings.is_cluster:
         raise BadInputError(
-            "A worker needs a cluster: ENGAGEMENT_STATE_URL must be postgresql+psycopg://…, got "
-            "none. An embedded service has its worker in `engagement serve`."
+            "A worker needs a cluster: ENGAGEMENT_STATE_URL must be postgresql+psycopg://…. "
+            "An embedded service has its worker in `engagement serve`."
         )
-    given = tuple(filter(None, roles.split(","))) or settings.roles
-    chosen = parse_roles(given, WORKER_ROLES)
+    chosen = choose_roles(roles, settings, WORKER_ROLES)
     start_logging(settings.log_level or "info")
     with (
         running_roles(settings, chosen) as (runtime, member),
