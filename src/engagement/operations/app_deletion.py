@@ -9,6 +9,7 @@ from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.model.audit import Action
 from engagement.operations.audit import record_change
 from engagement.operations.clients import revoke_client
+from engagement.operations.upkeep import for_each_app
 from engagement.runtime.opening import Runtime
 
 MARKED_FOR = timedelta(hours=1)
@@ -92,15 +93,18 @@ def remove_deleted_app(
 
 def finish_deletions(runtime: Runtime) -> None:
     """Remove what is left of each deleted app, or has come in since."""
-    for app_id, deleted_at in runtime.app_removal.list_marked().items():
+    marked = runtime.app_removal.list_marked()
+
+    def finish(app_id: str) -> None:
         report = remove_deleted_app(runtime, app_id, seconds_max=0)
-        is_over = abs(runtime.clock() - deleted_at) > MARKED_FOR
+        is_over = abs(runtime.clock() - marked[app_id]) > MARKED_FOR
         if is_over and report == AppRemovalReport(rows=0, unfinished=0):
             runtime.app_removal.forget(app_id)
+
+    for_each_app(marked, [finish])
 
 
 def _cancel_tasks(runtime: Runtime, app_id: str) -> None:
     now = runtime.clock()
-    for task_id in runtime.tasks.list_unfinished():
-        if runtime.tasks.get(task_id, now=now).app_id == app_id:
-            runtime.tasks.cancel(task_id, now=now)
+    for task_id in runtime.tasks.list_unfinished(app_id):
+        runtime.tasks.cancel(task_id, now=now)

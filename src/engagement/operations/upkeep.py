@@ -57,7 +57,7 @@ def flush_due(runtime: Runtime) -> int:
         moved.append((runtime.flush if flusher is None else flusher.flush_if_free)(app_id))
         return moved[-1]
 
-    _for_each_app(sorted(apps), [flush])
+    for_each_app(sorted(apps), [flush])
     return sum(moved)
 
 
@@ -67,11 +67,7 @@ def commit_due(runtime: Runtime) -> None:
     if flusher is None:
         return
 
-    def commit(app_id: str) -> int:
-        flusher.commit(app_id)
-        return 0
-
-    _for_each_app(runtime.staging.list_apps(), [commit])
+    for_each_app(runtime.staging.list_apps(), [flusher.commit])
 
 
 def keep_in_shape(runtime: Runtime) -> None:
@@ -85,7 +81,7 @@ def keep_in_shape(runtime: Runtime) -> None:
         if table.app_id in deleted:
             continue
         recovery.mark(table.app_id, [table.kind], digests=True)
-    _for_each_app(
+    for_each_app(
         _list_apps_with_tables(runtime),
         [lambda app_id: open_upkeep(runtime, app_id).compact(app_id, small_count=SMALL_COUNT)],
     )
@@ -109,7 +105,7 @@ def tidy_up(runtime: Runtime) -> None:
 def _tidy(runtime: Runtime, app_ids: Sequence[str]) -> None:
     since = timedelta(hours=runtime.settings.tidy_hours)
     _forget(runtime)
-    _for_each_app(
+    for_each_app(
         app_ids,
         [
             lambda app_id: runtime.apps.mark_tidied(
@@ -136,7 +132,7 @@ def _retain_as_set(runtime: Runtime, app_id: str) -> UpkeepReport:
     return UpkeepReport() if days is None else retain(runtime, app_id, days)
 
 
-def _for_each_app(
+def for_each_app(
     app_ids: Iterable[str], works: Sequence[Callable[[str], UpkeepReport | int | None]]
 ) -> None:
     """Do each work for each app; what fails for one does not keep it from the others."""

@@ -170,9 +170,11 @@ class TaskQueries:
             found = {ExportState(row[0]): int(row[1]) for row in connection.execute(query)}
         return {state: found.get(state, 0) for state in ExportState}
 
-    def list_unfinished(self) -> list[str]:
-        """The ids of the tasks whose state is not final."""
+    def list_unfinished(self, app_id: str | None = None) -> list[str]:
+        """The ids of the tasks whose state is not final, of one app or of all."""
         query = sa.select(export_tasks.c.task_id).where(export_tasks.c.state.in_(_UNFINISHED))
+        if app_id is not None:
+            query = query.where(export_tasks.c.app_id == app_id)
         with self._reading.begin() as connection:
             return list(connection.scalars(query.order_by(export_tasks.c.created_at)))
 
