@@ -66,7 +66,7 @@ def record_points(
     *,
     since: datetime,
     storage: StorageState,
-) -> None:
+) -> datetime:
     """Add what was counted, the exports that ended since, and the levels of now.
 
     Args:
@@ -74,6 +74,9 @@ def record_points(
         counts: What was counted, by app and series; it is added to all apps together too.
         since: When this was done last.
         storage: How full the disk is.
+
+    Returns:
+        Up to when exports that ended are counted, which is `since` of the next time.
     """
     now = runtime.clock()
     found = Counter(counts)
@@ -97,8 +100,9 @@ def record_points(
         ALIVE: 1,
     }
     found.update({(EVERYWHERE, series): value for series, value in levels.items()})
+    runtime.points.forget(now=int(now.timestamp()))  # first: what fails later is counted again
     runtime.points.add(found, at=int(now.timestamp()))
-    runtime.points.forget(now=int(now.timestamp()))
+    return now
 
 
 def read_chart(

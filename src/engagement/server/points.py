@@ -55,16 +55,14 @@ class PointRecorder:
         """Keep what was counted; what cannot be kept is counted on."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
-        now = self._runtime.clock()
         try:
-            operations.record_points(
+            self._since = operations.record_points(
                 self._runtime, counts, since=self._since, storage=self.storage()
             )
         except BaseException:
             with self._lock:
                 self._counts += counts
             raise
-        self._since = now
 
     def _series_of(self, code: str) -> str:
         """Codes are words of ours, but there must be no end of series whatever they are."""

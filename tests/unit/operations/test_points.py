@@ -33,8 +33,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def runtime(tmp_path: Path, clock: Clock) -> Iterator[Runtime]:
-    with open_service(Settings(home=tmp_path), run_tasks=False, clock=clock) as opened:
-        yield opened
+    with open_service(Settings(home=tmp_path), run_tasks=False, clock=clock) as runtime:
+        yield runtime
 
 
 def _record(runtime: Runtime, counts: dict[tuple[str, str], int]) -> None:

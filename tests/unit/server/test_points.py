@@ -16,8 +16,8 @@ from engagement.settings import Settings
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    with open_service(Settings(home=tmp_path), run_tasks=False) as opened:
-        yield opened
+    with open_service(Settings(home=tmp_path), run_tasks=False) as runtime:
+        yield runtime
 
 
 def _sum(runtime: Runtime, prefix: str) -> int:
