@@ -11,7 +11,6 @@ class SignInMethod(StrEnum):
     """How somebody proved who they are."""
 
     CLIENT = "client"
-    ISSUER = "issuer"
     CODE = "code"
 
 

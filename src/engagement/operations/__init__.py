@@ -61,7 +61,6 @@ from engagement.operations.console_sessions import (
     list_console_sessions,
     open_session_by_code,
     open_session_of_client,
-    open_session_of_issuer,
 )
 from engagement.operations.damage import (
     LakeCheck,
@@ -227,7 +226,6 @@ __all__ = [
     "list_refused",
     "open_session_by_code",
     "open_session_of_client",
-    "open_session_of_issuer",
     "preview_export",
     "read_chart",
     "read_cluster_status",

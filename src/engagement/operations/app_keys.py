@@ -79,7 +79,7 @@ def create_key(
     subject = f"key {app_key_id(registered.key_sha256)} {registered.name!r}"
     record_change(runtime, Action.KEY_CREATE, app_id=app_id, subject=subject)
     runtime.app_keys.add(app_id, registered)
-    return _shown(runtime, app_id, key, registered)
+    return _make_new_app_key(runtime, app_id, key, registered)
 
 
 def rotate_key(
@@ -117,7 +117,7 @@ def rotate_key(
     record_change(runtime, Action.KEY_ROTATE, app_id=app_id, subject=subject)
     old_ends_at = now + timedelta(hours=keep_hours)
     runtime.app_keys.exchange(app_id, old.key_id, registered, old_ends_at=old_ends_at)
-    return _shown(runtime, app_id, key, registered)
+    return _make_new_app_key(runtime, app_id, key, registered)
 
 
 def revoke_key(runtime: Runtime, app_id: str, key_id: str) -> AppKey:
@@ -181,7 +181,9 @@ def _new_key(name: str, ends_at: datetime | None, now: datetime) -> tuple[str, R
     )
 
 
-def _shown(runtime: Runtime, app_id: str, key: str, registered: RegisteredKey) -> NewAppKey:
+def _make_new_app_key(
+    runtime: Runtime, app_id: str, key: str, registered: RegisteredKey
+) -> NewAppKey:
     keep_app_file(runtime, app_id)
     kept = runtime.app_keys.get(app_id, app_key_id(registered.key_sha256))
     return NewAppKey(key=kept, app_key=key)

@@ -5,7 +5,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from engagement.exceptions import NotAuthenticatedError, UnknownClientError
-from engagement.model.access import Caller, Grant, ProvenClient, Role, Scope
+from engagement.model.access import Grant, ProvenClient, Role, Scope
 from engagement.model.console import (
     ConsoleSession,
     NewConsoleSession,
@@ -14,6 +14,7 @@ from engagement.model.console import (
 )
 from engagement.operations.clients import has_secret
 from engagement.runtime.opening import Runtime
+from engagement.store.queries.console_sessions import SESSION_ID_CHARACTERS
 
 TOKEN_BYTES = 32
 CODE_LIFE = timedelta(minutes=5)
@@ -65,17 +66,6 @@ def open_session_of_client(runtime: Runtime, proven: ProvenClient) -> NewConsole
     )
 
 
-def open_session_of_issuer(runtime: Runtime, caller: Caller, *, name: str) -> NewConsoleSession:
-    """A new session of somebody whom a trusted issuer named, with the grants of that moment."""
-    return _open(
-        runtime,
-        method=SignInMethod.ISSUER,
-        subject=caller.client_id,
-        name=name,
-        grants=caller.grants,
-    )
-
-
 def find_console_session(runtime: Runtime, token: str) -> ConsoleSession | None:
     """The session of a cookie, if it still may be used; its client is looked at each time."""
     session = runtime.console_sessions.find(_digest(token))
@@ -118,7 +108,7 @@ def _open(  # noqa: PLR0913 - all that a session is
     digest = _digest(token)
     longest = now + timedelta(hours=runtime.settings.console_session_hours)
     session = ConsoleSession(
-        session_id=digest[:16],
+        session_id=digest[:SESSION_ID_CHARACTERS],
         method=method,
         subject=subject,
         name=name,

@@ -6,6 +6,7 @@ from engagement.model.exports import ExportState
 from engagement.runtime.opening import Runtime
 
 COUNT_MAX = 10_000
+"""Counts stop here, so that a page of a long list is quick."""
 """Counting stops here, so that a page of a long list is quick."""
 
 

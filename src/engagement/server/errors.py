@@ -86,23 +86,24 @@ class Problem(HTTPException):
 
 def answer_to(error: BaseException) -> Response:
     """Return the answer to a request that ended so; faults of ours say nothing more."""
+    reason = problem_of(error)
+    return problem(reason.status_code, reason.code, reason.detail, reason.headers)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Return what an answer says of an error, as JSON or as a page; of faults of ours, nothing."""
     if isinstance(error, Problem):
-        return problem(error.status_code, error.code, error.detail, error.headers)
+        return error
     if isinstance(error, HTTPException):
         code = HTTPStatus(error.status_code).phrase.replace(" ", "").replace("-", "")
-        return problem(error.status_code, code, error.detail, error.headers)
+        return Problem(error.status_code, code, error.detail, error.headers)
     error = find_failure(error) or error
-    status = status_of(error)
+    status = next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
     if status == 500 or not isinstance(error, EngagementError):  # noqa: PLR2004 - HTTP's own number
-        return problem(500, "InternalServerError", "The server failed; its log says why.")
+        return Problem(500, "InternalServerError", "The server failed; its log says why.")
     seconds = OVERLOAD_SECONDS if isinstance(error, OverloadedError) else RETRY_SECONDS
     headers = {"Retry-After": str(seconds)} if status in _COME_AGAIN else None
-    return problem(status, error.code.value, str(error), headers)
-
-
-def status_of(error: BaseException) -> int:
-    """Return the status of an answer that this is the reason of."""
-    return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
+    return Problem(status, error.code.value, str(error), headers)
 
 
 def problem(

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl, unquote_plus
 
 from fastapi import APIRouter, Path
-from limits import RateLimitItemPerMinute
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -116,7 +115,7 @@ async def _token(request: Request, context: Context, tenant: str, *, wanted: str
         )
     except _RefusedError as refused:
         if refused.status == 401:  # noqa: PLR2004 - HTTP's own number
-            _count_failure(context, address)
+            context.authentication.count_failure(address)
         return _refusal(refused)
     token = context.authentication.own.issue(proven)
     lasts = token.expires_at - token.issued_at
@@ -139,19 +138,6 @@ def _prove_client(context: Context, client_id: str, secret: str) -> ProvenClient
     if proven is None:
         raise _RefusedError("invalid_client", "The client id or its secret is not right.", 401)
     return proven
-
-
-def _count_failure(context: Context, address: str) -> None:
-    """Count a request that proved nothing.
-
-    Raises:
-        Problem: Too many came from this address.
-    """
-    limit = RateLimitItemPerMinute(context.runtime.settings.token_requests_per_minute)
-    if not context.authentication.failures.hit(limit, address):
-        raise Problem(
-            429, "TooManyRequests", "Too many failed token requests.", {"Retry-After": "60"}
-        )
 
 
 def _check_tenant(context: Context, tenant: str) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 
+from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +16,7 @@ from engagement.runtime.opening import Runtime
 from engagement.server.auth.access_tokens import AccessTokens, instant_seconds
 from engagement.server.auth.openid_issuers import IssuerTokens
 from engagement.server.body_threads import BodyThreads
+from engagement.server.errors import Problem
 
 TRUSTED_SECONDS_MAX = 2
 """How long a token that was accepted is not looked at again; revoking takes as long to act."""
@@ -38,7 +40,8 @@ class Authentication:
             audience=settings.issuer_audience,
             token_seconds_max=settings.issuer_token_seconds,
         )
-        self.failures = FixedWindowRateLimiter(MemoryStorage())
+        self._failures = FixedWindowRateLimiter(MemoryStorage())
+        self._failures_max = RateLimitItemPerMinute(settings.token_requests_per_minute)
         self.secret_threads = BodyThreads(1, name="secret")
         self._trusted: dict[bytes, tuple[Caller, float]] = {}
 
@@ -65,6 +68,17 @@ class Authentication:
             self._trusted.clear()
         self._trusted[_digest(authorization)] = (caller, time.monotonic() + TRUSTED_SECONDS_MAX)
         return caller
+
+    def count_failure(self, address: str) -> None:
+        """Count a secret or a code that proved nothing.
+
+        Raises:
+            Problem: Too many came from this address within a minute.
+        """
+        if not self._failures.hit(self._failures_max, address):
+            raise Problem(
+                429, "TooManyRequests", "Too many failed token requests.", {"Retry-After": "60"}
+            )
 
     def _find_own_caller(self, token: str) -> Caller | None:
         """Return the client that a token of ours proves; None if it is none of ours."""

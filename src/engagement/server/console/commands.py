@@ -7,11 +7,10 @@ from datetime import datetime
 from engagement.model.apps import App
 from engagement.model.export_options import OPTIONS, body_of, create_word, options_of
 from engagement.model.export_request import ExportRequest
-from engagement.model.option_kinds import Switch
+from engagement.model.option_kinds import Switch, write_instant
 
 VERSION = "2026-11-01"
 SAS_PLACE = "CONTAINER_URL_WITH_SAS"
-_AS_BY_DEFAULT = {"include_record_id": None, "empty_file": True}
 
 
 def command_of(request: ExportRequest) -> str:
@@ -31,7 +30,7 @@ def command_of(request: ExportRequest) -> str:
             continue
         values = value if isinstance(value, (list, tuple)) else [value]
         for item in values:
-            text = item.isoformat().replace("+00:00", "Z") if isinstance(item, datetime) else item
+            text = write_instant(item) if isinstance(item, datetime) else item
             words += [option.flag, str(text)]
     return shlex.join(words)
 

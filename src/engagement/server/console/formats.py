@@ -9,13 +9,12 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from engagement.model.exports import TimeRange
+from engagement.operations.export_lists import COUNT_MAX
 
 UNKNOWN = "\u2013"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _SHORT = (("", 1), ("K", 1_000), ("M", 1_000_000), ("B", 1_000_000_000))
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
-COUNT_MAX = 10_000
-"""Counts stop here, so that a page of a long list is quick."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +29,7 @@ class Viewer:
     """system, light or dark."""
 
     @property
-    def shown_zone(self) -> str:
+    def display_zone(self) -> str:
         """The zone that times are written in."""
         return "UTC" if self.shows_utc else self.zone
 
@@ -106,7 +105,7 @@ def format_instant(instant: datetime | None, viewer: Viewer, *, now: datetime) -
     if instant is None:
         return Markup('<span class="unknown">{}</span>').format(UNKNOWN)
     utc = instant.astimezone(UTC)
-    local = utc.astimezone(ZoneInfo(viewer.shown_zone))
+    local = utc.astimezone(ZoneInfo(viewer.display_zone))
     text = f"{local.day} {local:%b %Y, %H:%M:%S}"
     age = now - utc
     if timedelta(0) <= age < timedelta(days=1):

@@ -36,13 +36,21 @@ class Stream:
 
     def __init__(self, topics: frozenset[str]) -> None:
         self.topics = topics
+        self._offered: dict[str, Any] = {}
         self._pending: dict[str, Any] = {}
         self._is_changed = asyncio.Event()
 
     def offer(self, topic: str, value: Any) -> None:
-        """Replace what waits to be sent of a topic."""
-        self._pending[topic] = value
+        """Replace what waits to be sent of a topic, if it differs from what was offered last."""
+        if topic in self._offered and self._offered[topic] == value:
+            return
+        self._offered[topic] = self._pending[topic] = value
         self._is_changed.set()
+
+    def offer_all(self, topics: frozenset[str], values: Values) -> None:
+        """Offer what of these topics the page watches; one that is gone has no value."""
+        for topic in sorted(self.topics & topics):
+            self.offer(topic, values.get(topic))
 
     async def take(self, seconds: float) -> dict[str, Any]:
         """Return what changed, as soon as something did; nothing when the time is over."""
@@ -61,7 +69,6 @@ class LiveHub:
         self._read = read
         self.is_stopping = is_stopping
         self._streams: dict[Stream, str] = {}
-        self._last: dict[str, Any] = {}
         self._task: asyncio.Task[None] | None = None
 
     def read_now(self, topics: frozenset[str]) -> Values:
@@ -86,15 +93,14 @@ class LiveHub:
         self._streams[stream] = session_id  # only now, so that a stream nobody reads is none
         try:
             yield f"retry: {RETRY_MILLISECONDS[0] + secrets.randbelow(spread)}\n\n".encode()
-            values = await run_in_threadpool(self._read, stream.topics)
-            yield _events(stream.topics, values)
-            self._last |= values
+            stream.offer_all(stream.topics, await run_in_threadpool(self._read, stream.topics))
+            yield _lines_of(await stream.take(0))
             self._begin()
             silent = 0.0
             while loop.time() < ends_at and not self.is_stopping():
                 changed = await stream.take(LOOK_SECONDS)
                 if changed:
-                    yield b"".join(_event(topic, value) for topic, value in changed.items())
+                    yield _lines_of(changed)
                     silent = 0.0
                     continue
                 silent += LOOK_SECONDS
@@ -118,22 +124,12 @@ class LiveHub:
             except Exception as error:  # noqa: BLE001 - the database may be back in a second
                 _log.warning("live_values_not_read", error=type(error).__name__)
                 continue
-            self._spread(topics, values)
-
-    def _spread(self, topics: frozenset[str], values: Values) -> None:
-        changed = {
-            topic: values.get(topic)
-            for topic in topics
-            if values.get(topic) != self._last.get(topic)
-        }
-        self._last = {topic: values[topic] for topic in topics if topic in values}
-        for stream in self._streams:
-            for topic in stream.topics & changed.keys():
-                stream.offer(topic, changed[topic])
+            for stream in self._streams:
+                stream.offer_all(topics, values)
 
 
-def _events(topics: frozenset[str], values: Values) -> bytes:
-    return b"".join(_event(topic, values.get(topic)) for topic in sorted(topics))
+def _lines_of(changed: Values) -> bytes:
+    return b"".join(_event(topic, value) for topic, value in changed.items())
 
 
 def _event(topic: str, value: Any) -> bytes:

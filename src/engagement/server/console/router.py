@@ -8,14 +8,12 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engagement import operations
-from engagement.exceptions import EngagementError
 from engagement.model.console import ConsoleSession
 from engagement.server.console import csrf
 from engagement.server.console.events import Events
@@ -29,8 +27,7 @@ from engagement.server.console.sign_in import SignIn, ask_to_sign_in, show_again
 from engagement.server.console.static_files import StaticFiles
 from engagement.server.console.visits import Console, PageVisit, address_of, make_environment
 from engagement.server.dependencies import Context
-from engagement.server.errors import Problem, status_of
-from engagement.storage_failures import find_failure
+from engagement.server.errors import Problem, problem_of
 
 Handler = Callable[[PageVisit], Response]
 PREFIX = "/console"
@@ -187,28 +184,23 @@ class ConsolePages:
 
     def _explain(self, request: Request, error: Exception) -> Response:
         """Return the page of a problem; a fault of ours says nothing more, and is logged."""
-        named: Exception = find_failure(error) or error
-        if isinstance(named, HTTPException):
-            status, what = named.status_code, named.detail
-            code = named.code if isinstance(named, Problem) else ""
-        elif isinstance(named, EngagementError):
-            status, what, code = status_of(named), str(named), named.code.value
-        else:
-            status = 500
+        reason = problem_of(error)
+        status = reason.status_code
         if status == 500:  # noqa: PLR2004 - HTTP's own number
             _log.error("console_page_failed", error=type(error).__name__, exc_info=error)
-            what, code = "The server failed; its log says why.", "InternalServerError"
-        return self._console.render(
+        response = self._console.render(
             request,
             "problem.html",
             session=getattr(request.state, "session", None),
             status=status,
             title=TITLES.get(status, "This did not work"),
-            what=what,
+            what=reason.detail,
             safe="" if request.method == "GET" else "Nothing was changed.",
             action="",
-            code=code,
+            code=reason.code,
             request_id=getattr(request.state, "request_id", ""),
             back="/console/",
             back_name="To the first page",
         )
+        response.headers.update(reason.headers or {})
+        return response

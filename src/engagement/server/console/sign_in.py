@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlencode
 
-from limits import RateLimitItemPerMinute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -90,7 +89,7 @@ class SignIn:
             ),
         )
         if proven is None:
-            self._count_failure(address)
+            self._console.context.authentication.count_failure(address)
             errors = FormErrors({"": WRONG})
             return self._render(
                 request, values["return"], client_id=client_id, errors=errors, status=422
@@ -98,7 +97,7 @@ class SignIn:
         made = await run_in_threadpool(
             operations.open_session_of_client, self._console.runtime, proven
         )
-        return self.enter(request, made, values["return"])
+        return self._enter(made, values["return"])
 
     async def _show_code(self, request: Request) -> Response:
         """Show a button, so that whatever previews links does not spend the code."""
@@ -114,16 +113,16 @@ class SignIn:
                 operations.open_session_by_code, self._console.runtime, code
             )
         except NotAuthenticatedError as error:
-            self._count_failure(request.client.host if request.client else "")
+            self._console.context.authentication.count_failure(
+                request.client.host if request.client else ""
+            )
             errors = FormErrors({"": str(error)})
             return self._console.render(
                 request, "sign_in_code.html", status=422, code="", errors=errors
             )
-        return self.enter(request, made, None)
+        return self._enter(made, None)
 
-    def enter(self, request: Request, made: NewConsoleSession, return_path: str | None) -> Response:
-        """Return the way in, with the cookie of a new session."""
-        del request
+    def _enter(self, made: NewConsoleSession, return_path: str | None) -> Response:
         response = redirect(safe_return(return_path))
         set_cookie(response, made, public_url=self._console.context.public_url)
         return response
@@ -173,25 +172,11 @@ class SignIn:
             ended="ended" in request.query_params,
             client_id=client_id,
             errors=errors or FormErrors(),
-            issuers=[],
         )
 
     def _check_own_form(self, request: Request) -> None:
         if not may_sign_in(self._console.context.public_url) or not is_own_form(request):
             raise Problem(403, "Forbidden", "Only the sign-in page of this console can do this.")
-
-    def _count_failure(self, address: str) -> None:
-        """Count a failure as one at the token endpoint.
-
-        Raises:
-            Problem: Too many came from this address.
-        """
-        context = self._console.context
-        limit = RateLimitItemPerMinute(context.runtime.settings.token_requests_per_minute)
-        if not context.authentication.failures.hit(limit, address):
-            raise Problem(
-                429, "TooManyRequests", "Too many failed token requests.", {"Retry-After": "60"}
-            )
 
 
 def _keep(response: Response, name: str, value: str) -> None:

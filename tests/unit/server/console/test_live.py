@@ -60,6 +60,20 @@ def test_each_topic_is_told_at_once_and_then_when_it_changes() -> None:
     _run(test)
 
 
+def test_a_page_that_is_opened_takes_no_change_from_one_that_is_open() -> None:
+    async def test(source: Source) -> None:
+        lines = await source.hub.watch("s", frozenset("a"))
+        await _next_events(lines)
+        source.values["a"] = 2
+        others = await source.hub.watch("s", frozenset("a"))
+
+        assert await _next_events(others) == [("a", 2)]
+        assert await _next_events(lines) == [("a", 2)]
+        await others.aclose()
+
+    _run(test)
+
+
 def test_browsers_come_back_at_different_moments() -> None:
     async def test(source: Source) -> None:
         first = [

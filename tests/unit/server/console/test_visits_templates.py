@@ -51,10 +51,10 @@ def test_a_template_can_be_read(path: Path) -> None:
 def test_each_state_is_an_icon_and_a_word(state: ExportState) -> None:
     part = make_environment().get_template("parts/state.html").module
 
-    shown = str(part.state(state.value))  # type: ignore[attr-defined] # a macro
+    page = str(part.state(state.value))  # type: ignore[attr-defined] # a macro
 
-    assert re.search(r"<svg[^>]*>\s*<(path|circle)", shown)
-    assert state.value in re.sub(r"<[^>]*>", "", shown)
+    assert re.search(r"<svg[^>]*>\s*<(path|circle)", page)
+    assert state.value in re.sub(r"<[^>]*>", "", page)
 
 
 def _tokens() -> dict[str, tuple[str, str]]:

@@ -1,19 +1,24 @@
 """The list of exports, and what each was asked, did and needs."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
 
 from engagement import operations
-from engagement.exceptions import BadInputError, EngagementError, UnknownTaskError
+from engagement.exceptions import (
+    BadInputError,
+    EngagementError,
+    UnknownAppError,
+    UnknownTaskError,
+)
 from engagement.model.access import Role
 from engagement.model.apps import App
 from engagement.model.export_lists import ExportFilter
 from engagement.model.export_tasks import ExportTask
-from engagement.model.exports import ExportState, ExportType
-from engagement.model.option_kinds import read_day_or_instant
+from engagement.model.exports import ExportState, ExportType, TimeRange
+from engagement.model.option_kinds import read_day_or_instant, write_instant
 from engagement.server.console.commands import command_of
 from engagement.server.console.downloads import ROWS_MAX, answer_download, download_format
 from engagement.server.console.export_values import TOPIC, describe_progress
@@ -69,8 +74,8 @@ def show_list(visit: PageVisit) -> Response:
 def show_export(visit: PageVisit) -> Response:
     """Return what one export was asked, how far it is, and what to do if it failed."""
     task, app = find_task(visit)
-    parts = operations.list_parts(visit.runtime, task.task_id)
     if download_format(visit):
+        parts = operations.list_parts(visit.runtime, task.task_id)
         rows = [
             {"index": part.index, "rows_planned": part.rows_planned}
             | {name: getattr(part.receipt, name, None) for name in PART_COLUMNS[2:]}
@@ -123,10 +128,10 @@ def find_task(visit: PageVisit, role: Role = Role.READER) -> tuple[ExportTask, A
     """
     task_id = visit.name("task_id")
     task = operations.get_export(visit.runtime, task_id)
-    app = operations.get_app(visit.runtime, task.app_id)
-    if not visit.caller.sees(app):
-        raise UnknownTaskError(f"No export task has the id {task_id!r}.")
-    return task, visit.app(app.app_id, role)
+    try:
+        return task, visit.app(task.app_id, role)
+    except UnknownAppError as error:
+        raise UnknownTaskError(f"No export task has the id {task_id!r}.") from error
 
 
 def _render(  # noqa: PLR0913 - what the page shows besides the task
@@ -185,23 +190,20 @@ def _read_instant(visit: PageVisit, name: str, errors: FormErrors) -> datetime |
         return None
     try:
         found = read_day_or_instant(name, text)
+        if isinstance(found, datetime):
+            return found
+        day = TimeRange.of_days(found, found)
     except BadInputError as error:
         errors.add(name, str(error))
         return None
-    if isinstance(found, datetime):
-        return found
-    return _start_of(found) + timedelta(days=name == "to")
-
-
-def _start_of(day: date) -> datetime:
-    return datetime.combine(day, time(0), UTC)
+    return day.end if name == "to" else day.start
 
 
 def _row(task: ExportTask, apps: Mapping[str, App]) -> dict[str, object]:
     """A task as a row of a table that is downloaded."""
     span, app = task.request.time_range, apps.get(task.app_id)
     instants = (task.created_at, task.started_at, task.completed_at)
-    texts = [None if at is None else at.isoformat().replace("+00:00", "Z") for at in instants]
+    texts = [None if at is None else write_instant(at) for at in instants]
     progress = task.progress
     values = (
         *(task.task_id, app.name if app else task.app_id, task.export_type.value),
