@@ -126,8 +126,8 @@ def _is_right(item: Garbage, answer: Answer) -> bool:
         return False
     if item.bad is None or answer.status != 202:
         return True
-    error = json.loads(answer.body)
-    return (error["accepted"], len(error["refused"])) == (len(item.good), item.bad)
+    content = json.loads(answer.body)
+    return (content["accepted"], len(content["refused"])) == (len(item.good), item.bad)
 
 
 def _told(item: Garbage, what: str) -> str:

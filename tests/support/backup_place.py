@@ -10,7 +10,7 @@ from engagement.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class BackupFolders:
     """Folders of a service, its backup, and where it is restored."""
 
     folder: Path

@@ -20,8 +20,8 @@ Json = dict[str, Any]
 
 def message(**fields: Any) -> Json:
     """A track message of a device that only has an anonymous id, two seconds ago."""
-    records_of: Json = {"type": "track", "event": "tap", "anonymousId": "a1", "timestamp": AT}
-    return {"messageId": "m1", **records_of, **fields}
+    defaults: Json = {"type": "track", "event": "tap", "anonymousId": "a1", "timestamp": AT}
+    return {"messageId": "m1", **defaults, **fields}
 
 
 def body(*messages: Any, **fields: Any) -> bytes:

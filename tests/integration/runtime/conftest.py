@@ -8,7 +8,7 @@ import pytest
 
 from engagement.model.exports import ExportType
 from engagement.runtime.opening import Runtime
-from support.backup_place import Place
+from support.backup_place import BackupFolders
 from support.whole_service import (
     WAITING,
     accept_batches,
@@ -40,32 +40,32 @@ def expected(
 
 
 @pytest.fixture
-def place(whole: Path, tmp_path: Path) -> Place:
-    place = Place(folder=tmp_path)
+def place(whole: Path, tmp_path: Path) -> BackupFolders:
+    place = BackupFolders(folder=tmp_path)
     shutil.copytree(whole, place.home)
     return place
 
 
 @pytest.fixture(scope="module")
-def finished(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def finished(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> BackupFolders:
     """A finished backup of it."""
-    place = Place(folder=tmp_path_factory.mktemp("finished"))
+    place = BackupFolders(folder=tmp_path_factory.mktemp("finished"))
     shutil.copytree(whole, place.home)
     place.back_up()
     return place
 
 
 @pytest.fixture
-def backed_up(finished: Place, tmp_path: Path) -> Place:
+def backed_up(finished: BackupFolders, tmp_path: Path) -> BackupFolders:
     """A copy of that backup, from which a test restores."""
-    place = Place(folder=tmp_path)
+    place = BackupFolders(folder=tmp_path)
     shutil.copytree(finished.target, place.target)
     shutil.copy(finished.key, place.key)
     return place
 
 
 @pytest.fixture
-def runtime(place: Place) -> Iterator[Runtime]:
+def runtime(place: BackupFolders) -> Iterator[Runtime]:
     """The service, running."""
     with running(place.home) as runtime:
         yield runtime

@@ -21,7 +21,7 @@ from engagement.runtime.backups import MANIFEST
 from engagement.runtime.opening import Runtime
 from engagement.store.lake_copy import CopiedFile
 from engagement.store.state_copy import copy_state
-from support.backup_place import Place
+from support.backup_place import BackupFolders
 from support.batches import DEVICES, everything
 from support.home import StoppedError, stop_at
 from support.whole_service import (
@@ -69,7 +69,7 @@ def busy_with(runtime: Runtime, at: Failpoint) -> FailpointHook:
 
 
 def test_all_is_there_again_after_all_else_was_lost(
-    place: Place, expected: dict[ExportType, list[bytes]]
+    place: BackupFolders, expected: dict[ExportType, list[bytes]]
 ) -> None:
     backup = place.back_up()
     place.lose_everything_else()
@@ -86,7 +86,7 @@ def test_all_is_there_again_after_all_else_was_lost(
 
 @pytest.mark.parametrize("point", BUSY_AT)
 def test_what_was_acknowledged_before_is_in_it_and_once_whatever_comes_meanwhile(
-    place: Place, expected: dict[ExportType, list[bytes]], point: Failpoint
+    place: BackupFolders, expected: dict[ExportType, list[bytes]], point: Failpoint
 ) -> None:
     """What comes after the copy of the state is no part of it, whenever it reaches the lake."""
     with running(place.home) as runtime:
@@ -105,7 +105,7 @@ def test_what_was_acknowledged_before_is_in_it_and_once_whatever_comes_meanwhile
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_backup_that_was_cut_off_is_gone_on_with(
-    place: Place, runtime: Runtime, point: Failpoint
+    place: BackupFolders, runtime: Runtime, point: Failpoint
 ) -> None:
     with pytest.raises(StoppedError):
         place.back_up(stop_at(point))
@@ -130,7 +130,7 @@ def test_a_backup_that_was_cut_off_is_gone_on_with(
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_restore_that_was_cut_off_is_repeated_and_nothing_runs_before(
-    backed_up: Place, expected: dict[ExportType, list[bytes]], point: Failpoint
+    backed_up: BackupFolders, expected: dict[ExportType, list[bytes]], point: Failpoint
 ) -> None:
     with pytest.raises(StoppedError):
         backed_up.restore(stop_at(point))
@@ -159,7 +159,7 @@ def lake_first(on_lake: Callable[[], object]) -> Callable[..., tuple[Path, list[
 
 
 def test_a_lake_that_is_copied_before_the_state_is_found_out(
-    place: Place, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    place: BackupFolders, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planted = lake_first(lambda: take(runtime, app_id_of(runtime), *LATE))
     monkeypatch.setattr(backups, "copy_service", planted)
@@ -169,7 +169,7 @@ def test_a_lake_that_is_copied_before_the_state_is_found_out(
 
 
 def test_what_the_copy_proves_is_what_a_restored_service_would_lack(
-    place: Place, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    place: BackupFolders, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bug again, where the backup does not look at what it copied."""
     planted = lake_first(lambda: take(runtime, app_id_of(runtime), *LATE))
@@ -183,7 +183,7 @@ def test_what_the_copy_proves_is_what_a_restored_service_would_lack(
 
 
 def test_a_file_that_goes_while_it_is_copied_makes_the_copy_begin_anew(
-    place: Place, runtime: Runtime
+    place: BackupFolders, runtime: Runtime
 ) -> None:
     app_id = app_id_of(runtime)
     reached = []
@@ -209,7 +209,7 @@ def test_a_file_that_goes_while_it_is_copied_makes_the_copy_begin_anew(
         assert export_some(restored) == exported
 
 
-def test_of_two_runs_into_one_place_the_later_one_is_the_backup(place: Place) -> None:
+def test_of_two_runs_into_one_place_the_later_one_is_the_backup(place: BackupFolders) -> None:
     def begin_another(point: Failpoint) -> None:
         if point is Failpoint.COPY_FILES_WRITTEN:
             place.back_up()

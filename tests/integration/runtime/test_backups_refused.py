@@ -17,11 +17,11 @@ from engagement.exceptions import (
 from engagement.model.records import Kind
 from engagement.runtime.backups import MANIFEST, back_up, restore
 from engagement.settings import Settings
-from support.backup_place import Place
+from support.backup_place import BackupFolders
 from support.whole_service import register_app, running
 
 
-def test_a_backup_needs_an_empty_place_of_its_own(place: Place) -> None:
+def test_a_backup_needs_an_empty_place_of_its_own(place: BackupFolders) -> None:
     place.target.mkdir()
     (place.target / "letter.txt").write_text("dear")
     with pytest.raises(BadInputError, match=r"holds 1 files, such as letter\.txt"):
@@ -33,7 +33,7 @@ def test_a_backup_needs_an_empty_place_of_its_own(place: Place) -> None:
         place.back_up()
 
 
-def test_the_place_of_a_restore_must_be_empty(backed_up: Place) -> None:
+def test_the_place_of_a_restore_must_be_empty(backed_up: BackupFolders) -> None:
     with running(backed_up.restored) as runtime:
         register_app(runtime)
 
@@ -49,7 +49,9 @@ def test_the_place_of_a_restore_must_be_empty(backed_up: Place) -> None:
 
 @pytest.mark.parametrize("damaged", ["state.db", "SHA256SUMS", MANIFEST, "part-*", "*.json"])
 @pytest.mark.parametrize("how", ["missing", "altered"])
-def test_a_damaged_backup_is_refused_by_name(backed_up: Place, damaged: str, how: str) -> None:
+def test_a_damaged_backup_is_refused_by_name(
+    backed_up: BackupFolders, damaged: str, how: str
+) -> None:
     file = max(
         (
             file
@@ -72,13 +74,13 @@ def test_a_damaged_backup_is_refused_by_name(backed_up: Place, damaged: str, how
     assert not (backed_up.restored / "state.db").exists()
 
 
-def find_event_file(place: Place) -> Path:
+def find_event_file(place: BackupFolders) -> Path:
     """A file that the table of events needs."""
     (table,) = (place.home / "lake").glob("*/event")
     return Path(DeltaTable(table).file_uris()[0])
 
 
-def test_a_damaged_lake_is_not_backed_up_as_if_it_were_whole(place: Place) -> None:
+def test_a_damaged_lake_is_not_backed_up_as_if_it_were_whole(place: BackupFolders) -> None:
     file = find_event_file(place)
     file.write_bytes(b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1")
 
@@ -86,7 +88,7 @@ def test_a_damaged_lake_is_not_backed_up_as_if_it_were_whole(place: Place) -> No
         place.back_up()
 
 
-def test_a_table_that_is_known_to_be_damaged_does_not_keep_the_others(place: Place) -> None:
+def test_a_table_that_is_known_to_be_damaged_does_not_keep_the_others(place: BackupFolders) -> None:
     file = find_event_file(place)
     file.unlink()
     with running(place.home) as runtime:
@@ -102,7 +104,7 @@ def test_a_table_that_is_known_to_be_damaged_does_not_keep_the_others(place: Pla
         assert damaged.kind is Kind.EVENT
 
 
-def test_without_the_key_a_restored_service_says_which_one_it_needs(place: Place) -> None:
+def test_without_the_key_a_restored_service_says_which_one_it_needs(place: BackupFolders) -> None:
     backup = back_up(Settings(home=place.home), str(place.target))
     restore(Settings(home=place.restored), str(place.target))
 
@@ -112,14 +114,14 @@ def test_without_the_key_a_restored_service_says_which_one_it_needs(place: Place
     assert not list(place.target.rglob("*.key"))
 
 
-def test_the_key_is_never_copied_into_the_backup(place: Place) -> None:
+def test_the_key_is_never_copied_into_the_backup(place: BackupFolders) -> None:
     with pytest.raises(BadInputError, match="must be kept apart"):
         back_up(
             Settings(home=place.home), str(place.target), key_file=place.target / "keys" / "key"
         )
 
 
-def test_another_services_key_is_refused(backed_up: Place) -> None:
+def test_another_services_key_is_refused(backed_up: BackupFolders) -> None:
     with running(backed_up.folder / "other"):
         pass
     shutil.copy(backed_up.folder / "other" / "keys" / "vault.key", backed_up.key)
@@ -128,7 +130,7 @@ def test_another_services_key_is_refused(backed_up: Place) -> None:
         backed_up.restore()
 
 
-def test_nobody_else_can_read_what_was_copied(place: Place) -> None:
+def test_nobody_else_can_read_what_was_copied(place: BackupFolders) -> None:
     place.back_up()
     place.restore()
 

@@ -38,17 +38,17 @@ def test_a_preview_has_no_more_rows_than_it_may(home: Home) -> None:
     request = home.request(ExportType.EVENT)
     (delivered,) = exported_files(home, request)
 
-    shown = _preview(home, request, rows_max=3)
+    preview = _preview(home, request, rows_max=3)
 
-    assert shown.splitlines() == delivered.splitlines()[:3]
+    assert preview.splitlines() == delivered.splitlines()[:3]
 
 
 def test_a_preview_of_parquet_can_be_read(home: Home) -> None:
     home.take(everything(0))
 
-    shown = _preview(home, home.request(ExportType.EVENT, export_format=ExportFormat.PARQUET))
+    preview = _preview(home, home.request(ExportType.EVENT, export_format=ExportFormat.PARQUET))
 
-    assert shown == _preview(home, home.request(ExportType.EVENT))
+    assert preview == _preview(home, home.request(ExportType.EVENT))
 
 
 def test_a_preview_of_nothing_is_empty(home: Home) -> None:

@@ -33,8 +33,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def runtime(tmp_path: Path, clock: Clock) -> Iterator[Runtime]:
-    with open_service(Settings(home=tmp_path), run_tasks=False, clock=clock) as opened:
-        yield opened
+    with open_service(Settings(home=tmp_path), run_tasks=False, clock=clock) as runtime:
+        yield runtime
 
 
 def _client(runtime: Runtime, **more: int) -> NewClient:
@@ -55,39 +55,39 @@ def _sign_in(runtime: Runtime, client: NewClient) -> NewConsoleSession:
 
 def test_a_session_has_the_grants_of_its_client(runtime: Runtime) -> None:
     client = _client(runtime)
-    opened = _sign_in(runtime, client)
+    new_session = _sign_in(runtime, client)
 
-    found = operations.find_console_session(runtime, opened.token)
+    found = operations.find_console_session(runtime, new_session.token)
 
-    assert found == opened.session
+    assert found == new_session.session
     assert found.caller.grants[0].role is Role.EXPORTER
     assert found.caller.grants[0].scope == client.client.scope
-    assert operations.find_console_session(runtime, opened.token + "x") is None
+    assert operations.find_console_session(runtime, new_session.token + "x") is None
 
 
 def test_a_session_ends_when_it_is_not_used(runtime: Runtime, clock: Clock) -> None:
-    opened = _sign_in(runtime, _client(runtime))
+    new_session = _sign_in(runtime, _client(runtime))
 
     clock.now += IDLE - timedelta(seconds=1)
-    assert operations.find_console_session(runtime, opened.token)
+    assert operations.find_console_session(runtime, new_session.token)
     clock.now += IDLE - timedelta(seconds=1)
-    assert operations.find_console_session(runtime, opened.token)
+    assert operations.find_console_session(runtime, new_session.token)
     clock.now += IDLE
-    assert operations.find_console_session(runtime, opened.token) is None
+    assert operations.find_console_session(runtime, new_session.token) is None
     clock.now -= IDLE
-    assert operations.find_console_session(runtime, opened.token) is None
+    assert operations.find_console_session(runtime, new_session.token) is None
 
 
 def test_a_session_ends_however_much_it_is_used(runtime: Runtime, clock: Clock) -> None:
-    opened = _sign_in(runtime, _client(runtime))
+    new_session = _sign_in(runtime, _client(runtime))
     ends_at = clock.now + LONGEST
 
     while clock.now + IDLE / 2 < ends_at:
         clock.now += IDLE / 2
-        assert operations.find_console_session(runtime, opened.token)
+        assert operations.find_console_session(runtime, new_session.token)
     clock.now = ends_at
 
-    assert operations.find_console_session(runtime, opened.token) is None
+    assert operations.find_console_session(runtime, new_session.token) is None
 
 
 def test_a_session_does_not_outlast_the_secret_that_opened_it(
@@ -95,22 +95,22 @@ def test_a_session_does_not_outlast_the_secret_that_opened_it(
 ) -> None:
     client = _client(runtime, secret_days=1)
     clock.now += timedelta(days=1) - timedelta(minutes=10)
-    opened = _sign_in(runtime, client)
+    new_session = _sign_in(runtime, client)
 
-    assert opened.session.ends_at == clock.now + timedelta(minutes=10)
+    assert new_session.session.ends_at == clock.now + timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("end", ["revoke", "rotate"])
 def test_what_ends_a_client_ends_its_sessions(runtime: Runtime, end: str) -> None:
     client = _client(runtime)
-    opened = _sign_in(runtime, client)
+    new_session = _sign_in(runtime, client)
 
     if end == "revoke":
         operations.revoke_client(runtime, client.client.client_id)
     else:
         operations.rotate_client(runtime, client.client.client_id)
 
-    assert operations.find_console_session(runtime, opened.token) is None
+    assert operations.find_console_session(runtime, new_session.token) is None
 
 
 def test_a_session_can_be_ended_from_the_list(runtime: Runtime) -> None:
@@ -128,9 +128,9 @@ def test_a_session_can_be_ended_from_the_list(runtime: Runtime) -> None:
 def test_a_code_works_once_and_for_five_minutes(runtime: Runtime, clock: Clock) -> None:
     code, late = (operations.create_sign_in_code(runtime) for _ in range(2))
 
-    opened = operations.open_session_by_code(runtime, code.code)
-    assert opened.session.method is SignInMethod.CODE
-    assert opened.session.caller.grants[0].scope.path == "/"
+    new_session = operations.open_session_by_code(runtime, code.code)
+    assert new_session.session.method is SignInMethod.CODE
+    assert new_session.session.caller.grants[0].scope.path == "/"
     with pytest.raises(NotAuthenticatedError, match="works once"):
         operations.open_session_by_code(runtime, code.code)
     clock.now += timedelta(minutes=5)

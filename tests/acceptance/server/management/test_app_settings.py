@@ -46,7 +46,7 @@ def test_each_door_sets_what_all_show(
 ) -> None:
     with server.http(server.token(owner)) as http, _client(server, owner) as client:
 
-        def shown() -> set[int | None]:
+        def listed_days() -> set[int | None]:
             query = {"api-version": CURRENT}
             alone = http.get(FIRST_APP, params=query).json()
             (listed,) = http.get(COLLECTION, params=query).json()["value"]
@@ -60,19 +60,19 @@ def test_each_door_sets_what_all_show(
             }
 
         app_id = client.app(FIRST_APP).app_id
-        assert shown() == {None}
+        assert listed_days() == {None}
         changed = http.put(RETENTION, params={"api-version": CURRENT}, json={"days": 90})
         assert changed.json()["properties"]["retentionDays"] == 90
-        assert shown() == {90}
+        assert listed_days() == {90}
         assert client.set_retention(FIRST_APP, 60).retention_days == 60
         assert client.app(FIRST_APP).retention_days == 60
-        assert shown() == {60}
+        assert listed_days() == {60}
         changed_here = shell.json("apps", "retention", app_id, "--days", "30")
         assert changed_here == shell.json("apps", "retention", app_id)
-        assert shown() == {30} == {changed_here["retentionDays"]}
+        assert listed_days() == {30} == {changed_here["retentionDays"]}
         assert shell.json("apps", "retention", app_id, "--keep-all")
         assert client.set_retention(app_id, None).retention_days is None
-        assert shown() == {None}
+        assert listed_days() == {None}
 
 
 def test_the_published_version_knows_nothing_of_it(
