@@ -71,6 +71,9 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/console/visits": ("unit/server/console/test_visits_templates.py",),
     "server/console/router": ("acceptance/server/console/test_sign_in.py",),
     "server/console/pages/export_advice": ("acceptance/server/console/pages/test_exports.py",),
+    "server/console/pages/keys": ("acceptance/server/console/pages/test_apps.py",),
+    "server/console/pages/refused": ("acceptance/server/console/pages/test_apps.py",),
+    "server/console/pages/devices": ("acceptance/server/console/pages/test_apps.py",),
     "server/console/pages/new_export": ("acceptance/server/console/pages/test_exports.py",),
     "operations/previews": (
         "unit/export/test_preview.py",
@@ -84,6 +87,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     # What a lost state is rebuilt from, and repairs, tried as operators ask for them.
     "store/rebuild": ("unit/runtime/test_recovering.py",),
     "store/repair": ("unit/operations/test_damage.py", "unit/export/test_restoring.py"),
+    # Views of tables, tried through the operations that ask for them.
+    "store/record_views": ("unit/operations/test_app_contents.py",),
     # Values alone.
     "error_codes": ("unit/test_exceptions.py",),
     "store/commits": ("unit/store/queries/test_staging.py", "unit/store/test_lake.py"),

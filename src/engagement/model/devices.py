@@ -63,6 +63,18 @@ class DeviceState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceToken:
+    """A push token that reaches a device."""
+
+    type: str
+    """What kind of service it is for."""
+    token: str
+    """The token."""
+    registered_at: datetime
+    """When the device told it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DevicePage:
     """Some devices of a list, in the order of their ids."""
 

@@ -1,5 +1,13 @@
 """Every operation of the service, as a function of a Runtime; nothing else is called for one."""
 
+from engagement.operations.app_contents import (
+    NAMED_KINDS,
+    count_days,
+    count_versions,
+    newest_records,
+    read_device_history,
+    top_names,
+)
 from engagement.operations.app_deletion import AppRemovalReport, finish_deletions
 from engagement.operations.app_keys import (
     KEEP_HOURS_DEFAULT,
@@ -69,7 +77,14 @@ from engagement.operations.damage import (
     repair_table,
     restore_table,
 )
-from engagement.operations.devices import get_device, get_device_by_user, list_devices, tag_devices
+from engagement.operations.devices import (
+    get_device,
+    get_device_by_token,
+    get_device_by_user,
+    list_device_tokens,
+    list_devices,
+    tag_devices,
+)
 from engagement.operations.erasing import ErasureReport, erase_device, erase_user
 from engagement.operations.estimates import estimate_export
 from engagement.operations.export_lists import (
@@ -145,6 +160,7 @@ __all__ = [
     "CLOCK_MOVED_MIN",
     "KEEP_HOURS_DEFAULT",
     "KEEP_HOURS_MAX",
+    "NAMED_KINDS",
     "AppLag",
     "AppRemovalReport",
     "AuditFilter",
@@ -170,9 +186,11 @@ __all__ = [
     "collect_messages",
     "commit_due",
     "compact",
+    "count_days",
     "count_exports",
     "count_exports_by_state",
     "count_refused",
+    "count_versions",
     "create_app",
     "create_client",
     "create_export",
@@ -202,6 +220,7 @@ __all__ = [
     "get_app",
     "get_client",
     "get_device",
+    "get_device_by_token",
     "get_device_by_user",
     "get_export",
     "get_import_task",
@@ -217,6 +236,7 @@ __all__ = [
     "list_clients",
     "list_console_sessions",
     "list_damaged_tables",
+    "list_device_tokens",
     "list_devices",
     "list_exports",
     "list_exports_page",
@@ -224,11 +244,13 @@ __all__ = [
     "list_keys",
     "list_parts",
     "list_refused",
+    "newest_records",
     "open_session_by_code",
     "open_session_of_client",
     "preview_export",
     "read_chart",
     "read_cluster_status",
+    "read_device_history",
     "read_key_status",
     "read_lines",
     "read_posted",
@@ -256,6 +278,7 @@ __all__ = [
     "tenant_id",
     "tidy_due",
     "tidy_up",
+    "top_names",
     "vacuum",
     "verify_export",
     "wait_export",

@@ -14,7 +14,14 @@ from engagement.exceptions import (
     UnknownDeviceError,
 )
 from engagement.model.audit import Action
-from engagement.model.devices import AFTER, DevicePage, DeviceState, parse_filter, parse_select
+from engagement.model.devices import (
+    AFTER,
+    DevicePage,
+    DeviceState,
+    DeviceToken,
+    parse_filter,
+    parse_select,
+)
 from engagement.model.limits import ID_CHARACTERS_MAX
 from engagement.model.records import new_guid
 from engagement.operations.audit import record_change
@@ -87,6 +94,29 @@ def get_device_by_user(runtime: Runtime, app_id: str, user_id: str) -> DeviceSta
     if found is None:
         raise UnknownDeviceError(f"The app has no device of the user {quote_value(user_id)}.")
     return found
+
+
+def get_device_by_token(runtime: Runtime, app_id: str, token: str) -> DeviceState:
+    """The device that a push token reaches, with all that was acknowledged before.
+
+    Raises:
+        UnknownAppError: No app has this id.
+        UnknownDeviceError: The token reaches no device of the app.
+    """
+    devices = _reader(runtime, app_id)
+    found = devices.of_token(token) if _is_whole(token) else None
+    if found is None:
+        raise UnknownDeviceError(f"No device of the app has the token {quote_value(token)}.")
+    return found
+
+
+def list_device_tokens(runtime: Runtime, app_id: str, device_id: str) -> list[DeviceToken]:
+    """The push tokens that reach a device, at most one of each type.
+
+    Raises:
+        UnknownAppError: No app has this id.
+    """
+    return _reader(runtime, app_id).tokens_of(device_id)
 
 
 def tag_devices(
@@ -170,5 +200,9 @@ def _targets(
 
 def _can_be_id(text: str) -> bool:
     """Whether a batch could name a device or user so."""
-    is_whole = not any("\ud800" <= character <= "\udfff" for character in text)
-    return 0 < len(text) <= ID_CHARACTERS_MAX and is_whole
+    return 0 < len(text) <= ID_CHARACTERS_MAX and _is_whole(text)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text has no half of a character."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -10,6 +10,7 @@ from engagement.model.devices import (
     DeviceFilter,
     DeviceSelection,
     DeviceState,
+    DeviceToken,
     MetaProperty,
     contract_name,
 )
@@ -114,6 +115,23 @@ class DeviceReader:
         """Which of these ids the app has a device of."""
         rows = self._of(Kind.DEVICE, device_ids).select(pl.col("device_id").unique()).collect()
         return set(rows["device_id"])
+
+    def tokens_of(self, device_id: str) -> list[DeviceToken]:
+        """The push tokens that reach a device, at most one of each type."""
+        everywhere = self._between(Kind.TOKEN, None, None)
+        rows = valid_tokens(self._of(Kind.TOKEN, [device_id]), everywhere).collect()
+        return [
+            DeviceToken(type=row["type"], token=row["token"], registered_at=row["registered_at"])
+            for row in rows.iter_rows(named=True)
+        ]
+
+    def of_token(self, token: str) -> DeviceState | None:
+        """The device that a push token reaches; None if it reaches none."""
+        ever = self._between(Kind.TOKEN, None, None).filter(pl.col("token") == token)
+        for device_id in ever.select(pl.col("device_id").unique()).collect()["device_id"]:
+            if any(found.token == token for found in self.tokens_of(device_id)):
+                return self.get(device_id)
+        return None
 
     def _states(
         self,

@@ -20,7 +20,9 @@ from engagement.operations.apps import create_app
 from engagement.operations.devices import (
     TAG_IDS_MAX,
     get_device,
+    get_device_by_token,
     get_device_by_user,
+    list_device_tokens,
     list_devices,
     tag_devices,
 )
@@ -255,3 +257,26 @@ def test_tags_are_durable_before_they_are_in_the_lake(runtime: Runtime, app_id: 
 
     assert _tags(runtime, app_id)[0] == {"plan": "free"}
     assert runtime.inbox.last_commits(app_id)[Kind.TAG].rows_total == 2
+
+
+def test_a_token_finds_the_device_that_it_reaches(runtime: Runtime, app_id: str) -> None:
+    first, second = DEVICES[0], DEVICES[1]
+    _take(
+        runtime,
+        app_id,
+        batch(log("token", 1, tokenType="GCM") | {"token": "moved"}, device=first),
+        batch(log("token", 2, tokenType="GCM") | {"token": "moved"}, device=second),
+        batch(log("token", 3, tokenType="APNS") | {"token": "replaced"}, device=second),
+        batch(log("token", 4, tokenType="APNS") | {"token": "newest"}, device=second),
+    )
+
+    assert get_device_by_token(runtime, app_id, "moved").device_id == second
+    found = list_device_tokens(runtime, app_id, second)
+    assert {(token.type, token.token) for token in found} == {("GCM", "moved"), ("APNS", "newest")}
+    assert list_device_tokens(runtime, app_id, first) == []
+
+
+@pytest.mark.parametrize("token", ["unknown", "", "\ud800", "x" * 10_000])
+def test_a_token_that_reaches_nobody_finds_none(runtime: Runtime, app_id: str, token: str) -> None:
+    with pytest.raises(UnknownDeviceError):
+        get_device_by_token(runtime, app_id, token)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from starlette.responses import Response
 
@@ -34,6 +35,11 @@ def answer_download(
     writer.writerow(columns)
     writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def write_value(value: object) -> object:
+    """Return a value as a download has it: instants as texts."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _cell(value: object) -> object:

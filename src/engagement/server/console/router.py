@@ -20,7 +20,15 @@ from engagement.server.console.events import Events
 from engagement.server.console.export_values import read_exports
 from engagement.server.console.forms import read_form
 from engagement.server.console.live import LiveHub
-from engagement.server.console.pages import exports, new_export, overview
+from engagement.server.console.pages import (
+    apps,
+    devices,
+    exports,
+    keys,
+    new_export,
+    overview,
+    refused,
+)
 from engagement.server.console.policy import is_from_elsewhere, is_own_form
 from engagement.server.console.sessions import read_cookie
 from engagement.server.console.sign_in import SignIn, ask_to_sign_in, show_again
@@ -57,6 +65,27 @@ PAGES: Sequence[PageRoute] = (
     PageRoute(path="/exports/{task_id}/manifest", show=exports.show_manifest),
     PageRoute(path="/exports/{task_id}/cancel", submit=exports.cancel, form="cancel-export"),
     PageRoute(path="/exports/{task_id}/retry", submit=exports.retry, form="retry-export"),
+    PageRoute(path="/apps", show=apps.show_list, submit=apps.create, form="create-app"),
+    PageRoute(path="/apps/{app_id}", show=apps.show),
+    PageRoute(path="/apps/{app_id}/names", show=apps.show_names),
+    PageRoute(path="/apps/{app_id}/versions", show=apps.show_versions),
+    PageRoute(path="/apps/{app_id}/newest", show=apps.show_newest),
+    PageRoute(path="/apps/{app_id}/snippets", show=apps.show_snippets),
+    PageRoute(path="/apps/{app_id}/keys", show=keys.show, submit=keys.create, form="create-key"),
+    PageRoute(path="/apps/{app_id}/keys/{key_id}/rotate", submit=keys.rotate, form="rotate-key"),
+    PageRoute(path="/apps/{app_id}/keys/{key_id}/revoke", submit=keys.revoke, form="revoke-key"),
+    PageRoute(path="/apps/{app_id}/refused", show=refused.show_list),
+    PageRoute(path="/apps/{app_id}/refused/replay", submit=refused.replay, form="replay-refused"),
+    PageRoute(path="/apps/{app_id}/refused/drop", submit=refused.drop, form="drop-refused"),
+    PageRoute(path="/apps/{app_id}/refused/{refused_id}", show=refused.show),
+    PageRoute(path="/apps/{app_id}/devices", show=devices.find),
+    PageRoute(path="/apps/{app_id}/devices/{deviceId}", show=devices.show),
+    PageRoute(
+        path="/apps/{app_id}/devices/{deviceId}/erase",
+        show=devices.ask_to_erase,
+        submit=devices.erase,
+        form="erase-device",
+    ),
     PageRoute(path="/apps/{app_id}/exports", show=exports.show_list),
     PageRoute(
         path="/apps/{app_id}/exports/new",

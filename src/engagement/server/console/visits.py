@@ -46,7 +46,11 @@ class NavigationItem:
     """Whether the page is below it."""
 
 
-NAVIGATION = (("Overview", "/console/"), ("Exports", "/console/exports"))
+NAVIGATION = (
+    ("Overview", "/console/"),
+    ("Apps", "/console/apps"),
+    ("Exports", "/console/exports"),
+)
 """The pages that there are, in the order of the frame."""
 
 
