@@ -83,6 +83,19 @@ class Scope:
         )
         return all(wanted is None or wanted.casefold() == name.casefold() for wanted, name in pairs)
 
+    def includes(self, other: "Scope") -> bool:
+        """Whether every resource of the other scope is in this one."""
+        pairs = (
+            (self.subscription, other.subscription),
+            (self.resource_group, other.resource_group),
+            (self.collection, other.collection),
+            (self.app, other.app),
+        )
+        return all(
+            wanted is None or (name is not None and wanted.casefold() == name.casefold())
+            for wanted, name in pairs
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiClient:
@@ -156,3 +169,9 @@ class Caller:
     def may(self, role: Role, app: App) -> bool:
         """Whether it may do with the app what the role is for."""
         return any(grant.role.includes(role) and grant.scope.covers(app) for grant in self.grants)
+
+    def may_within(self, role: Role, scope: Scope) -> bool:
+        """Whether it may do what the role is for with all that is in a scope."""
+        return any(
+            grant.role.includes(role) and grant.scope.includes(scope) for grant in self.grants
+        )

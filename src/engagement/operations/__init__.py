@@ -133,6 +133,14 @@ from engagement.operations.refused import (
     list_refused,
     replay_refused,
 )
+from engagement.operations.system import (
+    BUNDLE_FILES,
+    SystemState,
+    list_packages,
+    list_settings,
+    pack_diagnostics,
+    read_system_state,
+)
 from engagement.operations.tag_imports import (
     create_import_task,
     get_import_task,
@@ -156,6 +164,7 @@ from engagement.store.queries.audit import AuditFilter
 from engagement.store.running_time import CLOCK_MOVED_MIN
 
 __all__ = [
+    "BUNDLE_FILES",
     "CHANGES_PER_PAGE_MAX",
     "CLOCK_MOVED_MIN",
     "KEEP_HOURS_DEFAULT",
@@ -177,6 +186,7 @@ __all__ = [
     "Posted",
     "ReplaySummary",
     "StorageState",
+    "SystemState",
     "app_of_key",
     "authenticate_client",
     "cancel_export",
@@ -242,11 +252,14 @@ __all__ = [
     "list_exports_page",
     "list_import_tasks",
     "list_keys",
+    "list_packages",
     "list_parts",
     "list_refused",
+    "list_settings",
     "newest_records",
     "open_session_by_code",
     "open_session_of_client",
+    "pack_diagnostics",
     "preview_export",
     "read_chart",
     "read_cluster_status",
@@ -255,6 +268,7 @@ __all__ = [
     "read_lines",
     "read_posted",
     "read_signing_keys",
+    "read_system_state",
     "read_unconfirmed_clock",
     "recent_sum",
     "record_change",

@@ -21,6 +21,7 @@ from engagement.server.console.export_values import read_exports
 from engagement.server.console.forms import read_form
 from engagement.server.console.live import LiveHub
 from engagement.server.console.pages import (
+    access,
     apps,
     devices,
     exports,
@@ -28,6 +29,7 @@ from engagement.server.console.pages import (
     new_export,
     overview,
     refused,
+    system,
 )
 from engagement.server.console.policy import is_from_elsewhere, is_own_form
 from engagement.server.console.sessions import read_cookie
@@ -86,6 +88,19 @@ PAGES: Sequence[PageRoute] = (
         submit=devices.erase,
         form="erase-device",
     ),
+    PageRoute(path="/access", show=access.show, submit=access.create_client, form="create-client"),
+    PageRoute(path="/access/changes", show=access.show_changes),
+    PageRoute(
+        path="/access/clients/{client_id}/rotate", submit=access.rotate_client, form="rotate-client"
+    ),
+    PageRoute(
+        path="/access/clients/{client_id}/revoke", submit=access.revoke_client, form="revoke-client"
+    ),
+    PageRoute(
+        path="/access/sessions/{session_id}/end", submit=access.end_session, form="end-session"
+    ),
+    PageRoute(path="/system", show=system.show),
+    PageRoute(path="/system/diagnostics", show=system.download_diagnostics),
     PageRoute(path="/apps/{app_id}/exports", show=exports.show_list),
     PageRoute(
         path="/apps/{app_id}/exports/new",
@@ -103,7 +118,12 @@ def build_console(context: Context, *, is_stopping: Callable[[], bool]) -> ASGIA
         context: What the server was opened with.
         is_stopping: Whether the server is about to end, and its streams with it.
     """
-    console = Console(context=context, static=StaticFiles(), environment=make_environment())
+    console = Console(
+        context=context,
+        static=StaticFiles(),
+        environment=make_environment(),
+        started_at=context.runtime.clock(),
+    )
     sign_in = SignIn(console)
     pages = ConsolePages(console)
     runtime = context.runtime

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from engagement import operations
 from engagement.exceptions import ForbiddenError, UnknownAppError
-from engagement.model.access import Caller, Role
+from engagement.model.access import Caller, Role, Scope
 from engagement.model.apps import App
 from engagement.model.console import ConsoleSession
 from engagement.runtime.opening import Runtime
@@ -50,6 +50,8 @@ NAVIGATION = (
     ("Overview", "/console/"),
     ("Apps", "/console/apps"),
     ("Exports", "/console/exports"),
+    ("Access", "/console/access"),
+    ("System", "/console/system"),
 )
 """The pages that there are, in the order of the frame."""
 
@@ -64,6 +66,8 @@ class Console:
     """Style sheets and scripts."""
     environment: Environment
     """The templates."""
+    started_at: datetime
+    """When the server began to show it."""
 
     @property
     def runtime(self) -> Runtime:
@@ -89,7 +93,7 @@ class Console:
             here=address_of(request),
             static=self.static.root,
             release=RELEASE,
-            navigation=_navigation(request.url.path),
+            navigation=_navigation(request.url.path, session),
             token=lambda form: csrf.form_token(session.csrf_secret if session else "", form),
             instant=lambda at: formats.format_instant(at, viewer, now=now),
             **values,
@@ -159,9 +163,11 @@ class PageVisit:
 
     def may_everywhere(self, role: Role) -> bool:
         """Whether the person has a role over everything."""
-        return any(
-            grant.role.includes(role) and grant.scope.path == "/" for grant in self.caller.grants
-        )
+        return self.caller.may_within(role, Scope())
+
+    def owns_something(self) -> bool:
+        """Whether the person is the owner of anything."""
+        return any(grant.role is Role.OWNER for grant in self.caller.grants)
 
     def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return a page."""
@@ -222,7 +228,7 @@ def make_environment() -> Environment:
     return environment
 
 
-def _navigation(path: str) -> list[NavigationItem]:
+def _navigation(path: str, session: ConsoleSession | None) -> list[NavigationItem]:
     return [
         NavigationItem(
             name=name,
@@ -230,6 +236,7 @@ def _navigation(path: str) -> list[NavigationItem]:
             is_current=path == href or (href != "/console/" and path.startswith(f"{href}/")),
         )
         for name, href in NAVIGATION
+        if name != "System" or (session and session.caller.may_within(Role.READER, Scope()))
     ]
 
 

@@ -119,6 +119,12 @@ class AppQueries:
         with self._reading.begin() as connection:
             return list(connection.scalars(query.order_by(last, apps.c.app_id)))
 
+    def list_tidied(self) -> dict[str, datetime | None]:
+        """When all upkeep of each app was done last, by its id; None if it never was."""
+        query = sa.select(apps.c.app_id, apps.c.tidied_at).order_by(apps.c.created_at)
+        with self._reading.begin() as connection:
+            return {row.app_id: row.tidied_at for row in connection.execute(query)}
+
     def mark_tidied(self, app_id: str, at: datetime) -> None:
         """Remember when all upkeep of an app was done."""
         with self._engine.begin() as connection:
