@@ -52,7 +52,8 @@ def run_victim(scene: Scene, *words: str, kill_after: float | None = None) -> En
         kill_after: Seconds until the process is killed; None lets it come to its end, which must
             be a good one.
     """
-    command = [sys.executable, str(VICTIM), str(scene.home), str(scene.out), *words]
+    faults = ("-X", "faulthandler")  # else a crash of a library ends it without a word
+    command = [sys.executable, *faults, str(VICTIM), str(scene.home), str(scene.out), *words]
     started = time.monotonic()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -71,7 +72,7 @@ def run_victim(scene: Scene, *words: str, kill_after: float | None = None) -> En
     seconds = time.monotonic() - started
     if kill_after is not None and process.returncode == -signal.SIGKILL:
         return Ended(was_killed=True, seconds=seconds)
-    assert process.returncode == 0, err
+    assert process.returncode == 0, f"It ended with {process.returncode}: {out}{err}"
     assert set(out.split()) <= {"Succeeded"}, out + err
     return Ended(was_killed=False, seconds=seconds)
 
