@@ -19,7 +19,7 @@ TORTURE_SIGNATURES ?= 2000
 TORTURE_HISTORIES ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test coverage check torture bench format generate old-homes lock clean
+.PHONY: help demo unit test coverage check torture bench packages format generate old-homes lock clean
 
 help:
 	@echo "make demo     generate a sample, import it, run and verify all twelve exports"
@@ -34,6 +34,7 @@ help:
 	@echo "              deliver with $(TORTURE_SIGNATURES) generated SAS, right and wrong;"
 	@echo "              compare $(TORTURE_HISTORIES) histories with a plain model of all exports"
 	@echo "make bench    measure against DuckDB, Polars and chDB; writes benchmarks/output/"
+	@echo "make packages build a release into dist/: source package, wheel, and what it is made of"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make generate generate the blocking client from the asynchronous one"
 	@echo "make old-homes make the homes of earlier commits that tests upgrade"
@@ -75,6 +76,9 @@ torture: .make/test .make/node .make/browser
 bench: .make/bench .make/node
 	$(BIN)/python -m benchmarks
 
+packages: .make/test
+	$(BIN)/python tools/build_packages.py dist
+
 format: .make/test
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -86,12 +90,12 @@ old-homes: .make/test
 	$(BIN)/python tools/make_old_homes.py
 
 lock: .make/lock
-	$(COMPILE) --output-file requirements/run.txt pyproject.toml requirements/run.in
+	$(COMPILE) --extra server --output-file requirements/run.txt pyproject.toml requirements/run.in
 	$(COMPILE) --output-file requirements/test.txt requirements/test.in
 	$(COMPILE) --output-file requirements/bench.txt requirements/bench.in
 
 clean:
-	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules tests/browser/node_modules assets/node_modules $(VENDOR) demo-output benchmarks/output build
+	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules tests/browser/node_modules assets/node_modules $(VENDOR) demo-output benchmarks/output build dist
 	rm -f .coverage .coverage.*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

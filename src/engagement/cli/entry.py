@@ -4,13 +4,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from types import FrameType
 from typing import Annotated
 
 import typer
 from typer.exceptions import Abort, TyperException
 
+from engagement import __version__
 from engagement.cli import (
     apps,
     audit,
@@ -78,7 +78,7 @@ app.command("migrate")(cluster.migrate)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"engagement-export {version('engagement-export')}")
+        typer.echo(f"engagement-export {__version__}")
         raise typer.Exit
 
 

@@ -6,10 +6,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 
 import structlog
 
+from engagement import __version__
 from engagement.exceptions import BadInputError, EngagementError
 from engagement.model.executors import Heartbeat, ProcessRole
 from engagement.runtime.routines import running_routine
@@ -21,7 +21,6 @@ BEAT_SECONDS = 1.0
 EXIT_GIVEN_UP = 4
 HOST_CHARACTERS_MAX = 24
 """Of a name that is a part of an executor's id, which PostgreSQL cuts at 63 characters."""
-RELEASE = version("engagement-export")
 _log = structlog.get_logger()
 
 
@@ -81,7 +80,7 @@ def join_cluster(
 ) -> Iterator[Member]:
     """Be one of the cluster's processes in the block; the others take over when it ends."""
     executors.register(
-        executor_id, roles, host=socket.gethostname()[:255], version=RELEASE, slots=slots
+        executor_id, roles, host=socket.gethostname()[:255], version=__version__, slots=slots
     )
     member = Member(executors, executor_id, roles)
     try:

@@ -235,6 +235,7 @@ class AsyncClient(AsyncAppAdministration):
             as_: polars, pandas or arrow.
 
         Raises:
+            BadInputError: There is no such frame, or a library that it needs is not installed.
             EngagementError: The task failed or was cancelled; of the class of its code.
             VerificationError: A part is not what the manifest says.
             DestinationError: The container does not give a part.
@@ -243,7 +244,12 @@ class AsyncClient(AsyncAppAdministration):
             wanted = ", ".join(get_args(FrameKind))
             raise BadInputError(f"A frame is one of {wanted}, got {as_!r:.40}.")
         # Arrow takes a while to load and most uses of the client do without.
-        from engagement.client import reading  # noqa: PLC0415
+        try:
+            from engagement.client import reading  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise BadInputError(
+                f"Frames need {error.name}: pip install 'engagement-export[frames]'"
+            ) from error
 
         manifest = task
         if isinstance(manifest, ExportTask):

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from engagement import operations
+from engagement import __version__, operations
 from engagement.exceptions import ForbiddenError, UnknownAppError
 from engagement.model.access import Caller, Role, Scope
 from engagement.model.apps import App
@@ -26,7 +25,6 @@ from engagement.server.console.policy import PAGE_HEADERS
 from engagement.server.console.static_files import StaticFiles
 from engagement.server.dependencies import Context
 
-RELEASE = version("engagement-export")
 TEMPLATES = Path(__file__).parent / "templates"
 ZONE_COOKIE = "engagement_zone"
 TIMES_COOKIE = "engagement_times"
@@ -92,7 +90,7 @@ class Console:
             now=now,
             here=address_of(request),
             static=self.static.root,
-            release=RELEASE,
+            release=__version__,
             navigation=_navigation(request.url.path, session),
             token=lambda form: csrf.form_token(session.csrf_secret if session else "", form),
             instant=lambda at: formats.format_instant(at, viewer, now=now),
