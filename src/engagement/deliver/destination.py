@@ -1,4 +1,4 @@
-"""The seam to the user's container: put an object whole, or not at all."""
+"""What an export needs of a user's container: to put an object whole, or not at all."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol

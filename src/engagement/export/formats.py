@@ -74,8 +74,8 @@ def encode(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk
     return _ENCODERS[encoding.export_format](slices, encoding)
 
 
-def is_gathered(encoding: Encoding) -> bool:
-    """Whether rows must come sorted, so that those of an object follow each other."""
+def must_be_grouped(encoding: Encoding) -> bool:
+    """Return whether `group_rows` must sort the rows first: a file's objects gather several."""
     return encoding.export_format is ExportFormat.JSON and encoding.shape.gathered is not None
 
 

@@ -10,7 +10,7 @@ import zstandard
 from isal import isal_zlib
 
 from engagement.export.contents import with_contents
-from engagement.export.formats import Chunk, Encoding, encode, group_rows, is_gathered
+from engagement.export.formats import Chunk, Encoding, encode, group_rows, must_be_grouped
 from engagement.export.requests import selection_of, shape_of_request
 from engagement.export.rows import part_rows, part_slices
 from engagement.model.compression import GZIP_WINDOW_BITS
@@ -55,7 +55,7 @@ def encode_part(lake: Lake, request: ExportRequest, head: PlanHead, part: Part) 
     )
     selection = selection_of(request, head.campaign_ids)
     is_sorted = part.in_order and len(encoding.shape.group) == 1
-    if is_gathered(encoding) and not is_sorted:
+    if must_be_grouped(encoding) and not is_sorted:
         slices = iter([group_rows(part_rows(lake, selection, part), encoding)])
     else:
         slices = part_slices(lake, selection, part)

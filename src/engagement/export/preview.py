@@ -6,7 +6,7 @@ from dataclasses import replace
 import polars as pl
 
 from engagement.export.contents import with_contents
-from engagement.export.formats import Encoding, encode, group_rows, is_gathered
+from engagement.export.formats import Encoding, encode, group_rows, must_be_grouped
 from engagement.export.freeze import find_campaigns, tables_read
 from engagement.export.plan import empty_part, plan_parts
 from engagement.export.requests import selection_of, shape_of_request
@@ -47,7 +47,7 @@ def preview_rows(
         list(_first_rows(lake, readable, commits, part_rows_target, rows_max)), how="vertical"
     ).lazy()
     rows = found.head(rows_max)
-    if is_gathered(encoding):
+    if must_be_grouped(encoding):
         rows = group_rows(rows, encoding)
     return b"".join(bytes(chunk.data) for chunk in encode([rows], encoding))
 

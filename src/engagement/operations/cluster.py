@@ -68,7 +68,7 @@ def read_cluster_status(runtime: Runtime) -> ClusterStatus:
                 state=_state(each, runtime.settings.lease_seconds),
                 workflows_running=running[each.executor_id],
             )
-            for each in runtime.seams.executors.list_all()
+            for each in runtime.deployment.executors.list_all()
         ),
         lags=tuple(
             AppLag(
@@ -91,7 +91,7 @@ def drain_executor(runtime: Runtime, executor_id: str) -> None:
         BadInputError: No process has this id.
     """
     _require_cluster(runtime)
-    if not runtime.seams.executors.ask_to_drain(executor_id):
+    if not runtime.deployment.executors.ask_to_drain(executor_id):
         raise BadInputError(
             f"No process has the id {executor_id[:64]!r}; `engagement cluster status` lists them."
         )

@@ -18,8 +18,8 @@ from engagement.exceptions import (
 from engagement.failpoints import FailpointHook, no_failpoint
 from engagement.model.executors import WORKER_ROLES, ProcessRole
 from engagement.runtime.cluster import join_cluster
+from engagement.runtime.deployment_parts import open_deployment_parts
 from engagement.runtime.home import TaskRunner, lake_location, lock_home, make_home
-from engagement.runtime.seams import open_seams
 from engagement.runtime.service import Runtime as Runtime  # noqa: PLC0414 - who opens it names it
 from engagement.runtime.task_tools import make_flush, make_tools
 from engagement.settings import Settings
@@ -126,7 +126,7 @@ def _open_machine(
     runtime: Runtime, roles: tuple[ProcessRole, ...], on_failpoint: FailpointHook
 ) -> Iterator[Runtime]:
     """The service on one of a cluster's machines; with roles it is one of its processes."""
-    settings, executors = runtime.settings, runtime.seams.executors
+    settings, executors = runtime.settings, runtime.deployment.executors
     # It brings DBOS with it.
     from engagement.runtime.engine import running_engine  # noqa: PLC0415
     from engagement.runtime.machine_runner import running_machine  # noqa: PLC0415
@@ -136,7 +136,7 @@ def _open_machine(
             check_lake(settings.lake_url)
             slots = settings.parts_concurrent_max if ProcessRole.EXPORT in roles else 0
             member = closing.enter_context(
-                join_cluster(executors, runtime.seams.executor_id, roles, slots=slots)
+                join_cluster(executors, runtime.deployment.executor_id, roles, slots=slots)
             )
             runtime = replace(runtime, member=member)
             runtime.running_time.look()
@@ -169,11 +169,11 @@ def open_keyring(
     with ExitStack() as closing:
         if is_exclusive and not settings.is_cluster:
             closing.enter_context(lock_home(settings.home))
-        engine, seams = open_seams(
+        engine, deployment = open_deployment_parts(
             settings, closing, is_owner=is_exclusive, on_failpoint=on_failpoint
         )
         del engine
-        yield seams.keyring
+        yield deployment.keyring
 
 
 def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exchange
@@ -186,13 +186,13 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
     uptime: Callable[[], Uptime],
 ) -> Runtime:
     """The service on its state database, with nothing that runs tasks."""
-    engine, seams = open_seams(settings, closing, is_owner=is_owner)
+    engine, deployment = open_deployment_parts(settings, closing, is_owner=is_owner)
     refused_limits = _make_refused_limits(settings)
     inbox = InboxQueries(engine, refused_limits)
-    vault = seams.keyring.open_vault()
+    vault = deployment.keyring.open_vault()
     group_commit = GroupCommit(inbox)
     closing.callback(group_commit.close)
-    lake = Lake(lake_location(settings), seams.locks)
+    lake = Lake(lake_location(settings), deployment.locks)
     return Runtime(
         settings=settings,
         apps=AppQueries(engine),
@@ -215,12 +215,12 @@ def _make_runtime(  # noqa: PLR0913 - the composition root takes what tests exch
         imports=ImportTaskQueries(engine, app_tasks_max=settings.app_tasks_max),
         lake=lake,
         vault=vault,
-        task_vault=TaskVault(vault, seams.task_keys),
+        task_vault=TaskVault(vault, deployment.task_keys),
         policy=policy,
         runner=None,
         clock=clock,
         running_time=RunningTime(ClockReadingQueries(engine), clock=clock, uptime=uptime),
-        seams=seams,
+        deployment=deployment,
     )
 
 

@@ -16,8 +16,8 @@ from engagement.exceptions import (
 )
 from engagement.model.audit import LOCAL_ACTOR
 from engagement.runtime.cluster import Member
+from engagement.runtime.deployment_parts import DeploymentParts
 from engagement.runtime.home import TaskRunner
-from engagement.runtime.seams import Seams
 from engagement.settings import Settings
 from engagement.store.app_removal import AppRemoval
 from engagement.store.lake import Lake
@@ -101,8 +101,8 @@ class Runtime:
     """Now, in UTC."""
     running_time: RunningTime
     """How old what is to be forgotten is."""
-    seams: Seams
-    """What one process has for itself, and many share."""
+    deployment: DeploymentParts
+    """What differs between an embedded service and a cluster."""
     member: Member | None = None
     """This process in its cluster; None if it only looks, or is no cluster's."""
     flusher: Flush | None = None

@@ -48,7 +48,7 @@ def wait_for_end(member: Member, stopping: threading.Event) -> None:
 
 
 def _routines(runtime: Runtime, member: Member) -> Iterator[Routine]:
-    reaper = Reaper(member, runtime.seams.executors, runtime.seams.locks)
+    reaper = Reaper(member, runtime.deployment.executors, runtime.deployment.locks)
     yield "reap", REAP_SECONDS, reaper.look
     if ProcessRole.COMMIT in member.roles:
         commit = partial(operations.commit_due, runtime)
@@ -61,4 +61,4 @@ def _routines(runtime: Runtime, member: Member) -> Iterator[Routine]:
 
 
 def _known_ids(runtime: Runtime) -> Callable[[], list[str]]:
-    return lambda: [each.executor_id for each in runtime.seams.executors.list_all()]
+    return lambda: [each.executor_id for each in runtime.deployment.executors.list_all()]

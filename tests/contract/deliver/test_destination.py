@@ -1,4 +1,4 @@
-"""Tests that every destination keeps the promises of the seam, on real servers."""
+"""Tests that every destination keeps the promises of `Destination`, on real servers."""
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator

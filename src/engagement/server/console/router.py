@@ -33,7 +33,7 @@ from engagement.server.console.pages import (
 )
 from engagement.server.console.policy import is_from_elsewhere, is_own_form
 from engagement.server.console.sessions import read_cookie
-from engagement.server.console.sign_in import SignIn, ask_to_sign_in, show_again
+from engagement.server.console.sign_in import SignIn, ask_to_sign_in, reload_with_cookie
 from engagement.server.console.static_files import StaticFiles
 from engagement.server.console.visits import Console, PageVisit, address_of, make_environment
 from engagement.server.dependencies import Context
@@ -200,7 +200,7 @@ class ConsolePages:
         if session is None:
             is_first = request.method == "GET" and "again" not in request.query_params
             if is_first and is_from_elsewhere(request):
-                return show_again(self._console, request, address_of(request))
+                return reload_with_cookie(self._console, request, address_of(request))
             return ask_to_sign_in(request)
         request.state.session = session
         if not self._limiter.hit(self._rate, session.subject):

@@ -42,7 +42,7 @@ def ask_to_sign_in(request: Request) -> Response:
     )
 
 
-def show_again(console: Console, request: Request, address: str) -> Response:
+def reload_with_cookie(console: Console, request: Request, address: str) -> Response:
     """Return a page that loads an address of ours once more, now with the strict cookie.
 
     A browser does not send it where a link or a redirect of another site led here; from a page of

@@ -1,4 +1,4 @@
-"""Opens what an embedded service has for itself and the machines of a cluster share."""
+"""Opens the parts that an embedded service has for itself and a cluster's machines share."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from engagement.store.task_keys import FolderKeys, LakeKeys, TaskKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seams:
+class DeploymentParts:
     """The few things that differ between one process on a folder and many on a database."""
 
     locks: Locks
@@ -34,14 +34,14 @@ class Seams:
     """What this process is called, if it becomes one of them."""
 
 
-def open_seams(
+def open_deployment_parts(
     settings: Settings,
     closing: ExitStack,
     *,
     is_owner: bool,
     on_failpoint: FailpointHook = no_failpoint,
-) -> tuple[StateEngine, Seams]:
-    """The state database and what differs, until the stack is closed.
+) -> tuple[StateEngine, DeploymentParts]:
+    """Open the state database and what differs between the deployments, until the stack is closed.
 
     Raises:
         BadInputError: The settings are not those of a machine of a cluster.
@@ -76,7 +76,7 @@ def open_seams(
         )
         task_keys = FolderKeys(settings.home / KEYS_FOLDER / "tasks")
     executors = ExecutorQueries(engine, lease_seconds=settings.lease_seconds)
-    return engine, Seams(
+    return engine, DeploymentParts(
         locks=locks,
         keyring=keyring,
         task_keys=task_keys,
