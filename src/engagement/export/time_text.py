@@ -8,8 +8,11 @@ import polars as pl
 _DAY_MS = 86_400_000
 _SECOND_MS = 1_000
 _DATE_FORMAT = "%Y-%m-%dT"
-_SECONDS = pl.Series(
-    [f"{s // 3_600:02d}:{s // 60 % 60:02d}:{s % 60:02d}" for s in range(_DAY_MS // _SECOND_MS)]
+_SECONDS = (
+    (pl.int_range(_DAY_MS // _SECOND_MS, dtype=pl.Int64, eager=True) * 1_000_000_000)
+    .cast(pl.Time())
+    .dt.strftime("%H:%M:%S")
+    .alias("")
 )
 """The text of each second of a day."""
 _MILLISECONDS = pl.Series([f".{ms:03d}Z" for ms in range(_SECOND_MS)])
