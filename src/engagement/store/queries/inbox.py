@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
@@ -20,8 +20,6 @@ from engagement.store.tables import EPOCH, accepted, commits, inbox
 ROWS_AT_ONCE = 100
 """Batches that are fetched at once; PostgreSQL's clients read ahead by so many."""
 
-ACCEPT_LOCK = 0x1AB0C
-"""The PostgreSQL advisory lock that whoever accepts batches holds."""
 KEYS_AT_ONCE = 100_000
 """Keys that one transaction looks at to forget what is old."""
 
@@ -100,10 +98,6 @@ class InboxQueries:
         ]
         day = max(_day(submission.received_at) for submission in submissions)
         with self._engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                # Without it a batch could appear below a position that a flush has passed, and be
-                # taken as flushed; and the same batch could be accepted by two processes at once.
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ACCEPT_LOCK)))
             new = _remember_keys(connection, set().union(*keys), day)
             counts: list[int] = []
             rows: list[InboxRow] = []
@@ -248,16 +242,19 @@ class InboxQueries:
 def _remember_keys(connection: sa.Connection, keys: set[str], day: int) -> set[str]:
     """Remember keys; those that were not known before.
 
-    Two statements, however many keys: one for each key would cost more than all else. In their
-    order, so that no page of the table is written twice.
+    One statement or two, however many keys: one for each key would cost more than all else. In
+    their order, so that no page of the table is written twice, and no two wait for each other.
     """
-    find, add = _KEY_STATEMENTS[connection.dialect.name]
     given = json.dumps(sorted(keys))
-    known = set(connection.scalars(find, {"keys": given}))
+    if connection.dialect.name == "postgresql":
+        # A key that another process adds just now is waited for, so that it is new to one of them,
+        # and known to the other when it is durable, without a lock that all would wait for.
+        return set(connection.scalars(_ADD_NEW_KEYS, {"keys": given, "day": day}))
+    known = set(connection.scalars(_FIND_KEYS, {"keys": given}))
     if known:
         keys = keys - known
         given = json.dumps(sorted(keys))
-    connection.execute(add, {"keys": given, "day": day})
+    connection.execute(_ADD_KEYS, {"keys": given, "day": day})
     return keys
 
 
@@ -271,17 +268,22 @@ def _day(instant: datetime) -> int:
     return (instant - EPOCH).days
 
 
-def _key_statements(key: sa.ColumnElement[str]) -> tuple[sa.Select[Any], sa.Insert]:
-    """Finds those of the keys in a JSON array that are known; and adds keys that are not."""
-    find = sa.select(accepted.c.key).where(accepted.c.key == key)
-    rows = sa.select(key, sa.bindparam("day", type_=accepted.c.day.type))
-    add = accepted.insert().from_select(["key", "day"], rows)
+_KEYS = json_elements("keys")
+_DAY = sa.bindparam("day", type_=accepted.c.day.type)
+_ADD_NEW_KEYS = (
+    postgresql.insert(accepted)
+    .from_select(["key", "day"], sa.select(_KEYS["postgresql"], _DAY))
+    .on_conflict_do_nothing()
+    .returning(accepted.c.key)
+)
+"""Adds those of the keys in a JSON array that are not known, and says which."""
+_FIND_KEYS = sa.select(accepted.c.key).where(accepted.c.key == _KEYS["sqlite"])
+_ADD_KEYS = (
+    accepted.insert()
+    .from_select(["key", "day"], sa.select(_KEYS["sqlite"], _DAY))
     # None is there, but else SQLite keeps apart how each page was, in case it has to undo the rest.
-    return find, add.prefix_with("OR IGNORE", dialect="sqlite")
-
-
-_KEY_STATEMENTS = {dialect: _key_statements(key) for dialect, key in json_elements("keys").items()}
-"""Built once: they are executed in every transaction that accepts something."""
+    .prefix_with("OR IGNORE")
+)
 _CONTINUE_SEQUENCE = sa.text(
     "SELECT setval(pg_get_serial_sequence('inbox', 'position'),"
     " greatest(:position, (SELECT coalesce(max(position), 1) FROM inbox)))"

@@ -17,6 +17,8 @@ from engagement.model.refused import (
 )
 from engagement.store.tables import refused, refused_totals
 
+REFUSED_LOCK = 0x454E10
+"""The PostgreSQL advisory lock of whoever changes what is kept of refused records."""
 ROOM_MADE_AT_ONCE = 1_000
 """Records that one look for room takes out at most."""
 _ENTRY_COLUMNS = [refused.c[field.name] for field in fields(RefusedEntry)]
@@ -71,6 +73,7 @@ def insert_refused(
     """
     if not records:
         return
+    _keep_others_out(connection)
     connection.execute(refused.insert(), [_values(record) for record in records])
     for app_id in sorted({record.app_id for record in records}):
         sizes = [len(record.body) for record in records if record.app_id == app_id]
@@ -162,6 +165,7 @@ class RefusedQueries:
     def record_replay(self, replay: Replay) -> None:
         """Keep what a replay came to, all in one transaction."""
         with self._engine.begin() as connection:
+            _keep_others_out(connection)
             _delete(connection, refused.c.refused_id.in_(replay.gone))
             for record in replay.kept:
                 connection.execute(
@@ -174,7 +178,18 @@ class RefusedQueries:
     def drop(self, chosen: RefusedFilter) -> int:
         """Forget records; how many there were."""
         with self._engine.begin() as connection:
+            _keep_others_out(connection)
             return _delete(connection, _condition(chosen))
+
+
+def _keep_others_out(connection: sa.Connection) -> None:
+    """Wait until nobody else changes refused records, up to the end of the transaction.
+
+    Two who make room for theirs would take the same records out, and count them twice; and each
+    could wait for the totals of an app that the other has changed. SQLite has one writer anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REFUSED_LOCK)))
 
 
 def _add_to_totals(

@@ -1,6 +1,5 @@
 """Tests that the inbox keeps each batch once, in order, for as long as it must."""
 
-import itertools
 import threading
 from datetime import timedelta
 
@@ -100,31 +99,3 @@ def test_batches_accepted_at_once_are_each_accepted_once(engine: sa.Engine) -> N
 
     assert [sum(answer) for answer in zip(*answers, strict=True)] == [1] * len(ids)
     assert queries.depth() == len(ids)
-
-
-def test_a_batch_never_appears_below_one_that_can_be_seen(engine: sa.Engine) -> None:
-    """A flush takes the newest position that it sees for the end of what was accepted."""
-    queries = InboxQueries(engine)
-    ended = threading.Event()
-    seen: list[list[int]] = []
-
-    def accept() -> None:
-        for number in range(30):
-            queries.accept([submission(f"{threading.get_ident()} {number}")])
-
-    def look() -> None:
-        while not ended.is_set():
-            newest = queries.newest_position(APP_ID)
-            rows = queries.oldest(APP_ID, records_max=10**6, position_max=newest)
-            seen.append([row.position for row in rows])
-
-    accepting = [threading.Thread(target=accept) for _ in range(4)]
-    looking = threading.Thread(target=look)
-    for thread in (*accepting, looking):
-        thread.start()
-    join_threads(accepting, "batches of all threads")
-    ended.set()
-    join_threads([looking], "the last look")
-
-    for before, after in itertools.pairwise(seen):
-        assert after[: len(before)] == before
