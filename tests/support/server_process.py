@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,11 @@ from typing import Any
 import httpx
 import pytest
 
+from engagement import operations
+from engagement.model.access import Role, Scope
+from engagement.runtime.opening import Runtime, open_service
 from engagement.sample.population import generate
+from engagement.settings import Settings
 from support.waiting import WAIT_SECONDS_MAX, wait_for, waiting_for
 
 FIRST_APP = (
@@ -78,24 +82,34 @@ class RunningServer:
 
     def app(self) -> dict[str, str]:
         """A new app, with its id and key."""
-        place = ("--collection", "default", "--resource-group", "default")
-        name = f"app {time.monotonic_ns()}"
-        made: dict[str, str] = self.command(
-            "apps", "create", name, *place, "--subscription", "default"
-        )
-        return made
+        place = {"collection": "default", "resource_group": "default", "subscription": "default"}
+        with self._beside() as runtime:
+            made = operations.create_app(runtime, name=f"app {time.monotonic_ns()}", **place)
+        return {
+            "appId": made.app.app_id,
+            "appKey": made.app_key,
+            "name": made.app.name,
+            "resourcePath": made.app.resource_path,
+        }
 
     def client(self, role: str, *, scope: str = "/", name: str | None = None) -> Credentials:
         """A new client."""
-        made = self.command(
-            *("clients", "create", name or f"{role} {time.monotonic_ns()}"),
-            *("--role", role, "--scope", scope),
-        )
+        with self._beside() as runtime:
+            made = operations.create_client(
+                runtime,
+                name=name or f"{role} {time.monotonic_ns()}",
+                role=Role(role),
+                scope=Scope.parse(scope),
+            )
         return Credentials(
-            tenant_id=made["tenantId"],
-            client_id=made["clientId"],
-            client_secret=made["clientSecret"],
+            tenant_id=made.tenant_id,
+            client_id=made.client.client_id,
+            client_secret=made.client_secret,
         )
+
+    def _beside(self) -> AbstractContextManager[Runtime]:
+        """What a command beside the server opens; a process for each would cost a second."""
+        return open_service(Settings.from_environment(self.environment), run_tasks=False)
 
     def token(self, credentials: Credentials) -> str:
         """An access token of a client."""
