@@ -9,6 +9,11 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-co
 	--generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 TEST_PROCESSES ?= 2
+# Each process begins with tests that lie beside each other, and so shares their servers; who is done takes
+# over from the others. Homes of tests lie in memory where there is room: thousands of tests wait for syncs.
+SHARED := --numprocesses $(TEST_PROCESSES) --dist worksteal
+TEST_FOLDER ?= $(shell df --output=avail --block-size=1G /dev/shm 2>/dev/null | tail -1 | \
+	awk '{ print ($$1 >= 4 ? "/dev/shm" : "/tmp") }')
 # Per cent of lines that unit, integration and destination tests run, by folder; a floor only ever rises.
 COVERAGE_FLOORS := model=98 store=97 export=95 deliver=96 collect=98
 TORTURE_KILLS ?= 200
@@ -45,13 +50,13 @@ demo: .make/run
 	$(BIN)/engagement demo
 
 unit: .make/test
-	$(PYTEST) tests/unit --numprocesses $(TEST_PROCESSES)
+	TMPDIR=$(TEST_FOLDER) $(PYTEST) tests/unit $(SHARED)
 
 test: .make/test .make/node .make/browser
-	$(PYTEST) --numprocesses $(TEST_PROCESSES)
+	TMPDIR=$(TEST_FOLDER) $(PYTEST) $(SHARED)
 
 coverage: .make/test .make/node
-	$(PYTEST) tests/unit tests/integration tests/contract/deliver --numprocesses $(TEST_PROCESSES) --cov --cov-report=
+	$(PYTEST) tests/unit tests/integration tests/contract/deliver $(SHARED) --cov --cov-report=
 	@for floor in $(COVERAGE_FLOORS); do \
 		echo "$${floor%=*}, at least $${floor#*=} %:"; \
 		$(BIN)/coverage report --include="src/engagement/$${floor%=*}/*" \
@@ -65,7 +70,7 @@ check: .make/test
 	$(BIN)/lint-imports
 
 torture: .make/test .make/node .make/browser
-	$(PYTEST) tests/unit --hypothesis-profile thorough --numprocesses $(TEST_PROCESSES)
+	$(PYTEST) tests/unit --hypothesis-profile thorough $(SHARED)
 	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES) \
 		--histories $(TORTURE_HISTORIES)
 	$(PYTEST) -m attack --full-counts

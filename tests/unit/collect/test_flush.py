@@ -60,6 +60,23 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Tables:
         return tables_of(home)
 
 
+@pytest.fixture(scope="module")
+def of_one_round(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """What rounds of any number of files give for four days."""
+    with open_home(tmp_path_factory.mktemp("one")) as home:
+        home.take(*on_many_days(4))
+        return tables_of(home)
+
+
+@pytest.fixture(scope="module")
+def of_three_flushes(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """What rounds of any number of files give for more, some of it a second time."""
+    with open_home(tmp_path_factory.mktemp("three")) as home:
+        home.take(*on_many_days(5), *MORE)
+        home.take(*on_many_days(5, first=3))
+        return tables_of(home)
+
+
 def tables_of(home: Home) -> Tables:
     """Every row of every table; what a round folds is folded, since rounds may differ."""
     return {kind: fold(kind, home.rows(kind).lazy()).collect().to_dicts() for kind in Kind}
@@ -205,29 +222,22 @@ def test_a_batch_of_more_files_than_a_round_may_write_is_a_round(tmp_path: Path)
 
 
 @pytest.mark.parametrize("files_max", [1, SNAPSHOTS + FILES_OF_A_DAY, 2 * len(Kind)])
-def test_rounds_of_few_files_give_what_one_round_gives(tmp_path: Path, files_max: int) -> None:
-    with (
-        open_home(tmp_path / "one") as single,
-        open_home(tmp_path / "many", files_max=files_max) as many,
-    ):
-        single.take(*on_many_days(5), *MORE)
-        single.take(*on_many_days(5, first=3))
+def test_rounds_of_few_files_give_what_one_round_gives(
+    tmp_path: Path, of_three_flushes: Tables, files_max: int
+) -> None:
+    with open_home(tmp_path / "many", files_max=files_max) as many:
         many.take(*on_many_days(5), *MORE)
         many.take(*on_many_days(5, first=3))
 
-        assert tables_of(many) == tables_of(single)
+        assert tables_of(many) == of_three_flushes
 
 
 @pytest.mark.parametrize("point", [point for point, _ in STOPS[:5]])
 @pytest.mark.parametrize("time", [1, 3])
 def test_a_flush_that_is_interrupted_between_its_rounds_leaves_no_trace(
-    tmp_path: Path, point: Failpoint, time: int
+    tmp_path: Path, of_one_round: Tables, point: Failpoint, time: int
 ) -> None:
-    with (
-        open_home(tmp_path / "one") as single,
-        open_home(tmp_path / "many", files_max=SNAPSHOTS + FILES_OF_A_DAY) as many,
-    ):
-        single.take(*on_many_days(4))
+    with open_home(tmp_path / "many", files_max=SNAPSHOTS + FILES_OF_A_DAY) as many:
         many.accept(*on_many_days(4))
         many.on_failpoint = stop_at(point, time=time)
         with pytest.raises(StoppedError):
@@ -238,7 +248,7 @@ def test_a_flush_that_is_interrupted_between_its_rounds_leaves_no_trace(
         many.recover()
         many.flush()
 
-        assert tables_of(many) == tables_of(single)
+        assert tables_of(many) == of_one_round
 
 
 @settings(max_examples=15)

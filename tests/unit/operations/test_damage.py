@@ -1,7 +1,8 @@
 """Tests that damage in one table stops that table's exports alone, is named, and can be mended."""
 
+import shutil
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -61,10 +62,11 @@ def take(runtime: Runtime, app_id: str, number: int) -> None:
     accept(runtime.inbox, app_id, [batch], received_at=NOW)
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Service:
+@pytest.fixture(scope="module")
+def filled_service(tmp_path_factory: pytest.TempPathFactory) -> Service:
     place = {"collection": "c", "resource_group": "g", "subscription": "s"}
-    made = Service(home=tmp_path / "home", app_ids=("", ""), container=MemoryContainer())
+    home = tmp_path_factory.mktemp("filled") / "home"
+    made = Service(home=home, app_ids=("", ""), container=MemoryContainer())
     with made.open() as runtime:
         first, second = (operations.create_app(runtime, name=name, **place) for name in "ab")
         made.app_ids = (first.app.app_id, second.app.app_id)
@@ -73,6 +75,14 @@ def service(tmp_path: Path) -> Service:
                 take(runtime, app_id, number)
                 runtime.flush(app_id)
     return made
+
+
+@pytest.fixture
+def service(filled_service: Service, tmp_path: Path) -> Service:
+    """A copy of the filled service, for a test to damage."""
+    return replace(
+        filled_service, home=Path(shutil.copytree(filled_service.home, tmp_path / "home"))
+    )
 
 
 def flip(file: Path) -> bytes:

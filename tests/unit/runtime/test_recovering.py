@@ -20,12 +20,19 @@ from support.home import lose_state
 from support.whole_service import BATCHES, LATER, export_all, fill_service, running, take
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def filled_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with an app that has records of every kind, of several flushes, some compacted."""
-    with running(tmp_path / "home") as runtime:
+    home = tmp_path_factory.mktemp("filled") / "home"
+    with running(home) as runtime:
         fill_service(runtime)
-    return tmp_path / "home"
+    return home
+
+
+@pytest.fixture
+def home(filled_home: Path, tmp_path: Path) -> Path:
+    """A copy of the filled home, for a test to lose things of."""
+    return Path(shutil.copytree(filled_home, tmp_path / "home"))
 
 
 def recover(home: Path) -> RecoveredApp:
