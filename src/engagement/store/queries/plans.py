@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from engagement.exceptions import IncompleteExportError, UnknownTaskError
 from engagement.model.codec import decode, encode
@@ -45,11 +46,19 @@ _PART = (
         export_plan_parts.c.part_index == sa.bindparam("part_index"),
     )
 )
-_FORGET = export_parts.delete().where(
-    export_parts.c.task_id == sa.bindparam("of_task"),
-    export_parts.c.part_index == sa.bindparam("of_part"),
-)
-_INSERT = export_parts.insert()
+
+
+def _keeping(insert: Any) -> Any:
+    return insert.on_conflict_do_update(
+        index_elements=["task_id", "part_index"],
+        set_={column.name: insert.excluded[column.name] for column in _RECEIPT_COLUMNS},
+    )
+
+
+_KEEP_RECEIPT = {
+    "sqlite": _keeping(sqlite.insert(export_parts)),
+    "postgresql": _keeping(postgresql.insert(export_parts)),
+}
 """Built once: building them takes longer than their answers, and an export may have many parts."""
 
 
@@ -209,8 +218,10 @@ class PlanQueries:
         """Keep what a delivered part proved to be; a repeat replaces itself."""
         values = {column.name: getattr(receipt, column.name) for column in _RECEIPT_COLUMNS}
         with self._engine.begin() as connection:
-            connection.execute(_FORGET, {"of_task": task_id, "of_part": part_index})
-            connection.execute(_INSERT, {"task_id": task_id, "part_index": part_index, **values})
+            connection.execute(
+                _KEEP_RECEIPT[connection.dialect.name],
+                {"task_id": task_id, "part_index": part_index, **values},
+            )
 
     def receipts(self, task_id: str) -> dict[int, Receipt]:
         """The receipts of the delivered parts, by part index."""
