@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from engagement import __version__
 from engagement.exceptions import (
     BadInputError,
     IllegalStateError,
@@ -120,7 +120,7 @@ def back_up(
         sums = _write_state(tree, file, copied)
         backup = Backup(
             format=FORMAT,
-            release=version("engagement-export"),
+            release=__version__,
             created_at=began_at,
             service=service,
             vault_key_id=vault_key_id,
