@@ -1,14 +1,18 @@
 """Fails when something that users meet is missing from its page."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from inspect import getsource
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import promql_parser
 import pytest
 import typer
+import yaml
 
 from engagement import DeviceAgent
 from engagement.agent import AgentOptions
@@ -24,7 +28,7 @@ from engagement.model.exports import (
     TimeAxis,
 )
 from engagement.model.records import Kind
-from engagement.server import metrics
+from engagement.server import levels, metrics
 from engagement.server.collection.native import PATH as NATIVE_PATH
 from engagement.server.collection.segment import TYPE_OF_PATH
 from engagement.settings import ServerSettings, Settings
@@ -185,12 +189,38 @@ def test_every_path_of_devices_is_documented() -> None:
     assert missing == []
 
 
-def test_every_metric_of_what_devices_post_is_documented() -> None:
-    page = _page("reference/collecting.md")
-    names = re.findall(r'"(engagement_(?:request|logs|inbox|refused)\w+)"', getsource(metrics))
+def test_every_metric_is_documented_and_no_other() -> None:
+    page = _page("reference/metrics.md")
+    listed = {
+        name.removesuffix("_total")
+        for name in re.findall(r"`(engagement_\w+)`", page.partition("## Alerts")[0])
+    }
 
-    assert len(names) >= 7
-    assert [name for name in names if f"`{name}" not in page] == []
+    assert listed == _metric_names() | {"engagement_build_info"}
+
+
+def test_what_watches_over_the_service_asks_for_metrics_that_there_are() -> None:
+    folder = ROOT / "deploy" / "monitoring"
+    (group,) = yaml.safe_load((folder / "alerts.yml").read_text())["groups"]
+    panels = json.loads((folder / "dashboard.json").read_text())["panels"]
+    expressions = [rule["expr"] for rule in group["rules"]]
+    expressions += [target["expr"] for panel in panels for target in panel["targets"]]
+
+    for expression in expressions:
+        promql_parser.parse(expression)
+        names = re.findall(r"engagement_\w+", expression)
+        plain = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in names}
+        assert plain <= _metric_names(), expression
+    assert {*chain.from_iterable(rule["annotations"] for rule in group["rules"])} == {
+        "summary",
+        "action",
+    }
+
+
+def _metric_names() -> set[str]:
+    """The metrics of the source, as it names them: those of counters without their ending."""
+    source = getsource(metrics) + getsource(levels)
+    return set(re.findall(r'"(engagement_\w+)"', source)) - {"engagement_build"}
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -4,8 +4,8 @@ import locale
 import platform
 from collections.abc import Mapping
 from datetime import datetime
+from importlib.metadata import version
 
-from engagement import __version__
 from engagement.agent.checks import check_integer, check_text, compact, quote
 from engagement.exceptions import BadInputError
 from engagement.model.limits import ID_CHARACTERS_MAX, INFO_CHARACTERS_MAX
@@ -44,7 +44,7 @@ def machine_info(now: datetime) -> dict[str, str | int]:
         "phoneModel": platform.machine(),
         "locale": _language(),
         "timeZoneOffset": int(offset.total_seconds()) // _MINUTE_SECONDS if offset else 0,
-        "serviceVersion": __version__,
+        "serviceVersion": version("engagement-export"),
     }
     return {
         field: value[:INFO_CHARACTERS_MAX] if isinstance(value, str) else value

@@ -57,6 +57,7 @@ from engagement.operations.collecting import (
     Posted,
     collect_batch,
     collect_messages,
+    count_waiting,
     find_write_keys,
     inbox_state,
     is_body_within,
@@ -88,6 +89,7 @@ from engagement.operations.devices import (
 from engagement.operations.erasing import ErasureReport, erase_device, erase_user
 from engagement.operations.estimates import estimate_export
 from engagement.operations.export_lists import (
+    EndedExports,
     count_exports_by_state,
     find_exports,
     list_parts,
@@ -152,6 +154,7 @@ from engagement.operations.upkeep import (
     flush_due,
     fold_snapshots,
     keep_in_shape,
+    measure_upkeep,
     read_unconfirmed_clock,
     retain,
     tidy_due,
@@ -176,6 +179,7 @@ __all__ = [
     "ClusterStatus",
     "Collected",
     "ContainerCheck",
+    "EndedExports",
     "ErasureReport",
     "ExecutorStatus",
     "ImportRefusal",
@@ -201,6 +205,7 @@ __all__ = [
     "count_exports_by_state",
     "count_refused",
     "count_versions",
+    "count_waiting",
     "create_app",
     "create_client",
     "create_export",
@@ -256,6 +261,7 @@ __all__ = [
     "list_parts",
     "list_refused",
     "list_settings",
+    "measure_upkeep",
     "newest_records",
     "open_session_by_code",
     "open_session_of_client",

@@ -87,6 +87,12 @@ def inbox_state(runtime: Runtime) -> InboxState:
     )
 
 
+def count_waiting(runtime: Runtime) -> dict[str, int]:
+    """How many logs of each app wait to go to the lake, by the apps' ids."""
+    waiting = runtime.inbox.measure_waiting()
+    return {app_id: found.records for app_id, found in waiting.items()}
+
+
 def is_body_within(body: bytes, bytes_max: int) -> bool:
     """Whether a body has at most so many bytes when it is plain; it is expanded no further."""
     return len(plain_beginning(body, bytes_max + 1)) <= bytes_max

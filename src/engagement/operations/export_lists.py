@@ -1,5 +1,9 @@
 """The operations that look over export tasks: lists of them, and the parts of one."""
 
+import threading
+from datetime import datetime, timedelta
+
+from engagement.model.executors import ProcessRole
 from engagement.model.export_lists import ExportFilter, PlannedPart
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportState
@@ -7,7 +11,9 @@ from engagement.runtime.opening import Runtime
 
 COUNT_MAX = 10_000
 """Counts stop here, so that a page of a long list is quick."""
-"""Counting stops here, so that a page of a long list is quick."""
+PAGE = 1_000
+LATE = timedelta(seconds=10)
+"""The end of an export may be kept so long after the instant that it names."""
 
 
 def find_exports(
@@ -48,3 +54,37 @@ def list_parts(runtime: Runtime, task_id: str) -> list[PlannedPart]:
         PlannedPart(index=index, rows_planned=planned.get(index), receipt=receipts.get(index))
         for index in sorted({*planned, *receipts})
     ]
+
+
+class EndedExports:
+    """Gives each export that ends from now on, once; of a cluster's servers the oldest gives it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._since = runtime.clock()
+        self._given = self._find_until(self._since).keys()
+        self._lock = threading.Lock()
+
+    def take(self) -> list[ExportTask]:
+        """Return the exports that have ended and were not given before."""
+        with self._lock:
+            now = self._runtime.clock()
+            ended = self._find_until(now)
+            new = [task for key, task in ended.items() if key not in self._given]
+            self._since, self._given = now, ended.keys()
+        member = self._runtime.member
+        return new if member is None or member.is_first(ProcessRole.API) else []
+
+    def _find_until(self, end: datetime) -> dict[tuple[str, int], ExportTask]:
+        """Find what ended since a little before the last look, by task and attempt."""
+        chosen = ExportFilter(ended_from=self._since - LATE, ended_before=end)
+        found: dict[tuple[str, int], ExportTask] = {}
+        last = None
+        while True:
+            page = self._runtime.export_lists.list_page(
+                chosen, limit=PAGE, before=last, after=None, now=end
+            )
+            found |= {(task.task_id, task.attempt): task for task in page}
+            if len(page) < PAGE:
+                return found
+            last = page[-1].task_id

@@ -3,12 +3,12 @@
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
-from engagement.model.export_lists import ExportFilter
+from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportState
 from engagement.model.points import (
     ALIVE,
@@ -27,9 +27,6 @@ from engagement.model.points import (
 )
 from engagement.operations.collecting import inbox_state
 from engagement.runtime.opening import Runtime
-
-TASKS_MAX = 1_000
-"""Ended tasks that one minute counts; more are rare, and charts only help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,26 +61,20 @@ def record_points(
     runtime: Runtime,
     counts: Mapping[tuple[str, str], int],
     *,
-    since: datetime,
+    ended: Iterable[ExportTask],
     storage: StorageState,
-) -> datetime:
-    """Add what was counted, the exports that ended since, and the levels of now.
+) -> None:
+    """Add what was counted, the exports that ended, and the levels of now.
 
     Args:
         runtime: The service.
         counts: What was counted, by app and series; it is added to all apps together too.
-        since: When this was done last.
+        ended: Exports that ended and were not counted before.
         storage: How full the disk is.
-
-    Returns:
-        Up to when exports that ended are counted, which is `since` of the next time.
     """
     now = runtime.clock()
     found = Counter(counts)
-    ended = ExportFilter(ended_from=since, ended_before=now)
-    for task in runtime.export_lists.list_page(
-        ended, limit=TASKS_MAX, before=None, after=None, now=now
-    ):
+    for task in ended:
         found[task.app_id, f"{EXPORTS}{task.state.value.lower()}"] += 1
         found[task.app_id, DELIVERED_ROWS] += task.progress.rows_done
         found[task.app_id, DELIVERED_BYTES] += task.progress.bytes_done
@@ -102,7 +93,6 @@ def record_points(
     found.update({(EVERYWHERE, series): value for series, value in levels.items()})
     runtime.points.forget(now=int(now.timestamp()))  # first: what fails later is counted again
     runtime.points.add(found, at=int(now.timestamp()))
-    return now
 
 
 def read_chart(

@@ -11,6 +11,7 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from re import match
 
+from engagement import __version__
 from engagement.model.export_lists import ExportFilter
 from engagement.operations.cluster import read_cluster_status
 from engagement.operations.collecting import InboxState, inbox_state
@@ -95,7 +96,7 @@ def read_system_state(runtime: Runtime) -> SystemState:
     """How the service is now."""
     counts = count_exports_by_state(runtime, ExportFilter())
     return SystemState(
-        release=version(PACKAGE),
+        release=__version__,
         python=f"{platform.python_version()}, {platform.system()} {platform.machine()}",
         processes=_list_processes(runtime),
         inbox=inbox_state(runtime),
@@ -121,10 +122,11 @@ def list_settings(settings: Settings) -> list[ShownSetting]:
 
 def list_packages() -> dict[str, str]:
     """The releases of the packages that the service needs, by their names."""
-    found = {PACKAGE: version(PACKAGE)}
+    found = {PACKAGE: __version__}
     for requirement in requires(PACKAGE) or ():
         named = match(r"[A-Za-z0-9._-]+", requirement)
-        if named is None or "extra ==" in requirement:
+        extra = match(r'.*extra == "(.*?)"', requirement)
+        if named is None or (extra is not None and extra[1] != "server"):
             continue
         try:
             found[named[0]] = version(named[0])

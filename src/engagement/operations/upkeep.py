@@ -97,6 +97,12 @@ def tidy_due(runtime: Runtime) -> None:
         _tidy(runtime, due)
 
 
+def measure_upkeep(runtime: Runtime) -> timedelta | None:
+    """How long ago the app was tidied up that was so longest ago; None if none ever was."""
+    tidied = [at for at in runtime.apps.list_tidied().values() if at is not None]
+    return runtime.clock() - min(tidied) if tidied else None
+
+
 def tidy_up(runtime: Runtime) -> None:
     """Take out, gather, fold and delete what is old, of every app."""
     _tidy(runtime, _list_apps_with_tables(runtime))

@@ -25,7 +25,7 @@ from engagement.server.collection.router import CollectionEndpoint, CollectionRo
 from engagement.server.collection.segment import SdkSettingsEndpoint, TrackingEndpoint
 from engagement.server.console.router import build_console
 from engagement.server.dependencies import AppsByPath, Context
-from engagement.server.errors import Problem, answer_to, invalid_fields
+from engagement.server.errors import Problem, answer_to, invalid_fields, problem_of
 from engagement.server.management import (
     app_settings,
     apps,
@@ -176,14 +176,14 @@ def _equip(app: FastAPI, context: Context, routers: Sequence[APIRouter]) -> None
 
 async def _failed(request: Request, error: Exception) -> Response:
     """Answer; a fault of ours is raised again behind it, so that the middleware logs it."""
-    del request
-    return answer_to(error)
+    reason = problem_of(error)
+    request.app.state.context.metrics.count_error(reason.code)
+    return answer_to(reason)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    del request
     errors = error.errors() if isinstance(error, RequestValidationError) else []
-    return answer_to(invalid_fields(errors))
+    return await _failed(request, invalid_fields(errors))
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

@@ -1,48 +1,85 @@
 """Counts what the server does, for Prometheus."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import platform
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 
-from engagement import operations
-from engagement.operations import InboxState
-from engagement.runtime.home import RunnerHealth
+from engagement import __version__, operations
+from engagement.model.export_tasks import ExportTask
 from engagement.runtime.opening import Runtime
+from engagement.server.levels import LevelCollector, Levels
 
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+EXPORT_BUCKETS_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400)
+BUCKETS_BYTES = tuple(1_000 * 8**exponent for exponent in range(12))
+"""From a kilobyte to 8.6 terabytes."""
 
 
 def metrics_of(runtime: Runtime) -> "Metrics":
     """Return the metrics of an opened service."""
+    ended = operations.EndedExports(runtime)
     return Metrics(
-        lambda: {state.value: count for state, count in operations.count_exports(runtime).items()},
-        lambda: operations.inbox_state(runtime),
-        lambda: operations.read_unconfirmed_clock(runtime),
-        lambda: None if runtime.runner is None else runtime.runner.health(),
-        lambda: [(table.app_id, table.kind) for table in operations.list_damaged_tables(runtime)],
+        Levels(
+            count_tasks=lambda: {
+                state.value: count for state, count in operations.count_exports(runtime).items()
+            },
+            look_at_inbox=lambda: operations.inbox_state(runtime),
+            count_waiting=lambda: operations.count_waiting(runtime),
+            read_unconfirmed_clock=lambda: operations.read_unconfirmed_clock(runtime),
+            worker_health=lambda: None if runtime.runner is None else runtime.runner.health(),
+            list_damaged=lambda: [
+                (table.app_id, table.kind) for table in operations.list_damaged_tables(runtime)
+            ],
+            measure_upkeep=lambda: operations.measure_upkeep(runtime),
+            measure_disk=lambda: shutil.disk_usage(runtime.settings.home),
+        ),
+        take_ended=ended.take,
     )
 
 
 class Metrics:
     """The server's counters, and what waits and runs when it is asked."""
 
-    def __init__(
-        self,
-        count_tasks: Callable[[], Mapping[str, int]],
-        look_at_inbox: Callable[[], InboxState],
-        read_unconfirmed_clock: Callable[[], timedelta],
-        worker_health: Callable[[], RunnerHealth | None],
-        list_damaged: Callable[[], Iterable[tuple[str, str]]],
-    ) -> None:
+    def __init__(self, levels: Levels, take_ended: Callable[[], Iterable[ExportTask]]) -> None:
+        """Count from nothing.
+
+        Args:
+            levels: What is looked for when it is asked for.
+            take_ended: Gives each export that has ended since, once.
+        """
+        self._take_ended = take_ended
         self._registry = CollectorRegistry()
-        self._registry.register(_DamagedTables(list_damaged))
-        self._registry.register(_Tasks(count_tasks))
-        self._registry.register(_Inbox(look_at_inbox))
-        self._registry.register(_Clock(read_unconfirmed_clock))
-        self._registry.register(_Worker(worker_health))
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+        build = Info("engagement_build", "The release that runs.", registry=self._registry)
+        build.info({"version": __version__, "python": platform.python_version()})
+        self._registry.register(LevelCollector(levels))
+        self._exports = _ExportCounters(self._registry)
+        self._errors = Counter(
+            "engagement_errors",
+            "Requests that were refused or failed, by the code of the answer.",
+            ("code",),
+            registry=self._registry,
+        )
+        self._bodies = Histogram(
+            "engagement_body_bytes",
+            "Bytes of bodies that devices posted, when they are plain.",
+            ("protocol",),
+            buckets=BUCKETS_BYTES[:6],
+            registry=self._registry,
+        )
         names = ("route", "method", "status")
         self._requests = Counter("engagement_requests", "Requests.", names, registry=self._registry)
         self._seconds = Histogram(
@@ -82,8 +119,15 @@ class Metrics:
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route, method).observe(seconds)
 
-    def count_logs(self, protocol: str, *, accepted: int, refused: Mapping[str, int]) -> None:
-        """Count what became of the logs of a body; those refused by their codes."""
+    def count_error(self, code: str) -> None:
+        """Count an answer that names a code; codes are words of ours."""
+        self._errors.labels(code).inc()
+
+    def count_logs(
+        self, protocol: str, *, size: int, accepted: int, refused: Mapping[str, int]
+    ) -> None:
+        """Count a body of so many bytes and what became of its logs; those refused by codes."""
+        self._bodies.labels(protocol).observe(size)
         self._accepted.labels(protocol).inc(accepted)
         for code, logs in refused.items():
             self._refused.labels(protocol, code).inc(logs)
@@ -97,109 +141,45 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return everything, in the text format that Prometheus reads."""
+        for task in self._take_ended():
+            self._exports.count(task)
         return generate_latest(self._registry)
 
 
-class _ReadOnScrape(Collector):
-    """Asks for its values when they are read, and for nothing when it is registered."""
+class _ExportCounters:
+    """What became of exports."""
 
-    def describe(self) -> Iterator[Metric]:
-        """Nothing is asked when this is registered."""
-        return iter(())
-
-
-class _Tasks(_ReadOnScrape):
-    def __init__(self, count_tasks: Callable[[], Mapping[str, int]]) -> None:
-        self._count_tasks = count_tasks
-
-    def collect(self) -> Iterator[Metric]:
-        """The tasks that there are now."""
-        family = GaugeMetricFamily(
-            "engagement_export_tasks", "Export tasks by state.", labels=["state"]
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ended = Counter(
+            "engagement_exports_ended",
+            "Exports that ended, by how: their state, and why they failed.",
+            ("type", "state", "code"),
+            registry=registry,
         )
-        for state, count in self._count_tasks().items():
-            family.add_metric([state], count)
-        yield family
-
-
-class _Inbox(_ReadOnScrape):
-    def __init__(self, look: Callable[[], InboxState]) -> None:
-        self._look = look
-
-    def collect(self) -> Iterator[Metric]:
-        """What waits to go to the lake."""
-        state = self._look()
-        yield GaugeMetricFamily(
-            "engagement_inbox_logs", "Logs that wait to go to the lake.", value=state.logs
+        self._rows = Counter(
+            "engagement_export_rows", "Rows that were delivered.", ("type",), registry=registry
         )
-        yield GaugeMetricFamily(
-            "engagement_inbox_lag_seconds",
-            "Seconds that the oldest of them has waited.",
-            value=state.lag.total_seconds(),
+        self._bytes = Histogram(
+            "engagement_export_bytes",
+            "Bytes that an export delivered.",
+            ("type",),
+            buckets=BUCKETS_BYTES,
+            registry=registry,
         )
-        yield CounterMetricFamily(
-            "engagement_inbox_transactions",
-            "Transactions in which requests were accepted.",
-            value=state.transactions,
-        )
-        yield GaugeMetricFamily(
-            "engagement_refused_records", "Refused records kept aside.", value=state.refused
-        )
-        yield CounterMetricFamily(
-            "engagement_refused_records_crowded_out",
-            "Refused records that made room for later ones.",
-            value=state.refused_crowded_out,
+        self._seconds = Histogram(
+            "engagement_export_seconds",
+            "Seconds from when an export was asked for to its end.",
+            ("type",),
+            buckets=EXPORT_BUCKETS_SECONDS,
+            registry=registry,
         )
 
-
-class _Clock(_ReadOnScrape):
-    def __init__(self, read_unconfirmed: Callable[[], timedelta]) -> None:
-        self._read_unconfirmed = read_unconfirmed
-
-    def collect(self) -> Iterator[Metric]:
-        """What the clock shows that running has not confirmed."""
-        yield GaugeMetricFamily(
-            "engagement_clock_unconfirmed_seconds",
-            "Seconds that the clock moved on otherwise than by running, in the last days of it.",
-            value=self._read_unconfirmed().total_seconds(),
-        )
-
-
-class _Worker(_ReadOnScrape):
-    def __init__(self, look: Callable[[], RunnerHealth | None]) -> None:
-        self._look = look
-
-    def collect(self) -> Iterator[Metric]:
-        """How the process is that flushes and exports."""
-        health = self._look()
-        if health is None:
-            return
-        yield GaugeMetricFamily(
-            "engagement_worker_up", "Whether there is a worker now.", value=health.is_alive
-        )
-        yield CounterMetricFamily(
-            "engagement_worker_restarts",
-            "How often the worker was started anew.",
-            value=health.restarts,
-        )
-        yield GaugeMetricFamily(
-            "engagement_worker_silent_seconds",
-            "How long ago the worker was last heard of.",
-            value=health.silent_seconds,
-        )
-
-
-class _DamagedTables(_ReadOnScrape):
-    def __init__(self, list_damaged: Callable[[], Iterable[tuple[str, str]]]) -> None:
-        self._list_damaged = list_damaged
-
-    def collect(self) -> Iterator[Metric]:
-        """The tables that are damaged now; there is no series where none is."""
-        family = GaugeMetricFamily(
-            "engagement_damaged_tables",
-            "Tables of the lake that are damaged, which exports refuse until they are mended.",
-            labels=["app", "kind"],
-        )
-        for names in self._list_damaged():
-            family.add_metric(names, 1)
-        yield family
+    def count(self, task: ExportTask) -> None:
+        kind = task.export_type.value
+        code = "" if task.error_code is None else task.error_code.value
+        self._ended.labels(kind, task.state.value, code).inc()
+        self._rows.labels(kind).inc(task.progress.rows_done)
+        self._bytes.labels(kind).observe(task.progress.bytes_done)
+        if task.completed_at is not None:
+            lasted: timedelta = task.completed_at - task.created_at
+            self._seconds.labels(kind).observe(lasted.total_seconds())

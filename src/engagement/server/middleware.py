@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engagement.exceptions import WANTED_ENDS, NotAuthenticatedError
 from engagement.server.auth.authentication import Authentication, challenge
 from engagement.server.body_limits import LimitedBody
-from engagement.server.errors import Problem, answer_to, problem
+from engagement.server.errors import Problem, answer_to, problem_of
 from engagement.server.metrics import Metrics
 from engagement.server.paths import canonical_path
 
@@ -137,9 +137,11 @@ class EdgeMiddleware:
     async def _refuse(
         self, error: BaseException, scope: Scope, receive: Receive, exchange: "_Exchange"
     ) -> None:
-        answer = answer_to(error)
+        reason = problem_of(error)
         if isinstance(error, NotAuthenticatedError):
-            answer = problem(401, "AuthenticationFailed", str(error), self._challenge)
+            reason = Problem(401, "AuthenticationFailed", str(error), self._challenge)
+        self._metrics.count_error(reason.code)
+        answer = answer_to(reason)
         await answer(scope, receive, exchange.send)
 
     def _record(self, scope: Scope, exchange: "_Exchange") -> None:

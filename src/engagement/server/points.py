@@ -4,9 +4,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
 
 from engagement import operations
+from engagement.model.export_tasks import ExportTask
 from engagement.model.points import ACCEPTED, CODES_MAX, REFUSED
 from engagement.model.records import Kind
 from engagement.runtime.opening import Runtime
@@ -25,7 +25,8 @@ class PointRecorder:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._codes: set[str] = set()
         self._lock = threading.Lock()
-        self._since: datetime = runtime.clock()
+        self._new = operations.EndedExports(runtime)
+        self._ended: list[ExportTask] = []
         self._storage: operations.StorageState | None = None
         self._storage_at = float("-inf")
 
@@ -56,9 +57,11 @@ class PointRecorder:
         with self._lock:
             counts, self._counts = self._counts, Counter()
         try:
-            self._since = operations.record_points(
-                self._runtime, counts, since=self._since, storage=self.storage()
+            self._ended += self._new.take()
+            operations.record_points(
+                self._runtime, counts, ended=self._ended, storage=self.storage()
             )
+            self._ended.clear()
         except BaseException:
             with self._lock:
                 self._counts += counts

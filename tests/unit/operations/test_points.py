@@ -38,7 +38,7 @@ def runtime(tmp_path: Path, clock: Clock) -> Iterator[Runtime]:
 
 
 def _record(runtime: Runtime, counts: dict[tuple[str, str], int]) -> None:
-    operations.record_points(runtime, counts, since=runtime.clock() - MINUTE, storage=STORAGE)
+    operations.record_points(runtime, counts, ended=[], storage=STORAGE)
 
 
 def test_counts_of_apps_add_up_to_those_of_all(runtime: Runtime) -> None:
@@ -70,7 +70,7 @@ def test_a_level_is_the_highest_of_a_step(runtime: Runtime, clock: Clock) -> Non
     _record(runtime, {})
     clock.now += MINUTE
     full = StorageState(disk_bytes=200, disk_used_bytes=100, lake_bytes=7)
-    operations.record_points(runtime, {}, since=clock.now, storage=full)
+    operations.record_points(runtime, {}, ended=[], storage=full)
 
     chart = operations.read_chart(runtime, [EVERYWHERE], "disk", ChartRange.DAY)
 

@@ -152,7 +152,9 @@ class Admission:
         refused = Counter(refusal.code for refusal in collected.refused)
         if collected.unreadable is not None:
             refused[collected.unreadable.code] += 1
-        self._metrics.count_logs(protocol, accepted=collected.accepted, refused=refused)
+        self._metrics.count_logs(
+            protocol, size=collected.size, accepted=collected.accepted, refused=refused
+        )
         self._points.count(app.app_id, accepted=collected.kinds, refused=refused)
         self._metrics.count_repairs(
             protocol, repaired=collected.repaired, trailing=collected.trailing
