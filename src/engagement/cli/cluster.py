@@ -57,7 +57,8 @@ def drain(
         operations.drain_executor(runtime, executor_id)
     if as_json:
         print_json({"executorId": executor_id})
-    print_note("Asked. It ends within seconds, or when the exports that it runs have ended.")
+    else:
+        print_note("Asked. It ends within seconds, or when the exports that it runs have ended.")
 
 
 def migrate(as_json: AsJson = False) -> None:

@@ -61,6 +61,8 @@ class ExportTools:
     """The destination of a container URL."""
     part_rows_target: int
     """Rows that a part aims at."""
+    count_slots: Callable[[], int] = lambda: 1
+    """How many parts are written at a time, by all processes together."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     """Now, in UTC."""
     on_failpoint: FailpointHook = no_failpoint
@@ -97,6 +99,10 @@ class ExportSteps:
     def retry_limit(self) -> RetryLimit:
         """Knows which tasks have failed for too long."""
         return self._tools.retry_limit
+
+    def count_slots(self) -> int:
+        """How many parts are written at a time, by all processes together."""
+        return self._tools.count_slots()
 
     def freeze(self, task_id: str, attempt: int) -> int:
         """Return only when the plan is kept; how many parts it has.

@@ -4,6 +4,7 @@ Arguments and results are ids of tasks and apps, part numbers and error codes: n
 reaches DBOS's own database. Bodies are deterministic; all effects are in the steps.
 """
 
+import math
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypedDict, TypeVar
+from typing import NotRequired, TypedDict, TypeVar
 
 import structlog
 from dbos import (
@@ -35,8 +36,10 @@ EXPORTS_QUEUE = "exports"
 PARTS_QUEUE = "parts"
 EXPORT_WORKFLOW = "export"
 INSTANCE = "export"
-PARTS_AHEAD = 3
+PARTS_AHEAD_MIN = 3
 """Parts of one task that wait in the queue at a time, so that other tasks' parts come between."""
+PARTS_AHEAD_PER_SLOT = 1.5
+"""So many for each part that can be written at a time: else one task would leave slots empty."""
 ATTEMPTS_MAX = 10
 """Of a step that does not write a part."""
 RETRY_WAIT_SECONDS = 1.0
@@ -67,6 +70,8 @@ class Frozen(TypedDict):
     """Parts to write."""
     failure: Failure | None
     """Why there are none."""
+    ahead: NotRequired[int]
+    """Parts that wait in the queue at a time; kept, since a repeat must queue them in one order."""
 
 
 DBOS_WAITING = {"ENQUEUED", "DELAYED"}
@@ -106,6 +111,11 @@ def choose_turn(app_id: str, waiting: Sequence[WorkflowStatus]) -> int:
     return min(turns, default=FIRST_TURN) + own
 
 
+def choose_ahead(slots: int) -> int:
+    """Return how many parts of a task wait in the queue at a time, given the slots for parts."""
+    return max(PARTS_AHEAD_MIN, math.ceil(PARTS_AHEAD_PER_SLOT * slots))
+
+
 def _is_retryable(error: BaseException) -> bool:
     return isinstance(error, Retryable)
 
@@ -141,7 +151,7 @@ class ExportWorkflow(DBOSConfiguredInstance):
         """The whole export; the code it ended with, empty if it succeeded."""
         with self._counted():
             frozen = self.freeze(task_id, attempt)
-            failure = frozen["failure"] or self._write_parts(task_id, app_id, frozen["parts"])
+            failure = frozen["failure"] or self._write_parts(task_id, app_id, frozen)
             failure = failure or self.finish(task_id, attempt)
             if failure:
                 self.fail(task_id, attempt, failure)
@@ -173,17 +183,18 @@ class ExportWorkflow(DBOSConfiguredInstance):
                 if not self._running[workflow_id]:
                     del self._running[workflow_id]
 
-    def _write_parts(self, task_id: str, app_id: str, count: int) -> Failure | None:
+    def _write_parts(self, task_id: str, app_id: str, frozen: Frozen) -> Failure | None:
         """Every part through the queue, a few ahead; none is begun after one has failed.
 
         A part that may succeed later waits for that outside of the slots in which parts are
         written, so that a container which does not answer holds up no other task.
         """
         waiting: deque[_PartTry] = deque()
-        indexes = iter(range(count))
+        indexes = iter(range(frozen["parts"]))
+        ahead = frozen.get("ahead", PARTS_AHEAD_MIN)  # earlier releases kept none
         failure: Failure | None = None
         while failure is None:
-            for index in islice(indexes, PARTS_AHEAD - len(waiting)):
+            for index in islice(indexes, ahead - len(waiting)):
                 waiting.append(self._enqueue_part(task_id, app_id, index, 1))
             if not waiting:
                 return None
@@ -225,7 +236,11 @@ class ExportWorkflow(DBOSConfiguredInstance):
         failure = self._failure_of(
             task_id, lambda: parts.append(self._attached.freeze(task_id, attempt))
         )
-        return {"parts": sum(parts), "failure": _leave_to_dbos(failure)}
+        return {
+            "parts": sum(parts),
+            "failure": _leave_to_dbos(failure),
+            "ahead": choose_ahead(self._attached.count_slots()),
+        }
 
     @DBOS.step()
     def write_part(self, task_id: str, index: int) -> Failure | None:

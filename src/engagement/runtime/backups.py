@@ -99,6 +99,7 @@ def back_up(
         LakeDamagedError: A file of the lake is not what was written.
     """
     tree = open_file_tree(target)
+    _require_own_key(settings, key_file)
     _require_place(tree, target, key_file)
     lake = LakeTarget(f"{target.rstrip('/')}/{LAKE_FOLDER}", on_failpoint=on_failpoint)
     began_at = clock()
@@ -161,6 +162,7 @@ def restore(
         VerificationError: The backup is not what was written.
         HomeBusyError: Another process runs on the home folder.
     """
+    _require_own_key(settings, key_file)
     tree = open_file_tree(source)
     backup = _read_backup(tree, source)
     sums = _read_sums(tree, backup)
@@ -185,6 +187,15 @@ def restore(
         on_failpoint(Failpoint.COPY_STATE_WRITTEN)
         lake.release()
     return backup
+
+
+def _require_own_key(settings: Settings, key_file: Path | None) -> None:
+    if settings.is_cluster and key_file is not None:
+        raise BadInputError(
+            "The vault's key of a cluster is given to its machines by ENGAGEMENT_VAULT_KEY or "
+            "ENGAGEMENT_VAULT_KEY_FILE, and no home folder has it; keep a copy of what is given "
+            "there, and leave out --key-file."
+        )
 
 
 def _require_place(tree: FileTree, target: str, key_file: Path | None) -> None:

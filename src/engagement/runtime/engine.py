@@ -23,6 +23,7 @@ from engagement.export.workflow import (
 )
 from engagement.model.tag_imports import ImportTask
 from engagement.runtime.cluster import Member
+from engagement.runtime.ended_workflows import FORGET_SECONDS, forget_old_workflows
 from engagement.runtime.home import RunnerHealth, private_file
 from engagement.runtime.import_workflow import (
     IMPORTS_QUEUE,
@@ -284,7 +285,10 @@ def running_engine(
                     polling_interval_sec=QUEUE_POLL_SECONDS,
                 )
         engine.reconcile()
-        with running_routine("reconcile", RECONCILE_SECONDS, engine.reconcile):
+        with (
+            running_routine("reconcile", RECONCILE_SECONDS, engine.reconcile),
+            running_routine("forget_workflows", FORGET_SECONDS, forget_old_workflows),
+        ):
             yield engine
     finally:
         if member is not None and member.draining.is_set():  # nothing is begun, all is ended

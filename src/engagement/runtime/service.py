@@ -154,6 +154,13 @@ class Runtime:
         """How many processes share what devices and clients may send in a minute."""
         return 1 if self.member is None else self.member.collectors
 
+    @property
+    def slots(self) -> int:
+        """How many parts of exports all processes write at a time."""
+        if self.member is None:
+            return self.settings.parts_concurrent_max
+        return self.member.slots
+
     def flush(self, app_id: str) -> int:
         """Bring accepted batches into the lake, if tasks run here; how many logs were moved."""
         return 0 if self.runner is None else self.runner.flush(app_id)

@@ -47,6 +47,7 @@ def make_tools(
         flush=flush.flush,
         open_destination=runtime.destination,
         part_rows_target=runtime.settings.part_rows_target,
+        count_slots=lambda: runtime.slots,
         clock=runtime.clock,
         on_failpoint=on_failpoint,
         step_watch=StepWatch(runtime.settings.stall_seconds),

@@ -61,7 +61,8 @@ def build_server(
 
     Args:
         runtime: The service; it must outlive the server.
-        roles: Which paths it answers, besides those of health: devices', the API's or both.
+        roles: Which paths it answers, besides those of health: devices', those of the API and the
+            console, or both.
         public_url: Address by which clients reach the server, without a slash at its end.
         is_stopping: Whether the server is about to end, and streams of events with it.
         points: Where what charts are drawn from is counted; whoever gives it has it kept.
@@ -84,7 +85,11 @@ def build_server(
         Versions(
             published=build_published_app(context, roles),
             current=build_current_app(context, roles),
-            console=build_console(context, is_stopping=is_stopping),
+            console=(
+                build_console(context, is_stopping=is_stopping)
+                if ProcessRole.API in roles
+                else None
+            ),
         ),
         authentication=authentication,
         metrics=metrics,
@@ -107,7 +112,7 @@ def build_server(
 class Versions:
     """Sends a request to the version that it names; what is no resource has no version."""
 
-    def __init__(self, *, published: ASGIApp, current: ASGIApp, console: ASGIApp) -> None:
+    def __init__(self, *, published: ASGIApp, current: ASGIApp, console: ASGIApp | None) -> None:
         self._current = current
         self._console = console
         self._by_version = {
@@ -118,7 +123,8 @@ class Versions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path = scope.get("path", "")
-        if scope["type"] == "http" and (path == "/console" or path.startswith("/console/")):
+        is_console = path == "/console" or path.startswith("/console/")
+        if scope["type"] == "http" and is_console and self._console is not None:
             await self._console(scope, receive, send)
             return
         if scope["type"] != "http" or not path.startswith("/subscriptions"):

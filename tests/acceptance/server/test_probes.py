@@ -34,6 +34,8 @@ def test_roles_divide_what_processes_answer(tmp_path: Path, s3: S3) -> None:
         assert post_batch(api.address, key, batch).status_code == httpx.codes.NOT_FOUND
         assert read(api.address, keys).status_code == httpx.codes.OK
         assert read(collector.address, keys).status_code == httpx.codes.NOT_FOUND
+        assert read(api.address, "/console/").status_code != httpx.codes.NOT_FOUND
+        assert read(collector.address, "/console/").status_code == httpx.codes.NOT_FOUND
         assert [
             read(probes, path).status_code for path in ("/healthz", "/readyz", "/metrics", "/other")
         ] == [200, 200, 200, 404]

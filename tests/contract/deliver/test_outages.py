@@ -9,7 +9,7 @@ from scripted import Answer, ScriptedServer, scripted
 from engagement import operations
 from engagement.deliver.containers import RETRIES_MAX
 from engagement.error_codes import ErrorCode
-from engagement.export.workflow import PARTS_AHEAD
+from engagement.export.workflow import PARTS_AHEAD_MIN
 from engagement.model.exports import ExportState
 from support.day_exports import running_day_exports
 from support.waiting import wait_for
@@ -41,8 +41,8 @@ def test_an_export_to_a_container_that_stays_away_ends(
         ErrorCode.DESTINATION_THROTTLED,
     )
     tries = [call.target.partition("?")[0] for call in down.calls if "part-" in call.target]
-    assert len(set(tries)) <= PARTS_AHEAD
-    assert len(tries) <= 2 * PARTS_AHEAD * (1 + RETRIES_MAX)
+    assert len(set(tries)) <= PARTS_AHEAD_MIN
+    assert len(tries) <= 2 * PARTS_AHEAD_MIN * (1 + RETRIES_MAX)
 
 
 def test_an_export_waits_for_its_container_outside_of_the_slots_of_parts(

@@ -121,6 +121,16 @@ def test_the_key_is_never_copied_into_the_backup(place: BackupFolders) -> None:
         )
 
 
+def test_a_clusters_key_is_kept_by_whoever_gives_it_to_machines(place: BackupFolders) -> None:
+    """It is said before anything is copied, or looked for."""
+    settings = Settings(home=place.home, state_url="postgresql+psycopg://nobody@nowhere/state")
+    for copying in (back_up, restore):
+        with pytest.raises(BadInputError, match="leave out --key-file"):
+            copying(settings, str(place.target), key_file=place.key)
+
+    assert not place.target.exists()
+
+
 def test_another_services_key_is_refused(backed_up: BackupFolders) -> None:
     with running(backed_up.folder / "other"):
         pass

@@ -60,8 +60,6 @@ class Admission:
         self._small = BodyThreads(SMALL_THREADS, name="small-body")
         self._large = BodyThreads(LARGE_THREADS, name="large-body")
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
-        self._rate = RateLimitItemPerMinute(settings.collect_requests_per_minute)
-        self._unknown_rate = RateLimitItemPerMinute(settings.unknown_keys_per_minute)
 
     async def body(self, receive: Receive, headers: Headers) -> bytes:
         """Return the whole body as it was sent.
@@ -175,6 +173,20 @@ class Admission:
             self._apps.clear()
         self._apps[digest] = (app, now + APPS_REMEMBERED_SECONDS)  # from before the look
         return app
+
+    @property
+    def _rate(self) -> RateLimitItemPerMinute:
+        """What an app may send here."""
+        return self._share_of(self.runtime.settings.collect_requests_per_minute)
+
+    @property
+    def _unknown_rate(self) -> RateLimitItemPerMinute:
+        """What an address may send here with keys that are none."""
+        return self._share_of(self.runtime.settings.unknown_keys_per_minute)
+
+    def _share_of(self, per_minute: int) -> RateLimitItemPerMinute:
+        """What of a limit falls to this server, since devices come to all alike."""
+        return RateLimitItemPerMinute(max(1, per_minute // self.runtime.collectors))
 
     def _count_of_app(self, app_id: str) -> None:
         """Count many requests at once: the counter costs more than the rest of a request."""

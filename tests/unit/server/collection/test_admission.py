@@ -14,6 +14,7 @@ import zstandard
 from engagement import operations
 from engagement.collect.protocols.segment.bodies import WRITE_KEY_BYTES_MAX
 from engagement.model.refused import RefusedFilter
+from engagement.runtime.opening import Runtime
 from engagement.server.collection import native, segment
 from engagement.server.collection.admission import BYTES_PER_REQUEST, SMALL_BYTES_MAX
 from engagement.server.dependencies import INLINE_BYTES_MAX
@@ -22,6 +23,7 @@ from support.batches import batch
 from support.server_in_process import Role, Service, app_path, serve_in_process
 
 RATE = 40
+SHARE = 5
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "gzip": gzip.compress,
@@ -165,6 +167,19 @@ def test_a_body_counts_by_what_it_expands_to(tmp_path: Path) -> None:
         statuses = [status_of(service, "/v1/b", body, key) for _ in range(4)]
 
     assert statuses[0] == 200
+    assert 429 in statuses
+
+
+def test_servers_of_a_cluster_share_what_may_be_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Runtime, "collectors", 4)
+    with serve_in_process(tmp_path, collect_requests_per_minute=4 * SHARE) as service:
+        key = made_key(service, "one of four")
+        # A minute may end between two of them, though not between each two.
+        statuses = [status_of(service, "/v1/b", messages(0), key) for _ in range(3 * SHARE)]
+
+    assert statuses[:SHARE] == [200] * SHARE
     assert 429 in statuses
 
 
