@@ -85,7 +85,8 @@ def join_cluster(
     member = Member(executors, executor_id, roles)
     try:
         member.beat()
-        with running_routine("beat", BEAT_SECONDS, member.beat):
+        # When the database is back, whoever is still silent after a lease is given up.
+        with running_routine("beat", BEAT_SECONDS, member.beat, failed_seconds=BEAT_SECONDS):
             yield member
     finally:
         with suppress(EngagementError):  # then they notice by its silence

@@ -15,8 +15,21 @@ _log = structlog.get_logger()
 
 
 @contextmanager
-def running_routine(name: str, seconds: float, effect: Callable[[], object]) -> Iterator[None]:
-    """Repeat an effect in a thread; a failure is logged and does not end it."""
+def running_routine(
+    name: str,
+    seconds: float,
+    effect: Callable[[], object],
+    *,
+    failed_seconds: float | None = None,
+) -> Iterator[None]:
+    """Repeat an effect in a thread; a failure is logged and does not end it.
+
+    Args:
+        name: What the thread and the log call it.
+        seconds: From its end to the next time.
+        effect: What to do.
+        failed_seconds: The same after a failure, where that must be soon.
+    """
     stopping = threading.Event()
 
     def repeat() -> None:
@@ -29,7 +42,7 @@ def running_routine(name: str, seconds: float, effect: Callable[[], object]) -> 
                 named = find_failure(error)
                 code = (ErrorCode.INTERNAL if named is None else named.code).value
                 _log.exception("repeated_work_failed", name=name, code=code)
-                wait = max(seconds, FAILED_SECONDS)
+                wait = max(seconds, FAILED_SECONDS) if failed_seconds is None else failed_seconds
 
     thread = threading.Thread(target=repeat, name=name, daemon=True)
     thread.start()

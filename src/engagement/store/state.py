@@ -159,6 +159,11 @@ def _name_failure(context: sa.engine.ExceptionContext) -> None:
         raise StorageUnavailableError(f"The state database cannot be used now ({error}).")
     if code is None and context.is_disconnect:
         raise StorageUnavailableError("The state database does not answer now.")
+    is_refused = isinstance(context.sqlalchemy_exception, sa.exc.OperationalError)
+    if context.dialect.name == "postgresql" and context.connection is None and is_refused:
+        raise StorageUnavailableError(
+            "The state database cannot be reached now, or refuses the connection."
+        )
 
 
 # SQLite opens a file for reading alone where it cannot be opened for writing, and says nothing.

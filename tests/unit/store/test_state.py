@@ -222,6 +222,12 @@ def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         open_state(f"sqlite:///{tmp_path / 'missing' / 'state.db'}")
 
 
+def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    """Devices are asked to come again then, as for any other failure that passes."""
+    with pytest.raises(StorageUnavailableError, match="cannot be reached"):
+        open_state(f"postgresql+psycopg://nobody@/state?host={tmp_path}")
+
+
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"no database" * 1_000)
 

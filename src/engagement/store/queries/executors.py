@@ -13,6 +13,8 @@ VANISHED_SECONDS = 3.0
 """After so long a process without a session is gone; one that lives has one every second."""
 SERVER_SETTLED_SECONDS = 20.0
 """For so long after its start a server does not know which sessions are missing."""
+LEFT_SECONDS_MIN = 10 * 365 * 86_400.0
+"""Whoever leaves says that it was last seen longer ago than any process lives."""
 _Seconds = sa.Float
 
 
@@ -27,7 +29,8 @@ class ExecutorQueries:
             lease_seconds: After so long a silent process has lost what it worked on.
         """
         self._engine = engine
-        self._lease_seconds = lease_seconds
+        self.lease_seconds = lease_seconds
+        """After so long a silent process has lost what it worked on."""
 
     def register(
         self, executor_id: str, roles: Sequence[ProcessRole], *, host: str, version: str, slots: int
@@ -59,7 +62,7 @@ class ExecutorQueries:
                 return None
             live = connection.execute(
                 sa.select(executors.c.roles, executors.c.slots).where(
-                    _silent_seconds() < self._lease_seconds, ~executors.c.is_draining
+                    _silent_seconds() < self.lease_seconds, ~executors.c.is_draining
                 )
             ).all()
         collectors = sum(ProcessRole.COLLECT in row.roles.split(",") for row in live)
@@ -100,7 +103,7 @@ class ExecutorQueries:
 
     def list_live(self) -> list[Executor]:
         """The processes that said that they live within their lease, the oldest first."""
-        return [each for each in self.list_all() if each.silent_seconds < self._lease_seconds]
+        return [each for each in self.list_all() if each.silent_seconds < self.lease_seconds]
 
     def ask_to_drain(self, executor_id: str) -> bool:
         """Ask a process to end when its work is done; whether there is one of that id."""
@@ -115,22 +118,21 @@ class ExecutorQueries:
     def find_dead(self) -> list[Executor]:
         """The processes that were silent for a whole lease, or that are gone for certain.
 
-        One whose sessions have all ended is gone, unless the database server itself ended them.
+        One whose sessions have all ended is gone, unless the database server itself ended them;
+        and while there was no server, all were silent, whom it would give up as soon as it is back.
         """
-        has_settled = sa.text(
-            "extract(epoch FROM now() - pg_postmaster_start_time()) > :settled"
-        ).bindparams(settled=SERVER_SETTLED_SECONDS)
         sessions = sa.text("SELECT application_name FROM pg_stat_activity")
         known = self.list_all()
         with self._engine.begin() as connection:
-            is_settled = bool(connection.scalar(sa.select(has_settled)))
+            up_seconds = read_up_seconds(connection)
             present = set(connection.scalars(sessions))
         return [
             executor
             for executor in known
-            if executor.silent_seconds >= self._lease_seconds
+            if executor.silent_seconds >= LEFT_SECONDS_MIN
+            or min(executor.silent_seconds, up_seconds) >= self.lease_seconds
             or (
-                is_settled
+                up_seconds > SERVER_SETTLED_SECONDS
                 and executor.silent_seconds >= VANISHED_SECONDS
                 and session_name(executor.executor_id) not in present
             )
@@ -154,6 +156,12 @@ class ExecutorQueries:
 def session_name(executor_id: str) -> str:
     """Return what PostgreSQL calls the sessions of a process."""
     return f"{SESSION_PREFIX}{executor_id}"
+
+
+def read_up_seconds(connection: sa.Connection) -> float:
+    """Return how long the database server has run."""
+    up = sa.text("SELECT extract(epoch FROM now() - pg_postmaster_start_time())")
+    return float(connection.scalar(up) or 0.0)
 
 
 def _silent_seconds() -> sa.ColumnElement[float]:
