@@ -69,7 +69,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "store/queries/console_sessions": ("unit/operations/test_console_sessions.py",),
     # Pages, tried with a browser.
     "server/console/visits": ("unit/server/console/test_visits_templates.py",),
-    "server/console/router": ("acceptance/server/console/test_sign_in.py",),
     "server/console/pages/export_advice": ("acceptance/server/console/pages/test_exports.py",),
     "server/console/pages/keys": ("acceptance/server/console/pages/test_apps.py",),
     "server/console/pages/refused": ("acceptance/server/console/pages/test_apps.py",),

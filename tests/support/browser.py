@@ -58,8 +58,16 @@ class Window:
 
     def barriers(self) -> list[str]:
         """What axe finds wrong with the page as it is."""
-        self.page.evaluate(_axe() + "\n;0")
-        found: dict[str, Any] = self.page.evaluate("axe.run(document)")
+        return self._run_axe("{}")
+
+    def faint_texts(self) -> list[str]:
+        """What axe finds too faint on its ground in the colours that are shown now."""
+        return self._run_axe("{runOnly: ['color-contrast']}")
+
+    def _run_axe(self, options: str) -> list[str]:
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(_axe() + "\n;0")
+        found: dict[str, Any] = self.page.evaluate(f"axe.run(document, {options})")
         return [
             f"{violation['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
             for violation in found["violations"]

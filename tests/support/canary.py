@@ -10,7 +10,12 @@ SAS = f"sv=2024-11-04&sr=c&sp=cw&sig={quote(CANARY, safe='')}"
 
 def has_canary(content: bytes) -> bool:
     """Whether the secret can be read there, as it is, quoted, reversed, in hex or base 64."""
-    quoted = quote(CANARY, safe="")
-    forms = {CANARY, quoted, quote(quoted, safe=""), CANARY[::-1], json.dumps(CANARY)[1:-1]}
-    forms |= {base64.b64encode(CANARY.encode()).decode(), CANARY.encode().hex()}
+    return has_secret(content, CANARY)
+
+
+def has_secret(content: bytes, secret: str) -> bool:
+    """Whether a secret can be read there, as it is, quoted, reversed, in hex or base 64."""
+    quoted = quote(secret, safe="")
+    forms = {secret, quoted, quote(quoted, safe=""), secret[::-1], json.dumps(secret)[1:-1]}
+    forms |= {base64.b64encode(secret.encode()).decode(), secret.encode().hex()}
     return any(form.encode() in content for form in forms)

@@ -24,7 +24,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         "ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS": "1",
         "ENGAGEMENT_TOKEN_REQUESTS_PER_MINUTE": "1000",
         "ENGAGEMENT_FLUSH_SECONDS": "1",
+        "ENGAGEMENT_LOCAL_ROOTS": str(folder / "out"),
     }
+    (folder / "out").mkdir()
     with running_server(folder / "home", **settings) as running:
         yield running
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
 from engagement import operations
 from engagement.model.access import Role
 from engagement.runtime.opening import Runtime
-from support.browser import WIDTHS, Window
+from support.browser import Window
 from support.console import register, sign_in
 from support.server_process import Credentials, RunningServer
 
@@ -105,16 +104,3 @@ def test_a_session_is_ended(open_window: Open, owner: Credentials, beside: Runti
     other.page.reload()
 
     expect(other.page.get_by_role("heading", level=1)).to_have_text("Sign in")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pages_of_access_have_no_barriers_and_fit(
-    open_window: Open, owner: Credentials, scheme: str
-) -> None:
-    window = open_window(owner, color_scheme=scheme)
-    for path in (ACCESS, f"{ACCESS}/changes"):
-        window.go(path)
-        assert window.barriers() == []
-        for width in WIDTHS:
-            window.page.set_viewport_size({"width": width, "height": 900})
-            assert window.overflow() <= 0

@@ -14,7 +14,7 @@ from engagement.model.instants import format_rfc3339
 from engagement.model.records import Kind
 from engagement.runtime.opening import Runtime
 from support.batches import DEVICES, batch, everything, log
-from support.browser import WIDTHS, Window
+from support.browser import Window
 from support.console import register
 from support.server_process import Credentials, RunningServer
 from support.waiting import wait_for
@@ -182,17 +182,3 @@ def test_names_versions_and_newest_records_are_shown(
     expect(window.page.get_by_role("heading", level=1)).to_contain_text("Device")
     found = window.page.request.get(f"{base}/newest?as=json").json()
     assert {"event name", HOSTILE} <= {row["name"] for row in found}
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pages_of_an_app_have_no_barriers_and_fit(
-    open_window: Open, owner: Credentials, made: NewApp, scheme: str
-) -> None:
-    window = open_window(owner, color_scheme=scheme)
-    base = f"/console/apps/{made.app.app_id}"
-    for path in ("/console/apps", base, f"{base}/keys", f"{base}/snippets"):
-        window.go(path)
-        assert window.barriers() == []
-        for width in WIDTHS:
-            window.page.set_viewport_size({"width": width, "height": 900})
-            assert window.overflow() <= 0

@@ -4,13 +4,12 @@ import json
 import zipfile
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
 from engagement import operations
 from engagement.model.access import Role
 from engagement.runtime.opening import Runtime
-from support.browser import WIDTHS, Window
+from support.browser import Window
 from support.console import register
 from support.server_process import Credentials
 
@@ -45,15 +44,3 @@ def test_only_who_sees_everything_sees_the_system(open_window: Open, beside: Run
     assert of_a_part.page.get_by_role("link", name="System").count() == 0
     assert of_a_part.page.request.get(SYSTEM).status == 403
     assert of_a_part.page.request.get(f"{SYSTEM}/diagnostics").status == 403
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_system_has_no_barriers_and_fits(
-    open_window: Open, owner: Credentials, scheme: str
-) -> None:
-    window = open_window(owner, SYSTEM, color_scheme=scheme)
-
-    assert window.barriers() == []
-    for width in WIDTHS:
-        window.page.set_viewport_size({"width": width, "height": 900})
-        assert window.overflow() <= 0
