@@ -24,7 +24,7 @@ TORTURE_SIGNATURES ?= 2000
 TORTURE_HISTORIES ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test coverage check torture bench packages format generate old-homes lock clean
+.PHONY: help demo screenshots unit test coverage check torture bench packages format generate old-homes lock clean
 
 help:
 	@echo "make demo     generate a sample, import it, run and verify all twelve exports"
@@ -42,6 +42,7 @@ help:
 	@echo "make packages build a release into dist/: source package, wheel, and what it is made of"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make generate generate the blocking client from the asynchronous one"
+	@echo "make screenshots show each page of the console at three widths, light and dark, below screenshots/"
 	@echo "make old-homes make the homes of earlier commits that tests upgrade"
 	@echo "make lock     compile requirements/*.in to pinned, hashed requirements"
 	@echo "make clean    remove everything that was made here"
@@ -91,6 +92,9 @@ format: .make/test
 generate: .make/test
 	$(BIN)/python tools/generate_sync_client.py
 
+screenshots: .make/test .make/browser
+	$(BIN)/python tools/make_screenshots.py
+
 old-homes: .make/test
 	$(BIN)/python tools/make_old_homes.py
 
@@ -100,7 +104,7 @@ lock: .make/lock
 	$(COMPILE) --output-file requirements/bench.txt requirements/bench.in
 
 clean:
-	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules tests/browser/node_modules assets/node_modules $(VENDOR) demo-output benchmarks/output build dist
+	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules tests/browser/node_modules assets/node_modules $(VENDOR) demo-output screenshots benchmarks/output build dist
 	rm -f .coverage .coverage.*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

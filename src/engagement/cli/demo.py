@@ -216,4 +216,7 @@ def _print_next(output: Path, outcomes: list[Outcome]) -> None:
         f"  head -c 600 {shlex.quote(str(folder / 'part-00000.json'))}\n"
         f"  {home} verify {shlex.quote(str(folder))}\n"
         f"  {home} export list\n"
+        "See it in the console: start the server, then open what the second command prints:\n"
+        f"  {home} serve\n"
+        f"  {home} console\n"
     )

@@ -387,7 +387,7 @@ def test_two_hundred_hostile_words_never_run(
 def test_no_page_has_barriers_and_each_fits(
     open_window: Open, owner: Credentials, visited: Place
 ) -> None:
-    window = open_window(owner)
+    window = open_window(owner, reduced_motion="reduce")
     for path in READ:
         if path in {"/", MANIFEST, BUNDLE} or path.startswith("/exports"):
             continue  # tried with their own states

@@ -66,9 +66,13 @@ def create(visit: PageVisit) -> Response:
 def show(visit: PageVisit) -> Response:
     """Return what arrives of an app, and each day of a month by kind."""
     app = visit.app(visit.name("app_id"))
-    first = _read_month(visit)
+    ever = operations.count_days(visit.runtime, app.app_id, first=date.min, last=date.max)
+    first = _read_month(visit, _newest_day(visit, ever))
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
-    counts = operations.count_days(visit.runtime, app.app_id, first=first, last=last)
+    counts = {
+        kind: Counter({day: rows for day, rows in found.items() if first <= day <= last})
+        for kind, found in ever.items()
+    }
     days = [first + timedelta(days=number) for number in range(last.day)]
     if download_format(visit):
         rows = [
@@ -111,7 +115,8 @@ def show_names(visit: PageVisit) -> Response:
     app = visit.app(visit.name("app_id"))
     given, days = visit.query.get("kind", ""), visit.query.get("days", "")
     kind = Kind(given) if given in operations.NAMED_KINDS else Kind.EVENT
-    last = visit.now.date()
+    ever = operations.count_days(visit.runtime, app.app_id, first=date.min, last=date.max)
+    last = _newest_day(visit, ever)
     first = last - timedelta(days=int(days if days in NAMES_DAYS else NAMES_DAYS[1]) - 1)
     counts = operations.top_names(visit.runtime, app.app_id, kind, first=first, last=last)
     if download_format(visit):
@@ -171,12 +176,18 @@ def _render_list(visit: PageVisit, errors: FormErrors) -> Response:
     )
 
 
-def _read_month(visit: PageVisit) -> date:
-    """The first day of the month that the query names, 2026-11; of this month if it names none."""
+def _read_month(visit: PageVisit, newest: date) -> date:
+    """The first day of the month that the query names, 2026-11; of the newest if it names none."""
     try:
         return date.fromisoformat(f"{visit.query.get('month', '')}-01")
     except ValueError:
-        return visit.now.date().replace(day=1)
+        return newest.replace(day=1)
+
+
+def _newest_day(visit: PageVisit, counts: Mapping[Kind, Counter[date]]) -> date:
+    """The newest day that has rows, or today."""
+    today = visit.now.date()
+    return min(today, max((day for found in counts.values() for day in found), default=today))
 
 
 def _heat(counts: Mapping[Kind, Counter[date]]) -> dict[int, int]:

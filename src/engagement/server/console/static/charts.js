@@ -47,7 +47,8 @@ function draw(place) {
     series: [
       {},
       ...names.map((name, place) => ({
-        label: name, stroke: colour(COLOURS[place]), width: 2, dash: STYLES[place], points: { show: at.length < 2 },
+        label: name, stroke: colour(COLOURS[place]), width: 2, dash: STYLES[place], // A line of one point would not be seen.
+        points: { show: series[name].filter((value) => value !== null).length < 2 },
       })),
     ],
     hooks: {
