@@ -8,8 +8,9 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -34,8 +35,7 @@ BLOWS = ("worker killed", "worker stopped", "server killed", "server stopped", "
 class Posters:
     """Devices that post until they are acknowledged, to whichever server there is."""
 
-    def __init__(self, cluster: Cluster, servers: list[Machine], key: str) -> None:
-        self._cluster = cluster
+    def __init__(self, servers: list[Machine], key: str) -> None:
         self._servers = servers
         self._key = key
         self._numbers = itertools.count()
@@ -58,9 +58,18 @@ class Posters:
             for thread in self._threads:
                 thread.join()
 
-    def wait_for_more(self) -> None:
+    def wait_for_more(self, look_after: Callable[[], object]) -> None:
+        """Return when so many more are acknowledged; somebody looks after the processes meanwhile.
+
+        A process may end by itself, as when it starts while the database is away.
+        """
         wanted = len(self.acknowledged) + BATCHES_BETWEEN
-        wait_for(lambda: len(self.acknowledged) >= wanted, f"{wanted} acknowledged batches")
+
+        def are_there() -> bool:
+            look_after()
+            return len(self.acknowledged) >= wanted
+
+        wait_for(are_there, f"{wanted} acknowledged batches")
 
     def _post(self) -> None:
         """A batch that is not acknowledged is sent again, as devices do, until it is."""
@@ -85,33 +94,42 @@ class Posters:
             self.acknowledged.append(name)
 
 
-def strike(cluster: Cluster, blow: str, machines: list[Machine], posters: Posters) -> None:
-    """Do one of the blows; a process that it ends is started anew."""
-    if blow == "database crashed":
-        cluster.database.crash()
-        posters.wait_for_more()
-        return
-    struck = machines[0]
-    role, what = blow.split()
-    start = cluster.work if role == "worker" else cluster.serve
-    if what == "killed":
-        struck.kill()
-        posters.wait_for_more()
-    else:
-        struck.pause()
-        posters.wait_for_more()
-        struck.resume()
-        posters.wait_for_more()
-        if struck.process.poll() is None and not _was_given_up(cluster, struck):
-            machines.append(machines.pop(0))
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The processes of the cluster, each of which is started anew when it has ended."""
+
+    cluster: Cluster
+    servers: list[Machine]
+    workers: list[Machine]
+    posters: Posters
+
+    def look_after(self) -> None:
+        """Start what has ended anew, as whatever runs a process of a cluster does."""
+        for machines, start in (
+            (self.servers, self.cluster.serve),
+            (self.workers, self.cluster.work),
+        ):
+            for place, machine in enumerate(machines):
+                if machine.process.poll() is not None:
+                    machines[place] = start()
+
+    def strike(self, blow: str) -> None:
+        """Do one of the blows, and wait until devices get answers all the same."""
+        if blow == "database crashed":
+            self.cluster.database.crash()
+            self.posters.wait_for_more(self.look_after)
             return
-        struck.kill()
-    machines[:] = [*machines[1:], start()]
-
-
-def _was_given_up(cluster: Cluster, machine: Machine) -> bool:
-    known = cluster.command("cluster", "status")["executors"]
-    return all(str(machine.process.pid) not in each["executor"]["executorId"] for each in known)
+        role, what = blow.split()
+        machines = self.workers if role == "worker" else self.servers
+        struck = machines[0]
+        if what == "killed":
+            struck.kill()
+        else:
+            struck.pause()
+            self.posters.wait_for_more(self.look_after)
+            struck.resume()
+        self.posters.wait_for_more(self.look_after)
+        machines.append(machines.pop(0))  # the other one is next
 
 
 @pytest.mark.slow
@@ -133,14 +151,14 @@ def test_what_a_cluster_acknowledged_is_exported_once(tmp_path: Path, s3: S3, ki
         key = str(servers[0].first_key)
         # From now on what is started meets a storage that fails now and then.
         cluster.environment["AWS_ENDPOINT_URL"] = storage.endpoint
-        posters = Posters(cluster, servers, key)
+        posters = Posters(servers, key)
+        fleet = Fleet(cluster, servers, workers, posters)
         with posters.posting():
-            posters.wait_for_more()
+            posters.wait_for_more(fleet.look_after)
             blows = [*BLOWS, *(dice.choice(BLOWS) for _ in range(kills))]
             dice.shuffle(blows)
             for blow in blows:
-                machines = workers if blow.startswith("worker") else servers
-                strike(cluster, blow, machines, posters)
+                fleet.strike(blow)
         rows = export_names(cluster, tmp_path / "out")
     found = Counter(rows)
 
