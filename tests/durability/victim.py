@@ -31,6 +31,7 @@ from engagement.runtime.logging import start_logging
 from engagement.runtime.opening import Runtime, open_keyring, open_service
 from engagement.runtime.tuning import skip_last_collection
 from engagement.settings import Settings
+from engagement.storage_failures import find_failure
 
 PART_ROWS = 400
 ERASED_DEVICE = "c625536fdb214165ea1da1a30427b289"
@@ -83,7 +84,12 @@ def do_upkeep(runtime: Runtime, app_id: str) -> None:
 
 def main() -> None:
     """Do what the command line says, and end as a command does."""
-    _act()
+    try:
+        _act()
+    except Exception as error:
+        if failure := find_failure(error):
+            raise failure from error
+        raise
     skip_last_collection()
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
-from dbos._error import DBOSException  # it has no other name
 
 from engagement.collect.tag_imports import IMPORTS_CONCURRENT_MAX, ImportRunner
 from engagement.exceptions import EngagementError, ErrorCode, StorageFullError
@@ -299,7 +298,7 @@ def running_engine(
         if tools.tasks.list_unfinished():  # DBOS waits for them, in whole seconds
             seconds = STOP_SECONDS_MAX
         else:
-            with suppress(DBOSException):  # DBOS is destroyed already, as by a drain
+            with suppress(Exception):  # DBOS is destroyed by a drain, or never began
                 engine.wait_for_ends()
         DBOS.destroy(workflow_completion_timeout_sec=seconds)
         imports.stop()
