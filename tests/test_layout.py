@@ -47,7 +47,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "export/rows": ("integration/test_round_trip.py", "integration/test_received.py"),
     "export/workflow": ("durability/test_ends.py", "durability/test_kill.py"),
     # Operations that a door hands a request to, tried through the door.
-    "operations/collecting": ("acceptance/server/collection/test_router.py",),
     "operations/erasing": ("integration/test_erasure.py",),
     "operations/estimates": ("acceptance/test_narrow_exports.py",),
     "operations/upkeep_requests": (

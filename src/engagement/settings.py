@@ -231,6 +231,11 @@ class Settings(_EnvironmentSettings):
     batch_dedup_days: WholeNumber = _setting(
         7, "ENGAGEMENT_BATCH_DEDUP_DAYS", "Days during which a batch id is accepted once."
     )
+    record_age_days_max: WholeNumber = _setting(
+        90,
+        "ENGAGEMENT_RECORD_AGE_DAYS",
+        "Days that a record may be old when a device sends it; older ones are refused.",
+    )
     log_level: LogLevel = _setting(
         "",
         "ENGAGEMENT_LOG_LEVEL",

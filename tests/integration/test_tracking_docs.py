@@ -11,7 +11,8 @@ from support.checkout import ROOT
 from support.tracking_messages import records
 
 TEXT = (ROOT / "docs" / "reference" / "tracking-messages.md").read_text()
-CODES = {"bad_field", "unknown_type", "no_device", "bad_name", "bad_string", "too_deep", "bad_json"}
+CODES = {"bad_field", "unknown_type", "no_device", "bad_name", "bad_string", "too_deep", "too_old"}
+CODES |= {"bad_json"}
 
 
 def test_every_refusal_code_is_explained_and_no_other() -> None:

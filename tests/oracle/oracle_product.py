@@ -259,7 +259,12 @@ def open_product(home: Path, *, run_tasks: bool = False) -> Iterator[Product]:
     folder = home / "delivered"
     folder.mkdir(parents=True)
     clock = StoppedClock(datetime(2025, 3, 1, tzinfo=UTC))
-    settings = Settings(home=home, local_roots=(folder,), part_rows_target=PART_ROWS)
+    settings = Settings(
+        home=home,
+        local_roots=(folder,),
+        part_rows_target=PART_ROWS,
+        record_age_days_max=36_500,  # histories are of any years
+    )
     with open_service(
         settings, run_tasks=run_tasks, clock=clock, uptime=clock.read_uptime
     ) as runtime:

@@ -16,6 +16,7 @@ from engagement.runtime.opening import Runtime, open_service
 from engagement.server.app import build_server
 from engagement.server.auth.authentication import Authentication
 from engagement.settings import Settings
+from support.server_process import RECORD_AGE_DAYS
 
 TENANTS = ("alpha", "beta", "gamma")
 PUBLIC_URL = "http://testserver"
@@ -200,7 +201,9 @@ class Route:
 @contextmanager
 def serve_in_process(home: Path, **more: Any) -> Iterator[Service]:
     """A service on a folder, with further settings."""
-    settings = Settings(home=home, requests_per_minute=10**9, **more)
+    settings = Settings(
+        home=home, requests_per_minute=10**9, record_age_days_max=int(RECORD_AGE_DAYS), **more
+    )
     with open_service(settings) as runtime:
         clients = {}
         for tenant in TENANTS:

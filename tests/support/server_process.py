@@ -23,6 +23,8 @@ from engagement.sample.population import generate
 from engagement.settings import Settings
 from support.waiting import WAIT_SECONDS_MAX, wait_for, waiting_for
 
+RECORD_AGE_DAYS = "36500"
+"""What tests post names days of its own, however late they run."""
 FIRST_APP = (
     "/subscriptions/default/resourceGroups/default/providers/Microsoft.MobileEngagement"
     "/appcollections/default/apps/first"
@@ -204,7 +206,13 @@ def running_server(home: Path, *arguments: str, **settings: str) -> Iterator[Run
 
 
 def _environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    return {"PATH": os.defpath, "LANG": "C.UTF-8", "ENGAGEMENT_HOME": str(home), **settings}
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "ENGAGEMENT_HOME": str(home),
+        "ENGAGEMENT_RECORD_AGE_DAYS": RECORD_AGE_DAYS,
+        **settings,
+    }
 
 
 def _run(environment: Mapping[str, str], *words: str) -> bytes:

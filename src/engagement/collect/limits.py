@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence, Sized
 from datetime import UTC, datetime, timedelta
 
-from engagement.model.instants import rfc3339_microseconds
+from engagement.model.instants import format_rfc3339, rfc3339_microseconds
 from engagement.model.limits import CONTROL, NAME_CHARACTERS_MAX
 from engagement.model.records import derive_guid
 
@@ -15,6 +15,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECONDS_END = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH + timedelta(days=1)) // timedelta(
     microseconds=1
 )
+_DAY_MICROSECONDS = 86_400_000_000
 _SHOWN_CHARACTERS_MAX = 60
 _WHOLE_DIGITS_MAX = 20
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,6}))?", re.ASCII)
@@ -60,6 +61,34 @@ def check_range(microseconds: int, field: str) -> None:
     if not 0 <= microseconds < _MICROSECONDS_END:
         raise RefusedRecordError(
             "bad_timestamp", f"{field} must lie in the years 1970 to 9999, in UTC."
+        )
+
+
+def earliest_of(received_at: datetime, age_days_max: int | None) -> int | None:
+    """Return the earliest time that is kept of what came at a time, in microseconds since 1970.
+
+    Each day that records name becomes a file of its own. Whoever has an app's public key may send
+    what he likes, so how many days it can name is bounded, however many batches it is told in.
+
+    Returns:
+        None if records may be as old as they like.
+    """
+    if age_days_max is None:
+        return None
+    return to_microseconds(received_at) - age_days_max * _DAY_MICROSECONDS
+
+
+def check_age(microseconds: int, earliest: int | None, field: str) -> None:
+    """Return only if the instant is not before the earliest that is kept, if there is one.
+
+    Raises:
+        RefusedRecordError: It is.
+    """
+    if earliest is not None and microseconds < earliest:
+        oldest = format_rfc3339(_EPOCH + timedelta(microseconds=earliest))
+        raise RefusedRecordError(
+            "too_old",
+            f"{field} must not be before {oldest} by our clock; older records are imported.",
         )
 
 

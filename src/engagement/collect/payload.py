@@ -17,6 +17,7 @@ from engagement.collect.broken_json import (
 from engagement.collect.limits import (
     RefusedRecordError,
     clock_shift,
+    earliest_of,
     guid,
     has_control,
     parse_instant,
@@ -120,7 +121,9 @@ _NON_FINITE = b"#"
 _DIGITS_CUT = re.compile(r"(?<=\.[0-9]{3})[0-9]+")
 
 
-def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
+def decode_batch(
+    body: bytes, *, received_at: datetime, live: bool, age_days_max: int | None = None
+) -> Batch:
     """Decode a native batch: all of its good records, and a reason for each bad one.
 
     Nothing is altered silently: what cannot be kept as it was sent is refused.
@@ -131,6 +134,7 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
         live: Whether the device has just sent it. Then its clock is corrected by
             `received_at - sentAt` if this is more than `CLOCK_SKEW_KEPT_SECONDS_MAX`, and no time
             is kept later than `received_at`.
+        age_days_max: Records that are older when they come are refused, if given.
 
     Raises:
         CorruptInputError: It is no batch; nothing of it can be accepted.
@@ -138,17 +142,19 @@ def decode_batch(body: bytes, *, received_at: datetime, live: bool) -> Batch:
     check_body(body)
     batch = None
     if len(body) >= COLUMNS_BYTES_MIN:
-        batch = decode_columns(body, received_at, live=live)
-    return batch or decode_each(body, received_at, live=live)
+        batch = decode_columns(body, received_at, live=live, age_days_max=age_days_max)
+    return batch or decode_each(body, received_at, live=live, age_days_max=age_days_max)
 
 
-def decode_each(body: bytes, received_at: datetime, *, live: bool) -> Batch:
+def decode_each(
+    body: bytes, received_at: datetime, *, live: bool, age_days_max: int | None = None
+) -> Batch:
     """Decode a batch as `decode_batch` does, once its body was checked, record by record.
 
     Only here is told what is wrong with which record.
     """
     envelope, mark = _envelope(body)
-    sender = _Sender(envelope, received_at, live=live)
+    sender = _Sender(envelope, received_at, live=live, age_days_max=age_days_max)
     reader = sender.new_reader()
     refused: list[Refusal] = []
     for index, raw in enumerate(envelope.logs):
@@ -161,7 +167,9 @@ def decode_each(body: bytes, received_at: datetime, *, live: bool) -> Batch:
     return sender.batch(reader, refused)
 
 
-def decode_columns(body: bytes, received_at: datetime, *, live: bool) -> Batch | None:
+def decode_columns(
+    body: bytes, received_at: datetime, *, live: bool, age_days_max: int | None = None
+) -> Batch | None:
     """Decode a batch to what `decode_each` makes of it, in less time; None if it may refuse some.
 
     Raises:
@@ -171,7 +179,7 @@ def decode_columns(body: bytes, received_at: datetime, *, live: bool) -> Batch |
         envelope = _READ_ENVELOPE.decode(body.removeprefix(BYTE_ORDER_MARK))
     except msgspec.DecodeError:
         return None
-    sender = _Sender(envelope, received_at, live=live)
+    sender = _Sender(envelope, received_at, live=live, age_days_max=age_days_max)
     reader = sender.new_reader()
     return sender.batch(reader, ()) if keep_columns(reader, envelope.logs) else None
 
@@ -179,7 +187,14 @@ def decode_columns(body: bytes, received_at: datetime, *, live: bool) -> Batch |
 class _Sender:
     """What a batch says of its sender, checked."""
 
-    def __init__(self, envelope: _Envelope[Any], received_at: datetime, *, live: bool) -> None:
+    def __init__(
+        self,
+        envelope: _Envelope[Any],
+        received_at: datetime,
+        *,
+        live: bool,
+        age_days_max: int | None,
+    ) -> None:
         self._envelope = envelope
         self._device_id = guid(envelope.device_id, "device")
         self._info = _told(envelope.info, _INFO_SPELLINGS, "info")
@@ -191,6 +206,7 @@ class _Sender:
             )
         self._clock_shift = clock_shift(sent_at, to_microseconds(received_at)) if live else 0
         self._latest = received_at.astimezone(UTC) if live else None
+        self._earliest = earliest_of(received_at, age_days_max)
 
     def new_reader(self) -> RecordReader:
         """Return what reads the records of the batch."""
@@ -199,6 +215,7 @@ class _Sender:
             self._device_id,
             clock_shift=self._clock_shift,
             latest=self._latest,
+            earliest=self._earliest,
         )
 
     def batch(self, reader: RecordReader, refused: Sequence[Refusal]) -> Batch:

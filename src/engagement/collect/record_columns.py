@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from engagement.collect.extras import compact_together
-from engagement.collect.limits import RefusedRecordError, check_names, check_range
+from engagement.collect.limits import RefusedRecordError, check_age, check_names, check_range
 from engagement.collect.records import (
     ActivityRecord,
     ErrorRecord,
@@ -126,7 +126,9 @@ def _kept_times(reader: RecordReader, device_times: list[int]) -> list[int]:
     times = [at + shift for at in device_times] if shift else device_times
     if latest is not None and max(times) > latest:
         times = [min(at, latest) for at in times]
-    check_range(min(times), "timestamp")
+    first = min(times)
+    check_range(first, "timestamp")
+    check_age(first, reader.earliest, "timestamp")
     check_range(max(times), "timestamp")
     return times
 

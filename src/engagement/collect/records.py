@@ -10,6 +10,7 @@ import msgspec
 from engagement.collect.extras import compact_extras, tag_rows
 from engagement.collect.limits import (
     RefusedRecordError,
+    check_age,
     check_length,
     check_name,
     check_range,
@@ -129,13 +130,14 @@ _DECODER = msgspec.json.Decoder(SentRecord)
 class RecordReader:
     """Reads the records of one batch, all of one device."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what holds of all records of a batch
         self,
         batch_id: str,
         device_id: str,
         *,
         clock_shift: int,
         latest: datetime | None,
+        earliest: int | None = None,
         extras_of: Callable[[bytes], bytes] = compact_extras,
     ) -> None:
         """Read for a device.
@@ -145,6 +147,7 @@ class RecordReader:
             device_id: The device, 32 hexadecimal digits.
             clock_shift: Microseconds to add to the device's times.
             latest: No time is kept later than this, if given.
+            earliest: An earlier time is refused, in microseconds since 1970, if given.
             extras_of: What is kept of a record's extras, if they are not to be checked here.
         """
         self.rows: dict[Kind, list[Row]] = {}
@@ -159,6 +162,8 @@ class RecordReader:
         """Microseconds to add to the device's times."""
         self.latest = None if latest is None else to_microseconds(latest)
         """No time is kept later than this, in microseconds since 1970, if it is not None."""
+        self.earliest = earliest
+        """An earlier time is refused, in microseconds since 1970, if it is not None."""
         self._extras_of = extras_of
         self._ids: dict[tuple[str, str], str] = {}
 
@@ -286,12 +291,13 @@ class RecordReader:
         """The time by our clock that is kept of a device's time.
 
         Raises:
-            RefusedRecordError: It lies in no year that can be kept.
+            RefusedRecordError: It lies in no year that can be kept, or is too old.
         """
         at = device_at + self.clock_shift
         if self.latest is not None and at > self.latest:
             at = self.latest
         check_range(at, field)
+        check_age(at, self.earliest, field)
         return at
 
     def correct_end(self, text: str | None, device_start: int) -> int | None:

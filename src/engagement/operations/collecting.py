@@ -121,7 +121,12 @@ def collect_batch(
     trailing: list[int] = []
     try:
         text = plain_body(body, content_encoding, lambda: trailing.append(1))
-        batch = decode_batch(text, received_at=received_at, live=True)
+        batch = decode_batch(
+            text,
+            received_at=received_at,
+            live=True,
+            age_days_max=runtime.settings.record_age_days_max,
+        )
     except BadInputError as error:
         return _kept_aside(runtime, app_id, text, error, SenderProtocol.NATIVE)
     if runtime.erased.is_erased(app_id, batch.device_id):
@@ -183,7 +188,12 @@ def read_posted(
     trailing: list[int] = []
     try:
         body = plain_body(body, content_encoding, lambda: trailing.append(1))
-        messages = read_messages(body, received_at=received_at, message_type=message_type)
+        messages = read_messages(
+            body,
+            received_at=received_at,
+            message_type=message_type,
+            age_days_max=runtime.settings.record_age_days_max,
+        )
     except BadInputError as error:
         messages = error
     return Posted(body=body, received_at=received_at, messages=messages, trailing=len(trailing))

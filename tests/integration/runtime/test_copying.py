@@ -41,7 +41,7 @@ def test_a_backup_is_restored_on_many_machines_and_theirs_on_one(
     shutil.copy(whole / "keys" / "vault.key", key)
 
     first = back_up(Settings(home=whole), f"{bucket}/first")
-    restore(cluster, f"{bucket}/first", key_file=key)
+    restore(cluster, f"{bucket}/first")
     with running(
         cluster.home, state_url=server, lake_url=cluster.lake_url, vault_key=key.read_text()
     ) as runtime:

@@ -22,7 +22,9 @@ def decoded_examples() -> list[Batch]:
 def test_every_refusal_code_is_explained_and_no_other() -> None:
     table = TEXT.split("## Refusals")[1]
     explained = set(re.findall(r"^\| `([a-z_]+)` \| [A-Z`]", table, re.MULTILINE))
-    others = "unknown_type|end_before_start|extras_too_long|duplicate_key|number_out_of_range"
+    others = (
+        "unknown_type|too_old|end_before_start|extras_too_long|duplicate_key|number_out_of_range"
+    )
     codes = rf"\"(bad_\w+|{others}|lone_surrogate|non_finite_number)\""
     raised = {code for source in SOURCES for code in re.findall(codes, source.read_text())}
 

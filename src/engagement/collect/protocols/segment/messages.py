@@ -63,7 +63,11 @@ class Messages:
 
 
 def read_messages(
-    body: bytes, *, received_at: datetime, message_type: str | None = None
+    body: bytes,
+    *,
+    received_at: datetime,
+    message_type: str | None = None,
+    age_days_max: int | None = None,
 ) -> Messages:
     """Read a body so that each of its messages is either kept or refused with a reason.
 
@@ -74,12 +78,13 @@ def read_messages(
         body: JSON, not compressed: `{"batch": […]}`, or one message alone.
         received_at: When it came, aware; no time is kept later.
         message_type: What a message alone is if it does not say so, from a path that tells.
+        age_days_max: Messages that are older when they come are refused, if given.
 
     Raises:
         CorruptInputError: It holds no messages, or too many or too much; none can be accepted.
     """
     found = find_messages(body, message_type)
-    reader = OutcomeReader(received_at, found.sent_at)
+    reader = OutcomeReader(received_at, found.sent_at, age_days_max=age_days_max)
     reader.sanitiser.repaired += found.repaired
     ids: list[str] = []
     outcomes: dict[str, MessageOutcome] = {}

@@ -7,6 +7,8 @@ import msgspec
 
 from engagement.collect.limits import (
     RefusedRecordError,
+    check_age,
+    earliest_of,
     guid,
     has_control,
     quote_value,
@@ -76,16 +78,20 @@ MessageOutcome = KeptMessage | RefusedMessage
 class OutcomeReader:
     """Reads the messages of one body, one after another."""
 
-    def __init__(self, received_at: datetime, sent_at: msgspec.Raw) -> None:
+    def __init__(
+        self, received_at: datetime, sent_at: msgspec.Raw, *, age_days_max: int | None = None
+    ) -> None:
         """Read for a body.
 
         Args:
             received_at: When it came, aware.
             sent_at: When it was sent by the device's clock, as JSON, or nothing.
+            age_days_max: Messages that are older when they come are refused, if given.
         """
         self.sanitiser = Sanitiser()
         """Counts what is repaired."""
         self._received = to_microseconds(received_at)
+        self._earliest = earliest_of(received_at, age_days_max)
         self._sent_at_text = bytes(sent_at)
         self._sent_at = time_of(text_of(sent_at))
         self._contexts = ContextReader(self.sanitiser)
@@ -153,6 +159,7 @@ class OutcomeReader:
         if at is None:
             self.sanitiser.repaired += 1
             at = self._received
+        check_age(at, self._earliest, "timestamp")
         device_at = at if device_at is None else device_at
         reader = RecordReader(
             message_id,
@@ -167,6 +174,7 @@ class OutcomeReader:
         made = map_event(event, self.sanitiser)
         if made is not None:
             began, record = made
+            check_age(began, self._earliest, "timestamp")
             reader.keep(0, record, began, device_at=began - at + device_at)
         if context.token is not None and (device_id, context.token) not in self._tokens:
             reader.keep(0, token_record(context.token), at, device_at=at)
