@@ -23,7 +23,7 @@ settings.register_profile("usual", _BASE, deadline=None, max_examples=40)
 settings.register_profile("thorough", _BASE, deadline=None, max_examples=1_000)
 settings.load_profile("usual")
 
-HISTORIES = 40
+HISTORIES = 60
 """Histories that a usual run compares with the oracle."""
 
 
