@@ -74,17 +74,18 @@ class Scope:
         return path if self.app is None else f"{path}/apps/{self.app}"
 
     def covers(self, app: App) -> bool:
-        """Whether the app is in this scope; names differ in more than upper and lower case."""
-        pairs = (
-            (self.subscription, app.subscription),
-            (self.resource_group, app.resource_group),
-            (self.collection, app.collection),
-            (self.app, app.name),
+        """Whether the app is in this scope."""
+        return self.includes(
+            Scope(
+                subscription=app.subscription,
+                resource_group=app.resource_group,
+                collection=app.collection,
+                app=app.name,
+            )
         )
-        return all(wanted is None or wanted.casefold() == name.casefold() for wanted, name in pairs)
 
     def includes(self, other: "Scope") -> bool:
-        """Whether every resource of the other scope is in this one."""
+        """Whether all of another scope is in this one, names in any upper and lower case."""
         pairs = (
             (self.subscription, other.subscription),
             (self.resource_group, other.resource_group),
