@@ -41,10 +41,10 @@ def running(home: Path, **settings: Any) -> AbstractContextManager[Runtime]:
     return open_test_runtime(home, clock=StoppedClock(LATER), **settings)
 
 
-def register_app(runtime: Runtime) -> App:
+def register_app(runtime: Runtime, name: str = "shop") -> App:
     """A new app."""
     return operations.create_app(
-        runtime, name="shop", collection="c", resource_group="g", subscription="s"
+        runtime, name=name, collection="c", resource_group="g", subscription="s"
     ).app
 
 

@@ -12,6 +12,7 @@ from engagement.runtime.opening import Runtime
 from engagement.store import record_views
 from engagement.testing import open_test_runtime
 from support.batches import DAY, DEVICES, batch, everything, log
+from support.whole_service import register_app
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +23,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.fixture
 def app_id(runtime: Runtime) -> str:
-    made = operations.create_app(
-        runtime, name=new_guid(), collection="c", resource_group="g", subscription="s"
-    )
-    return made.app.app_id
+    return register_app(runtime, new_guid()).app_id
 
 
 def take(runtime: Runtime, app_id: str, *bodies: bytes) -> None:

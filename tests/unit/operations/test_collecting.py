@@ -14,6 +14,7 @@ from engagement.operations import Collected
 from engagement.runtime.opening import Runtime
 from engagement.testing import NOON, open_test_runtime
 from support.batches import batch
+from support.whole_service import register_app
 
 DAYS_MAX = 20
 """What `ENGAGEMENT_RECORD_AGE_DAYS` is here."""
@@ -30,10 +31,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 
 @pytest.fixture
 def app_id(runtime: Runtime) -> str:
-    made = operations.create_app(
-        runtime, name=new_guid(), collection="c", resource_group="g", subscription="s"
-    )
-    return made.app.app_id
+    return register_app(runtime, new_guid()).app_id
 
 
 def post_batch(runtime: Runtime, app_id: str, *ages: timedelta) -> Collected:

@@ -13,6 +13,7 @@ from engagement.operations.export_lists import PAGE
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from engagement.testing import MemoryContainer, StoppedClock
+from support.whole_service import register_app
 
 MINUTE = timedelta(minutes=1)
 
@@ -31,11 +32,7 @@ def runtime(tmp_path: Path, clock: StoppedClock) -> Iterator[Runtime]:
 
 
 def _end_export(runtime: Runtime) -> str:
-    (app,) = operations.list_apps(runtime) or [
-        operations.create_app(
-            runtime, name="a", collection="a", resource_group="a", subscription="a"
-        ).app
-    ]
+    (app,) = operations.list_apps(runtime) or [register_app(runtime)]
     request = ExportRequest(
         app_id=app.app_id,
         export_type=ExportType.DEVICE,

@@ -16,6 +16,7 @@ from engagement.runtime.opening import Runtime, open_service
 from engagement.server.metrics import Metrics, metrics_of
 from engagement.settings import Settings
 from engagement.testing import MemoryContainer
+from support.whole_service import register_app
 
 
 @pytest.fixture
@@ -31,11 +32,8 @@ def metrics(runtime: Runtime) -> Metrics:
 
 def create_export(runtime: Runtime) -> ExportTask:
     """An export of a new app's devices, which waits."""
-    app = operations.create_app(
-        runtime, name="a", collection="a", resource_group="a", subscription="a"
-    ).app
     request = ExportRequest(
-        app_id=app.app_id,
+        app_id=register_app(runtime).app_id,
         export_type=ExportType.DEVICE,
         export_format=ExportFormat.NDJSON,
         container_url=MemoryContainer().url,
