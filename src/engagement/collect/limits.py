@@ -67,8 +67,8 @@ def check_range(microseconds: int, field: str) -> None:
 def earliest_of(received_at: datetime, age_days_max: int | None) -> int | None:
     """Return the earliest time that is kept of what came at a time, in microseconds since 1970.
 
-    Each day that records name becomes a file of its own. Whoever has an app's public key may send
-    what he likes, so how many days it can name is bounded, however many batches it is told in.
+    Each day that records name becomes a file of its own, and anybody may send with an app's public
+    key: so there is a bound on how many days records can name, in whatever number of batches.
 
     Returns:
         None if records may be as old as they like.

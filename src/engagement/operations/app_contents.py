@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Collection
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
+from engagement.collect.limits import to_microseconds
 from engagement.exceptions import BadInputError
 from engagement.model.records import HISTORICAL_KINDS, UNFOLDED_KINDS, Kind
 from engagement.model.seen_records import DeviceHistory, SeenRecord, TopCounts
@@ -17,13 +18,12 @@ from engagement.store.record_views import (
     read_history,
     read_newest,
 )
+from engagement.store.tables import EPOCH
 
 RECORDS_MAX = 100
 """Records that one answer holds at most."""
 NAMED_KINDS = (Kind.ACTIVITY, Kind.EVENT, Kind.ERROR, Kind.CRASH, Kind.JOB)
 """Kinds whose records have a name."""
-_MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def count_days(
@@ -144,12 +144,12 @@ def _check_limit(limit: int) -> None:
 
 def _write_place(record: SeenRecord) -> str:
     at, sequence, order = place_of(record)
-    return f"{(at - _EPOCH) // _MICROSECOND}.{sequence}.{order}"
+    return f"{to_microseconds(at)}.{sequence}.{order}"
 
 
 def _read_place(text: str) -> RecordPlace:
     try:
         microseconds, sequence, order = (int(word) for word in text[:64].split("."))
-        return _EPOCH + microseconds * _MICROSECOND, sequence, order
+        return EPOCH + timedelta(microseconds=microseconds), sequence, order
     except (ValueError, OverflowError):
         raise BadInputError("Where a history goes on must be as an answer said it.") from None

@@ -40,7 +40,7 @@ BUNDLE_FILES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownSetting:
+class VisibleSetting:
     """A setting as it may be seen."""
 
     variable: str
@@ -107,10 +107,10 @@ def read_system_state(runtime: Runtime) -> SystemState:
     )
 
 
-def list_settings(settings: Settings) -> list[ShownSetting]:
+def list_settings(settings: Settings) -> list[VisibleSetting]:
     """Every setting, without secrets: of addresses neither names and passwords nor queries."""
     return [
-        ShownSetting(
+        VisibleSetting(
             variable=str(field.validation_alias),
             value=_write_setting(getattr(settings, name), is_secret=not field.repr),
             is_default=getattr(settings, name) == field.default,

@@ -263,9 +263,9 @@ def test_hostile_words_are_shown_and_never_run(
     look_for_hostile(window, visited, list_hostile(QUICK_COUNT), devices=3)
 
     window.go(visited.path("/apps/{app_id}/names"))
-    shown = window.page.locator("td bdi").all_inner_texts()
-    assert len(shown) >= QUICK_COUNT // 2
-    assert any("<script>" in text for text in shown)
+    texts = window.page.locator("td bdi").all_inner_texts()
+    assert len(texts) >= QUICK_COUNT // 2
+    assert any("<script>" in text for text in texts)
 
 
 @pytest.mark.slow
@@ -339,8 +339,8 @@ def test_forty_secrets_are_in_no_page_log_cookie_or_bundle(
     cookies = json.dumps(dict(everything.http.cookies))
     bundle = everything.get(f"{PREFIX}/system/diagnostics").content
 
-    with zipfile.ZipFile(io.BytesIO(bundle)) as opened:
-        packed = b"".join(opened.read(name) for name in opened.namelist())
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        packed = b"".join(archive.read(name) for name in archive.namelist())
     places = {
         "pages": b"".join(answer.content for answer in pages),
         "headers": str([answer.headers for answer in pages]).encode(),
