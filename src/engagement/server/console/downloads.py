@@ -28,16 +28,18 @@ def answer_download(
     kind = download_format(visit)
     headers = PAGE_HEADERS | {"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
     if kind == "json":
-        content = json.dumps([{column: row.get(column) for column in columns} for row in rows])
+        content = json.dumps(
+            [{column: _write_value(row.get(column)) for column in columns} for row in rows]
+        )
         return Response(content, media_type="application/json", headers=headers)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    writer.writerows([_cell(_write_value(row.get(column))) for column in columns] for row in rows)
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def write_value(value: object) -> object:
+def _write_value(value: object) -> object:
     """Return a value as a download has it: instants as texts."""
     return value.isoformat() if isinstance(value, datetime) else value
 

@@ -10,6 +10,9 @@ from engagement.server.errors import Problem
 
 FORM_BYTES_MAX = 64 * 1024
 FORM_FIELDS_MAX = 128
+DAYS_DIGITS_MAX = 5
+ID_DIGITS_MAX = 18
+"""Of a number that the state database gave."""
 
 
 @dataclass(slots=True)
@@ -25,6 +28,19 @@ class FormErrors:
     def add(self, name: str, sentence: str) -> None:
         """Say what is wrong with a field, unless something was said."""
         self.by_field.setdefault(name, sentence)
+
+
+def read_number(text: str, *, digits_max: int) -> int | None:
+    """Return the whole number that a text is, within a length; None if it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits_max else None
+
+
+def read_days(text: str, errors: FormErrors) -> int | None:
+    """Return the days of the field `days`; None if it is empty, or wrong, which is said then."""
+    days = read_number(text, digits_max=DAYS_DIGITS_MAX)
+    if text and days is None:
+        errors.add("days", f"The days must be a whole number, got {text[:40]!r}.")
+    return days
 
 
 async def read_form(request: Request) -> dict[str, list[str]]:

@@ -17,34 +17,33 @@ from engagement.model.audit import COLUMNS as CHANGE_COLUMNS
 from engagement.model.audit import Action, RecordedChange
 from engagement.model.console import ConsoleSession
 from engagement.server.console.downloads import ROWS_MAX, answer_download, download_format
-from engagement.server.console.forms import FormErrors
+from engagement.server.console.forms import ID_DIGITS_MAX, FormErrors, read_days, read_number
 from engagement.server.console.visits import PageVisit, redirect
 
 CHANGES_PER_PAGE = 50
 KEEP_HOURS_DEFAULT = "24"
-POSITION_DIGITS_MAX = 18
-NUMBER_DIGITS_MAX = 5
+HOURS_DIGITS_MAX = 5
 ACCESS = "/console/access"
 CLIENT_COLUMNS = ("client_id", "name", "role", "scope", "created_at", "ends_at", "revoked_at")
 
 
 def show(visit: PageVisit) -> Response:
     """Return the clients and sessions that a person may know of, and the issuers."""
-    clients = _visible_clients(visit)
     if download_format(visit):
-        return answer_download(visit, "clients", CLIENT_COLUMNS, [_row(each) for each in clients])
+        rows = [_row(client) for client in _visible_clients(visit)]
+        return answer_download(visit, "clients", CLIENT_COLUMNS, rows)
     return _render(visit, FormErrors())
 
 
 def show_changes(visit: PageVisit) -> Response:
     """Return who changed what of the apps that a person owns, newest first."""
-    owned = [app.app_id for app in visit.visible_apps() if visit.caller.may(Role.OWNER, app)]
-    is_all = visit.may_everywhere(Role.OWNER)
     if not visit.owns_something():
         raise ForbiddenError("Seeing who changed what needs the role owner.")
+    apps = visit.visible_apps()
+    owned = frozenset(app.app_id for app in apps if visit.caller.may(Role.OWNER, app))
     given = visit.query.get("action", "")
     chosen = operations.AuditFilter(
-        app_ids=None if is_all else frozenset(owned),
+        app_ids=None if visit.may_everywhere(Role.OWNER) else owned,
         action=Action(given) if given in set(Action) else None,
         since=_read_day(visit.query.get("since", "")),
     )
@@ -54,13 +53,13 @@ def show_changes(visit: PageVisit) -> Response:
             for entry in _list_changes(visit, chosen, ROWS_MAX, None)
         ]
         return answer_download(visit, "changes", CHANGE_COLUMNS, rows)
-    before = _read_number(visit.query.get("before", ""), POSITION_DIGITS_MAX)
+    before = read_number(visit.query.get("before", ""), digits_max=ID_DIGITS_MAX)
     changes = _list_changes(visit, chosen, CHANGES_PER_PAGE + 1, before)
     return visit.render(
         "changes.html",
         changes=changes[:CHANGES_PER_PAGE],
         older=changes[CHANGES_PER_PAGE - 1].position if len(changes) > CHANGES_PER_PAGE else None,
-        apps={app.app_id: app for app in visit.visible_apps()},
+        apps={app.app_id: app for app in apps},
         names={each.client_id: each.name for each in operations.list_clients(visit.runtime)},
         actions=[action.value for action in Action],
     )
@@ -71,7 +70,7 @@ def create_client(visit: PageVisit) -> Response:
     if not visit.owns_something():
         raise ForbiddenError("Creating a client needs the role owner.")
     errors = FormErrors()
-    scope, days = _read_scope(visit, errors), _read_days(visit, errors)
+    scope, days = _read_scope(visit, errors), read_days(visit.field("days"), errors)
     role = visit.field("role")
     if role not in set(Role):
         errors.add("role", "The role must be one of the list.")
@@ -95,7 +94,7 @@ def create_client(visit: PageVisit) -> Response:
 def rotate_client(visit: PageVisit) -> Response:
     """Give a client a new secret, shown this once; the old one goes on for some hours."""
     client = _find_managed(visit)
-    hours = _read_number(visit.field("keep_hours"), NUMBER_DIGITS_MAX)
+    hours = read_number(visit.field("keep_hours"), digits_max=HOURS_DIGITS_MAX)
     if hours is None:
         return _render(visit, FormErrors({"": "The hours must be a whole number."}))
     try:
@@ -121,14 +120,15 @@ def end_session(visit: PageVisit) -> Response:
 
 def _render(visit: PageVisit, errors: FormErrors) -> Response:
     settings = visit.runtime.settings
+    clients = _visible_clients(visit)
     names = ("name", "role", "scope", "days")
     return visit.render(
         "access.html",
         status=422 if errors else 200,
         errors=errors,
         form={name: visit.field(name) for name in names},
-        clients=_visible_clients(visit),
-        managed={each.client_id for each in _visible_clients(visit) if _may_manage(visit, each)},
+        clients=clients,
+        managed={client.client_id for client in clients if _may_manage(visit, client)},
         sessions=_visible_sessions(visit),
         roles=[role.value for role in Role],
         scopes=[grant.scope.path for grant in visit.caller.grants if grant.role is Role.OWNER],
@@ -213,9 +213,9 @@ def _row(client: ApiClient) -> dict[str, object]:
         "name": client.name,
         "role": client.role.value,
         "scope": client.scope.path,
-        "created_at": client.created_at.isoformat(),
-        "ends_at": client.secret_expires_at and client.secret_expires_at.isoformat(),
-        "revoked_at": client.revoked_at and client.revoked_at.isoformat(),
+        "created_at": client.created_at,
+        "ends_at": client.secret_expires_at,
+        "revoked_at": client.revoked_at,
     }
 
 
@@ -225,18 +225,6 @@ def _read_scope(visit: PageVisit, errors: FormErrors) -> Scope | None:
     except BadInputError as error:
         errors.add("scope", str(error))
         return None
-
-
-def _read_days(visit: PageVisit, errors: FormErrors) -> int | None:
-    text = visit.field("days")
-    days = _read_number(text, NUMBER_DIGITS_MAX)
-    if text and days is None:
-        errors.add("days", f"The days must be a whole number, got {text[:40]!r}.")
-    return days
-
-
-def _read_number(text: str, digits_max: int) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits_max else None
 
 
 def _read_day(text: str) -> datetime | None:

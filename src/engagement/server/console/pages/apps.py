@@ -14,7 +14,7 @@ from engagement.model.points import ACCEPTED, REFUSED
 from engagement.model.records import Kind
 from engagement.model.refused import RefusedFilter
 from engagement.server.console.charts import make_figure
-from engagement.server.console.downloads import answer_download, download_format, write_value
+from engagement.server.console.downloads import answer_download, download_format
 from engagement.server.console.forms import FormErrors
 from engagement.server.console.pages.overview import read_range
 from engagement.server.console.policy import PAGE_HEADERS
@@ -25,7 +25,7 @@ HEAT_STEPS = 6
 NEWEST_ROWS = 50
 NAMES_DAYS = ("1", "7", "30", "90")
 VERSION_COLUMNS = ("app_version", "system", "system_version", "devices")
-RECORD_COLUMNS = (*("kind", "name", "received_at", "at", "end", "device_id", "user_id", "extras"),)
+RECORD_COLUMNS = ("kind", "name", "received_at", "at", "end", "device_id", "user_id", "extras")
 COLUMNS = ("app_id", "name", "collection", "resource_group", "subscription")
 
 
@@ -57,7 +57,7 @@ def create(visit: PageVisit) -> Response:
         title=f"The app {made.app.name} is registered",
         what="Its key, for its devices",
         secret=made.app_key,
-        hint="Devices post with it; it is write_value this once.",
+        hint="Devices post with it; it is shown this once.",
         back=f"/console/apps/{made.app.app_id}",
         back_name="To the app",
     )
@@ -66,6 +66,15 @@ def create(visit: PageVisit) -> Response:
 def show(visit: PageVisit) -> Response:
     """Return what arrives of an app, and each day of a month by kind."""
     app = visit.app(visit.name("app_id"))
+    chosen = read_range(visit)
+    pending = visit.console.context.points.read_pending()
+    chart = operations.read_chart(visit.runtime, [app.app_id], ACCEPTED, chosen, pending=pending)
+    figure = make_figure(
+        chart, "received", "Records a minute, by kind", prefix=ACCEPTED, per_minute=True
+    )
+    if visit.query.get("part") == "live":
+        content = {"charts": {figure.name: figure.data}, "numbers": {}}
+        return JSONResponse(content, headers=PAGE_HEADERS)
     ever = operations.count_days(visit.runtime, app.app_id, first=date.min, last=date.max)
     first = _read_month(visit, _newest_day(visit, ever))
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
@@ -80,15 +89,6 @@ def show(visit: PageVisit) -> Response:
             for day in days
         ]
         return answer_download(visit, "days", ["day", *(kind.value for kind in counts)], rows)
-    chosen = read_range(visit)
-    pending = visit.console.context.points.read_pending()
-    chart = operations.read_chart(visit.runtime, [app.app_id], ACCEPTED, chosen, pending=pending)
-    figure = make_figure(
-        chart, "received", "Records a minute, by kind", prefix=ACCEPTED, per_minute=True
-    )
-    if visit.query.get("part") == "live":
-        content = {"charts": {figure.name: figure.data}, "numbers": {}}
-        return JSONResponse(content, headers=PAGE_HEADERS)
     refused = operations.count_refused(visit.runtime, RefusedFilter(app_id=app.app_id))
     return visit.render(
         "app.html",
@@ -151,10 +151,7 @@ def show_newest(visit: PageVisit) -> Response:
     app = visit.app(visit.name("app_id"))
     records = operations.newest_records(visit.runtime, app.app_id, limit=NEWEST_ROWS)
     if download_format(visit):
-        rows = [
-            {name: write_value(getattr(record, name)) for name in RECORD_COLUMNS}
-            for record in records
-        ]
+        rows = [{name: getattr(record, name) for name in RECORD_COLUMNS} for record in records]
         return answer_download(visit, "newest", RECORD_COLUMNS, rows)
     return visit.render("newest.html", app=app, records=records)
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from engagement import operations
 from engagement.exceptions import EngagementError
 from engagement.model.access import Role
-from engagement.server.console.downloads import answer_download, download_format, write_value
+from engagement.server.console.downloads import answer_download, download_format
 from engagement.server.console.forms import FormErrors
 from engagement.server.console.visits import PageVisit, redirect
 
@@ -44,10 +44,7 @@ def show(visit: PageVisit) -> Response:
         visit.runtime, app.app_id, device.device_id, before=visit.query.get("before") or None
     )
     if download_format(visit):
-        rows = [
-            {name: write_value(getattr(record, name)) for name in COLUMNS}
-            for record in history.records
-        ]
+        rows = [{name: getattr(record, name) for name in COLUMNS} for record in history.records]
         return answer_download(visit, f"device-{device.device_id}", COLUMNS, rows)
     return visit.render(
         "device.html",

@@ -8,8 +8,11 @@ from engagement import operations
 from engagement.exceptions import EngagementError
 from engagement.model.access import Role
 from engagement.model.apps import App, NewAppKey
-from engagement.server.console.forms import FormErrors
+from engagement.server.console.forms import FormErrors, read_days, read_number
 from engagement.server.console.visits import PageVisit, redirect
+
+KEEP_DIGITS_MAX = 4
+KEEP_DAYS_DEFAULT = operations.KEEP_HOURS_DEFAULT // 24
 
 
 def show(visit: PageVisit) -> Response:
@@ -36,16 +39,16 @@ def create(visit: PageVisit) -> Response:
 def rotate(visit: PageVisit) -> Response:
     """Make a key in place of another, which goes on for the chosen days."""
     app = visit.app(visit.name("app_id"), Role.OWNER)
-    days = visit.field("keep_days")
-    if not (days.isascii() and days.isdigit() and len(days) < 5):  # noqa: PLR2004 - days, not more
+    days = read_number(visit.field("keep_days"), digits_max=KEEP_DIGITS_MAX)
+    if days is None:
         return _render(visit, app, FormErrors({"": "The days must be a whole number."}))
     try:
         made = operations.rotate_key(
-            visit.runtime, app.app_id, visit.name("key_id"), keep_hours=24 * int(days)
+            visit.runtime, app.app_id, visit.name("key_id"), keep_hours=24 * days
         )
     except EngagementError as error:
         return _render(visit, app, FormErrors({"": str(error)}))
-    return _show_secret(visit, app, made, f"The old key goes on for {int(days):,} days.")
+    return _show_secret(visit, app, made, f"The old key goes on for {days:,} days.")
 
 
 def revoke(visit: PageVisit) -> Response:
@@ -60,9 +63,15 @@ def revoke(visit: PageVisit) -> Response:
 
 def _render(visit: PageVisit, app: App, errors: FormErrors) -> Response:
     keys = operations.list_keys(visit.runtime, app.app_id)
-    status = 422 if errors else 200
-    form = {"name": visit.field("name"), "days": visit.field("days")}
-    return visit.render("keys.html", status=status, app=app, keys=keys, errors=errors, form=form)
+    return visit.render(
+        "keys.html",
+        status=422 if errors else 200,
+        app=app,
+        keys=keys,
+        errors=errors,
+        form={"name": visit.field("name"), "days": visit.field("days")},
+        keep_days=KEEP_DAYS_DEFAULT,
+    )
 
 
 def _show_secret(visit: PageVisit, app: App, made: NewAppKey, hint: str) -> Response:
@@ -78,10 +87,5 @@ def _show_secret(visit: PageVisit, app: App, made: NewAppKey, hint: str) -> Resp
 
 
 def _read_end(visit: PageVisit, errors: FormErrors) -> datetime | None:
-    days = visit.field("days")
-    if not days:
-        return None
-    if not (days.isascii() and days.isdigit() and len(days) < 6):  # noqa: PLR2004 - days, not more
-        errors.add("days", f"The days must be a whole number, got {days[:40]!r}.")
-        return None
-    return visit.now + timedelta(days=int(days))
+    days = read_days(visit.field("days"), errors)
+    return None if days is None else visit.now + timedelta(days=days)

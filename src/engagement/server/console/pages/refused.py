@@ -8,6 +8,7 @@ from engagement.model.access import Role
 from engagement.model.apps import App
 from engagement.model.refused import RefusedFilter, RefusedRecord
 from engagement.server.console.downloads import ROWS_MAX, answer_download, download_format
+from engagement.server.console.forms import ID_DIGITS_MAX, read_number
 from engagement.server.console.visits import PageVisit, redirect
 
 PAGE_ROWS = 50
@@ -19,20 +20,14 @@ def show_list(visit: PageVisit) -> Response:
     """Return the refused records of an app, newest first, and how many there are by reason."""
     app = visit.app(visit.name("app_id"))
     chosen = RefusedFilter(app_id=app.app_id, code=visit.query.get("code") or None)
-    is_owner = visit.caller.may(Role.OWNER, app)
-    before = visit.query.get("before", "")
     entries = operations.list_refused(
         visit.runtime,
         chosen,
         limit=ROWS_MAX if download_format(visit) else PAGE_ROWS + 1,
-        before=int(before) if before.isascii() and before.isdigit() else None,
+        before=read_number(visit.query.get("before", ""), digits_max=ID_DIGITS_MAX),
     )
     if download_format(visit):
-        rows = [
-            {name: getattr(entry, name) for name in COLUMNS}
-            | {"received_at": entry.received_at.isoformat()}
-            for entry in entries
-        ]
+        rows = [{name: getattr(entry, name) for name in COLUMNS} for entry in entries]
         return answer_download(visit, "refused", COLUMNS, rows)
     counts = operations.count_refused(visit.runtime, RefusedFilter(app_id=app.app_id))
     return visit.render(
@@ -41,7 +36,7 @@ def show_list(visit: PageVisit) -> Response:
         entries=entries[:PAGE_ROWS],
         older=entries[PAGE_ROWS - 1].refused_id if len(entries) > PAGE_ROWS else None,
         counts=counts,
-        is_owner=is_owner,
+        is_owner=visit.caller.may(Role.OWNER, app),
     )
 
 
@@ -79,9 +74,10 @@ def _read_choice(visit: PageVisit, app: App) -> RefusedFilter:
 
 def _find(visit: PageVisit, app: App) -> RefusedRecord:
     given = visit.request.path_params.get("refused_id") or visit.field("refused_id")
-    if not (given.isascii() and given.isdigit() and len(given) < 19):  # noqa: PLR2004 - a number of the database
+    refused_id = read_number(given, digits_max=ID_DIGITS_MAX)
+    if refused_id is None:
         raise UnknownRefusedRecordError("There is no such refused record.")
-    record = operations.get_refused(visit.runtime, int(given))
+    record = operations.get_refused(visit.runtime, refused_id)
     if record.app_id != app.app_id:
         raise UnknownRefusedRecordError("There is no such refused record.")
     return record
