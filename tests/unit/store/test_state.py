@@ -1,5 +1,7 @@
 """Tests that the state database keeps its schema, its order and its promises."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,18 +28,63 @@ from engagement.model.request_identity import write_identity
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.plans import PlanQueries
 from engagement.store.queries.tasks import TaskQueries
-from engagement.store.state import MIGRATIONS, open_state
+from engagement.store.state import MIGRATIONS, open_state, read_schema
 from engagement.store.tables import metadata
 from support.batches import NOW
 from support.home import APP_ID, queued_task
 from unit.store.queries.test_inbox import submission
 
 
-def test_the_migrated_schema_is_the_one_that_the_code_uses(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
+@pytest.fixture
+def migrated(url: str, tmp_path: Path) -> Iterator[sa.Engine]:
+    """A database beside that of `url` that came through every release's schema."""
+    address = sa.make_url(url)
+    own = address.set(database=str(tmp_path / "migrated.db"))
+    with ExitStack() as closing:
+        if address.get_backend_name() == "postgresql":
+            own = address.set(database="migrated")
+            server = sa.create_engine(address, isolation_level="AUTOCOMMIT")
+            closing.callback(server.dispose)
+            connection = closing.enter_context(server.connect())
+            connection.exec_driver_sql("CREATE DATABASE migrated")
+            closing.callback(connection.exec_driver_sql, "DROP DATABASE migrated")
+        engine = sa.create_engine(own)
+        closing.callback(engine.dispose)
+        with engine.begin() as connection:
+            _bring_forward(connection, "head")
+        yield engine
+
+
+def test_the_migrated_schema_is_the_one_that_the_code_uses(migrated: sa.Engine) -> None:
+    with migrated.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
 
     assert differences == []
+
+
+def test_a_new_database_has_the_schema_that_migrations_lead_to(
+    engine: sa.Engine, migrated: sa.Engine
+) -> None:
+    assert _described(engine) == _described(migrated)
+    assert read_schema(engine) == read_schema(migrated) != ""
+
+
+def _described(engine: sa.Engine) -> dict[str, Any]:
+    """All that a database says of its tables; columns in their order."""
+    found = sa.inspect(engine)
+    return {
+        table: {
+            "columns": [
+                {**column, "type": str(column["type"])} for column in found.get_columns(table)
+            ],
+            "primary key": found.get_pk_constraint(table),
+            "indexes": sorted(found.get_indexes(table), key=str),
+            "unique": sorted(found.get_unique_constraints(table), key=str),
+            "foreign keys": sorted(found.get_foreign_keys(table), key=str),
+            "checks": sorted(found.get_check_constraints(table), key=str),
+        }
+        for table in sorted(found.get_table_names())
+    }
 
 
 def test_opening_again_changes_nothing(engine: sa.Engine, url: str) -> None:
@@ -74,15 +121,19 @@ def test_instants_come_back_to_the_microsecond(engine: sa.Engine) -> None:
 def _old_database(tmp_path: Path, revision: str, statement: str, rows: list[Any]) -> str:
     """The address of a database that an earlier release left, with some rows."""
     url = f"sqlite:///{tmp_path / 'state.db'}"
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
     old = sa.create_engine(url)
     with old.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        _bring_forward(connection, revision)
         connection.exec_driver_sql(statement, rows)
     old.dispose()
     return url
+
+
+def _bring_forward(connection: sa.Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def test_what_was_accepted_stays_known_when_the_schema_comes_forward(tmp_path: Path) -> None:
