@@ -104,7 +104,7 @@ lock: .make/lock
 	$(COMPILE) --output-file requirements/bench.txt requirements/bench.in
 
 clean:
-	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules tests/browser/node_modules assets/node_modules $(VENDOR) demo-output screenshots benchmarks/output build dist
+	rm -rf .make .venv tests/azurite/node_modules tests/sdk/node_modules tests/browser/node_modules tests/openid/node_modules assets/node_modules $(VENDOR) demo-output screenshots benchmarks/output build dist
 	rm -f .coverage .coverage.*
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -142,10 +142,12 @@ VENDOR := src/engagement/server/console/static/vendor
 	$(PIP) pip-tools
 	@mkdir -p .make && touch $@
 
-# Azurite, the Azure Blob emulator that the delivery tests write to, and the published Node SDKs.
-.make/node: $(wildcard tests/azurite/package*.json) $(wildcard tests/sdk/package*.json)
+# Azurite, the Azure Blob emulator that the delivery tests write to, the published Node SDKs, and the
+# OpenID provider that tests sign in at.
+.make/node: $(wildcard tests/azurite/package*.json tests/sdk/package*.json tests/openid/package*.json)
 	npm ci --prefix tests/azurite --ignore-scripts --no-audit --no-fund --loglevel=error
 	npm ci --prefix tests/sdk --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm ci --prefix tests/openid --ignore-scripts --no-audit --no-fund --loglevel=error
 	@mkdir -p .make && touch $@
 
 # Chromium, which the tests of the console look at its pages with, and what they look for barriers with.

@@ -277,6 +277,17 @@ class Settings(_EnvironmentSettings):
         "ENGAGEMENT_ISSUER_TOKEN_SECONDS",
         "Seconds that another issuer's token may last at most, from its issue to its end.",
     )
+    issuer_client_ids: Words = _setting(
+        (),
+        "ENGAGEMENT_ISSUER_CLIENT_IDS",
+        "The ids that issuers know the console by, in their order; `-` where nobody signs in.",
+    )
+    issuer_client_secrets: Words = _setting(
+        (),
+        "ENGAGEMENT_ISSUER_CLIENT_SECRETS",
+        "The secrets of these clients, in the same order; `-` for a client without one.",
+        is_secret=True,
+    )
     console_session_hours: WholeNumber = _setting(
         12, "ENGAGEMENT_CONSOLE_SESSION_HOURS", "Hours until who signed in must do so again."
     )

@@ -219,7 +219,7 @@ def running_azurite() -> Iterator[Azurite]:
     ]
     settings = {"AZURITE_ACCOUNTS": f"{AZURE_ACCOUNT}:{key}"}
     ready = re.compile(r"successfully listens on (http://127\.0\.0\.1:\d+)")
-    with _running(command, settings, ready) as endpoint:
+    with running_process(command, settings, ready) as endpoint:
         yield Azurite(endpoint, key)
 
 
@@ -228,7 +228,7 @@ def running_s3() -> Iterator[S3]:
     """Moto's S3 on a free loopback port."""
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
     ready = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
-    with _running(command, {}, ready) as endpoint:
+    with running_process(command, {}, ready) as endpoint:
         server = S3(endpoint)
         yield server
         server.client.close()
@@ -272,7 +272,7 @@ def _node_version(lock: Path, package: str) -> str | None:
 
 
 @contextmanager
-def _running(
+def running_process(
     command: Sequence[str], settings: Mapping[str, str], ready: re.Pattern[str]
 ) -> Iterator[str]:
     """A server process, from when it says its address until the end of the block."""

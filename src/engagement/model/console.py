@@ -12,6 +12,7 @@ class SignInMethod(StrEnum):
 
     CLIENT = "client"
     CODE = "code"
+    ISSUER = "issuer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,7 @@ from engagement.operations.console_sessions import (
     list_console_sessions,
     open_session_by_code,
     open_session_of_client,
+    open_session_of_user,
 )
 from engagement.operations.damage import (
     LakeCheck,
@@ -265,6 +266,7 @@ __all__ = [
     "newest_records",
     "open_session_by_code",
     "open_session_of_client",
+    "open_session_of_user",
     "pack_diagnostics",
     "preview_export",
     "read_chart",

@@ -4,8 +4,8 @@ import hashlib
 import secrets
 from datetime import datetime, timedelta
 
-from engagement.exceptions import NotAuthenticatedError, UnknownClientError
-from engagement.model.access import Grant, ProvenClient, Role, Scope
+from engagement.exceptions import ForbiddenError, NotAuthenticatedError, UnknownClientError
+from engagement.model.access import Caller, Grant, ProvenClient, Role, Scope
 from engagement.model.console import (
     ConsoleSession,
     NewConsoleSession,
@@ -66,6 +66,38 @@ def open_session_of_client(runtime: Runtime, proven: ProvenClient) -> NewConsole
     )
 
 
+def open_session_of_user(
+    runtime: Runtime, caller: Caller, *, name: str, rights_end_at: datetime
+) -> NewConsoleSession:
+    """A new session of somebody whom an issuer has just named.
+
+    It ends with the issuer's word, and when the issuer is not trusted any more.
+
+    Args:
+        runtime: The service.
+        caller: Who it is, by issuer and subject, with the roles that the issuer gives.
+        name: Whom to greet.
+        rights_end_at: Until when the issuer's word is believed.
+
+    Raises:
+        ForbiddenError: The issuer gives no role.
+    """
+    if not caller.grants:
+        roles = ", ".join(Role)
+        raise ForbiddenError(
+            f"The issuer gives {name!r} no role here: the claim `roles` of its id token must hold "
+            f"one of {roles}, alone or with a scope, as {Role.EXPORTER}:/subscriptions/NAME."
+        )
+    return _open(
+        runtime,
+        method=SignInMethod.ISSUER,
+        subject=caller.client_id,
+        name=name,
+        grants=caller.grants,
+        ends_at=rights_end_at,
+    )
+
+
 def find_console_session(runtime: Runtime, token: str) -> ConsoleSession | None:
     """The session of a cookie, if it still may be used; its client is looked at each time."""
     session = runtime.console_sessions.find(_digest(token))
@@ -77,6 +109,8 @@ def find_console_session(runtime: Runtime, token: str) -> ConsoleSession | None:
         runtime.console_sessions.delete(session.session_id)
         return None
     if session.method is SignInMethod.CLIENT and not _is_client_trusted(runtime, session):
+        return None
+    if session.method is SignInMethod.ISSUER and not _is_issuer_trusted(runtime, session):
         return None
     if now - session.last_used_at >= TOUCH_INTERVAL:
         runtime.console_sessions.touch(session.session_id, now=now)
@@ -132,6 +166,11 @@ def _is_client_trusted(runtime: Runtime, session: ConsoleSession) -> bool:
     if client.revoked_at is not None or session.created_at < client.tokens_from:
         return False
     return has_secret(runtime, client.client_id, session.secret_id or "")
+
+
+def _is_issuer_trusted(runtime: Runtime, session: ConsoleSession) -> bool:
+    issuer, _, _ = session.subject.partition(" ")
+    return issuer in runtime.settings.issuers
 
 
 def _digest(token: str) -> str:

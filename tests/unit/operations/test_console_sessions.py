@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engagement import operations
-from engagement.exceptions import NotAuthenticatedError
-from engagement.model.access import NewClient, ProvenClient, Role, Scope
+from engagement.exceptions import ForbiddenError, NotAuthenticatedError
+from engagement.model.access import Caller, Grant, NewClient, ProvenClient, Role, Scope
 from engagement.model.console import NewConsoleSession, SignInMethod
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
@@ -136,3 +136,37 @@ def test_a_code_works_once_and_for_five_minutes(runtime: Runtime, clock: Clock) 
     clock.now += timedelta(minutes=5)
     with pytest.raises(NotAuthenticatedError, match="five minutes"):
         operations.open_session_by_code(runtime, late.code)
+
+
+@pytest.mark.parametrize("hours", [1, 100])
+def test_a_session_of_an_issuers_user_does_not_outlast_its_word(
+    tmp_path: Path, clock: Clock, hours: int
+) -> None:
+    issuer = "https://login.example"
+    grants = (Grant(role=Role.READER, scope=Scope()),)
+    rights_end_at = clock() + timedelta(hours=hours)
+    settings = Settings(home=tmp_path, issuers=(issuer,), issuer_audience="a")
+    with open_service(settings, run_tasks=False, clock=clock) as runtime:
+        user = Caller(client_id=f"{issuer} ada", grants=grants)
+        made = operations.open_session_of_user(
+            runtime, user, name="Ada", rights_end_at=rights_end_at
+        )
+
+        found = operations.find_console_session(runtime, made.token)
+
+    assert found is not None
+    assert (found.method, found.caller) == (SignInMethod.ISSUER, user)
+    assert found.ends_at == min(rights_end_at, clock() + LONGEST)
+    with open_service(Settings(home=tmp_path), run_tasks=False, clock=clock) as runtime:
+        assert operations.find_console_session(runtime, made.token) is None
+
+
+def test_whom_an_issuer_gives_no_role_gets_no_session(runtime: Runtime, clock: Clock) -> None:
+    nobody = Caller(client_id="https://login.example cleo", grants=())
+
+    with pytest.raises(ForbiddenError, match="the claim `roles`"):
+        operations.open_session_of_user(
+            runtime, nobody, name="Cleo", rights_end_at=clock() + LONGEST
+        )
+
+    assert operations.list_console_sessions(runtime) == []

@@ -35,7 +35,7 @@ class Authentication:
             issuer=f"{public_url}/{self.tenant_id}/v2.0",
             seconds=settings.token_seconds,
         )
-        self._foreign = IssuerTokens(
+        self.issuers = IssuerTokens(
             settings.issuers,
             audience=settings.issuer_audience,
             token_seconds_max=settings.issuer_token_seconds,
@@ -63,7 +63,7 @@ class Authentication:
             )
         caller = await run_in_threadpool(self._find_own_caller, token)
         if caller is None:
-            caller = await self._foreign.caller(token)
+            caller = await self.issuers.caller(token)
         if len(self._trusted) >= TRUSTED_TOKENS_MAX:
             self._trusted.clear()
         self._trusted[_digest(authorization)] = (caller, time.monotonic() + TRUSTED_SECONDS_MAX)

@@ -19,6 +19,7 @@ from engagement.server.console import csrf
 from engagement.server.console.events import Events
 from engagement.server.console.export_values import read_exports
 from engagement.server.console.forms import read_form
+from engagement.server.console.issuer_sign_in import make_code_flow
 from engagement.server.console.live import LiveHub
 from engagement.server.console.pages import (
     access,
@@ -33,9 +34,15 @@ from engagement.server.console.pages import (
 )
 from engagement.server.console.policy import is_from_elsewhere, is_own_form
 from engagement.server.console.sessions import read_cookie
-from engagement.server.console.sign_in import SignIn, ask_to_sign_in, reload_with_cookie
+from engagement.server.console.sign_in import SignIn, ask_to_sign_in
 from engagement.server.console.static_files import StaticFiles
-from engagement.server.console.visits import Console, PageVisit, address_of, make_environment
+from engagement.server.console.visits import (
+    Console,
+    PageVisit,
+    address_of,
+    make_environment,
+    reload_with_cookie,
+)
 from engagement.server.dependencies import Context
 from engagement.server.errors import Problem, problem_of
 
@@ -122,6 +129,7 @@ def build_console(context: Context, *, is_stopping: Callable[[], bool]) -> ASGIA
         context=context,
         static=StaticFiles(),
         environment=make_environment(),
+        code_flow=make_code_flow(context),
         started_at=context.runtime.clock(),
     )
     sign_in = SignIn(console)

@@ -1,6 +1,6 @@
-"""Signing in and out: by a client's secret, or by a code of whoever has the home folder."""
+"""Signing in and out: by a client's secret, at an issuer, or by a code of the home folder."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +12,7 @@ from engagement.exceptions import NotAuthenticatedError
 from engagement.model.console import NewConsoleSession
 from engagement.server.console import csrf
 from engagement.server.console.forms import FormErrors, read_form
+from engagement.server.console.issuer_sign_in import IssuerSignIn
 from engagement.server.console.policy import (
     HOME,
     is_own_form,
@@ -23,6 +24,7 @@ from engagement.server.console.visits import (
     THEME_COOKIE,
     THEMES,
     TIMES_COOKIE,
+    Answer,
     Console,
     address_of,
     redirect,
@@ -31,7 +33,6 @@ from engagement.server.errors import Problem
 
 PREFERENCE_SECONDS = 31_536_000
 WRONG = "The client id or its secret is not right."
-Answer = Callable[[Request], Awaitable[Response]]
 
 
 def ask_to_sign_in(request: Request) -> Response:
@@ -42,21 +43,12 @@ def ask_to_sign_in(request: Request) -> Response:
     )
 
 
-def reload_with_cookie(console: Console, request: Request, address: str) -> Response:
-    """Return a page that loads an address of ours once more, now with the strict cookie.
-
-    A browser does not send it where a link or a redirect of another site led here; from a page of
-    ours it does.
-    """
-    marked = f"{address}{'&' if '?' in address else '?'}again=1"
-    return console.render(request, "again.html", address=marked)
-
-
 class SignIn:
     """The pages before a session, and the end of one."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._at_issuers = IssuerSignIn(console)
 
     @property
     def routes(self) -> Sequence[tuple[str, Answer, list[str]]]:
@@ -66,6 +58,7 @@ class SignIn:
             ("/sign-in", self._by_client, ["POST"]),
             ("/sign-in/code", self._show_code, ["GET"]),
             ("/sign-in/code", self._by_code, ["POST"]),
+            *self._at_issuers.routes,
             ("/sign-out", self._sign_out, ["POST"]),
             ("/appearance", self._set_appearance, ["GET"]),
         )
@@ -169,6 +162,7 @@ class SignIn:
             status=status,
             possible=may_sign_in(self._console.context.public_url),
             return_path=safe_return(return_path),
+            issuers=self._console.code_flow.issuers,
             ended="ended" in request.query_params,
             client_id=client_id,
             errors=errors or FormErrors(),

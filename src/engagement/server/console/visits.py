@@ -1,6 +1,6 @@
 """One look at a page: who asks, how they look at it, and how it is answered."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -19,6 +19,7 @@ from engagement.model.access import Caller, Role, Scope
 from engagement.model.apps import App
 from engagement.model.console import ConsoleSession
 from engagement.runtime.opening import Runtime
+from engagement.server.auth.code_flow import CodeFlow
 from engagement.server.console import csrf, formats
 from engagement.server.console.formats import Viewer
 from engagement.server.console.policy import PAGE_HEADERS
@@ -30,6 +31,8 @@ ZONE_COOKIE = "engagement_zone"
 TIMES_COOKIE = "engagement_times"
 THEME_COOKIE = "engagement_theme"
 THEMES = ("system", "light", "dark")
+Answer = Callable[[Request], Awaitable[Response]]
+"""Answers requests without a session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,8 @@ class Console:
     """Style sheets and scripts."""
     environment: Environment
     """The templates."""
+    code_flow: CodeFlow
+    """How people sign in at issuers."""
     started_at: datetime
     """When the server began to show it."""
 
@@ -183,6 +188,16 @@ class PageVisit:
 def redirect(path: str) -> Response:
     """Return the answer to a form: go there with a GET."""
     return RedirectResponse(path, 303, {"Cache-Control": "no-store"})
+
+
+def reload_with_cookie(console: Console, request: Request, address: str) -> Response:
+    """Return a page that loads an address of ours once more, now with the strict cookie.
+
+    A browser does not send it where a link or a redirect of another site led here; from a page of
+    ours it does.
+    """
+    marked = f"{address}{'&' if '?' in address else '?'}again=1"
+    return console.render(request, "again.html", address=marked)
 
 
 def address_of(request: Request) -> str:

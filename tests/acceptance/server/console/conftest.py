@@ -12,15 +12,32 @@ from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from support.browser import Window, open_context, running_browser
 from support.console import register, sign_in
+from support.openid_provider import (
+    CLIENT_SECRET,
+    CLIENT_WITH_SECRET,
+    UNREACHABLE,
+    running_openid_provider,
+)
 from support.server_process import Credentials, RunningServer, running_server
 
 Open = Callable[..., Window]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def provider() -> Iterator[str]:
+    """The issuer that people can sign in at."""
+    with running_openid_provider() as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, provider: str) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("console")
     settings = {
+        "ENGAGEMENT_ISSUERS": f"{provider},{UNREACHABLE}",
+        "ENGAGEMENT_ISSUER_AUDIENCE": "api://exports",
+        "ENGAGEMENT_ISSUER_CLIENT_IDS": f"{CLIENT_WITH_SECRET},other",
+        "ENGAGEMENT_ISSUER_CLIENT_SECRETS": f"{CLIENT_SECRET},-",
         "ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS": "1",
         "ENGAGEMENT_TOKEN_REQUESTS_PER_MINUTE": "1000",
         "ENGAGEMENT_FLUSH_SECONDS": "1",

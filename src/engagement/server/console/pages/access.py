@@ -133,6 +133,7 @@ def _render(visit: PageVisit, errors: FormErrors) -> Response:
         roles=[role.value for role in Role],
         scopes=[grant.scope.path for grant in visit.caller.grants if grant.role is Role.OWNER],
         issuers=settings.issuers,
+        sign_in_issuers=visit.console.code_flow.issuers,
         audience=settings.issuer_audience,
         secret_days=settings.client_secret_days,
         keep_hours=KEEP_HOURS_DEFAULT,
