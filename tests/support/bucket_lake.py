@@ -1,5 +1,7 @@
 """Names a lake in a bucket, and what of the environment it is reached with."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from support.servers import S3, S3_REGION
@@ -23,7 +25,12 @@ def lake_environment(s3: S3) -> dict[str, str]:
 def name_bucket_lake(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:
     """A lake in a new bucket, which this process can reach from now on."""
     environment = lake_environment(s3)
-    lake_url = environment.pop("ENGAGEMENT_LAKE_URL")  # settings name it, not the environment
+    name_lake_environment(environment, monkeypatch)
+    return environment["ENGAGEMENT_LAKE_URL"]
+
+
+def name_lake_environment(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process reach the lake that others reach; settings name it, not the environment."""
     for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return lake_url
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)

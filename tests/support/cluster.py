@@ -142,21 +142,32 @@ class Cluster:
 @contextmanager
 def running_cluster(folder: Path, s3: S3, **settings: str) -> Iterator[Cluster]:
     """A cluster without processes yet; all of them are killed at the end."""
-    with running_postgres(is_durable=True) as database:
-        environment = {
-            "PATH": os.defpath,
-            "LANG": "C.UTF-8",
-            "ENGAGEMENT_STATE_URL": database.url,
-            "ENGAGEMENT_VAULT_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
-            "ENGAGEMENT_FLUSH_SECONDS": "1",
-            **lake_environment(s3),
-            **settings,
-        }
-        cluster = Cluster(folder=folder, database=database, environment=environment)
-        try:
-            yield cluster
-        finally:
-            cluster.stop()
+    with (
+        running_postgres(is_durable=True) as database,
+        cluster_on(database, database.url, folder, s3, **settings) as cluster,
+    ):
+        yield cluster
+
+
+@contextmanager
+def cluster_on(
+    database: PostgresServer, state_url: str, folder: Path, s3: S3, **settings: str
+) -> Iterator[Cluster]:
+    """Likewise, on a database of a server that others use too."""
+    environment = {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "ENGAGEMENT_STATE_URL": state_url,
+        "ENGAGEMENT_VAULT_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "ENGAGEMENT_FLUSH_SECONDS": "1",
+        **lake_environment(s3),
+        **settings,
+    }
+    cluster = Cluster(folder=folder, database=database, environment=environment)
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def post_batch(

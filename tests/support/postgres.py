@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from support.waiting import WAIT_SECONDS_MAX, wait_for
 
@@ -45,6 +47,13 @@ class PostgresServer:
     """Starts it; returns when it answers."""
     process: subprocess.Popen[bytes]
     """The server as it runs now."""
+
+    def new_database(self) -> str:
+        """The address of an empty database of its own on this server."""
+        name = f"database_{secrets.token_hex(4)}"
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return self.url.replace("/postgres?", f"/{name}?")
 
     def crash(self) -> None:
         """End it at once, without a word to its clients, and start it again."""

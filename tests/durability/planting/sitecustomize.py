@@ -11,4 +11,10 @@ if bug := os.environ.get("PLANTED_BUG"):  # noqa: TID251 - it runs before anythi
     sys.path.insert(0, str(Path(__file__).parent.parent))
     import planted
 
-    planted.BUGS[bug]()
+    bugs = planted.BUGS
+    if bug not in bugs:
+        sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+        import planted_cluster
+
+        bugs = planted_cluster.BUGS
+    bugs[bug]()
