@@ -34,6 +34,7 @@ class ErrorCode(StrEnum):
     OLDER_SCHEMA = "OlderSchema"
     UNSAFE_STORAGE = "UnsafeStorage"
     HOME_BUSY = "HomeBusy"
+    SERVICE_MOVED = "ServiceMoved"
     STATE_BUSY = "StateBusy"
     VAULT_KEY_LOST = "VaultKeyLost"
     WORKER_LOST = "WorkerLost"
@@ -67,3 +68,16 @@ class ErrorCode(StrEnum):
     SERVER_FAILED = "ServerFailed"
     SERVER_UNREACHABLE = "ServerUnreachable"
     INTERNAL = "Internal"
+
+
+def code_of_name(name: object) -> ErrorCode | None:
+    """Return the code of this name; None if there is none, as a newer release may send."""
+    return ErrorCode(name) if isinstance(name, str) and name in _NAMES_OF_CODES else None
+
+
+def code_of_failure(name: object) -> ErrorCode:
+    """Return the code that a failure was kept or sent with; INTERNAL for a name unknown here."""
+    return code_of_name(name) or ErrorCode.INTERNAL
+
+
+_NAMES_OF_CODES = frozenset(code.value for code in ErrorCode)

@@ -29,6 +29,7 @@ EngagementError
 ├── OlderSchemaError           the state database of a cluster has to be migrated first
 ├── UnsafeStorageError         a database or bucket does not keep what a cluster relies on
 ├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
+├── ServiceMovedError          the service is, or is to be, somewhere else
 ├── StateBusyError             another process runs the tasks of the state database
 ├── VaultKeyLostError          what is kept was sealed with a key that is not at hand
 ├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
@@ -49,6 +50,7 @@ EngagementError
 from collections.abc import Iterator, Mapping
 
 from engagement.error_codes import ErrorCode as ErrorCode  # noqa: PLC0414 - users find it here
+from engagement.error_codes import code_of_name
 
 WANTED_ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What somebody asked for. Whatever else is no `Exception` is a panic of an extension, as Polars
@@ -238,6 +240,12 @@ class HomeBusyError(EngagementError):
     code = ErrorCode.HOME_BUSY
 
 
+class ServiceMovedError(EngagementError):
+    """The service was moved to another place, or a move of it was begun and not ended."""
+
+    code = ErrorCode.SERVICE_MOVED
+
+
 class StateBusyError(EngagementError):
     """Another process runs the tasks of the state database."""
 
@@ -338,16 +346,6 @@ _PASSING_CODES = frozenset(
 """Codes of a container's refusal that may pass."""
 
 
-def code_of_name(name: object) -> ErrorCode | None:
-    """Return the code of this name; None if there is none, as a newer release may send."""
-    return ErrorCode(name) if isinstance(name, str) and name in _NAMES_OF_CODES else None
-
-
-def code_of_failure(name: object) -> ErrorCode:
-    """Return the code that a failure was kept or sent with; INTERNAL for a name unknown here."""
-    return code_of_name(name) or ErrorCode.INTERNAL
-
-
 def class_of_code(code: ErrorCode, *, may_pass: bool | None = None) -> type[EngagementError]:
     """Return the class whose errors have this code, so that an error keeps it over every border.
 
@@ -391,7 +389,6 @@ def _subclasses(parent: type[EngagementError]) -> Iterator[type[EngagementError]
         yield from _subclasses(child)
 
 
-_NAMES_OF_CODES = frozenset(code.value for code in ErrorCode)
 _CLASSES_BY_NAME = {kind.__name__: kind for kind in _subclasses(EngagementError)}
 _CLASSES_BY_CODE = {
     kind.code: kind for kind in _CLASSES_BY_NAME.values() if not issubclass(kind, DestinationError)

@@ -40,6 +40,7 @@ class Failpoint(StrEnum):
     COPY_FILES_WRITTEN = "copy_files_written"
     COPY_SOURCE_MARKED = "copy_source_marked"
     COPY_STATE_WRITTEN = "copy_state_written"
+    COPY_RECORDED = "copy_recorded"
     COPY_FINISHED = "copy_finished"
 
 

@@ -1,5 +1,6 @@
 """Kills the process at every named point and demands the undisturbed result."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,13 @@ from engagement.failpoints import Failpoint
 
 FLUSH_POINTS = [point for point in Failpoint if point.value.startswith(("flush_", "commit_"))]
 KEY_POINTS = [point for point in Failpoint if point.value.startswith("keys_")]
-POINTS_ELSEWHERE = [point for point in Failpoint if point.value.startswith(("app_", "copy_"))]
-"""Tests of deletions and of copies end them at these: of backups, restores and moves."""
+COPY_POINTS = [point for point in Failpoint if point.value.startswith("copy_")]
+"""A move passes all of them; backups and restores are ended at them where they are tested."""
+SOME_COPY_POINTS = {Failpoint.COPY_FILE_WRITTEN, Failpoint.COPY_STATE_WRITTEN}
+KILLS_OF_ALL = 10
+"""A usual run asks for fewer kills, and kills at some of them."""
+POINTS_ELSEWHERE = [point for point in Failpoint if point.value.startswith("app_")]
+"""Tests of deletions end them at these."""
 EXPORT_POINTS = [
     point for point in Failpoint if point.value.startswith(("export_", "part_", "manifest_"))
 ]
@@ -135,9 +141,32 @@ def test_a_killed_reset_can_be_repeated(
     assert not (scene.home / "keys" / "vault.key.next").exists()
 
 
+@pytest.mark.parametrize("point", COPY_POINTS)
+def test_a_killed_move_is_gone_on_with(
+    queued: tuple[Scene, str], undisturbed: Tree, tmp_path: Path, point: Failpoint, kills: int
+) -> None:
+    """The export that waited is done in the new place."""
+    if kills < KILLS_OF_ALL and point not in SOME_COPY_POINTS:
+        pytest.skip("other tests stop moves here without ending the process")
+    base, task_id = queued
+    scene = base.copy(tmp_path / "home")
+    moved = replace(scene, home=tmp_path / "moved")
+
+    died = scene.run("move", str(moved.home), kill_at=point)
+    left = scene.run("wait", task_id)
+    again = scene.run("move", str(moved.home))
+    ended = moved.run("wait", task_id)
+
+    assert was_killed(died), died.stderr
+    assert "ServiceMoved" in left.stderr
+    assert again.returncode == 0, again.stderr
+    assert ended.stdout.split() == ["Succeeded"], ended.stderr
+    assert scene.tree() == undisturbed
+
+
 def test_the_tests_kill_at_every_point() -> None:
     """A new effect needs a new point, and a new point is killed at without being listed here."""
-    points = [*FLUSH_POINTS, *EXPORT_POINTS, *KEY_POINTS, *POINTS_ELSEWHERE]
+    points = [*FLUSH_POINTS, *EXPORT_POINTS, *KEY_POINTS, *COPY_POINTS, *POINTS_ELSEWHERE]
     assert sorted(points) == sorted(Failpoint)
     assert FLUSH_POINTS
     assert KEY_POINTS

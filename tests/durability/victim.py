@@ -5,6 +5,7 @@
     python tests/durability/victim.py HOME OUT upkeep APP_ID [--days-ahead DAYS]
     python tests/durability/victim.py HOME OUT vacuum APP_ID [--days-ahead DAYS] [--plant BUG]
     python tests/durability/victim.py HOME OUT rotate-keys|reset-keys [--kill-at POINT]
+    python tests/durability/victim.py HOME OUT move NEW_HOME [--kill-at POINT]
 
 It prints the final state of each waited task.
 """
@@ -28,6 +29,7 @@ from engagement import operations
 from engagement.exceptions import UnknownDeviceError
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.runtime.logging import start_logging
+from engagement.runtime.moving import move_service
 from engagement.runtime.opening import Runtime, open_keyring, open_service
 from engagement.runtime.tuning import skip_last_collection
 from engagement.settings import Settings
@@ -97,7 +99,9 @@ def _act() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("action", choices=["import", "wait", "upkeep", "vacuum", *KEY_ACTIONS])
+    parser.add_argument(
+        "action", choices=["import", "wait", "upkeep", "vacuum", "move", *KEY_ACTIONS]
+    )
     parser.add_argument("subjects", nargs="*")
     parser.add_argument("--kill-at", type=Failpoint)
     parser.add_argument("--nth", type=int, default=1)
@@ -112,6 +116,10 @@ def _act() -> None:
     if given.action in KEY_ACTIONS:
         with open_keyring(settings, is_exclusive=True, on_failpoint=on_failpoint) as keyring:
             KEY_ACTIONS[given.action](keyring, now=datetime.now(UTC))
+        return
+    if given.action == "move":
+        target = settings_of(Path(given.subjects[0]), given.out)
+        move_service(settings, target, on_failpoint=on_failpoint)
         return
     ahead = timedelta(days=given.days_ahead)
     with open_service(

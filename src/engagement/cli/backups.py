@@ -69,3 +69,46 @@ def _print_backup(backup: "Backup", *, as_json: bool) -> None:
             ("size", byte_count(backup.bytes)),
         ]
     )
+
+
+def move(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="ENGAGEMENT_… variables of the new place.")
+    ],
+    give_up: Annotated[
+        bool, typer.Option("--give-up", help="Open the service again where it is.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move a service that does not run to another database, another lake, or both."""
+    from dotenv import dotenv_values
+
+    from engagement.exceptions import BadInputError
+    from engagement.runtime.moving import give_up_move, move_service
+    from engagement.settings import Settings
+
+    settings = Settings.from_environment()
+    if give_up:
+        give_up_move(settings)
+        print_note("Given up: the service can be opened where it is.")
+        return
+    if not file.is_file():
+        raise BadInputError(f"FILE must hold the new place's variables, got no file {file}.")
+    given = dotenv_values(file, interpolate=False)
+    target = Settings.from_environment({name: value or "" for name, value in given.items()})
+    report = move_service(settings, target)
+    if as_json:
+        print_json(report)
+        return
+    print_fields(
+        [
+            ("target", report.target),
+            ("tables", str(len(report.tables))),
+            ("rows", f"{sum(table.rows for table in report.tables):,}"),
+            ("waiting", f"{report.waiting:,} batches"),
+            ("stateRows", f"{report.state_rows:,}"),
+            ("files", f"{report.files:,}"),
+            ("size", byte_count(report.bytes)),
+        ]
+    )
+    print_note("Proved. Start the service with the settings of its new place.")

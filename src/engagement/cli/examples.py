@@ -17,6 +17,7 @@ EXAMPLES: dict[str, str] = {
     "engagement console": "engagement console",
     "engagement backup": "engagement backup /srv/backups/monday",
     "engagement restore": "engagement restore /srv/backups/monday",
+    "engagement move": "engagement move new-place.env",
     "engagement demo": "engagement demo --output demo-output",
     "engagement audit": "engagement audit --app shop --csv > changes.csv",
     "engagement apps create": "engagement apps create shop --collection default "

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from engagement.exceptions import BadInputError, code_of_failure
+from engagement.error_codes import code_of_failure
+from engagement.exceptions import BadInputError
 from engagement.model.apps import PROVIDER, App
 from engagement.model.export_options import body_of, create_word, request_of_body
 from engagement.model.export_request import ExportRequest

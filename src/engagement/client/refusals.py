@@ -3,6 +3,7 @@
 import json
 
 from engagement.client.responses import HttpResponse
+from engagement.error_codes import code_of_name
 from engagement.exceptions import (
     BadInputError,
     EngagementError,
@@ -14,7 +15,6 @@ from engagement.exceptions import (
     ServerUnreachableError,
     TooManyRequestsError,
     class_of_code,
-    code_of_name,
 )
 
 MESSAGE_CHARACTERS_MAX = 1_024

@@ -9,11 +9,11 @@ from xml.sax.saxutils import escape
 
 from engagement.deliver.egress_proxy import MARK, ConnectFailure
 from engagement.deliver.urls import ContainerUrl
+from engagement.error_codes import code_of_name
 from engagement.exceptions import (
     DestinationError,
     ErrorCode,
     TransientDestinationError,
-    code_of_name,
 )
 
 MESSAGE_BYTES_MAX = 1_024

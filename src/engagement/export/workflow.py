@@ -24,10 +24,10 @@ from dbos import (
     WorkflowStatus,
 )
 
+from engagement.error_codes import code_of_failure
 from engagement.exceptions import (
     Retryable,
     StorageFullError,
-    code_of_failure,
 )
 from engagement.export.steps import ExportSteps, StoppedError
 from engagement.storage_failures import find_failure, unknown_failure

@@ -35,8 +35,12 @@ from engagement.settings import Settings
 from engagement.store.file_trees import FileTree, open_file_tree
 from engagement.store.keyring import KEY_FILE, KEYS_FOLDER
 from engagement.store.lake_copy import MARK, CopiedFile, LakeMovedOnError, NeededFile, TableRows
+from engagement.store.moves import MoveMark
+from engagement.store.queries.installation import InstallationQueries
+from engagement.store.state import hold_state
 from engagement.store.state_copy import (
     TableContent,
+    is_missing_file,
     load_state,
     read_state_content,
     require_empty_state,
@@ -97,10 +101,12 @@ def back_up(
     Raises:
         BadInputError: The target is not empty, or there is no service to back up.
         LakeDamagedError: A file of the lake is not what was written.
+        ServiceMovedError: The service was moved to another place.
     """
     tree = open_file_tree(target)
     _require_own_key(settings, key_file)
     _require_place(tree, target, key_file)
+    _require_in_use(settings)
     lake = LakeTarget(f"{target.rstrip('/')}/{LAKE_FOLDER}", on_failpoint=on_failpoint)
     began_at = clock()
     with tempfile.TemporaryDirectory(prefix="engagement-backup-") as folder:
@@ -196,6 +202,15 @@ def _require_own_key(settings: Settings, key_file: Path | None) -> None:
             "ENGAGEMENT_VAULT_KEY_FILE, and no home folder has it; keep a copy of what is given "
             "there, and leave out --key-file."
         )
+
+
+def _require_in_use(settings: Settings) -> None:
+    """Return only if the service was not moved away, whose copy could not be opened."""
+    location = state_location(settings)
+    if is_missing_file(location):
+        return  # whoever copies it says so
+    with hold_state(location) as engine:
+        MoveMark(InstallationQueries(engine)).require_none()
 
 
 def _require_place(tree: FileTree, target: str, key_file: Path | None) -> None:

@@ -141,6 +141,11 @@ class LakeTarget:
         self._tree.write(MARK, mark.encode())
         self._on_failpoint(Failpoint.COPY_CLAIMED)
 
+    def occupy(self, service: str) -> None:
+        """Mark a lake that stays where it is as in the making: only the state is copied."""
+        self._tree.write(MARK, encode(Claim(service=service, run=self._run)).encode())
+        self._on_failpoint(Failpoint.COPY_CLAIMED)
+
     def is_of(self, service: str) -> bool:
         """Whether the lake is in the making, as the copy of this service."""
         claim = self._read_claim()

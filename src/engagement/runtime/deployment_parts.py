@@ -10,6 +10,7 @@ from engagement.settings import Settings
 from engagement.store.cluster_checks import check_database
 from engagement.store.keyring import KEYS_FOLDER, Keyring
 from engagement.store.locks import AdvisoryLocks, Locks, ThreadLocks
+from engagement.store.moves import MoveMark
 from engagement.store.queries.executors import ExecutorQueries, session_name
 from engagement.store.queries.installation import InstallationQueries
 from engagement.store.shared_keyring import SharedKeyring
@@ -47,6 +48,7 @@ def open_deployment_parts(
         BadInputError: The settings are not those of a machine of a cluster.
         StateBusyError: Another process runs the tasks of an embedded service's database.
         OlderSchemaError: The database of a cluster must be migrated first.
+        ServiceMovedError: The service was moved to another place.
         UnsafeStorageError: Its server does not keep what it says it keeps.
     """
     executor_id = new_executor_id()
@@ -65,16 +67,18 @@ def open_deployment_parts(
         task_keys: TaskKeys = LakeKeys(settings.lake_url)
     else:
         engine = closing.enter_context(hold_state(state_url(settings)))
+        installation = InstallationQueries(engine)
         if is_owner and settings.state_url:  # which another home folder can name too
             closing.enter_context(own_state(str(engine.url.database)))
         locks = ThreadLocks()
         keyring = Keyring(
             settings.home,
-            InstallationQueries(engine),
+            installation,
             is_owner=is_owner,
             on_failpoint=on_failpoint,
         )
         task_keys = FolderKeys(settings.home / KEYS_FOLDER / "tasks")
+    MoveMark(installation).require_none()
     executors = ExecutorQueries(engine, lease_seconds=settings.lease_seconds)
     return engine, DeploymentParts(
         locks=locks,

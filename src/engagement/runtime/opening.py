@@ -30,6 +30,7 @@ from engagement.store.inspection import LakeInspection
 from engagement.store.keyring import Keyring
 from engagement.store.lake import Lake
 from engagement.store.lake_copy import require_finished_lake
+from engagement.store.moves import MoveMark
 from engagement.store.queries.app_keys import AppKeyQueries
 from engagement.store.queries.apps import AppQueries
 from engagement.store.queries.audit import AuditQueries
@@ -88,6 +89,7 @@ def open_service(  # noqa: PLR0913 - the composition root takes what tests excha
         StateLostError: The lake has tables of apps that the state database does not know, or a
             restore into it was cut off.
         VaultKeyLostError: The key that everything is sealed with is not at hand.
+        ServiceMovedError: The service was moved to another place.
         OlderSchemaError: The state database of a cluster must be migrated first.
         UnsafeStorageError: A cluster's database or lake does not keep what is relied on.
     """
@@ -139,6 +141,8 @@ def _open_machine(
                 join_cluster(executors, runtime.deployment.executor_id, roles, slots=slots)
             )
             runtime = replace(runtime, member=member)
+            # A move looks for processes after it has begun, so that one of both sees the other.
+            MoveMark(runtime.installation).require_none()
             runtime.running_time.look()
         flush = make_flush(runtime, on_failpoint)
         exports, imports = make_tools(runtime, flush, on_failpoint)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from engagement.exceptions import (
     EngagementError,
     LakeDamagedError,
+    ServiceMovedError,
     StateLostError,
     VerificationError,
 )
@@ -31,6 +32,9 @@ COPIES_CONCURRENT_MAX = 4
 """Files that are copied at a time, each in memory as a whole."""
 MARK = "_copying.json"
 """The file at the root of a lake that is not in use yet, and says whose copy it is to become."""
+
+MOVED_MARK = "_moved_to.txt"
+"""The file at the root of a lake whose service is elsewhere."""
 
 
 class LakeMovedOnError(EngagementError):
@@ -236,19 +240,40 @@ def delete_others(target: FileTree, kept: Iterable[str]) -> None:
 
 
 def require_finished_lake(lake: str) -> None:
-    """Return only if a lake is not in the making.
+    """Return only if a lake is not in the making, and not left by a service that was moved.
 
     Raises:
         StateLostError: A restore or a move was cut off there.
+        ServiceMovedError: The service that it belonged to has another lake.
     """
+    tree = open_file_tree(lake)
+    if _read(tree, MARK) is not None:
+        raise StateLostError(
+            f"The lake must be whole, but a restore or a move into {lake} was cut off: run the "
+            "same command again."
+        )
+    target = _read(tree, MOVED_MARK)
+    if target is not None:
+        raise ServiceMovedError(
+            f"The service of the lake {lake} was moved to {target.decode()}: open it there."
+        )
+
+
+def mark_left_lake(lake: str, target: str) -> None:
+    """Return only when a lake says where its service went."""
+    open_file_tree(lake).write(MOVED_MARK, target.encode())
+
+
+def unmark_left_lake(lake: str) -> None:
+    """Let a lake be in use again."""
+    open_file_tree(lake).delete([MOVED_MARK])
+
+
+def _read(tree: FileTree, path: str) -> bytes | None:
     try:
-        open_file_tree(lake).read(MARK)
+        return tree.read(path)
     except FileNotFoundError:
-        return
-    raise StateLostError(
-        f"The lake must be whole, but a restore or a move into {lake} was cut off: run the same "
-        "command again."
-    )
+        return None
 
 
 def _copy(

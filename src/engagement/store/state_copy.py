@@ -122,12 +122,30 @@ def require_empty_state(url: str) -> None:
                 )
 
 
+def clear_state(url: str) -> None:
+    """Return only when nothing is left of a state database that never came into use."""
+    if _is_file(url):
+        Path(str(sa.make_url(url).database)).unlink()
+        return
+    with hold_state(url) as engine, engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(table.delete())
+
+
 def read_state_content(url: str) -> StateContent:
     """What the tables of a state database hold, all at one moment."""
     with hold_state(url) as engine:
         level = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         with engine.execution_options(read_only=True, **level).connect() as connection:
             return _read_content(connection)
+
+
+def name_state(url: str) -> str:
+    """Return what tells a state database from others, whoever asks it and with which password."""
+    given = sa.make_url(url)
+    if _is_file(url):
+        return f"sqlite:///{Path(str(given.database)).resolve()}"
+    return given.set(drivername="postgresql", username=None, password=None).render_as_string()
 
 
 def is_missing_file(url: str) -> bool:

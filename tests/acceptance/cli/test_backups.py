@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from engagement.cli.exit_statuses import EXIT_BAD_INPUT
+from engagement.cli.exit_statuses import EXIT_BAD_INPUT, EXIT_FAILURE
 from engagement.model.exports import ExportType
 from engagement.server.collection.native import PATH
 from support.batches import DEVICES, batch, log
@@ -20,6 +20,8 @@ from support.command_line import Shell
 from support.exporting import exported
 from support.server_process import RunningServer, running_server
 from support.waiting import WAIT_SECONDS_MAX, wait_for
+
+APP_PLACE = ("--collection", "c", "--resource-group", "g", "--subscription", "s")
 
 
 class Load:
@@ -107,6 +109,27 @@ def test_a_server_under_load_is_backed_up_killed_and_restored(tmp_path: Path) ->
                 load.post(http, name)
         again = event_names(server, app["appId"], out)
     assert again == Counter(load.acknowledged) | names
+
+
+def test_a_home_is_moved_by_the_variables_of_its_new_place(tmp_path: Path) -> None:
+    shell = Shell(folder=tmp_path)
+    app = shell.json("apps", "create", "shop", *APP_PLACE)
+    place = tmp_path / "place.env"
+    place.write_text(f"# the new place\nENGAGEMENT_HOME='{tmp_path / 'new'}'\n")
+
+    moved = shell.json("move", str(place))
+    code, message = shell.error("apps", "list", status=EXIT_FAILURE)
+
+    assert moved["tables"] == []
+    assert moved["stateRows"] > 0
+    assert (code, str(tmp_path / "new") in message) == ("ServiceMoved", True)
+    assert shell.error("move", str(place), "--give-up", status=EXIT_FAILURE)[0] == "ServiceMoved"
+    there = Shell(folder=tmp_path, settings=(("ENGAGEMENT_HOME", str(tmp_path / "new")),))
+    assert [each["appId"] for each in there.json("apps", "list")] == [app["appId"]]
+    code, message = shell.error("backup", str(tmp_path / "backup"), status=EXIT_FAILURE)
+    assert code == "ServiceMoved"
+    code, message = shell.error("move", str(tmp_path / "nothing.env"), status=EXIT_BAD_INPUT)
+    assert "got no file" in message
 
 
 @pytest.mark.parametrize("command", ["backup", "restore"])

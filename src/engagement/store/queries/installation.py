@@ -49,6 +49,17 @@ class InstallationQueries:
         with self._reading.begin() as connection:
             return _value(connection, name)
 
+    def set_value(self, name: str, value: bytes) -> None:
+        """Return only when the installation's value of this name is another one, for good."""
+        with self._engine.begin() as connection:
+            connection.execute(installation.delete().where(installation.c.name == name))
+            connection.execute(installation.insert().values(name=name, value=value))
+
+    def delete_value(self, name: str) -> None:
+        """Return only when the installation has no value of this name."""
+        with self._engine.begin() as connection:
+            connection.execute(installation.delete().where(installation.c.name == name))
+
     def count_sealed(self) -> Counter[bytes]:
         """How many texts are sealed with each key, by the key's id."""
         with self._reading.begin() as connection:

@@ -5,7 +5,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from engagement.exceptions import ErrorCode, UnknownTaskError, code_of_failure
+from engagement.error_codes import code_of_failure
+from engagement.exceptions import ErrorCode, UnknownTaskError
 from engagement.model.tag_imports import (
     ImportOrder,
     ImportPage,

@@ -7,7 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engagement.exceptions import ErrorCode, UnknownTaskError, code_of_failure
+from engagement.error_codes import code_of_failure
+from engagement.exceptions import ErrorCode, UnknownTaskError
 from engagement.model.codec import decode, encode
 from engagement.model.export_request import ExportRequest
 from engagement.model.export_tasks import ExportTask, TaskOrder, TaskPage
