@@ -7,11 +7,9 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from engagement.export.fields import Field, FieldType, Shape
 from engagement.export.json_text import (
@@ -24,6 +22,9 @@ from engagement.export.json_text import (
 from engagement.export.time_text import write_times
 from engagement.model.exports import Compression, ExportFormat
 from engagement.model.records import TIME_COLUMN, Kind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BATCH_ROWS = 16_384
 _TEXT, _FIRST = "_text", "_first"
@@ -181,6 +182,8 @@ def _csv_column(field: Field, frame: pl.DataFrame, *, guard: bool) -> pl.Expr:
 
 
 def _encode_parquet(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
+    import pyarrow.parquet as pq  # noqa: PLC0415 - it is much to load, and other formats spare it
+
     columns = [_parquet_column(field) for field in encoding.shape.fields]
     sink = _Drained()
     writer: pq.ParquetWriter | None = None
@@ -279,7 +282,7 @@ def _text_chunk(frame: pl.DataFrame, row: Sequence[Piece], encoding: Encoding) -
     return replace(_chunk(_value_buffer(array), frame, encoding), rows=rows_held)
 
 
-def _value_buffer(array: pa.Array) -> memoryview:
+def _value_buffer(array: "pa.Array") -> memoryview:
     """The bytes of all strings of an Arrow column, one after another, without a copy."""
     _, offsets, values = array.buffers()
     bounds = memoryview(offsets).cast("q")

@@ -8,8 +8,6 @@ from itertools import islice
 
 import polars as pl
 import sqlalchemy as sa
-from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import FileSelector, FileType, PyFileSystem
 
 from engagement.exceptions import LakeDamagedError
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
@@ -19,6 +17,7 @@ from engagement.model.tag_imports import ImportState
 from engagement.store.delta_log import LOG_FOLDER
 from engagement.store.durable import sync_path
 from engagement.store.lake import Lake
+from engagement.store.object_files import list_files, open_files
 from engagement.store.queries.sightings import hash_device
 from engagement.store.scrubbing import scrub_state
 from engagement.store.tables import (
@@ -138,9 +137,8 @@ class AppRemoval:
                 shutil.rmtree(folder)
                 sync_path(self._lake.local)
             return
-        files = PyFileSystem(DeltaStorageHandler(f"{self._lake.root}/{app_id}"))
-        found = files.get_file_info(FileSelector("", allow_not_found=True, recursive=True))
-        paths = [info.path for info in found if info.type == FileType.File]
+        files = open_files(f"{self._lake.root}/{app_id}")
+        paths = list_files(files, recursive=True)
         for path in sorted(paths, key=lambda path: LOG_FOLDER not in path):
             files.delete_file(path)
 

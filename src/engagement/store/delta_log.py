@@ -1,10 +1,10 @@
 """Adds a numbered commit to a table's Delta log, and finds which one is there."""
 
 import re
+from typing import TYPE_CHECKING
 
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.transaction import create_table_with_add_actions
-from pyarrow.fs import FileSelector, FileSystem
 
 from engagement.store.commits import OpenCommit, TableChange
 from engagement.store.data_files import files_of
@@ -14,7 +14,11 @@ from engagement.store.files import (
     statistics_columns,
     table_arrow_schema,
 )
+from engagement.store.object_files import list_files
 from engagement.store.schemas import table_schema
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
 LOG_FOLDER = "_delta_log"
 QUARANTINE = "_quarantine"
@@ -89,18 +93,14 @@ def find_outdated_groups(table: DeltaTable | None, pending: OpenCommit) -> set[s
     }
 
 
-def list_log_files(table: FileSystem, *, before: int) -> list[str]:
+def list_log_files(table: "FileSystem", *, before: int) -> list[str]:
     """What the log of a table holds of versions before one, and of what was cut short of them.
 
     Args:
         table: The table's folder.
         before: The version.
     """
-    names = [
-        info.path
-        for folder in (LOG_FOLDER, QUARANTINE)
-        for info in table.get_file_info(FileSelector(folder, allow_not_found=True))
-    ]
+    names = [path for folder in (LOG_FOLDER, QUARANTINE) for path in list_files(table, folder)]
     numbered = [(name, version_of_name(name)) for name in names]
     return sorted(name for name, version in numbered if version is not None and version < before)
 

@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import FileSelector, FileType, PyFileSystem
-
 from engagement.exceptions import StorageUnavailableError
 from engagement.store.durable import create_private, sync_path
+from engagement.store.object_files import list_files, open_files
 
 _UNFINISHED = ".unfinished"
 """How a file on a local disk ends in its name until it is whole."""
@@ -140,14 +138,12 @@ class _ObjectTree:
     """Objects below a URL, reached as the tables of a lake on object storage are."""
 
     def __init__(self, url: str) -> None:
-        self._storage = PyFileSystem(DeltaStorageHandler(url))
+        self._storage = open_files(url)
 
     def list(self, below: str = "") -> dict[str, int]:
         """The sizes of all objects, by their paths; of those below a path, if one is named."""
         with _naming_failures():
-            selector = FileSelector(below, recursive=True, allow_not_found=True)
-            found = self._storage.get_file_info(selector)
-        return {info.path: info.size for info in found if info.type == FileType.File}
+            return list_files(self._storage, below, recursive=True)
 
     def read(self, path: str) -> bytes:
         """The bytes of an object."""

@@ -10,21 +10,21 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
-from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
-from pyarrow.fs import PyFileSystem
 
 from engagement.model.instants import format_rfc3339
 from engagement.model.records import TIME_COLUMN, Kind, new_guid
 from engagement.store.commits import FileChange, TableChange
 from engagement.store.data_files import path_in_day
 from engagement.store.digests import compute_digest, name_data_file
+from engagement.store.object_files import open_files
 from engagement.store.schemas import file_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROW_GROUP_ROWS = 65_536
 CRASH_ROW_GROUP_ROWS = 4_096
@@ -49,6 +49,9 @@ def write_file(
     Returns:
         None if there are no rows; then there is no file.
     """
+    import pyarrow as pa  # noqa: PLC0415 - it is much to load, and most commands write no file
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
     filled = filter(len, frames)
     first = next(filled, None)
     if first is None:
@@ -72,8 +75,7 @@ def write_file(
     name = name_data_file(new_guid(), compute_digest(memoryview(data)))
     path = path_in_day(name, day)
     # delta-rs's streams take bytes, not Arrow's buffers; a buffer in between hands them over so.
-    storage = PyFileSystem(DeltaStorageHandler(table))
-    with storage.open_output_stream(path, buffer_size=data.size + 1) as stream:
+    with open_files(table).open_output_stream(path, buffer_size=data.size + 1) as stream:
         stream.write(data)
     parts = pl.concat(statistics)
     return FileChange(
@@ -146,18 +148,20 @@ def _now() -> int:
 
 
 @cache
-def arrow_schema(kind: Kind) -> pa.Schema:
+def arrow_schema(kind: Kind) -> "pa.Schema":
     """The columns of the kind's files as Arrow names them."""
     return _to_arrow(kind, pl.DataFrame(schema=file_schema(kind))).schema
 
 
-def table_arrow_schema(kind: Kind) -> pa.Schema:
+def table_arrow_schema(kind: Kind) -> "pa.Schema":
     """The columns of the kind's table as Arrow names them, the partition's at the end."""
+    import pyarrow as pa  # noqa: PLC0415
+
     schema = arrow_schema(kind)
     return schema.append(pa.field("date", pa.date32())) if kind.is_historical else schema
 
 
-def _to_arrow(kind: Kind, rows: pl.DataFrame) -> pa.Table:
+def _to_arrow(kind: Kind, rows: pl.DataFrame) -> "pa.Table":
     return rows.select(file_schema(kind).keys()).to_arrow(compat_level=COMPATIBLE)
 
 

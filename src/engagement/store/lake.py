@@ -10,8 +10,6 @@ from pathlib import Path
 import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import PyFileSystem
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.plan import Part
@@ -35,6 +33,7 @@ from engagement.store.durable import (
 )
 from engagement.store.files import row_group_rows, write_file
 from engagement.store.locks import LockPurpose, Locks, ThreadLocks
+from engagement.store.object_files import open_files
 from engagement.store.ranges import within_range
 from engagement.store.schemas import file_schema, sort_columns
 from engagement.store.slices import Piece, find_pieces, gather_small
@@ -112,7 +111,7 @@ class Lake:
 
     def delete_files(self, app_id: str, kind: Kind, paths: Iterable[str]) -> None:
         """Delete data files that no version of a table refers to."""
-        files = PyFileSystem(DeltaStorageHandler(self._path(app_id, kind)))
+        files = open_files(self._path(app_id, kind))
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 files.delete_file(path)
@@ -206,7 +205,7 @@ class Lake:
 
         What a power loss cut short of them goes too. The version itself becomes a checkpoint first.
         """
-        files = PyFileSystem(DeltaStorageHandler(self._path(app_id, kind)))
+        files = open_files(self._path(app_id, kind))
         old = list_log_files(files, before=first_kept)
         if not old:
             return

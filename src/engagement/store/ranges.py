@@ -3,14 +3,16 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from engagement.model.plan import Part, RowPlace
 from engagement.model.records import SPAN_KINDS, TIME_COLUMN, Kind
 from engagement.store.data_files import DataFile
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 
 class HasBounds(Protocol):
@@ -49,7 +51,7 @@ _PLACE_MAX = 16**_HEX_DIGITS - 1
 class RowGroupBounds:
     """What a row group's statistics say of it."""
 
-    def __init__(self, device: pq.Statistics, time: pq.Statistics) -> None:
+    def __init__(self, device: "pq.Statistics", time: "pq.Statistics") -> None:
         self.device_min, self.device_max = device.min, device.max
         self._time = time
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import pyarrow.parquet as pq
-
 from engagement.model.plan import Part
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store.ranges import RowGroupBounds, may_meet
@@ -26,6 +24,8 @@ class Piece:
 
 def find_pieces(file: str, path: str, kind: Kind, part: Part) -> Iterator[Piece]:
     """The row groups of a file on a local disk that may hold rows of a part's range."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - as in files.py
+
     metadata = pq.read_metadata(file)
     columns = [metadata.schema.names.index(name) for name in ("device_id", TIME_COLUMN[kind])]
     offset = 0

@@ -5,10 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import FileSelector, PyFileSystem
-
 from engagement.store.durable import sync_path, write_synced
+from engagement.store.object_files import list_files, open_files
 
 LAKE_FOLDER = "_task_keys"
 """Beside the folders of apps, which are called by their ids."""
@@ -73,8 +71,7 @@ class LakeKeys:
     """
 
     def __init__(self, lake_url: str) -> None:
-        handler = DeltaStorageHandler(f"{lake_url.rstrip('/')}/{LAKE_FOLDER}")
-        self._files = PyFileSystem(handler)
+        self._files = open_files(f"{lake_url.rstrip('/')}/{LAKE_FOLDER}")
 
     def keep(self, name: str, key: bytes) -> None:
         """Return only when the storage has acknowledged a key."""
@@ -94,8 +91,7 @@ class LakeKeys:
 
     def list_names(self) -> list[str]:
         """The names of all keys that there are."""
-        found = self._files.get_file_info(FileSelector("", allow_not_found=True))
-        return [info.base_name for info in found]
+        return list(list_files(self._files))
 
     def destroy(self, names: Collection[str]) -> None:
         """Return only when these keys are gone."""

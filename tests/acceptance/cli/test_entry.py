@@ -32,6 +32,20 @@ def test_a_new_home_is_told_once(shell: Shell) -> None:
     assert "New home" not in second
 
 
+def test_a_command_that_reads_no_table_loads_neither_arrow_nor_migrations(shell: Shell) -> None:
+    code = """
+import sys
+from engagement.cli.entry import run
+assert run(["apps", "list"]) == 0
+print(sorted({"pyarrow", "numpy", "alembic", "dbos"} & set(sys.modules)))
+"""
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], env=shell.environment, check=True, capture_output=True
+    )
+
+    assert loaded.stdout.splitlines()[-1] == b"[]"
+
+
 def test_an_export_that_was_copied_elsewhere_is_verified_there(shell: Shell) -> None:
     sample = shell.run("sample", "--devices", "5", "--days", "1").stdout
     shell.run(*CREATE_APP)
