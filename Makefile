@@ -8,6 +8,8 @@ PYTEST := $(BIN)/python -m pytest
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-config \
 	--generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# Tests are compiled once, whatever is usual where they run: each process of a run loads 5,000 of them.
+unexport PYTHONDONTWRITEBYTECODE
 TEST_PROCESSES ?= 2
 # Each process begins with tests that lie beside each other, and so shares their servers; who is done takes
 # over from the others. Homes of tests lie in memory where there is room: thousands of tests wait for syncs.

@@ -9,12 +9,15 @@ import sqlalchemy as sa
 from hypothesis import settings
 
 from engagement.failpoints import no_failpoint
+from engagement.runtime.tuning import relax_garbage_collector, tune_garbage_collector
 from engagement.store.state import open_state
 from engagement.store.tables import metadata
 from support.home import Home, open_home
 from support.servers import S3, Azurite, running_azurite, running_s3
 
 pytest_plugins = ["support.time_limits"]
+
+relax_garbage_collector()  # as the service does while it loads: here it loads every test
 
 # How long an example takes says more about the machine than about the code: no test is timed.
 # A usual run looks at some examples, and `make torture` at many: `--hypothesis-profile thorough`.
@@ -40,6 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--full-counts", action="store_true", help="Attack as often as strangers did at first."
     )
     parser.addoption("--signatures", type=int, default=300, help="Generated SAS to deliver with.")
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what tests make, and no more among the tests themselves."""
+    tune_garbage_collector()
 
 
 @pytest.fixture(scope="session")
