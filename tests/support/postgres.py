@@ -41,17 +41,31 @@ def open_postgres(*, is_durable: bool = False) -> Iterator[str]:
 class PostgresServer:
     """A PostgreSQL server that can be ended as by a crash, and started again."""
 
-    url: str
-    """The address of its database."""
+    folder: Path
+    """Where its socket is."""
     start: Callable[[], subprocess.Popen[bytes]]
     """Starts it; returns when it answers."""
     process: subprocess.Popen[bytes]
     """The server as it runs now."""
+    program: Callable[..., object]
+    """Runs one of PostgreSQL's programs, as the user who runs the server."""
+
+    @property
+    def url(self) -> str:
+        """The address of its database."""
+        return f"postgresql+psycopg://engagement@/postgres?host={self.folder}"
+
+    @contextmanager
+    def connected(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection to its database, each statement a transaction of its own."""
+        name = {"host": str(self.folder), "user": "engagement", "dbname": "postgres"}
+        with psycopg.connect(autocommit=True, **name) as connection:
+            yield connection
 
     def new_database(self) -> str:
         """The address of an empty database of its own on this server."""
         name = f"database_{secrets.token_hex(4)}"
-        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+        with self.connected() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url.replace("/postgres?", f"/{name}?")
 
@@ -61,10 +75,39 @@ class PostgresServer:
         self.process.wait(WAIT_SECONDS_MAX)
         self.process = self.start()
 
+    def lose(self) -> None:
+        """End it for good, as by the loss of its machine."""
+        self.process.kill()
+        self.process.wait(WAIT_SECONDS_MAX)
+
 
 @contextmanager
 def running_postgres(*, is_durable: bool = False) -> Iterator[PostgresServer]:
     """A PostgreSQL server of its own, which listens on a socket in a private folder."""
+    with _running(is_durable=is_durable, fill=_make_data) as server:
+        yield server
+
+
+@contextmanager
+def running_standby(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """A server that follows another one, and can be promoted to take its place."""
+
+    def copy_data(program: Callable[..., object], data: Path) -> None:
+        source = ["-h", primary.folder, "-U", "engagement"]
+        program("pg_basebackup", *source, "-D", data, "-R", "-X", "stream", "-c", "fast")
+
+    with _running(is_durable=True, fill=copy_data) as server:
+        yield server
+
+
+def _make_data(program: Callable[..., object], data: Path) -> None:
+    program("initdb", "-D", data, "-U", "engagement", "-A", "trust", "-E", "UTF8")
+
+
+@contextmanager
+def _running(
+    *, is_durable: bool, fill: Callable[[Callable[..., object], Path], None]
+) -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's are closed to other users
     options: dict[str, Any] = {"cwd": folder}
     programs = _installed_programs()
@@ -76,20 +119,15 @@ def running_postgres(*, is_durable: bool = False) -> Iterator[PostgresServer]:
             # The checkout is closed to other users, as what lies in root's home folder is.
             programs = shutil.copytree(programs.parent, folder / "installed") / "bin"
     data = folder / "data"
+
+    def program(name: str, *words: object) -> None:
+        subprocess.run([programs / name, *words], check=True, capture_output=True, **options)
+
     try:
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "engagement", "-A", "trust", "-E", "UTF8"],
-            check=True,
-            capture_output=True,
-            **options,
-        )
+        fill(program, data)
         fsync = "on" if is_durable else "off"
         start = partial(_start, programs, data, folder, fsync, options)
-        server = PostgresServer(
-            url=f"postgresql+psycopg://engagement@/postgres?host={folder}",
-            start=start,
-            process=start(),
-        )
+        server = PostgresServer(folder=folder, start=start, process=start(), program=program)
         try:
             yield server
         finally:
