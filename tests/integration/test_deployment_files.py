@@ -144,7 +144,7 @@ def test_workers_are_scaled_by_metrics_that_there_are() -> None:
         assert rule["seriesQuery"].startswith(series)
         assert f"`{series}`" in METRICS
         made[rule["name"]["as"]] = series
-    asked = {
+    wanted = {
         metric["external"]["metric"]["name"]
         for resource in resources()
         if resource["kind"] == "HorizontalPodAutoscaler"
@@ -152,7 +152,7 @@ def test_workers_are_scaled_by_metrics_that_there_are() -> None:
         if metric["type"] == "External"
     }
 
-    assert asked == made.keys()
+    assert wanted == made.keys()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
