@@ -6,15 +6,16 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
 from engagement.store.commits import Commit
 from engagement.store.queries.json_arrays import json_elements
 from engagement.store.queries.refused import REFUSED_LIMITS, RefusedLimits, insert_refused
+from engagement.store.queries.upserts import insert_into
 from engagement.store.tables import EPOCH, accepted, commits, inbox
 
 ROWS_AT_ONCE = 100
@@ -249,13 +250,24 @@ def _remember_keys(connection: sa.Connection, keys: set[str], day: int) -> set[s
     if connection.dialect.name == "postgresql":
         # A key that another process adds just now is waited for, so that it is new to one of them,
         # and known to the other when it is durable, without a lock that all would wait for.
-        return set(connection.scalars(_ADD_NEW_KEYS, {"keys": given, "day": day}))
+        return set(connection.scalars(_add_new_keys(), {"keys": given, "day": day}))
     known = set(connection.scalars(_FIND_KEYS, {"keys": given}))
     if known:
         keys = keys - known
         given = json.dumps(sorted(keys))
     connection.execute(_ADD_KEYS, {"keys": given, "day": day})
     return keys
+
+
+@cache
+def _add_new_keys() -> sa.Executable:
+    """Add those of the keys in a JSON array that are not known, and say which."""
+    return (
+        insert_into(accepted, "postgresql")
+        .from_select(["key", "day"], sa.select(_KEYS["postgresql"], _DAY))
+        .on_conflict_do_nothing()
+        .returning(accepted.c.key)
+    )
 
 
 def _accepted_key(app_id: str, key: str) -> str:
@@ -270,13 +282,6 @@ def _day(instant: datetime) -> int:
 
 _KEYS = json_elements("keys")
 _DAY = sa.bindparam("day", type_=accepted.c.day.type)
-_ADD_NEW_KEYS = (
-    postgresql.insert(accepted)
-    .from_select(["key", "day"], sa.select(_KEYS["postgresql"], _DAY))
-    .on_conflict_do_nothing()
-    .returning(accepted.c.key)
-)
-"""Adds those of the keys in a JSON array that are not known, and says which."""
 _FIND_KEYS = sa.select(accepted.c.key).where(accepted.c.key == _KEYS["sqlite"])
 _ADD_KEYS = (
     accepted.insert()

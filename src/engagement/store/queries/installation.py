@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engagement.exceptions import IllegalStateError
+from engagement.store.queries.upserts import insert_into
 from engagement.store.tables import export_tasks, import_tasks, installation
 from engagement.store.vault import key_id_of
 
@@ -21,12 +21,6 @@ _SEALED_URLS = (export_tasks.c.sealed_container_url, import_tasks.c.sealed_stora
 """What else is sealed, each in the context of its task's id."""
 
 
-_ADD_VALUE = {
-    "sqlite": sqlite.insert(installation).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(installation).on_conflict_do_nothing(),
-}
-
-
 class InstallationQueries:
     """The installation's own values, and all that is sealed with its key."""
 
@@ -39,8 +33,8 @@ class InstallationQueries:
         with self._engine.begin() as connection:
             kept = _value(connection, name)
             if kept is None:
-                add = _ADD_VALUE[connection.dialect.name]
-                connection.execute(add, {"name": name, "value": first})
+                add = insert_into(installation, connection.dialect.name)
+                connection.execute(add.on_conflict_do_nothing(), {"name": name, "value": first})
                 kept = _value(connection, name)  # another process may have been first
         return first if kept is None else kept
 

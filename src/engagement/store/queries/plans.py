@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engagement.exceptions import IncompleteExportError, UnknownTaskError
 from engagement.model.codec import decode, encode
 from engagement.model.export_request import ExportRequest
 from engagement.model.exports import ExportState, Receipt
 from engagement.model.plan import Part, Plan, PlanHead
+from engagement.store.queries.upserts import insert_into
 from engagement.store.tables import export_parts, export_plan_parts, export_tasks
 
 _RECEIPT_COLUMNS = [export_parts.c[field.name] for field in fields(Receipt)]
@@ -48,18 +49,14 @@ _PART = (
 )
 
 
-def _keeping(insert: Any) -> Any:
+@cache
+def _keep_receipt(dialect: str) -> sa.Insert:
+    """Built once: building takes longer than the answer, and an export may have many parts."""
+    insert = insert_into(export_parts, dialect)
     return insert.on_conflict_do_update(
         index_elements=["task_id", "part_index"],
         set_={column.name: insert.excluded[column.name] for column in _RECEIPT_COLUMNS},
     )
-
-
-_KEEP_RECEIPT = {
-    "sqlite": _keeping(sqlite.insert(export_parts)),
-    "postgresql": _keeping(postgresql.insert(export_parts)),
-}
-"""Built once: building them takes longer than their answers, and an export may have many parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +216,7 @@ class PlanQueries:
         values = {column.name: getattr(receipt, column.name) for column in _RECEIPT_COLUMNS}
         with self._engine.begin() as connection:
             connection.execute(
-                _KEEP_RECEIPT[connection.dialect.name],
+                _keep_receipt(connection.dialect.name),
                 {"task_id": task_id, "part_index": part_index, **values},
             )
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engagement.model.points import DAY, EVERYWHERE, HOUR, MINUTE, STEPS, ChartPoint
+from engagement.store.queries.upserts import insert_into
 from engagement.store.tables import points
 
 KEPT_SECONDS: Mapping[int, int] = {MINUTE: 2 * DAY, HOUR: 90 * DAY, DAY: 730 * DAY}
@@ -20,8 +20,7 @@ class PointQueries:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reading = engine.execution_options(read_only=True)
-        insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[engine.dialect.name]
-        self._add = _adding(insert(points))
+        self._add = _adding(insert_into(points, engine.dialect.name))
 
     def add(self, counts: Mapping[tuple[str, str], int], *, at: int) -> None:
         """Add what was counted at a moment to its steps, whoever else counts too.

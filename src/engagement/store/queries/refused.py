@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engagement.exceptions import UnknownRefusedRecordError
 from engagement.model.refused import (
@@ -15,6 +14,7 @@ from engagement.model.refused import (
     RefusedRecord,
     SenderProtocol,
 )
+from engagement.store.queries.upserts import insert_into
 from engagement.store.tables import refused, refused_totals
 
 REFUSED_LOCK = 0x454E10
@@ -200,9 +200,7 @@ def _add_to_totals(
         refused_totals.c.bytes: refused_totals.c.bytes + size,
         refused_totals.c.crowded_out: refused_totals.c.crowded_out + crowded_out,
     }
-    # Both databases know it, but each by a statement of its own.
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    added = insert(refused_totals).values(
+    added = insert_into(refused_totals, connection.dialect.name).values(
         app_id=app_id, records=records, bytes=size, crowded_out=crowded_out
     )
     connection.execute(added.on_conflict_do_update(index_elements=["app_id"], set_=changed))

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.codec import decode, encode
@@ -21,6 +20,7 @@ from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange
 from engagement.store.queries.inbox import InboxRow
 from engagement.store.queries.json_arrays import json_elements
 from engagement.store.queries.sightings import Sightings, keep_sightings
+from engagement.store.queries.upserts import insert_into
 from engagement.store.tables import commits, inbox, lake_tables, staged_files
 
 
@@ -181,7 +181,7 @@ class StagingQueries:
         """Remember what is damaged of a table, which takes no commit then; None if nothing is."""
         with self._engine.begin() as connection:
             if damage is not None:
-                connection.execute(_ADD_TABLE[connection.dialect.name], _columns(app_id, kind))
+                _add_table(connection, app_id, kind)
             connection.execute(_MARK, _key(app_id, kind) | {"new_damage": damage})
 
     def list_damaged(self, app_id: str | None = None) -> list[DamagedTable]:
@@ -252,10 +252,16 @@ def _stage(
     return group_id
 
 
+def _add_table(connection: sa.Connection, app_id: str, kind: Kind) -> None:
+    """Add the row of a table, if it has none yet."""
+    add = insert_into(lake_tables, connection.dialect.name).on_conflict_do_nothing()
+    connection.execute(add, _columns(app_id, kind))
+
+
 def _open_table(connection: sa.Connection, app_id: str, kind: Kind) -> OpenCommit | None:
     """A table's open commit; None if another has committed meanwhile what was staged."""
     key = _key(app_id, kind)
-    connection.execute(_ADD_TABLE[connection.dialect.name], _columns(app_id, kind))
+    _add_table(connection, app_id, kind)
     table = connection.execute(_TABLE_TO_CHANGE, key).one()
     if not table.is_open:
         frozen = connection.execute(_FREEZE, key | {"opened_id": table.commit_id + 1})
@@ -304,10 +310,6 @@ _TAKE_STATEMENTS = {
 }
 """Positions one by one: a range would take batches that became visible after the round was read."""
 _ADD_STAGED = staged_files.insert()
-_ADD_TABLE = {
-    "sqlite": sqlite.insert(lake_tables).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(lake_tables).on_conflict_do_nothing(),
-}
 _TABLE = sa.select(lake_tables).where(_of_table(lake_tables))
 _TABLE_TO_CHANGE = _TABLE.with_for_update()
 _FREEZE = (
