@@ -1,6 +1,8 @@
 """Tests that damaged files are made again from a delivered export, or nothing is changed."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,10 @@ class Service:
         self.runtime = runtime
         self._folder = folder
         self._container = MemoryContainer()
+        self.app_id = next((app.app_id for app in operations.list_apps(runtime)), "")
+
+    def fill(self) -> None:
+        """Take what the app reports first."""
         self.app_id = self.create_app("app")
         for numbers in (range(2), range(2, 5)):
             self.take(
@@ -117,11 +123,28 @@ class Service:
         )
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of which tests damage copies."""
+    folder = tmp_path_factory.mktemp("filled")
+    with open_test_runtime(folder / "home") as runtime:
+        Service(runtime, folder).fill()
+    return folder / "home"
+
+
+@contextmanager
+def running(filled: Path, folder: Path) -> Iterator[Service]:
+    """A service on a copy."""
+    shutil.copytree(filled, folder / "home")
+    (folder / "out").mkdir()
+    with open_test_runtime(folder / "home") as runtime:
+        yield Service(runtime, folder / "out")
+
+
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    (tmp_path / "out").mkdir()
-    with open_test_runtime(tmp_path / "home") as runtime:
-        yield Service(runtime, tmp_path / "out")
+def service(filled: Path, tmp_path: Path) -> Iterator[Service]:
+    with running(filled, tmp_path) as service:
+        yield service
 
 
 @pytest.mark.parametrize(
@@ -206,12 +229,11 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 
 
 @pytest.fixture(scope="module")
-def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, dict[str, Path]]]:
+def refusing(
+    filled: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Service, dict[str, Path]]]:
     """A service with a damaged file, and the folders of wrong exports from before."""
-    folder = tmp_path_factory.mktemp("refusing")
-    (folder / "out").mkdir()
-    with open_test_runtime(folder / "home") as runtime:
-        service = Service(runtime, folder / "out")
+    with running(filled, tmp_path_factory.mktemp("refusing")) as service:
         ids = {"other": service.create_app("other")}
         folders = {}
         for name, (options, _, _) in WRONG.items():
