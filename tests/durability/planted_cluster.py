@@ -9,8 +9,10 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import time_machine
 from accepting import added_without_looking_back, found_then_added
 from lockless import count_ignored
 
@@ -26,6 +28,7 @@ from engagement.store.vault import load_or_create_key
 
 LEISURE_SECONDS_MAX = 2.0
 """How long a process takes at most between two effects, for another one to come in between."""
+CLOCK_WRONG = timedelta(hours=2)
 _MEANWHILE = (LockPurpose.FLUSH, LockPurpose.COMMIT)
 
 
@@ -96,6 +99,16 @@ def accepted_without_looking_back() -> None:
     _accept_by(added_without_looking_back)
 
 
+def clock_ahead() -> None:
+    """No bug: the clock of the machine is wrong, whatever asks for the time there."""
+    time_machine.travel(datetime.now(UTC) + CLOCK_WRONG, tick=True).start()
+
+
+def clock_behind() -> None:
+    """Likewise, in the other direction."""
+    time_machine.travel(datetime.now(UTC) - CLOCK_WRONG, tick=True).start()
+
+
 def _accept_by(remember: Callable[[Any, set[str], int], set[str]]) -> None:
     inbox._remember_keys = remember  # noqa: SLF001
 
@@ -114,5 +127,7 @@ BUGS: Mapping[str, Callable[[], None]] = {
         key_of_its_own,
         accepted_if_not_found,
         accepted_without_looking_back,
+        clock_ahead,
+        clock_behind,
     )
 }
