@@ -37,8 +37,8 @@ IMPORT_BYTES_MAX = 64 * 1024 * 1024
 IMPORT_ATTEMPTS_MAX = 3
 """How often an import is begun whose process dies of it, or by chance."""
 PIECE_BYTES = 64 * 1024
-CHARACTERS_PER_TRANSACTION = 2 * 1024 * 1024
-CHARACTERS_PER_FLUSH = 4 * 1024 * 1024
+CHARACTERS_PER_TRANSACTION = 1024 * 1024
+CHARACTERS_PER_FLUSH = 1024 * 1024
 """A flush holds what it moves in memory several times over."""
 IMPORTS_CONCURRENT_MAX = 2
 ENTRIES_PER_TRANSACTION = 2_000
