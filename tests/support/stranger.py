@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,6 +72,11 @@ class _Stranger:
         self._host, self._port = place.hostname or "", place.port or 0
         self._source = source
         self._key = key
+        lines = f"Authorization: Bearer {key}\r\n"
+        plain = self._head(PATHS[0], 10**6, lines)
+        whole = self._head(f"http://x{PATHS[0]}", 10**6, lines)
+        # A share must hold however an address is written, and for what comes before an answer.
+        self._slow_heads = cycle((plain, whole, self._head(PATHS[0], 0, lines) + plain))
         self.seen: Counter[str] = Counter()
         self.has_bombed = asyncio.Event()
 
@@ -91,8 +97,7 @@ class _Stranger:
 
     async def slow(self) -> None:
         """Send a body a byte at a time, and another when it is refused."""
-        head = self._head(PATHS[0], 10**6, f"Authorization: Bearer {self._key}\r\n")
-        while True:
+        for head in self._slow_heads:
             with suppress(OSError):
                 reader, writer = await self.open()
                 writer.write(head)

@@ -188,6 +188,7 @@ def _run(
             ConnectionLimits.of(settings, proxies, descriptors_max=descriptors_max),
             count_refused=server.count_refused,
         ),
+        ws="none",  # another protocol would know no limits
         log_config=None,
         access_log=False,
         server_header=False,

@@ -24,6 +24,7 @@ from engagement.server.collection.native import NativeEndpoint
 from engagement.server.collection.router import CollectionEndpoint, CollectionRouter
 from engagement.server.collection.segment import SdkSettingsEndpoint, TrackingEndpoint
 from engagement.server.console.router import build_console
+from engagement.server.console.sessions import COOKIES
 from engagement.server.dependencies import AppsByPath, Context
 from engagement.server.errors import Problem, answer_to, invalid_fields, problem_of
 from engagement.server.management import (
@@ -96,6 +97,7 @@ def build_server(
         limits=RequestLimits(
             request_bytes_max=settings.request_bytes_max,
             requests_per_minute=settings.requests_per_minute,
+            cookies=COOKIES if ProcessRole.API in roles else (),
         ),
         public_url=public_url,
     )

@@ -4,7 +4,7 @@ import re
 import time
 import uuid
 from asyncio import CancelledError
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engagement.exceptions import WANTED_ENDS, NotAuthenticatedError
 from engagement.server.auth.authentication import Authentication, challenge
 from engagement.server.body_limits import LimitedBody
+from engagement.server.cookies import keep_cookies
 from engagement.server.errors import Problem, answer_to, problem_of
 from engagement.server.metrics import Metrics
 from engagement.server.paths import canonical_path
@@ -53,6 +54,8 @@ class RequestLimits:
     """Bytes of a request's body."""
     requests_per_minute: int
     """Requests of one client."""
+    cookies: Collection[str] = ()
+    """Those that are read; of others nothing is passed on."""
 
 
 class EdgeMiddleware:
@@ -71,6 +74,7 @@ class EdgeMiddleware:
         self._authentication = authentication
         self._metrics = metrics
         self._limits = limits
+        self._cookies = frozenset(name.encode() for name in limits.cookies)
         self._challenge = challenge(public_url, authentication.tenant_id)
         self._headers = dict(SECURITY_HEADERS)
         if public_url.startswith("https://"):
@@ -87,6 +91,7 @@ class EdgeMiddleware:
         exchange = _Exchange(scope, send, self._common_headers(scope["path"], headers))
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # a copy, since the server looks at its own
+        scope["headers"] = keep_cookies(scope["headers"], self._cookies)
         scope["path"] = canonical_path(scope["path"], scope["method"])
         state = scope.setdefault("state", {})
         state["request_id"] = exchange.headers["x-ms-request-id"]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httptools
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -21,8 +22,14 @@ from engagement.settings import Settings
 
 HEAD_SECONDS_MAX = 10.0
 HEAD_BYTES_MAX = 65_536
+URL_BYTES_MAX = 8_192
+"""To take a query apart costs most of what is sent without a key: so much of it under 5 ms."""
+FRAMING_BYTES_MAX = 4_194_304
+"""Of a body that comes in chunks, what is not the body itself: lengths of chunks, trailers."""
 MESSAGE_SECONDS_MAX = 45.0
 """For a whole request; its body is given less, and then there is an answer that says so."""
+WRITE_SECONDS_MAX = 60.0
+"""For so long who asked may take nothing of an answer that waits to be sent."""
 OTHER_REQUESTS_MAX = 256
 """Requests under way at a time that are not devices'."""
 DESCRIPTORS_RESERVED = 256
@@ -37,15 +44,31 @@ STREAMS_MAX = 500
 _BODY = json.dumps(
     {"error": {"code": ErrorCode.OVERLOADED, "message": "Too many requests are under way."}}
 ).encode()
-_COME_AGAIN = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: application/json\r\n"
-    b"Access-Control-Allow-Origin: *\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+_HEADERS = (
+    (b"Retry-After", b"1"),
+    (b"Content-Type", b"application/json"),
+    (b"Access-Control-Allow-Origin", b"*"),
+    (b"Content-Length", b"%d" % len(_BODY)),
 )
+_COME_AGAIN = b"HTTP/1.1 503 Service Unavailable\r\n%s\r\n%s" % (
+    b"".join(b"%s: %s\r\n" % header for header in _HEADERS),
+    _BODY,
+)
+_TOO_LONG = b"HTTP/1.1 414 URI Too Long\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 def _is_of_devices(url: bytes) -> bool:
     """Whether an endpoint of devices answers there, however many slashes its sender wrote."""
     return (b"/" + url.lstrip(b"/")).startswith(_DEVICES)
+
+
+async def _answer_come_again(
+    scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> None:
+    """Answer a request that cannot be admitted in its turn."""
+    del scope, receive
+    await send({"type": "http.response.start", "status": 503, "headers": _HEADERS})
+    await send({"type": "http.response.body", "body": _BODY, "more_body": False})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +117,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _is_refused = False
     _is_for_health = False
+    _is_in_message = False
     _message_timer: asyncio.TimerHandle | None = None
+    _message_bytes = 0
+    _body_bytes = 0
+    _write_timer: asyncio.TimerHandle | None = None
 
     limits: ConnectionLimits
     """What this connection shares with others."""
@@ -114,16 +141,21 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Parse on, unless a head is already longer than any may be."""
+        """Parse on, unless a head, or what is around a body, is longer than any may be."""
+        if self._is_in_message:
+            self._message_bytes += len(data)
+        else:
+            self._head_bytes += len(data)
         super().data_received(data)
-        if self._timer is None:
-            if self._message_timer is None and self.cycle is not None and self.cycle.more_body:
+        if self._timer is not None:
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse_long_head()
+        elif self._is_in_message:
+            if self._message_timer is None:
                 self._message_timer = self.loop.call_later(MESSAGE_SECONDS_MAX, self._give_up)
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self._stop_waiting()
-            self.send_400_response(f"A request's head may have {HEAD_BYTES_MAX} bytes.")
+            framing_max = HEAD_BYTES_MAX + min(self._body_bytes, FRAMING_BYTES_MAX)
+            if self._message_bytes - self._body_bytes > framing_max:
+                self._close()
 
     def on_message_begin(self) -> None:
         """Wait for a further head on a connection that was kept."""
@@ -134,6 +166,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head is whole: answer it, unless there is too much to do already."""
         self._stop_waiting()
+        self._is_in_message = True
+        self._message_bytes = self._body_bytes = 0
+        if self._is_too_long():
+            self._is_refused = True
+            return
         peer = self.client[0] if self.client else ""
         sender = self.limits.proxies.sender_of(peer, self.headers)
         if sender.address != peer:
@@ -144,6 +181,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take the body in, or pass it by."""
+        self._body_bytes += len(body)
         if not self._is_refused:
             super().on_body(body)
 
@@ -153,6 +191,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         Whoever comes again at once, as he was told not to, waits: to read and refuse him over and
         over would take the time of those who were admitted.
         """
+        self._is_in_message = False
         if self._message_timer is not None:
             self._message_timer.cancel()
             self._message_timer = None
@@ -160,6 +199,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._is_refused = False
+        if self.transport.is_closing():
+            return
         self.count_refused()
         if self._is_for_health:
             self._refuse_for_good()
@@ -174,10 +215,37 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Nothing will come any more."""
         self._stop_waiting()
         self.limits.connections.leave(self)
-        for timer in (self._pause, self._message_timer):
+        for timer in (self._pause, self._message_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for who asked to take what was answered, for a while."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """Go on: it was taken."""
+        if self._write_timer is not None and not self.transport.is_closing():
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """End the connection with a reason, which its reader has a while for."""
+        super().send_400_response(msg)
+        self._await_reader()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request; a connection that ends waits for its reader for a while."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._await_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection on which nothing more was said."""
+        self._close()
 
     @classmethod
     def with_limits(
@@ -188,13 +256,20 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return type("LimitedHttpProtocol", (cls,), given)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Let a request take its share until all that it does has ended."""
+        """Let a request take its share until all that it does has ended.
+
+        One that came before the answer to the last one was not judged yet.
+        """
         scope = cycle.scope
         shares = self._shares_of(scope["raw_path"])
         if shares is None or scope["client"] is None:
             super()._start_asgi_task(cycle, app)
             return
         sender = sender_at(scope["client"][0])
+        if not shares.has_room(sender):
+            self.count_refused()
+            super()._start_asgi_task(cycle, _answer_come_again)
+            return
         shares.take(sender)
 
         async def run(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -214,7 +289,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return limits.device_requests if _is_of_devices(path) else limits.other_requests
 
     def _is_too_much(self, sender: Sender) -> bool:
-        shares = self._shares_of(self.url.partition(b"?")[0])
+        # As it will be taken: a request may name the whole address, and not its path alone.
+        shares = self._shares_of(httptools.parse_url(self.url).path or b"")
         if self._is_for_health:  # for one request, whatever is sent before its answer
             return shares is not None or self.cycle is not None
         if shares is None:
@@ -228,12 +304,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             self.transport.write(_COME_AGAIN)
         self.transport.close()
+        self._await_reader()
 
     def _close_if_idle(self) -> bool:
         """Close the connection if no request is under way on it; whether it was closed."""
         if self.cycle is not None and not self.cycle.response_complete:
             return False
-        self.transport.close()
+        self._close()
         return True
 
     def _read_on(self) -> None:
@@ -244,11 +321,39 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._timer = self.loop.call_later(HEAD_SECONDS_MAX, self._give_up)
 
+    def _is_too_long(self) -> bool:
+        """Whether an address or a head is too long, which is told and ends the connection."""
+        is_head_long = (
+            self._head_bytes > HEAD_BYTES_MAX
+            and sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES_MAX
+        )
+        if is_head_long:
+            self._refuse_long_head()
+        elif len(self.url) > URL_BYTES_MAX:
+            self.transport.write(_TOO_LONG)
+            self.transport.close()
+            self._await_reader()
+        return self.transport.is_closing()
+
+    def _refuse_long_head(self) -> None:
+        self._stop_waiting()
+        self.send_400_response(f"A request's head may have {HEAD_BYTES_MAX} bytes.")
+
+    def _await_reader(self) -> None:
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(WRITE_SECONDS_MAX, self.transport.abort)
+
+    def _close(self) -> None:
+        """End the connection now, also if who asked does not take what was answered."""
+        transport: Any = self.transport
+        if transport.get_write_buffer_size() > 0:
+            transport.abort()
+        elif not transport.is_closing():
+            transport.close()
+
     def _give_up(self) -> None:
         self._timer = None
-        transport: Any = self.transport
-        if not transport.is_closing():
-            transport.close()
+        self._close()
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:

@@ -17,14 +17,13 @@ from engagement.server.auth.code_flow import Beginning, CodeFlow
 from engagement.server.auth.openid_issuers import IssuerUnavailableError
 from engagement.server.console.formats import visible_text
 from engagement.server.console.policy import is_secure, may_sign_in, safe_return
-from engagement.server.console.sessions import set_cookie
+from engagement.server.console.sessions import SIGN_IN_COOKIE, set_cookie
 from engagement.server.console.visits import Answer, Console, redirect, reload_with_cookie
 from engagement.server.dependencies import Context
 from engagement.server.errors import Problem, problem_of
 
 PATH = "/console/sign-in"
 CALLBACK_PATH = f"{PATH}/callback"
-COOKIE = "engagement_sign_in"
 SEALED_FOR = "a sign-in at an issuer"
 LIFE = timedelta(minutes=10)
 DESCRIPTION_CHARACTERS_MAX = 200
@@ -90,7 +89,7 @@ class IssuerSignIn:
         response = redirect(address)
         # The issuer's redirect back comes from another site, with which a strict cookie does not.
         response.set_cookie(
-            COOKIE,
+            SIGN_IN_COOKIE,
             base64.urlsafe_b64encode(sealed).decode(),
             path=PATH,
             max_age=int(LIFE.total_seconds()),
@@ -128,7 +127,7 @@ class IssuerSignIn:
             # By a redirect, the page would be asked for without the new cookie, as from elsewhere.
             response = reload_with_cookie(self._console, request, kept.return_path)
             set_cookie(response, made, public_url=self._console.context.public_url)
-        response.delete_cookie(COOKIE, path=PATH)
+        response.delete_cookie(SIGN_IN_COOKIE, path=PATH)
         return response
 
     def _read_kept(self, request: Request) -> _Kept:
@@ -138,7 +137,7 @@ class IssuerSignIn:
             NotAuthenticatedError: Nothing, or too long ago.
         """
         try:
-            sealed = base64.urlsafe_b64decode(request.cookies.get(COOKIE, "").encode())
+            sealed = base64.urlsafe_b64decode(request.cookies.get(SIGN_IN_COOKIE, "").encode())
             text = self._console.runtime.vault.open(sealed, context=SEALED_FOR)
             kept = decode(text, _Kept)
         except (EngagementError, ValueError):

@@ -9,6 +9,13 @@ from engagement.server.console.policy import is_secure
 COOKIE = "engagement"
 SECURE_COOKIE = "__Host-engagement"
 """A browser takes this name only by https, from this very host, for all of its paths."""
+SIGN_IN_COOKIE = "engagement_sign_in"
+"""What a browser keeps while its owner signs in elsewhere, sealed."""
+ZONE_COOKIE = "engagement_zone"
+TIMES_COOKIE = "engagement_times"
+THEME_COOKIE = "engagement_theme"
+COOKIES = (COOKIE, SECURE_COOKIE, SIGN_IN_COOKIE, ZONE_COOKIE, TIMES_COOKIE, THEME_COOKIE)
+"""All that the console reads."""
 
 
 def read_cookie(request: Request) -> str:

@@ -19,11 +19,15 @@ from engagement.server.console.policy import (
     may_sign_in,
     safe_return,
 )
-from engagement.server.console.sessions import drop_cookie, read_cookie, set_cookie
-from engagement.server.console.visits import (
+from engagement.server.console.sessions import (
     THEME_COOKIE,
-    THEMES,
     TIMES_COOKIE,
+    drop_cookie,
+    read_cookie,
+    set_cookie,
+)
+from engagement.server.console.visits import (
+    THEMES,
     Answer,
     Console,
     address_of,

@@ -23,13 +23,11 @@ from engagement.server.auth.code_flow import CodeFlow
 from engagement.server.console import csrf, formats
 from engagement.server.console.formats import Viewer
 from engagement.server.console.policy import PAGE_HEADERS
+from engagement.server.console.sessions import THEME_COOKIE, TIMES_COOKIE, ZONE_COOKIE
 from engagement.server.console.static_files import StaticFiles
 from engagement.server.dependencies import Context
 
 TEMPLATES = Path(__file__).parent / "templates"
-ZONE_COOKIE = "engagement_zone"
-TIMES_COOKIE = "engagement_times"
-THEME_COOKIE = "engagement_theme"
 THEMES = ("system", "light", "dark")
 Answer = Callable[[Request], Awaitable[Response]]
 """Answers requests without a session."""
