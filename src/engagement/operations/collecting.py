@@ -62,8 +62,8 @@ class Collected:
 class InboxState:
     """What was taken in and is not in the lake."""
 
-    logs: int
-    """Logs that wait to go there."""
+    logs_by_app: Mapping[str, int]
+    """Logs that wait to go there, by their apps' ids."""
     lag: timedelta
     """How long the oldest of them has waited."""
     refused: int
@@ -73,24 +73,24 @@ class InboxState:
     transactions: int
     """Transactions in which requests were accepted since the start."""
 
+    @property
+    def logs(self) -> int:
+        """Logs that wait to go there, of all apps."""
+        return sum(self.logs_by_app.values())
+
 
 def inbox_state(runtime: Runtime) -> InboxState:
     """What waits now."""
-    oldest = runtime.inbox.oldest_at()
+    waiting = runtime.inbox.measure_waiting()
+    oldest = min((found.oldest_at for found in waiting.values()), default=None)
     refused = runtime.refused.read_totals()
     return InboxState(
-        logs=runtime.inbox.depth(),
+        logs_by_app={app_id: found.records for app_id, found in waiting.items()},
         lag=timedelta(0) if oldest is None else runtime.clock() - oldest,
         refused=refused.records,
         refused_crowded_out=refused.crowded_out,
         transactions=runtime.group_commit.transactions,
     )
-
-
-def count_waiting(runtime: Runtime) -> dict[str, int]:
-    """How many logs of each app wait to go to the lake, by the apps' ids."""
-    waiting = runtime.inbox.measure_waiting()
-    return {app_id: found.records for app_id, found in waiting.items()}
 
 
 def is_body_within(body: bytes, bytes_max: int) -> bool:

@@ -1,7 +1,9 @@
 """The ASGI server: both versions of the API, and the endpoints of devices."""
 
+import json
 import re
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -38,6 +40,8 @@ from engagement.server.management import (
 from engagement.server.metrics import metrics_of
 from engagement.server.middleware import EdgeMiddleware, RequestLimits
 from engagement.server.points import PointRecorder
+from engagement.server.recent_look import RecentLook
+from engagement.server.state_look import look_at_state
 
 TITLE = "Engagement Export"
 API_VERSION = {
@@ -77,6 +81,7 @@ def build_server(
         authentication=authentication,
         metrics=metrics,
         points=points,
+        state_look=RecentLook(partial(look_at_state, runtime)),
         body_threads=BodyThreads(1, name="large-request"),
         public_url=public_url,
     )
@@ -170,7 +175,22 @@ def build_current_app(context: Context, roles: Collection[ProcessRole] = SERVER_
     _equip(app, context, routers if ProcessRole.API in roles else [])
     app.include_router(health.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign] # FastAPI's own way
+    _serve_document(app)
     return app
+
+
+def _serve_document(app: FastAPI) -> None:
+    """Write the document once and in a thread, as anybody may ask for it again and again."""
+    path = str(app.openapi_url)
+    document = RecentLook(lambda: json.dumps(app.openapi()).encode(), seconds=float("inf"))
+
+    async def answer(request: Request) -> Response:
+        del request
+        return Response(await document.wait(), media_type="application/json")
+
+    own = [route for route in app.router.routes if getattr(route, "path", None) != path]
+    app.router.routes[:] = own
+    app.add_route(path, answer, include_in_schema=False)
 
 
 def _equip(app: FastAPI, context: Context, routers: Sequence[APIRouter]) -> None:

@@ -22,6 +22,8 @@ from engagement.server.auth.authentication import Authentication
 from engagement.server.body_threads import BodyThreads
 from engagement.server.metrics import Metrics
 from engagement.server.points import PointRecorder
+from engagement.server.recent_look import RecentLook
+from engagement.server.state_look import StateLook
 
 SUBSCRIPTION_PATH = f"/subscriptions/{{subscriptionId}}/providers/{PROVIDER}"
 COLLECTION_PATH = (
@@ -85,6 +87,8 @@ class Context:
     """What is counted."""
     points: PointRecorder
     """What charts are drawn from."""
+    state_look: RecentLook[StateLook]
+    """What the state database says of how the service is."""
     body_threads: BodyThreads
     """Where large bodies are decoded, one caller after the other."""
     public_url: str

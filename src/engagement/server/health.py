@@ -25,15 +25,15 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"model": ApiError, "description": "Not now."}})
-def readyz(context: InContext) -> dict[str, object]:
+async def readyz(context: InContext) -> dict[str, object]:
     """Whether the state database answers, so that requests can be served, and how the worker is.
 
     While a worker is started anew requests are served; without one for longer the answer is 503. A
-    clock that has jumped, and tables that are damaged, are named; they stop nothing else.
+    clock that has jumped, and tables that are damaged, are named; they stop nothing else. The
+    database was asked within the last second.
     """
     try:
-        damaged = operations.list_damaged_tables(context.runtime)
-        unconfirmed = operations.read_unconfirmed_clock(context.runtime)
+        state = await context.state_look.wait()
     except WANTED_ENDS:
         raise
     except BaseException as error:
@@ -42,13 +42,11 @@ def readyz(context: InContext) -> dict[str, object]:
     status: dict[str, object] = {"status": "ready"}
     if (runner := context.runtime.runner) is not None:
         status["worker"] = _worker_state(runner.health(), context.runtime.settings)
-    if unconfirmed >= operations.CLOCK_MOVED_MIN:
-        seconds = unconfirmed // timedelta(seconds=1)
+    if state.clock_unconfirmed >= operations.CLOCK_MOVED_MIN:
+        seconds = state.clock_unconfirmed // timedelta(seconds=1)
         status["clock"] = f"moved by {seconds} seconds that were not seen running"
-    if damaged:
-        status["damagedTables"] = [
-            {"app": table.app_id, "kind": table.kind.value} for table in damaged
-        ]
+    if state.damaged:
+        status["damagedTables"] = [{"app": app_id, "kind": kind} for app_id, kind in state.damaged]
     return status
 
 
@@ -66,6 +64,7 @@ def _worker_state(health: RunnerHealth, settings: Settings) -> str:
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(context: InContext) -> Response:
-    """The server's counters, in the text format that Prometheus reads."""
-    return Response(context.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+async def metrics(context: InContext) -> Response:
+    """The server's counters, in the text format that Prometheus reads; a second old at most."""
+    content = await context.metrics.page.wait()
+    return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -36,8 +36,6 @@ class Levels:
     """Export tasks by their states."""
     look_at_inbox: Callable[[], InboxState]
     """What waits to go to the lake."""
-    count_waiting: Callable[[], Mapping[str, int]]
-    """The logs of it by the apps' ids."""
     read_unconfirmed_clock: Callable[[], timedelta]
     """By how much the clock moved on otherwise than by running."""
     worker_health: Callable[[], RunnerHealth | None]
@@ -71,34 +69,13 @@ class LevelCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every level as it is now."""
-        for level in (*self._list_inbox(), *self._list_worker(), *self._list_rest()):
+        inbox = self._levels.look_at_inbox()
+        for level in (*_list_inbox(inbox), *self._list_worker(), *self._list_rest()):
             family = CounterMetricFamily if level.is_counter else GaugeMetricFamily
             yield family(level.name, level.words, value=level.value)
         yield self._count_tasks()
         yield self._list_damaged()
-        yield self._measure_apps()
-
-    def _list_inbox(self) -> Iterator[Level]:
-        state = self._levels.look_at_inbox()
-        yield Level("engagement_inbox_logs", "Logs that wait to go to the lake.", state.logs)
-        yield Level(
-            "engagement_inbox_lag_seconds",
-            "Seconds that the oldest of them has waited.",
-            state.lag.total_seconds(),
-        )
-        yield Level(
-            "engagement_inbox_transactions",
-            "Transactions in which requests were accepted.",
-            state.transactions,
-            is_counter=True,
-        )
-        yield Level("engagement_refused_records", "Refused records kept aside.", state.refused)
-        yield Level(
-            "engagement_refused_records_crowded_out",
-            "Refused records that made room for later ones.",
-            state.refused_crowded_out,
-            is_counter=True,
-        )
+        yield _measure_apps(inbox)
 
     def _list_worker(self) -> Iterator[Level]:
         health = self._levels.worker_health()
@@ -153,15 +130,36 @@ class LevelCollector(Collector):
             family.add_metric(names, 1)
         return family
 
-    def _measure_apps(self) -> Metric:
-        family = GaugeMetricFamily(
-            "engagement_inbox_app_logs",
-            "Logs of an app that wait to go to the lake.",
-            labels=["app"],
-        )
-        waiting = sorted(self._levels.count_waiting().items(), key=lambda item: -item[1])
-        for app_id, logs in waiting[:APPS_MAX]:
-            family.add_metric([app_id], logs)
-        if others := sum(logs for _, logs in waiting[APPS_MAX:]):
-            family.add_metric([OTHER_APPS], others)
-        return family
+
+def _list_inbox(state: InboxState) -> Iterator[Level]:
+    yield Level("engagement_inbox_logs", "Logs that wait to go to the lake.", state.logs)
+    yield Level(
+        "engagement_inbox_lag_seconds",
+        "Seconds that the oldest of them has waited.",
+        state.lag.total_seconds(),
+    )
+    yield Level(
+        "engagement_inbox_transactions",
+        "Transactions in which requests were accepted.",
+        state.transactions,
+        is_counter=True,
+    )
+    yield Level("engagement_refused_records", "Refused records kept aside.", state.refused)
+    yield Level(
+        "engagement_refused_records_crowded_out",
+        "Refused records that made room for later ones.",
+        state.refused_crowded_out,
+        is_counter=True,
+    )
+
+
+def _measure_apps(state: InboxState) -> Metric:
+    family = GaugeMetricFamily(
+        "engagement_inbox_app_logs", "Logs of an app that wait to go to the lake.", labels=["app"]
+    )
+    waiting = sorted(state.logs_by_app.items(), key=lambda item: -item[1])
+    for app_id, logs in waiting[:APPS_MAX]:
+        family.add_metric([app_id], logs)
+    if others := sum(logs for _, logs in waiting[APPS_MAX:]):
+        family.add_metric([OTHER_APPS], others)
+    return family

@@ -20,6 +20,7 @@ from engagement import __version__, operations
 from engagement.model.export_tasks import ExportTask
 from engagement.runtime.opening import Runtime
 from engagement.server.levels import LevelCollector, Levels
+from engagement.server.recent_look import RecentLook
 
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 EXPORT_BUCKETS_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400)
@@ -36,7 +37,6 @@ def metrics_of(runtime: Runtime) -> "Metrics":
                 state.value: count for state, count in operations.count_exports(runtime).items()
             },
             look_at_inbox=lambda: operations.inbox_state(runtime),
-            count_waiting=lambda: operations.count_waiting(runtime),
             read_unconfirmed_clock=lambda: operations.read_unconfirmed_clock(runtime),
             worker_health=lambda: None if runtime.runner is None else runtime.runner.health(),
             list_damaged=lambda: [
@@ -60,6 +60,8 @@ class Metrics:
             take_ended: Gives each export that has ended since, once.
         """
         self._take_ended = take_ended
+        self.page = RecentLook(self._write)
+        """What Prometheus reads, as of a moment ago."""
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
@@ -139,7 +141,7 @@ class Metrics:
         if trailing:
             self._trailing.labels(protocol).inc(trailing)
 
-    def text(self) -> bytes:
+    def _write(self) -> bytes:
         """Return everything, in the text format that Prometheus reads."""
         for task in self._take_ended():
             self._exports.count(task)

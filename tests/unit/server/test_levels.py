@@ -31,9 +31,12 @@ class Looks:
         return Levels(
             count_tasks=self.count_tasks,
             look_at_inbox=lambda: InboxState(
-                logs=7, lag=timedelta(seconds=1.5), refused=1, refused_crowded_out=4, transactions=3
+                logs_by_app=self.waiting,
+                lag=timedelta(seconds=1.5),
+                refused=1,
+                refused_crowded_out=4,
+                transactions=3,
             ),
-            count_waiting=lambda: self.waiting,
             read_unconfirmed_clock=lambda: timedelta(days=9),
             worker_health=lambda: RunnerHealth(is_alive=True, restarts=2, silent_seconds=0.5),
             list_damaged=lambda: [(APP, "event")],

@@ -42,7 +42,7 @@ def create_export(runtime: Runtime) -> ExportTask:
 
 
 def lines(metrics: Metrics) -> list[str]:
-    return metrics.text().decode().splitlines()
+    return metrics.page.read().decode().splitlines()
 
 
 def test_requests_are_counted_by_route_method_and_status(metrics: Metrics) -> None:

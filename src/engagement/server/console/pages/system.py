@@ -38,7 +38,7 @@ def download_diagnostics(visit: PageVisit) -> Response:
     _require(visit, Role.OWNER)
     context = visit.console.context
     content = operations.pack_diagnostics(
-        visit.runtime, storage=context.points.storage(), metrics=context.metrics.text()
+        visit.runtime, storage=context.points.storage(), metrics=context.metrics.page.read()
     )
     name = f"engagement-diagnostics-{visit.now:%Y%m%dT%H%M%SZ}.zip"
     headers = PAGE_HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}
