@@ -21,7 +21,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cli/exports": ("acceptance/test_command_line.py",),
     "cli/imports": ("acceptance/test_command_line.py",),
     "cli/progress": ("acceptance/cli/test_backends.py",),
-    "cli/serve": ("acceptance/server/test_middleware.py", "acceptance/worker/test_main.py"),
     "cli/opening": ("acceptance/worker/test_control.py",),
     "cli/upkeep": ("acceptance/test_command_line.py",),
     "cli/verify": ("acceptance/test_command_line.py",),
@@ -70,6 +69,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "server/console/visits": ("unit/server/console/test_visits_templates.py",),
     "server/console/pages/export_advice": ("acceptance/server/console/pages/test_exports.py",),
     "server/console/pages/keys": ("acceptance/server/console/pages/test_apps.py",),
+    "server/console/pages/app_settings": ("acceptance/server/console/pages/test_apps.py",),
     "server/console/pages/refused": ("acceptance/server/console/pages/test_apps.py",),
     "server/console/pages/devices": ("acceptance/server/console/pages/test_apps.py",),
     "server/console/pages/new_export": ("acceptance/server/console/pages/test_exports.py",),
@@ -79,7 +79,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     ),
     "operations/attention": ("acceptance/server/console/pages/test_overview.py",),
     "model/points": ("unit/store/queries/test_points.py", "unit/operations/test_points.py"),
-    "server/console/events": ("acceptance/server/console/pages/test_exports.py",),
     "server/schemas": ("acceptance/test_contracts.py",),
     "server/token_endpoint": ("acceptance/server/auth/test_access_tokens.py",),
     # What a lost state is rebuilt from, and repairs, tried as operators ask for them.

@@ -66,7 +66,7 @@ def serve(
             listener = closing.enter_context(_listen(host, port))
             address = f"http://{_host_and_port(listener)}"
             public_url = settings.public_url.rstrip("/") or address
-            _say_hello(runtime, address, public_url, as_json=as_json)
+            say_hello(runtime, address, public_url, chosen, as_json=as_json)
             _run(runtime, listener, public_url, proxies, descriptors_max, chosen)
     except EngagementError as error:
         structlog.get_logger().error("start_refused", code=error.code.value, error=str(error))
@@ -114,7 +114,15 @@ def _host_and_port(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bool) -> None:
+def say_hello(
+    runtime: "Runtime",
+    address: str,
+    public_url: str,
+    roles: tuple["ProcessRole", ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Print where the server is and what to do first; of the console only where it is shown."""
     from engagement import operations
     from engagement.runtime.home import private_file
 
@@ -143,12 +151,14 @@ def _say_hello(runtime: "Runtime", address: str, public_url: str, *, as_json: bo
         print_note(f"First app: {apps[0].resource_path}")
         if key_file:
             print_note(f"Its key, for its devices, is in {key_file}; keep it, and delete the file.")
-        if not operations.list_clients(runtime):
+        has_clients = bool(operations.list_clients(runtime))
+        if not has_clients:
             print_note("A first client: engagement clients create NAME --role owner")
+        if ProcessRole.API in roles and has_clients:
+            print_note(f"Console: {public_url}/console/")
+        elif ProcessRole.API in roles:
             code = operations.create_sign_in_code(runtime).code
             print_note(f"Console, once within five minutes: {sign_in_address(public_url, code)}")
-        else:
-            print_note(f"Console: {public_url}/console/")
     if runtime.settings.allow_loopback_containers:
         print_note(
             "WARNING: ENGAGEMENT_ALLOW_LOOPBACK_CONTAINERS is on. Whoever may create exports can "

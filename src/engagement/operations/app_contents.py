@@ -92,6 +92,19 @@ def newest_records(runtime: Runtime, app_id: str, *, limit: int = 20) -> list[Se
     return read_newest(runtime.lake, app_id, files, limit=limit)
 
 
+def lake_state(runtime: Runtime, app_id: str) -> str:
+    """A word that differs whenever `newest_records` may: the versions of the tables it reads.
+
+    Raises:
+        UnknownAppError: No app has this id.
+    """
+    runtime.apps.get(app_id)
+    commits = runtime.inbox.last_commits(app_id)
+    return " ".join(
+        f"{kind.value}.{commits[kind].version}" for kind in UNFOLDED_KINDS if kind in commits
+    )
+
+
 def read_device_history(
     runtime: Runtime, app_id: str, device_id: str, *, limit: int = 50, before: str | None = None
 ) -> DeviceHistory:

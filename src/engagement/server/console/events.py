@@ -4,12 +4,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from engagement import operations
-from engagement.exceptions import UnknownAppError, UnknownTaskError
 from engagement.model.console import ConsoleSession
 from engagement.runtime.opening import Runtime
-from engagement.server.console.export_values import TOPIC as EXPORT_TOPIC
 from engagement.server.console.live import TOPICS_MAX, LiveHub, TooManyStreamsError
+from engagement.server.console.topics import app_of_topic
 from engagement.server.errors import Problem
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -53,11 +51,5 @@ class Events:
         return frozenset(topic for topic in named if self._may_see(topic, session))
 
     def _may_see(self, topic: str, session: ConsoleSession) -> bool:
-        if not topic.startswith(EXPORT_TOPIC):
-            return False
-        try:
-            task = operations.get_export(self._runtime, topic.removeprefix(EXPORT_TOPIC))
-            app = operations.get_app(self._runtime, task.app_id)
-        except (UnknownTaskError, UnknownAppError):
-            return False
-        return session.caller.sees(app)
+        app = app_of_topic(self._runtime, topic)
+        return app is not None and session.caller.sees(app)

@@ -17,12 +17,12 @@ from engagement import operations
 from engagement.model.console import ConsoleSession
 from engagement.server.console import csrf
 from engagement.server.console.events import Events
-from engagement.server.console.export_values import read_exports
 from engagement.server.console.forms import read_form
 from engagement.server.console.issuer_sign_in import make_code_flow
 from engagement.server.console.live import LiveHub
 from engagement.server.console.pages import (
     access,
+    app_settings,
     apps,
     devices,
     exports,
@@ -36,6 +36,7 @@ from engagement.server.console.policy import is_from_elsewhere, is_own_form
 from engagement.server.console.sessions import read_cookie
 from engagement.server.console.sign_in import SignIn, ask_to_sign_in
 from engagement.server.console.static_files import StaticFiles
+from engagement.server.console.topics import read_topics
 from engagement.server.console.visits import (
     Console,
     PageVisit,
@@ -76,6 +77,17 @@ PAGES: Sequence[PageRoute] = (
     PageRoute(path="/exports/{task_id}/retry", submit=exports.retry, form="retry-export"),
     PageRoute(path="/apps", show=apps.show_list, submit=apps.create, form="create-app"),
     PageRoute(path="/apps/{app_id}", show=apps.show),
+    PageRoute(path="/apps/{app_id}/settings", show=app_settings.show),
+    PageRoute(path="/apps/{app_id}/rename", submit=app_settings.rename, form="rename-app"),
+    PageRoute(
+        path="/apps/{app_id}/retention", submit=app_settings.set_retention, form="set-retention"
+    ),
+    PageRoute(
+        path="/apps/{app_id}/delete",
+        show=app_settings.ask_to_delete,
+        submit=app_settings.delete,
+        form="delete-app",
+    ),
     PageRoute(path="/apps/{app_id}/names", show=apps.show_names),
     PageRoute(path="/apps/{app_id}/versions", show=apps.show_versions),
     PageRoute(path="/apps/{app_id}/newest", show=apps.show_newest),
@@ -135,7 +147,7 @@ def build_console(context: Context, *, is_stopping: Callable[[], bool]) -> ASGIA
     sign_in = SignIn(console)
     pages = ConsolePages(console)
     runtime = context.runtime
-    hub = LiveHub(lambda topics: read_exports(runtime, topics), is_stopping=is_stopping)
+    hub = LiveHub(lambda topics: read_topics(runtime, topics), is_stopping=is_stopping)
     events = Events(runtime, hub)
     routes = [
         Route(f"{PREFIX}/static/{{digest}}/{{name:path}}", pages.guard(console.static.answer)),

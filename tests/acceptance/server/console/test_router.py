@@ -36,6 +36,8 @@ READ = {
     "/exports/{task_id}/manifest": Role.READER,
     "/apps": ANYONE,
     "/apps/{app_id}": Role.READER,
+    "/apps/{app_id}/settings": Role.OWNER,
+    "/apps/{app_id}/delete": Role.OWNER,
     "/apps/{app_id}/names": Role.READER,
     "/apps/{app_id}/versions": Role.READER,
     "/apps/{app_id}/newest": Role.READER,
@@ -61,6 +63,9 @@ WRITE = {
     "/exports/{task_id}/cancel": Role.EXPORTER,
     "/exports/{task_id}/retry": Role.EXPORTER,
     "/apps/{app_id}/keys": Role.OWNER,
+    "/apps/{app_id}/rename": Role.OWNER,
+    "/apps/{app_id}/retention": Role.OWNER,
+    "/apps/{app_id}/delete": Role.OWNER,
     "/apps/{app_id}/keys/{key_id}/rotate": Role.OWNER,
     "/apps/{app_id}/keys/{key_id}/revoke": Role.OWNER,
     "/apps/{app_id}/refused/replay": Role.OWNER,
@@ -204,6 +209,7 @@ def state_of(beside: Runtime, visited: Place) -> tuple[object, ...]:
         [task.task_id for task in operations.find_exports(beside, exports, limit=100)],
         operations.count_refused(beside, RefusedFilter(app_id=app_id)),
         operations.get_device(beside, app_id, visited.values["deviceId"]).device_id,
+        operations.get_app(beside, app_id),
     )
 
 

@@ -149,11 +149,12 @@ def show_versions(visit: PageVisit) -> Response:
 def show_newest(visit: PageVisit) -> Response:
     """Return the records that came last."""
     app = visit.app(visit.name("app_id"))
+    state = operations.lake_state(visit.runtime, app.app_id)  # first: what comes later is told
     records = operations.newest_records(visit.runtime, app.app_id, limit=NEWEST_ROWS)
     if download_format(visit):
         rows = [{name: getattr(record, name) for name in RECORD_COLUMNS} for record in records]
         return answer_download(visit, "newest", RECORD_COLUMNS, rows)
-    return visit.render("newest.html", app=app, records=records)
+    return visit.render("newest.html", app=app, records=records, state=state)
 
 
 def show_snippets(visit: PageVisit) -> Response:

@@ -21,10 +21,11 @@ from engagement.model.exports import ExportState, ExportType, TimeRange
 from engagement.model.option_kinds import read_day_or_instant, write_instant
 from engagement.server.console.commands import command_of
 from engagement.server.console.downloads import ROWS_MAX, answer_download, download_format
-from engagement.server.console.export_values import TOPIC, describe_progress
+from engagement.server.console.export_values import describe_progress
 from engagement.server.console.forms import FormErrors
 from engagement.server.console.pages.export_advice import advice_on
 from engagement.server.console.policy import PAGE_HEADERS
+from engagement.server.console.topics import EXPORT_TOPIC
 from engagement.server.console.visits import PageVisit, redirect
 
 PAGE_ROWS = 50
@@ -65,7 +66,9 @@ def show_list(visit: PageVisit) -> Response:
         states=ExportState,
         types=ExportType,
         may_create=any(visit.caller.may(Role.EXPORTER, item) for item in apps.values()),
-        topics=",".join(f"{TOPIC}{task.task_id}" for task in tasks if not task.state.is_final),
+        topics=",".join(
+            f"{EXPORT_TOPIC}{task.task_id}" for task in tasks if not task.state.is_final
+        ),
         newer=tasks[0].task_id if tasks and (before or (after and has_more)) else None,
         older=tasks[-1].task_id if tasks and (after or has_more) else None,
     )
@@ -160,7 +163,7 @@ def _render(  # noqa: PLR0913 - what the page shows besides the task
         may_act=visit.caller.may(Role.EXPORTER, app),
         errors=errors or FormErrors(),
         checks=checks,
-        topic=f"{TOPIC}{task.task_id}",
+        topic=f"{EXPORT_TOPIC}{task.task_id}",
     )
 
 

@@ -1,4 +1,4 @@
-// Keeps what a page shows of running exports up to date, by an event stream while it can.
+// Keeps what a page shows of what moves up to date, by an event stream while it can.
 const root = document.querySelector("[data-topics]");
 const topics = root?.dataset.topics ?? "";
 const query = `topics=${encodeURIComponent(topics)}`;
@@ -24,8 +24,41 @@ function showState(cell, value) {
   if (template) cell.replaceChildren(template.content.cloneNode(true));
 }
 
+// Puts a part of the page as it is now in the place of what is shown. A document is parsed for us:
+// no text becomes HTML here, which the policy forbids.
+function renew(part, version) {
+  const request = new XMLHttpRequest();
+  request.open("GET", location.href);
+  request.responseType = "document";
+  request.addEventListener("load", () => {
+    const found = request.response?.querySelector(`[data-part="${CSS.escape(part.dataset.part)}"]`);
+    if (!found) return;
+    // Somebody who is at a link of it would lose the place; it is renewed when they leave it.
+    if (part.contains(document.activeElement)) return late.set(part, version);
+    part.replaceChildren(...found.childNodes);
+    part.dataset.version = found.dataset.version;
+    say(`New ${part.dataset.part}.`);
+  });
+  request.send();
+}
+
+const late = new Map();
+addEventListener("focusout", () => {
+  setTimeout(() => {
+    for (const [part, version] of late) {
+      if (part.contains(document.activeElement)) continue;
+      late.delete(part);
+      renew(part, version);
+    }
+  });
+});
+
 function apply(topic, value) {
   for (const row of root.querySelectorAll(`[data-topic="${CSS.escape(topic)}"]`)) {
+    if ("part" in row.dataset) {
+      if (value !== null && row.dataset.version !== value) renew(row, value);
+      continue;
+    }
     if (value === null) {
       row.remove();
       continue;

@@ -110,11 +110,11 @@ def test_a_refused_record_is_looked_at_and_tried_again(
     window.page.get_by_role("button", name="Try it again").click()
 
     expect(window.page.get_by_role("status")).to_have_text(
-        "0 records are accepted now, 1 are refused still."
+        "0 records are accepted now, 1 is refused still."
     )
     window.page.get_by_role("table").get_by_role("link").first.click()
     window.page.get_by_role("button", name="Drop this record for good").click()
-    expect(window.page.get_by_role("status")).to_have_text("1 records were dropped.")
+    expect(window.page.get_by_role("status")).to_have_text("1 record was dropped.")
 
 
 def test_a_device_is_found_and_erased_by_keyboard(
@@ -146,18 +146,101 @@ def test_a_device_is_found_and_erased_by_keyboard(
 
 def test_who_may_not_change_an_app_cannot(open_window: Open, beside: Runtime, made: NewApp) -> None:
     base = f"/console/apps/{made.app.app_id}"
-    pages = ("", "/names", "/versions", "/newest", "/refused", "/devices", "/snippets", "/keys")
+    pages = (
+        "",
+        "/names",
+        "/versions",
+        "/newest",
+        "/refused",
+        "/devices",
+        "/snippets",
+        "/keys",
+        "/settings",
+    )
     reader = open_window(register(beside, Role.READER, "/subscriptions/paged"))
     stranger = open_window(register(beside, Role.OWNER, "/subscriptions/other"))
 
     of_reader = [reader.page.request.get(base + page).status for page in pages]
     of_stranger = [stranger.page.request.get(base + page).status for page in pages]
 
-    assert of_reader == [200] * 7 + [403]
-    assert of_stranger == [404] * 8
+    assert of_reader == [200] * 7 + [403] * 2
+    assert of_stranger == [404] * 9
     reader.go(f"{base}/refused")
     assert reader.page.get_by_role("button", name="Try").count() == 0
     assert reader.page.get_by_role("link", name="Keys").count() == 0
+
+
+def test_newest_records_come_by_themselves_and_leave_who_is_at_one_alone(
+    open_window: Open, owner: Credentials, server: RunningServer, beside: Runtime
+) -> None:
+    made = operations.create_app(
+        beside, name="Moving", collection="c", resource_group="g", subscription="paged"
+    )
+    window = open_window(owner, f"/console/apps/{made.app.app_id}/newest")
+    page = window.page
+    expect(page.get_by_text("Nothing collected.")).to_be_visible()
+
+    _post(server, made.app_key, batch(log("event") | {"name": "first"}))
+    expect(page.get_by_role("table", name="Records")).to_contain_text("first")
+    expect(page.get_by_role("status")).to_have_text("New records.")
+    page.get_by_role("table").get_by_role("link").first.focus()
+    _post(server, made.app_key, batch(log("event") | {"name": "second"}))
+    wait_for(lambda: len(operations.newest_records(beside, made.app.app_id)) > 1, "a record more")
+    expect(page.get_by_role("table").get_by_role("link").first).to_be_focused()
+    page.get_by_role("link", name="Skip to content").focus()
+
+    expect(page.get_by_role("table", name="Records")).to_contain_text("second")
+    assert window.barriers() == []
+
+
+def test_an_app_is_renamed_kept_for_days_and_deleted(
+    open_window: Open, owner: Credentials, server: RunningServer, beside: Runtime
+) -> None:
+    made = operations.create_app(
+        beside, name="Old", collection="c", resource_group="g", subscription="paged"
+    )
+    app_id = made.app.app_id
+    assert _post(server, made.app_key, everything(1)) == 202
+    window = open_window(owner, f"/console/apps/{app_id}/settings")
+    page = window.page
+
+    page.get_by_label("Name").fill("Paged/")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator("#errors")).to_be_focused()
+    expect(page.get_by_label("Name")).to_have_value("Paged/")
+    assert window.barriers() == []
+    page.get_by_label("Name").fill("New")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("status")).to_have_text("The app is called New now.")
+
+    for typed, message in (
+        ("0", None),
+        ("400", "400 days of history are kept from now on."),
+        ("", "All history is kept from now on."),
+        ("90", "90 days of history are kept from now on."),
+    ):
+        page.get_by_label("Days of history").fill(typed)
+        page.get_by_role("button", name="Keep so many days").click()
+        if message is None:
+            expect(page.locator("#errors")).to_contain_text("must be 1 to")
+        else:
+            expect(page.get_by_role("status")).to_have_text(message)
+    app = operations.get_app(beside, app_id)
+    assert (app.name, app.retention_days) == ("New", 90)
+
+    page.get_by_role("link", name="Delete this app").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Type the name of the app").fill("Old")
+    page.keyboard.press("Enter")
+    expect(page.locator("#errors")).to_be_focused()
+    assert window.barriers() == []
+    assert operations.get_app(beside, app_id) == app
+    page.get_by_label("Type the name of the app").fill("New")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("The app New is deleted")
+    assert window.barriers() == []
+    assert page.request.get(f"/console/apps/{app_id}").status == 404
+    wait_for(lambda: _post(server, made.app_key, everything(2)) == 401, "a key that is refused")
 
 
 def test_names_versions_and_newest_records_are_shown(
