@@ -1,9 +1,10 @@
 """Cuts an export into parts, from nothing but Delta's statistics of its files."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 
 from engagement.model.exports import ExportType, TimeAxis, TimeRange
 from engagement.model.plan import Part
@@ -49,7 +50,7 @@ def plan_parts(
         is_exact = time_axis is TimeAxis.EVENT and time_range.is_whole_days
         inside = _inside(kind, main, time_range, time_axis)
         cut = _by_day(kind, inside, target, time_range if is_exact else None)
-    beside = {other: some for other, some in files.items() if other is not kind}
+    beside = {other: _FilesByDevice(some) for other, some in files.items() if other is not kind}
     return tuple(
         replace(part, index=index, files=dict(part.files) | _files_beside(beside, part))
         for index, part in enumerate(cut)
@@ -57,14 +58,14 @@ def plan_parts(
 
 
 def _files_beside(
-    files: Mapping[Kind, Sequence[DataFile]], part: Part
+    files: Mapping[Kind, "_FilesByDevice"], part: Part
 ) -> dict[Kind, tuple[str, ...]]:
     """The files of the other tables that a part needs: all that tell of its devices.
 
     Whose a token is, any device may tell.
     """
     return {
-        kind: _paths(some if kind is Kind.TOKEN else _meeting(some, part))
+        kind: _paths(some.files if kind is Kind.TOKEN else some.meeting(part))
         for kind, some in files.items()
     }
 
@@ -131,8 +132,10 @@ def _by_day(
             every row of most files is delivered, and they need no counting.
     """
     parts: list[Part] = []
+    days = [file.day or date.min for file in files]
     for first, last in _runs(files, target):
-        inside = _of_days(files, first, last)
+        inside = files[bisect_left(days, first) : bisect_right(days, last)]
+        by_device = _FilesByDevice(inside)
         is_exact = exact_range is not None
         if kind in SPAN_KINDS:
             is_folded = _are_folded(inside)
@@ -144,11 +147,31 @@ def _by_day(
                 last_day=last,
                 rows=part.rows if is_exact else None,
                 in_order=part.in_order and first == last,
-                is_folded=_are_folded(_meeting(inside, part)),
+                is_folded=_are_folded(by_device.meeting(part)),
             )
             for part in _by_device(kind, inside, target if first == last else None)
         ]
     return parts
+
+
+class _FilesByDevice:
+    """Files, found by their devices without a look at all: a day may have thousands, and parts."""
+
+    def __init__(self, files: Sequence[DataFile]) -> None:
+        self.files = files
+        """In their order."""
+        self._places = sorted(range(len(files)), key=lambda place: files[place].device_min)
+        self._lowest = [files[place].device_min for place in self._places]
+        highest = (files[place].device_max for place in self._places)
+        self._highest_so_far = list(accumulate(highest, max))
+
+    def meeting(self, part: Part) -> list[DataFile]:
+        """The files that may hold device ids of the part, in their order."""
+        low, high = part.device_from, part.device_to
+        begin = 0 if low is None else bisect_left(self._highest_so_far, low)
+        end = len(self._places) if high is None else bisect_right(self._lowest, high)
+        some = (self.files[place] for place in sorted(self._places[begin:end]))
+        return [file for file in some if may_meet(file, part)]
 
 
 def _are_folded(files: Sequence[DataFile]) -> bool:
@@ -243,19 +266,15 @@ def _by_device(kind: Kind, files: Sequence[DataFile], target: int | None) -> lis
         is_folded=False,
     )
     parts = []
+    by_device = _FilesByDevice(files)
     for device_from, device_to in zip([None, *boundaries], [*boundaries, None], strict=True):
         part = replace(whole, device_from=device_from, device_to=device_to)
-        inside = _meeting(files, part)
+        inside = by_device.meeting(part)
         if inside:
             parts.append(
                 replace(part, files={kind: _paths(inside)}, in_order=_are_disjoint(inside))
             )
     return parts
-
-
-def _meeting(files: Sequence[DataFile], part: Part) -> list[DataFile]:
-    """The files that may hold device ids of the part."""
-    return [file for file in files if may_meet(file, part)]
 
 
 def _are_disjoint(files: Sequence[DataFile]) -> bool:
