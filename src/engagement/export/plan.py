@@ -65,7 +65,7 @@ def _files_beside(
     Whose a token is, any device may tell.
     """
     return {
-        kind: _paths(some.files if kind is Kind.TOKEN else some.meeting(part))
+        kind: _paths(some.files if kind is Kind.TOKEN else some.find_meeting(part))
         for kind, some in files.items()
     }
 
@@ -147,7 +147,7 @@ def _by_day(
                 last_day=last,
                 rows=part.rows if is_exact else None,
                 in_order=part.in_order and first == last,
-                is_folded=_are_folded(by_device.meeting(part)),
+                is_folded=_are_folded(by_device.find_meeting(part)),
             )
             for part in _by_device(kind, inside, target if first == last else None)
         ]
@@ -165,7 +165,7 @@ class _FilesByDevice:
         highest = (files[place].device_max for place in self._places)
         self._highest_so_far = list(accumulate(highest, max))
 
-    def meeting(self, part: Part) -> list[DataFile]:
+    def find_meeting(self, part: Part) -> list[DataFile]:
         """The files that may hold device ids of the part, in their order."""
         low, high = part.device_from, part.device_to
         begin = 0 if low is None else bisect_left(self._highest_so_far, low)
@@ -269,7 +269,7 @@ def _by_device(kind: Kind, files: Sequence[DataFile], target: int | None) -> lis
     by_device = _FilesByDevice(files)
     for device_from, device_to in zip([None, *boundaries], [*boundaries, None], strict=True):
         part = replace(whole, device_from=device_from, device_to=device_to)
-        inside = by_device.meeting(part)
+        inside = by_device.find_meeting(part)
         if inside:
             parts.append(
                 replace(part, files={kind: _paths(inside)}, in_order=_are_disjoint(inside))
