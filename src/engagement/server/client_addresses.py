@@ -19,6 +19,11 @@ class Sender(NamedTuple):
     network: str
     """The network of the address."""
 
+    @property
+    def charged(self) -> str:
+        """Whom rates and turns count: an IPv6 network is one sender's, with addresses at will."""
+        return self.network if ":" in self.address else self.address
+
 
 @lru_cache(maxsize=8_192)
 def sender_at(address: str) -> Sender:

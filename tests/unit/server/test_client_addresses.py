@@ -22,6 +22,14 @@ def test_an_address_is_of_a_network(address: str, network: str) -> None:
     assert sender_at(address).network == network
 
 
+def test_rates_count_an_address_or_an_ipv6_network() -> None:
+    addresses = ("192.0.2.77", "::ffff:192.0.2.77", "2001:db8::1", "2001:db8::2", "unix:", "")
+    charged = [sender_at(address).charged for address in addresses]
+
+    assert charged[:4] == ["192.0.2.77", "192.0.2.77", "2001:db8::/64", "2001:db8::/64"]
+    assert charged[4:] == ["unix:", ""]
+
+
 @pytest.mark.parametrize(
     ("peer", "forwarded", "found"),
     [

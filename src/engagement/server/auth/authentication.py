@@ -16,6 +16,7 @@ from engagement.runtime.opening import Runtime
 from engagement.server.auth.access_tokens import AccessTokens, instant_seconds
 from engagement.server.auth.openid_issuers import IssuerTokens
 from engagement.server.body_threads import BodyThreads
+from engagement.server.client_addresses import sender_at
 from engagement.server.errors import Problem
 
 TRUSTED_SECONDS_MAX = 2
@@ -75,7 +76,7 @@ class Authentication:
         Raises:
             Problem: Too many came from this address within a minute.
         """
-        if not self._failures.hit(self._failures_max, address):
+        if not self._failures.hit(self._failures_max, sender_at(address).charged):
             raise Problem(
                 429, "TooManyRequests", "Too many failed token requests.", {"Retry-After": "60"}
             )

@@ -24,6 +24,7 @@ from engagement.operations import Collected
 from engagement.runtime.opening import Runtime
 from engagement.server.body_limits import LimitedBody
 from engagement.server.body_threads import BodyThreads
+from engagement.server.client_addresses import sender_at
 from engagement.server.errors import Problem
 from engagement.server.metrics import Metrics
 from engagement.server.points import PointRecorder
@@ -218,7 +219,7 @@ class Admission:
 def _sender_of(scope: Scope) -> str:
     """Whoever a request's work is charged to, as its address says."""
     client = scope.get("client")
-    return client[0] if client else ""
+    return sender_at(client[0]).charged if client else ""
 
 
 def key_of(headers: Headers) -> str | None:
