@@ -94,7 +94,7 @@ def test_import_takes_compressed_files_and_knows_batches_it_has(imported: Import
 
 def test_import_writes_refused_records_with_their_reason(imported: Imported) -> None:
     shell = imported.shell
-    app_id = _new_app(shell, "refusing")["appId"]
+    app_id = shell.new_app("refusing")
     batch = json.loads(imported.sample.splitlines()[0])
     batch["logs"].append({"type": "event", "timestamp": batch["sentAt"], "name": ""})
     lines = f"not a batch\n{json.dumps(batch)}\n".encode()
@@ -327,8 +327,8 @@ def test_an_error_is_one_line_for_people(imported: Imported) -> None:
 
 def test_upkeep_reports_counts(imported: Imported) -> None:
     shell = imported.shell
-    app_id = _new_app(shell, "kept")["appId"]
-    shell.json("import", "-", "--app", app_id, given=imported.sample)
+    app_id = shell.new_app("kept")
+    shell.take(app_id, imported.sample)
     device = json.loads(imported.sample.splitlines()[0])["deviceId"]
 
     erased = shell.json("upkeep", "erase", device, "--app", app_id)
@@ -374,8 +374,8 @@ def test_a_misspelt_setting_is_refused_by_every_command(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_restored_from_an_export(imported: Imported) -> None:
     shell = imported.shell
-    app_id = _new_app(shell, "damaged")["appId"]
-    shell.json("import", "-", "--app", app_id, given=imported.sample)
+    app_id = shell.new_app("damaged")
+    shell.take(app_id, imported.sample)
     options = (*DAYS, "--format", "ndjson", "--include-user-id", "--with-device-timestamp")
     where = ("--app", app_id, "--container", str(shell.container))
     task = shell.json("export", "create", "Event", *where, *options)

@@ -254,9 +254,8 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, str]:
     shell = Shell(folder=tmp_path_factory.mktemp("narrow"))
     shell.container.mkdir()
     sample = shell.run("sample", "--devices", "12", "--days", "2", "--seed", "3").stdout
-    place = ("--collection", "mobile", "--resource-group", "group", "--subscription", "sub")
-    app_id = shell.json("apps", "create", "shop", *place)["appId"]
-    shell.json("import", "-", "--app", app_id, given=sample)
+    app_id = shell.new_app()
+    shell.take(app_id, sample)
     return shell, app_id
 
 

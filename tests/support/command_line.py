@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engagement import operations
+from engagement.runtime.opening import open_service
+from engagement.settings import Settings
 from support.waiting import WAIT_SECONDS_MAX
 
 
@@ -66,6 +69,18 @@ class Shell:
         assert done.returncode == status, done.stderr.decode()
         assert b"Traceback" not in done.stderr
         return done
+
+    def new_app(self, name: str = "shop") -> str:
+        """The id of a new app, registered here: a process would cost a second."""
+        settings = Settings.from_environment(self.environment)
+        place = {"collection": "c", "resource_group": "g", "subscription": "s"}
+        with open_service(settings, run_tasks=False) as runtime:
+            return operations.create_app(runtime, name=name, **place).app.app_id
+
+    def take(self, app_id: str, batches: bytes) -> None:
+        """Import batches, one a line, here too."""
+        with open_service(Settings.from_environment(self.environment)) as runtime:
+            operations.import_batches(runtime, app_id=app_id, lines=batches.splitlines())
 
     def json(self, *words: str, status: int = 0, given: bytes = b"") -> Any:
         """What a command prints as JSON."""

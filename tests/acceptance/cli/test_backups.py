@@ -113,7 +113,7 @@ def test_a_server_under_load_is_backed_up_killed_and_restored(tmp_path: Path) ->
 
 def test_a_home_is_moved_by_the_variables_of_its_new_place(tmp_path: Path) -> None:
     shell = Shell(folder=tmp_path)
-    app = shell.json("apps", "create", "shop", *APP_PLACE)
+    app_id = shell.new_app()
     place = tmp_path / "place.env"
     place.write_text(f"# the new place\nENGAGEMENT_HOME='{tmp_path / 'new'}'\n")
 
@@ -125,7 +125,7 @@ def test_a_home_is_moved_by_the_variables_of_its_new_place(tmp_path: Path) -> No
     assert (code, str(tmp_path / "new") in message) == ("ServiceMoved", True)
     assert shell.error("move", str(place), "--give-up", status=EXIT_FAILURE)[0] == "ServiceMoved"
     there = Shell(folder=tmp_path, settings=(("ENGAGEMENT_HOME", str(tmp_path / "new")),))
-    assert [each["appId"] for each in there.json("apps", "list")] == [app["appId"]]
+    assert [each["appId"] for each in there.json("apps", "list")] == [app_id]
     code, message = shell.error("backup", str(tmp_path / "backup"), status=EXIT_FAILURE)
     assert code == "ServiceMoved"
     code, message = shell.error("move", str(tmp_path / "nothing.env"), status=EXIT_BAD_INPUT)

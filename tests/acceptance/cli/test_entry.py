@@ -49,8 +49,7 @@ print(sorted(unused & set(sys.modules)))
 
 def test_an_export_that_was_copied_elsewhere_is_verified_there(shell: Shell) -> None:
     sample = shell.run("sample", "--devices", "5", "--days", "1").stdout
-    shell.run(*CREATE_APP)
-    shell.run("import", "-", "--app", "shop", given=sample)
+    shell.take(shell.new_app(), sample)
     made = shell.json("export", "create", "Session", "--app", "shop", *DAYS, "--container", "out")
     copy = shell.folder / "elsewhere" / "my copy"
     shutil.copytree(shell.container / made["folder"], copy)
@@ -64,7 +63,7 @@ def test_an_export_that_was_copied_elsewhere_is_verified_there(shell: Shell) -> 
 
 
 def test_a_busy_home_leads_to_the_server(shell: Shell) -> None:
-    shell.run(*CREATE_APP)
+    shell.new_app()
     with shell.busy():
         code, message = shell.error("keys", "rotate", status=3)
 
@@ -73,7 +72,7 @@ def test_a_busy_home_leads_to_the_server(shell: Shell) -> None:
 
 
 def test_an_interruption_says_what_stays_in_any_command(shell: Shell) -> None:
-    shell.run(*CREATE_APP)
+    shell.new_app()
     process = subprocess.Popen(
         [sys.executable, "-m", "engagement", "apps", "delete", "shop"],
         cwd=shell.folder,

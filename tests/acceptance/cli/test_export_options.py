@@ -16,7 +16,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 @pytest.fixture(scope="module")
 def app_id(shell: Shell) -> str:
-    return str(shell.json("apps", "create", "shop", *PLACE)["appId"])
+    return shell.new_app()
 
 
 def test_a_task_says_what_was_asked_of_it(shell: Shell, app_id: str) -> None:
