@@ -10,10 +10,12 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-co
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 # Tests are compiled once, whatever is usual where they run: each process of a run loads 5,000 of them.
 unexport PYTHONDONTWRITEBYTECODE
-TEST_PROCESSES ?= 2
+# One more than the smallest machine has processors: a quarter of the time, tests wait for what they started.
+TEST_PROCESSES ?= 3
+UNIT_PROCESSES ?= 2
 # Each process begins with tests that lie beside each other, and so shares their servers; who is done takes
 # over from the others. Homes of tests lie in memory where there is room: thousands of tests wait for syncs.
-SHARED := --numprocesses $(TEST_PROCESSES) --dist worksteal
+SHARED := --dist worksteal --numprocesses
 TEST_FOLDER ?= $(shell df --output=avail --block-size=1G /dev/shm 2>/dev/null | tail -1 | \
 	awk '{ print ($$1 >= 4 ? "/dev/shm" : "/tmp") }')
 # Per cent of lines that unit, integration and destination tests run, by folder; a floor only ever rises.
@@ -53,13 +55,13 @@ demo: .make/run
 	$(BIN)/engagement demo
 
 unit: .make/test
-	TMPDIR=$(TEST_FOLDER) $(PYTEST) tests/unit $(SHARED)
+	TMPDIR=$(TEST_FOLDER) $(PYTEST) tests/unit $(SHARED) $(UNIT_PROCESSES)
 
 test: .make/test .make/node .make/browser
-	TMPDIR=$(TEST_FOLDER) $(PYTEST) $(SHARED)
+	TMPDIR=$(TEST_FOLDER) $(PYTEST) $(SHARED) $(TEST_PROCESSES)
 
 coverage: .make/test .make/node
-	$(PYTEST) tests/unit tests/integration tests/contract/deliver $(SHARED) --cov --cov-report=
+	$(PYTEST) tests/unit tests/integration tests/contract/deliver $(SHARED) $(UNIT_PROCESSES) --cov --cov-report=
 	@for floor in $(COVERAGE_FLOORS); do \
 		echo "$${floor%=*}, at least $${floor#*=} %:"; \
 		$(BIN)/coverage report --include="src/engagement/$${floor%=*}/*" \
@@ -73,7 +75,7 @@ check: .make/test
 	$(BIN)/lint-imports
 
 torture: .make/test .make/node .make/browser
-	$(PYTEST) tests/unit --hypothesis-profile thorough $(SHARED)
+	$(PYTEST) tests/unit --hypothesis-profile thorough $(SHARED) $(UNIT_PROCESSES)
 	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES) \
 		--histories $(TORTURE_HISTORIES)
 	$(PYTEST) -m attack --full-counts
