@@ -2,17 +2,31 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
+from engagement.collect.packed_columns import pack_column
 from engagement.collect.payload import Batch
 from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
 from engagement.store.queries.inbox import AcceptedContent, InboxQueries, InboxRow, Submission
 
 
+class StoredRecords(msgspec.Struct, array_like=True, frozen=True):
+    """What the inbox keeps of a batch's records of one kind."""
+
+    kind: Kind
+    count: int
+    columns: list[Any]  # a `PackedColumn` each, in the order of RECORD_COLUMNS
+
+
 class StoredBatch(msgspec.Struct, array_like=True, frozen=True):
-    """What the inbox keeps of a batch: its sender once, and its records as rows per kind."""
+    """What the inbox keeps of a batch: its sender once, and its records by kinds.
+
+    Batches that were accepted by earlier releases have a tuple of `RECORD_COLUMNS` a record. The
+    others stand in the same place, so that such a release fails over them rather than lose them.
+    """
 
     device_id: str
     user_id: str | None
@@ -22,7 +36,7 @@ class StoredBatch(msgspec.Struct, array_like=True, frozen=True):
     location_id: str | None
     first_at: int | None
     last_at: int | None
-    rows: dict[str, list[tuple]]  # type: ignore[type-arg] # one tuple of RECORD_COLUMNS a record
+    records: list[StoredRecords] | dict[str, list[tuple]]  # type: ignore[type-arg]
     record_ids: dict[str, list[str]] | None = None
 
 
@@ -68,6 +82,17 @@ def decode_stored_batch(row: InboxRow) -> StoredBatch:
     return _DECODER.decode(row.payload)
 
 
+def stored_records(batch: StoredBatch) -> list[StoredRecords]:
+    """The records of a batch by kinds, also of one that an earlier release accepted."""
+    if isinstance(batch.records, list):
+        return batch.records
+    return [
+        StoredRecords(Kind(kind), len(rows), list(zip(*rows, strict=True)))
+        for kind, rows in batch.records.items()
+        if rows
+    ]
+
+
 def read_sender(row: InboxRow) -> str:
     """The device that sent the batch of an inbox row."""
     return _SENDER_DECODER.decode(row.payload).device_id
@@ -85,9 +110,11 @@ def inbox_row(app_id: str, batch: Batch, *, received_at: datetime) -> InboxRow:
 
 
 def _encode(batch: Batch) -> bytes:
-    rows: dict[str, list[tuple[object, ...]]] = {
-        kind.value: batch.rows[kind] for kind in Kind if batch.rows.get(kind)
-    }
+    records = [
+        StoredRecords(kind, len(rows), [pack_column(values) for values in zip(*rows, strict=True)])
+        for kind in Kind
+        if (rows := batch.rows.get(kind))
+    ]
     record_ids = None
     if batch.record_ids is not None:
         record_ids = {kind.value: ids for kind, ids in batch.record_ids.items()}
@@ -101,7 +128,7 @@ def _encode(batch: Batch) -> bytes:
             location_id=batch.location_id,
             first_at=batch.first_at,
             last_at=batch.last_at,
-            rows=rows,
+            records=records,
             record_ids=record_ids,
         )
     )

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain, repeat, zip_longest
 
 import polars as pl
 
-from engagement.collect.inbox import StoredBatch, decode_stored_batch
+from engagement.collect.inbox import StoredBatch, decode_stored_batch, stored_records
+from engagement.collect.packed_columns import PackedColumn, column_of, unpack_columns
 from engagement.model.records import (
     CONTENT_KINDS,
     INFO_COLUMNS,
@@ -24,7 +25,6 @@ from engagement.store.queries.inbox import InboxRow
 from engagement.store.schemas import content_ids, file_schema
 
 NO_RECORD_ID = pl.lit(None, pl.String()).alias("record_id")
-_KINDS = {kind.value: kind for kind in RECORD_COLUMNS}
 _KEY_COLUMNS: dict[Kind, tuple[str, ...]] = {
     Kind.TAG: ("device_id", "key"),
     Kind.TOKEN: ("device_id", "type", "token"),
@@ -48,35 +48,27 @@ class Round:
     """What all records of a batch share, one row a batch."""
     contents: Mapping[Kind, pl.DataFrame]
     """The information and the location that each batch tells, one row a batch, null if none."""
-    columns: dict[Kind, list[list[object]]]
-    """For each kind, the values of each of its `RECORD_COLUMNS`, over all batches."""
+    columns: dict[Kind, list[list[PackedColumn]]]
+    """For each kind, the values of each of its `RECORD_COLUMNS`, of each batch that has some."""
     counts: dict[Kind, list[int]]
     """For each kind, how many records each batch has."""
 
 
 def gather_batches(rows: Sequence[InboxRow]) -> Round:
-    """Return the batches with their records in columns.
-
-    Each batch is transposed and let go: keeping its tuples would cost more than decoding.
-    """
-    columns: dict[Kind, list[list[object]]] = {
+    """Return the batches with their records in columns."""
+    columns: dict[Kind, list[list[PackedColumn]]] = {
         kind: [[] for _ in names] for kind, names in RECORD_COLUMNS.items()
     }
     counts: dict[Kind, list[int]] = {kind: [0] * len(rows) for kind in RECORD_COLUMNS}
     batches = []
     for place, row in enumerate(rows):
         batch = decode_stored_batch(row)
-        for name, records in batch.rows.items():
-            kind = _KINDS[name]
-            counts[kind][place] = len(records)
-            of_kind = columns[kind]
-            for column, values in zip(of_kind, zip(*records, strict=True), strict=False):
-                column.extend(values)
-            if records and len(records[0]) < len(of_kind):
-                # It was accepted before there were more columns.
-                for column in of_kind[len(records[0]) :]:
-                    column.extend(repeat(None, len(records)))
-        batch.rows.clear()
+        for records in stored_records(batch):
+            counts[records.kind][place] = records.count
+            # One that was accepted before there were more columns lacks the last.
+            for column, packed in zip_longest(columns[records.kind], records.columns):
+                column.append(packed)
+        batch.records.clear()
         batches.append(batch)
     return Round(
         batches=batches,
@@ -106,7 +98,7 @@ def device_rows(gathered: Round) -> pl.DataFrame:
         "first_seen_at": [batch.first_at for batch in gathered.batches],
         "seen_at": [batch.last_at for batch in gathered.batches],
     }
-    times = pl.DataFrame([_column(name, values, schema[name]) for name, values in seen.items()])
+    times = pl.DataFrame([column_of(name, values, schema[name]) for name, values in seen.items()])
     rows = (
         pl.concat([times, *gathered.contents.values(), gathered.senders], how="horizontal")
         .with_columns(
@@ -126,7 +118,7 @@ def distinct_contents(kind: Kind, gathered: Round) -> pl.DataFrame:
         that told it, and `last_at`, until when the round's records came with it.
     """
     content_id = CONTENT_KINDS[kind]
-    last_at = _column(
+    last_at = column_of(
         "last_at", [batch.last_at for batch in gathered.batches], pl.Datetime("us", "UTC")
     )
     return (
@@ -149,7 +141,7 @@ def content_rows(kind: Kind, gathered: Round, places: Sequence[int]) -> pl.DataF
         gathered: The round.
         places: The places of the batches.
     """
-    told_at = _column(
+    told_at = column_of(
         "told_at",
         [gathered.batches[place].last_at for place in places],
         pl.Datetime("us", "UTC"),
@@ -200,9 +192,10 @@ _SENDER_SCHEMA = {
 def _records(kind: Kind, gathered: Round) -> pl.DataFrame:
     """All records of a kind: their own values, and their batch's repeated beside them."""
     schema = file_schema(kind)
+    filled = list(filter(None, gathered.counts[kind]))
     own = [
-        _column(column.name, values, schema[column.name])
-        for column, values in zip(RECORD_COLUMNS[kind], gathered.columns[kind], strict=True)
+        unpack_columns(column.name, schema[column.name], packed, filled)
+        for column, packed in zip(RECORD_COLUMNS[kind], gathered.columns[kind], strict=True)
     ]
     counts = pl.Series(gathered.counts[kind], dtype=pl.Int64)
     places = pl.int_ranges(counts, eager=True).explode(empty_as_null=False)
@@ -266,9 +259,3 @@ def _told_content(
         )
         for column in columns
     )
-
-
-def _column(name: str, values: Sequence[object], dtype: pl.DataType) -> pl.Series:
-    if isinstance(dtype, pl.Datetime):
-        return pl.Series(name, values, dtype=pl.Int64()).cast(dtype)
-    return pl.Series(name, values, dtype=dtype)

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from engagement.collect.inbox import accept, decode_stored_batch, inbox_row
+from engagement.collect.inbox import accept, decode_stored_batch, inbox_row, stored_records
 from engagement.collect.payload import Batch, decode_batch
 from engagement.model.records import Kind
 from engagement.store.queries.inbox import InboxQueries
@@ -25,7 +25,7 @@ def test_a_batch_comes_out_as_it_went_in() -> None:
     assert (stored.device_id, stored.user_id) == (DEVICES[0], "user 1")
     assert (stored.info, stored.location) == (sent.info, sent.location)
     assert (stored.first_at, stored.last_at) == (sent.first_at, sent.last_at)
-    assert {Kind(kind): len(rows) for kind, rows in stored.rows.items()} == {
+    assert {records.kind: records.count for records in stored_records(stored)} == {
         kind: len(rows) for kind, rows in sent.rows.items() if rows
     }
 
