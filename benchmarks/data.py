@@ -14,7 +14,7 @@ from engagement.model.records import Kind
 from engagement.runtime.opening import Runtime, open_service
 from engagement.settings import Settings
 from engagement.store.committing import Committer
-from engagement.store.lake import in_order
+from engagement.store.row_order import in_order
 from engagement.store.schemas import file_schema
 
 OUTPUT = Path(__file__).parent / "output"

@@ -24,7 +24,7 @@ from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.model.records import CONTENT_KINDS, SPAN_KINDS, Kind
 from engagement.store.committing import Committer
 from engagement.store.folds import fold
-from engagement.store.lake import Lake, in_order, partition_day
+from engagement.store.lake import Lake
 from engagement.store.queries.erased import ErasedQueries
 from engagement.store.queries.inbox import InboxQueries, InboxRow
 from engagement.store.queries.sightings import (
@@ -36,6 +36,7 @@ from engagement.store.queries.sightings import (
     derive_sighting_keys,
 )
 from engagement.store.queries.staging import StagingQueries
+from engagement.store.row_order import in_order, partition_day
 
 _log = structlog.get_logger()
 ROUNDS_PER_COMMIT = 16

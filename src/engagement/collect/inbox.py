@@ -82,7 +82,7 @@ def decode_stored_batch(row: InboxRow) -> StoredBatch:
     return _DECODER.decode(row.payload)
 
 
-def stored_records(batch: StoredBatch) -> list[StoredRecords]:
+def list_records(batch: StoredBatch) -> list[StoredRecords]:
     """The records of a batch by kinds, also of one that an earlier release accepted."""
     if isinstance(batch.records, list):
         return batch.records

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import cast
 
 import polars as pl
-import pyarrow as pa
 
 PackedColumn = None | str | bytes | Sequence[object]
 """The values of a batch's records: None if all are null, texts joined by `SEPARATOR`, whole
@@ -52,16 +51,15 @@ def unpack_columns(
         texts = pl.Series(name, packed, dtype=pl.String())
         return texts.str.split(SEPARATOR).explode(empty_as_null=False)
     if forms == {bytes}:
-        data = b"".join(cast("Sequence[bytes]", packed))
-        integers = pa.Array.from_buffers(pa.int64(), sum(counts), [None, pa.py_buffer(data)])
-        return cast("pl.Series", pl.from_arrow(integers)).alias(name).cast(dtype)
+        integers = array(_INTEGERS, b"".join(cast("Sequence[bytes]", packed)))
+        return make_column(name, integers, dtype)
     values: list[object] = []
     for column, count in zip(packed, counts, strict=True):
         values.extend(_unpack(column, count))
-    return column_of(name, values, dtype)
+    return make_column(name, values, dtype)
 
 
-def column_of(name: str, values: Sequence[object], dtype: pl.DataType) -> pl.Series:
+def make_column(name: str, values: Sequence[object], dtype: pl.DataType) -> pl.Series:
     """Return values as a column; times are given in microseconds since 1970."""
     if isinstance(dtype, pl.Datetime):
         return pl.Series(name, values, dtype=pl.Int64()).cast(dtype)

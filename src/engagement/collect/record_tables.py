@@ -6,8 +6,8 @@ from itertools import chain, repeat, zip_longest
 
 import polars as pl
 
-from engagement.collect.inbox import StoredBatch, decode_stored_batch, stored_records
-from engagement.collect.packed_columns import PackedColumn, column_of, unpack_columns
+from engagement.collect.inbox import StoredBatch, decode_stored_batch, list_records
+from engagement.collect.packed_columns import PackedColumn, make_column, unpack_columns
 from engagement.model.records import (
     CONTENT_KINDS,
     INFO_COLUMNS,
@@ -63,7 +63,7 @@ def gather_batches(rows: Sequence[InboxRow]) -> Round:
     batches = []
     for place, row in enumerate(rows):
         batch = decode_stored_batch(row)
-        for records in stored_records(batch):
+        for records in list_records(batch):
             counts[records.kind][place] = records.count
             # One that was accepted before there were more columns lacks the last.
             for column, packed in zip_longest(columns[records.kind], records.columns):
@@ -98,7 +98,7 @@ def device_rows(gathered: Round) -> pl.DataFrame:
         "first_seen_at": [batch.first_at for batch in gathered.batches],
         "seen_at": [batch.last_at for batch in gathered.batches],
     }
-    times = pl.DataFrame([column_of(name, values, schema[name]) for name, values in seen.items()])
+    times = pl.DataFrame([make_column(name, values, schema[name]) for name, values in seen.items()])
     rows = (
         pl.concat([times, *gathered.contents.values(), gathered.senders], how="horizontal")
         .with_columns(
@@ -118,7 +118,7 @@ def distinct_contents(kind: Kind, gathered: Round) -> pl.DataFrame:
         that told it, and `last_at`, until when the round's records came with it.
     """
     content_id = CONTENT_KINDS[kind]
-    last_at = column_of(
+    last_at = make_column(
         "last_at", [batch.last_at for batch in gathered.batches], pl.Datetime("us", "UTC")
     )
     return (
@@ -141,7 +141,7 @@ def content_rows(kind: Kind, gathered: Round, places: Sequence[int]) -> pl.DataF
         gathered: The round.
         places: The places of the batches.
     """
-    told_at = column_of(
+    told_at = make_column(
         "told_at",
         [gathered.batches[place].last_at for place in places],
         pl.Datetime("us", "UTC"),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ROW_GROUP_ROWS = 65_536
 CRASH_ROW_GROUP_ROWS = 4_096
 """A row group is what a reader holds in memory, and a crash has a stack trace."""
+SAMPLE_ROWS = 4_096
+"""Rows that tell whether a column's values repeat; the first of a file are of a few devices."""
 COMPATIBLE = pl.CompatLevel.oldest()
 
 
@@ -63,7 +65,7 @@ def write_file(
         arrow_schema(kind),
         compression="zstd",
         store_schema=False,
-        use_dictionary=_dictionary_columns(kind),
+        use_dictionary=_repeating_columns(kind, first),
         write_statistics=statistics_columns(kind),
     ) as writer:
         for rows in chain([first], filled):
@@ -132,10 +134,11 @@ def statistics_columns(kind: Kind) -> list[str]:
     return ["device_id", TIME_COLUMN[kind], "received_at"]
 
 
-def _dictionary_columns(kind: Kind) -> list[str]:
+def _repeating_columns(kind: Kind, rows: pl.DataFrame) -> list[str]:
     """Columns whose values repeat. A dictionary of the others costs time and makes files larger."""
-    unique = {TIME_COLUMN[kind], "device_timestamp", "sequence", "record_id"}
-    return [column for column in file_schema(kind) if column not in unique]
+    sample = rows.select(file_schema(kind).keys()).head(SAMPLE_ROWS)
+    distinct = sample.select(pl.all().n_unique()).row(0, named=True)
+    return [column for column, count in distinct.items() if 2 * count <= sample.height]
 
 
 def _partition(day: date | None) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from engagement.exceptions import LakeDamagedError
 from engagement.model.plan import Part
-from engagement.model.records import TIME_COLUMN, Kind
+from engagement.model.records import Kind
 from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange, sum_changes
 from engagement.store.data_files import DataFile, count_rows, files_of
 from engagement.store.delta_log import (
@@ -35,7 +35,7 @@ from engagement.store.files import row_group_rows, write_file
 from engagement.store.locks import LockPurpose, Locks, ThreadLocks
 from engagement.store.object_files import open_files
 from engagement.store.ranges import within_range
-from engagement.store.schemas import file_schema, sort_columns
+from engagement.store.schemas import file_schema
 from engagement.store.slices import Piece, find_pieces, gather_small
 from engagement.store.unused_files import (
     ABANDONED_HOURS_MIN,
@@ -374,18 +374,3 @@ class Lake:
     def commit_file(self, app_id: str, kind: Kind, version: int) -> Path:
         """The file of a commit in the log of a table on a local disk."""
         return Path(self._path(app_id, kind)) / LOG_FOLDER / f"{version:020d}.json"
-
-
-def in_order(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
-    """The rows with their partition column, in the order of a file."""
-    if kind.is_historical:
-        rows = rows.with_columns(partition_day(rows, kind).alias("date"))
-    return rows.sort(sort_columns(kind))
-
-
-def partition_day(rows: pl.DataFrame, kind: Kind) -> pl.Expr:
-    """The partitions of a historical kind's rows.
-
-    Sessions and jobs come with theirs, which is not the day of their start if they are older.
-    """
-    return pl.col("date") if "date" in rows.columns else pl.col(TIME_COLUMN[kind]).dt.date()

@@ -9,7 +9,7 @@ import polars as pl
 from engagement.exceptions import BadInputError
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store.data_files import DataFile
-from engagement.store.lake import in_order
+from engagement.store.row_order import in_order
 from engagement.store.schemas import file_schema
 
 _DELIVERY = ("record_id", "received_at")

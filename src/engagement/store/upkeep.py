@@ -15,13 +15,14 @@ from engagement.store.committing import Committer
 from engagement.store.data_files import DataFile
 from engagement.store.files import row_group_rows
 from engagement.store.folds import FOLD_KEYS, fold
-from engagement.store.lake import Lake, in_order
+from engagement.store.lake import Lake
 from engagement.store.queries.inbox import InboxQueries
 from engagement.store.queries.sightings import SightingQueries, derive_sighting_keys
 from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.ranges import in_devices
 from engagement.store.recovery import LakeRecovery
+from engagement.store.row_order import in_order
 from engagement.store.upkeep_report import UpkeepReport, add_counts, add_reports
 
 RANGES_PER_FILE = 8

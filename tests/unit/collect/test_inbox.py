@@ -1,10 +1,22 @@
 """Tests that a batch is accepted once and comes out of the inbox as it went in."""
 
+from dataclasses import replace
+
+import msgspec
+import polars as pl
 import pytest
 import sqlalchemy as sa
+from polars.testing import assert_frame_equal
 
-from engagement.collect.inbox import accept, decode_stored_batch, inbox_row, stored_records
+from engagement.collect.inbox import (
+    StoredBatch,
+    accept,
+    decode_stored_batch,
+    inbox_row,
+    list_records,
+)
 from engagement.collect.payload import Batch, decode_batch
+from engagement.collect.record_tables import gather_batches, record_tables
 from engagement.model.records import Kind
 from engagement.store.queries.inbox import InboxQueries
 from support.batches import DEVICES, NOW, batch, everything, log
@@ -25,7 +37,7 @@ def test_a_batch_comes_out_as_it_went_in() -> None:
     assert (stored.device_id, stored.user_id) == (DEVICES[0], "user 1")
     assert (stored.info, stored.location) == (sent.info, sent.location)
     assert (stored.first_at, stored.last_at) == (sent.first_at, sent.last_at)
-    assert {records.kind: records.count for records in stored_records(stored)} == {
+    assert {records.kind: records.count for records in list_records(stored)} == {
         kind: len(rows) for kind, rows in sent.rows.items() if rows
     }
 
@@ -52,3 +64,43 @@ def test_a_batch_whose_records_were_all_refused_is_known_later(engine: sa.Engine
     assert bad.accepted == 0
     assert accept(queries, APP_ID, [bad], received_at=NOW) == [True]
     assert accept(queries, APP_ID, [good], received_at=NOW) == [False]
+
+
+def test_batches_of_earlier_releases_are_read_as_those_of_this_one() -> None:
+    """They have a tuple a record; one from before a column was there lacks its value."""
+    sent = decoded(everything(1))
+    row = inbox_row(APP_ID, sent, received_at=NOW)
+    content = msgspec.msgpack.decode(row.payload)
+    place = StoredBatch.__struct_fields__.index("records")
+    content[place] = {
+        kind.value: [values[:-1] if kind is Kind.EVENT else values for values in rows]
+        for kind, rows in sent.rows.items()
+    }
+    old = replace(row, payload=msgspec.msgpack.encode(content), position=1)
+
+    before, now = (gather_batches([each]) for each in (old, replace(row, position=1)))
+
+    for (kind, table), (same, expected) in zip(
+        record_tables(before), record_tables(now), strict=True
+    ):
+        assert kind is same
+        lacking = [pl.lit(None).alias("device_timestamp")] if kind is Kind.EVENT else []
+        assert_frame_equal(table, expected.with_columns(lacking), check_dtypes=False)
+
+
+def test_an_earlier_release_fails_over_a_batch_rather_than_lose_it() -> None:
+    class EarlierBatch(msgspec.Struct, array_like=True):
+        device_id: str
+        user_id: str | None
+        info: dict[str, str | int] | None
+        info_id: str | None
+        location: dict[str, str] | None
+        location_id: str | None
+        first_at: int | None
+        last_at: int | None
+        rows: dict[str, list[tuple]]  # type: ignore[type-arg]
+
+    row = inbox_row(APP_ID, decoded(everything(1)), received_at=NOW)
+
+    with pytest.raises(msgspec.ValidationError, match="Expected `object`, got `array`"):
+        msgspec.msgpack.decode(row.payload, type=EarlierBatch)

@@ -83,3 +83,19 @@ def test_only_what_the_planner_needs_is_in_the_log(kind: Kind) -> None:
     assert set(statistics_columns(kind)) == {"device_id", TIME_COLUMN[kind], "received_at"}
     assert set(statistics_columns(kind)) <= set(columns)
     assert row_group_rows(kind) > 0
+
+
+def test_only_columns_whose_values_repeat_have_a_dictionary(tmp_path: Path) -> None:
+    rows = frame(*DEVICES[:1] * 8).with_columns(
+        pl.Series("name", ["a", "b"] * 4),
+        pl.Series("session_id", [f"session {number}" for number in range(8)]),
+    )
+
+    written = write_file(str(tmp_path), Kind.EVENT, [rows], day=None)
+
+    assert written is not None
+    group = pq.ParquetFile(tmp_path / written.path).metadata.row_group(0)
+    columns = [group.column(place) for place in range(group.num_columns)]
+    having = {column.path_in_schema for column in columns if column.has_dictionary_page}
+    assert {"device_id", "name", "received_at"} <= having
+    assert not having & {"session_id", "timestamp", "sequence"}

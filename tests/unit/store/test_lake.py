@@ -15,7 +15,8 @@ from engagement.exceptions import LakeDamagedError
 from engagement.model.records import TIME_COLUMN, Kind
 from engagement.store.commits import Commit, FileChange, OpenCommit, TableChange
 from engagement.store.data_files import DataFile
-from engagement.store.lake import CHECKPOINT_VERSIONS, LOG_DAYS, Lake, in_order
+from engagement.store.lake import CHECKPOINT_VERSIONS, LOG_DAYS, Lake
+from engagement.store.row_order import in_order
 from engagement.store.schemas import file_schema, sort_columns
 from support.batches import DEVICES, NOW
 from support.home import APP_ID
