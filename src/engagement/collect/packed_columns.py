@@ -8,8 +8,6 @@ from array import array
 from collections.abc import Sequence
 from typing import cast
 
-import polars as pl
-
 PackedColumn = None | str | bytes | Sequence[object]
 """The values of a batch's records: None if all are null, texts joined by `SEPARATOR`, whole
 numbers as 8 bytes each, else one by one. Text and bytes have neither nulls nor exceptions."""
@@ -33,44 +31,17 @@ def pack_column(values: Sequence[object]) -> PackedColumn:
     return values
 
 
-def unpack_columns(
-    name: str, dtype: pl.DataType, packed: Sequence[PackedColumn], counts: Sequence[int]
-) -> pl.Series:
-    """Return the values of some batches, one after another, as one column.
-
-    Args:
-        name: The column's.
-        dtype: The column's; times are kept in microseconds since 1970.
-        packed: The values of each batch.
-        counts: How many they are of each batch; none has none.
-    """
-    forms = set(map(type, packed))
-    if forms == {type(None)}:
-        return pl.repeat(None, sum(counts), dtype=dtype, eager=True).alias(name)
-    if forms == {str}:
-        texts = pl.Series(name, packed, dtype=pl.String())
-        return texts.str.split(SEPARATOR).explode(empty_as_null=False)
-    if forms == {bytes}:
-        integers = array(_INTEGERS, b"".join(cast("Sequence[bytes]", packed)))
-        return make_column(name, integers, dtype)
-    values: list[object] = []
-    for column, count in zip(packed, counts, strict=True):
-        values.extend(_unpack(column, count))
-    return make_column(name, values, dtype)
-
-
-def make_column(name: str, values: Sequence[object], dtype: pl.DataType) -> pl.Series:
-    """Return values as a column; times are given in microseconds since 1970."""
-    if isinstance(dtype, pl.Datetime):
-        return pl.Series(name, values, dtype=pl.Int64()).cast(dtype)
-    return pl.Series(name, values, dtype=dtype)
-
-
-def _unpack(packed: PackedColumn, count: int) -> Sequence[object]:
+def unpack_column(packed: PackedColumn, count: int) -> Sequence[object]:
+    """Return the values of a batch, given how many they are."""
     if packed is None:
         return [None] * count
     if isinstance(packed, str):
         return packed.split(SEPARATOR)
     if isinstance(packed, bytes):
-        return array(_INTEGERS, packed)
+        return unpack_integers([packed])
     return packed
+
+
+def unpack_integers(packed: Sequence[bytes]) -> Sequence[int]:
+    """Return whole numbers of some batches, one after another."""
+    return array(_INTEGERS, b"".join(packed))

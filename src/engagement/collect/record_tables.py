@@ -3,11 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat, zip_longest
+from typing import cast
 
 import polars as pl
 
 from engagement.collect.inbox import StoredBatch, decode_stored_batch, list_records
-from engagement.collect.packed_columns import PackedColumn, make_column, unpack_columns
+from engagement.collect.packed_columns import (
+    SEPARATOR,
+    PackedColumn,
+    unpack_column,
+    unpack_integers,
+)
 from engagement.model.records import (
     CONTENT_KINDS,
     INFO_COLUMNS,
@@ -98,7 +104,9 @@ def device_rows(gathered: Round) -> pl.DataFrame:
         "first_seen_at": [batch.first_at for batch in gathered.batches],
         "seen_at": [batch.last_at for batch in gathered.batches],
     }
-    times = pl.DataFrame([make_column(name, values, schema[name]) for name, values in seen.items()])
+    times = pl.DataFrame(
+        [_make_column(name, values, schema[name]) for name, values in seen.items()]
+    )
     rows = (
         pl.concat([times, *gathered.contents.values(), gathered.senders], how="horizontal")
         .with_columns(
@@ -118,7 +126,7 @@ def distinct_contents(kind: Kind, gathered: Round) -> pl.DataFrame:
         that told it, and `last_at`, until when the round's records came with it.
     """
     content_id = CONTENT_KINDS[kind]
-    last_at = make_column(
+    last_at = _make_column(
         "last_at", [batch.last_at for batch in gathered.batches], pl.Datetime("us", "UTC")
     )
     return (
@@ -141,7 +149,7 @@ def content_rows(kind: Kind, gathered: Round, places: Sequence[int]) -> pl.DataF
         gathered: The round.
         places: The places of the batches.
     """
-    told_at = make_column(
+    told_at = _make_column(
         "told_at",
         [gathered.batches[place].last_at for place in places],
         pl.Datetime("us", "UTC"),
@@ -259,3 +267,36 @@ def _told_content(
         )
         for column in columns
     )
+
+
+def unpack_columns(
+    name: str, dtype: pl.DataType, packed: Sequence[PackedColumn], counts: Sequence[int]
+) -> pl.Series:
+    """Return the values of some batches, one after another, as one column.
+
+    Args:
+        name: The column's.
+        dtype: The column's; times are kept in microseconds since 1970.
+        packed: The values of each batch.
+        counts: How many they are of each batch; none has none.
+    """
+    forms = set(map(type, packed))
+    if forms == {type(None)}:
+        return pl.repeat(None, sum(counts), dtype=dtype, eager=True).alias(name)
+    if forms == {str}:
+        texts = pl.Series(name, packed, dtype=pl.String())
+        return texts.str.split(SEPARATOR).explode(empty_as_null=False)
+    if forms == {bytes}:
+        integers = unpack_integers(cast("Sequence[bytes]", packed))
+        return _make_column(name, integers, dtype)
+    values: list[object] = []
+    for column, count in zip(packed, counts, strict=True):
+        values.extend(unpack_column(column, count))
+    return _make_column(name, values, dtype)
+
+
+def _make_column(name: str, values: Sequence[object], dtype: pl.DataType) -> pl.Series:
+    """Values as a column; times are given in microseconds since 1970."""
+    if isinstance(dtype, pl.Datetime):
+        return pl.Series(name, values, dtype=pl.Int64()).cast(dtype)
+    return pl.Series(name, values, dtype=dtype)

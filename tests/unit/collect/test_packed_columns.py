@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.collect.packed_columns import SEPARATOR, PackedColumn, pack_column, unpack_columns
+from engagement.collect.packed_columns import SEPARATOR, PackedColumn, pack_column
+from engagement.collect.record_tables import unpack_columns
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=5) | st.just(f"a{SEPARATOR}b")
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
