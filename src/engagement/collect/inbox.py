@@ -111,9 +111,8 @@ def inbox_row(app_id: str, batch: Batch, *, received_at: datetime) -> InboxRow:
 
 def _encode(batch: Batch) -> bytes:
     records = [
-        StoredRecords(kind, len(rows), [pack_column(values) for values in zip(*rows, strict=True)])
-        for kind in Kind
-        if (rows := batch.rows.get(kind))
+        StoredRecords(kind, len(columns[0]), list(map(pack_column, columns)))
+        for kind, columns in batch.columns.items()
     ]
     record_ids = None
     if batch.record_ids is not None:

@@ -77,8 +77,8 @@ class Batch:
     """Where the device is, by the names of `LOCATION_COLUMNS`; only what was sent."""
     location_id: str | None
     """Depends on `location` alone."""
-    rows: dict[Kind, list[Row]]
-    """Values of each accepted record in the order of `RECORD_COLUMNS`; only kinds that occur."""
+    columns: dict[Kind, Sequence[Sequence[object]]]
+    """Values of all accepted records for each of `RECORD_COLUMNS`; only kinds that occur."""
     first_at: int | None
     """Earliest time of an accepted record, in microseconds since 1970."""
     last_at: int | None
@@ -92,6 +92,11 @@ class Batch:
 
     None if they follow from the batch's own id; the messages of a tracking batch have theirs.
     """
+
+    @property
+    def rows(self) -> dict[Kind, list[Row]]:
+        """The same values, record by record."""
+        return {kind: list(zip(*columns, strict=True)) for kind, columns in self.columns.items()}
 
 
 _Log = TypeVar("_Log")
@@ -229,7 +234,7 @@ class _Sender:
             info_id=content_id_of(info),
             location={key: str(value) for key, value in location.items()} if location else None,
             location_id=content_id_of(location),
-            rows=reader.rows,
+            columns=reader.columns(),
             first_at=reader.first_at,
             last_at=reader.last_at,
             accepted=len(self._envelope.logs) - len(refused),

@@ -68,7 +68,7 @@ class _Alike(msgspec.Struct, frozen=True, gc=False):
     def keep(self, kind: Kind, *columns: Sequence[object], ends: Sequence[int | None] = ()) -> None:
         """Keep a row of each record, its values in the order of `RECORD_COLUMNS`."""
         last = max((*self.times, *filter(None, ends)))
-        self.reader.add(kind, min(self.times), last, list(zip(*columns, strict=True)))
+        self.reader.add_columns(kind, min(self.times), last, columns)
 
     def names(self) -> list[str]:
         names = [record.name for record in self.records]

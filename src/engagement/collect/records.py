@@ -1,7 +1,7 @@
 """Turns one record of a batch into the rows that are kept of it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -151,7 +151,8 @@ class RecordReader:
             extras_of: What is kept of a record's extras, if they are not to be checked here.
         """
         self.rows: dict[Kind, list[Row]] = {}
-        """What was kept so far."""
+        """What was kept so far record by record."""
+        self._columns: dict[Kind, Sequence[Sequence[object]]] = {}
         self.first_at: int | None = None
         """The earliest time kept, in microseconds."""
         self.last_at: int | None = None
@@ -205,6 +206,20 @@ class RecordReader:
             self.rows[kind] = rows
         else:
             of_kind += rows
+        self._widen(first, last)
+
+    def add_columns(
+        self, kind: Kind, first: int, last: int, columns: Sequence[Sequence[object]]
+    ) -> None:
+        """Keep all rows of a kind at once, the values of each of `RECORD_COLUMNS`."""
+        self._columns[kind] = columns
+        self._widen(first, last)
+
+    def columns(self) -> dict[Kind, Sequence[Sequence[object]]]:
+        """What was kept, the values of each of `RECORD_COLUMNS`; only kinds that occur, sorted."""
+        return dict(sorted((self._columns | transpose(self.rows)).items()))
+
+    def _widen(self, first: int, last: int) -> None:
         if self.first_at is None or first < self.first_at:
             self.first_at = first
         if self.last_at is None or last > self.last_at:
@@ -340,6 +355,11 @@ class RecordReader:
         TokenRecord: _token,
         FeedbackRecord: _feedback,
     }
+
+
+def transpose(rows: Mapping[Kind, list[Row]]) -> dict[Kind, Sequence[Sequence[object]]]:
+    """The values of each of `RECORD_COLUMNS`, given those of each record; only kinds that occur."""
+    return {kind: list(zip(*of_kind, strict=True)) for kind, of_kind in rows.items() if of_kind}
 
 
 def other_time(device_at: int, at: int) -> int | None:

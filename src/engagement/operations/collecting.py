@@ -150,7 +150,7 @@ def collect_batch(
 
 def count_rows(batch: Batch) -> dict[Kind, int]:
     """How many rows a batch has of each kind."""
-    return {kind: len(rows) for kind, rows in batch.rows.items()}
+    return {kind: len(columns[0]) for kind, columns in batch.columns.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from engagement.collect import payload
 from engagement.collect.inbox import submission_of
 from engagement.collect.payload import Batch, decode_batch, decode_columns, decode_each
 from engagement.exceptions import CorruptInputError
+from engagement.model.records import Kind
 from engagement.model.refused import RefusedRecord
 from support.garbage import BAD_FIELDS, BAD_LOGS, HARMLESS, batch_text, garbage
 
@@ -61,7 +63,8 @@ MAKERS: Sequence[Maker] = (
     lambda *_: '"type":"feedback","campaignType":"Poll","campaignId":7,"status":"Queued"',
 )
 
-Outcome = tuple[Batch, bytes, Sequence[RefusedRecord]] | str | None
+Rows = dict[Kind, list[tuple[object, ...]]]
+Outcome = tuple[Batch, Rows, bytes, Sequence[RefusedRecord]] | str | None
 
 
 def make_log(make: Maker, **fields: str) -> str:
@@ -94,7 +97,7 @@ def outcome(decode: Callable[[], Batch | None]) -> Outcome:
     if batch is None:
         return None
     kept = submission_of("a" * 32, batch, received_at=RECEIVED_AT).content(frozenset())
-    return batch, kept.rows[0].payload, kept.refused
+    return replace(batch, columns={}), batch.rows, kept.rows[0].payload, kept.refused
 
 
 def check_alike(body: bytes, received_at: datetime, *, live: bool) -> None:

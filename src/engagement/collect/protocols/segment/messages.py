@@ -15,7 +15,7 @@ from engagement.collect.protocols.segment.outcomes import (
     RefusedMessage,
 )
 from engagement.collect.protocols.segment.wire import read_message, text_of
-from engagement.collect.records import Row
+from engagement.collect.records import Row, transpose
 from engagement.model.records import UNFOLDED_KINDS, Kind, derive_guid, record_id_prefixes
 
 
@@ -122,7 +122,7 @@ def _batch(sender: MessageSender, messages: Sequence[KeptMessage]) -> Batch:
         info_id=sender.info_id,
         location=messages[0].location,
         location_id=sender.location_id,
-        rows=dict(rows),
+        columns=transpose(rows),
         first_at=min(message.first_at for message in messages),
         last_at=max(message.last_at for message in messages),
         accepted=len(messages),
