@@ -28,7 +28,7 @@ TORTURE_SIGNATURES ?= 2000
 TORTURE_HISTORIES ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo screenshots unit test coverage check torture bench packages format generate old-homes lock clean
+.PHONY: help demo screenshots unit test coverage check torture bench packages docs format generate old-homes lock clean
 
 help:
 	@echo "make demo     generate a sample, import it, run and verify all twelve exports"
@@ -44,6 +44,7 @@ help:
 	@echo "              compare $(TORTURE_HISTORIES) histories with a plain model of all exports"
 	@echo "make bench    measure against DuckDB, Polars and chDB; writes benchmarks/output/"
 	@echo "make packages build a release into dist/: source package, wheel, and what it is made of"
+	@echo "make docs     build the documentation site into build/docs"
 	@echo "make format   format the code and apply safe fixes"
 	@echo "make generate generate the blocking client from the asynchronous one"
 	@echo "make screenshots show each page of the console at three widths, light and dark, below screenshots/"
@@ -57,7 +58,7 @@ demo: .make/run
 unit: .make/test
 	TMPDIR=$(TEST_FOLDER) $(PYTEST) tests/unit $(SHARED) $(UNIT_PROCESSES)
 
-test: .make/test .make/node .make/browser
+test: .make/test .make/docs .make/node .make/browser
 	TMPDIR=$(TEST_FOLDER) $(PYTEST) $(SHARED) $(TEST_PROCESSES)
 
 coverage: .make/test .make/node
@@ -89,6 +90,10 @@ bench: .make/bench .make/node
 packages: .make/test
 	$(BIN)/python tools/build_packages.py dist
 
+docs: .make/docs
+	$(BIN)/python tools/build_docs.py build/docs
+	@echo "Open build/docs/index.html"
+
 format: .make/test
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -103,8 +108,9 @@ old-homes: .make/test
 	$(BIN)/python tools/make_old_homes.py
 
 lock: .make/lock
-	$(COMPILE) --extra server --output-file requirements/run.txt pyproject.toml requirements/run.in
+	$(COMPILE) --extra server --extra otel --output-file requirements/run.txt pyproject.toml requirements/run.in
 	$(COMPILE) --output-file requirements/test.txt requirements/test.in
+	$(COMPILE) --output-file requirements/docs.txt requirements/docs.in
 	$(COMPILE) --output-file requirements/bench.txt requirements/bench.in
 
 clean:
@@ -136,6 +142,10 @@ VENDOR := src/engagement/server/console/static/vendor
 
 .make/test: .make/run requirements/test.txt
 	$(PIP) --require-hashes --requirement requirements/test.txt
+	@touch $@
+
+.make/docs: .make/test requirements/docs.txt
+	$(PIP) --require-hashes --requirement requirements/docs.txt
 	@touch $@
 
 .make/bench: .make/test requirements/bench.txt

@@ -1,50 +1,52 @@
 """Draws the tree of everything that can go wrong, with the code that users see.
 
-EngagementError
-├── BadInputError              the caller must change what was asked
-│   ├── UnknownAppError
-│   ├── UnknownTaskError
-│   ├── UnknownClientError
-│   ├── UnknownAppKeyError
-│   ├── UnknownDeviceError
-│   ├── UnknownRoleError       a client's role that there is not
-│   ├── UnknownProtocolError   a protocol that senders do not write in
-│   ├── UnknownRefusedRecordError
-│   ├── RequestTooLargeError   more at once than the service takes
-│   ├── UnsupportedEncodingError  a body is compressed in a way that the service does not know
-│   ├── IdempotencyKeyReusedError  the key came with another request before
-│   ├── CorruptInputError      a file or body that cannot be decoded
-│   ├── InvalidExportError     impossible range, unknown format, missing campaign ids
-│   ├── InvalidContainerError  a container URL or SAS that cannot work
-│   └── IllegalStateError      the task is not in a state that allows this
-├── NotAuthenticatedError      no token, or one that is not accepted
-├── ForbiddenError             the role does not allow this
-├── TooManyRequestsError       the caller's rate limit (also Retryable)
-├── TooManyTasksError          an app has too many unfinished tasks (also Retryable)
-├── OverloadedError            more comes in than can be taken (also Retryable)
-├── StorageUnavailableError    the state database is busy or its disk fails (also Retryable)
-├── StorageFullError           a disk of the service is full (also Retryable)
-├── DatabaseDamagedError       a file of the state or task database is damaged; names it
-├── NewerReleaseError          the home folder was written by a newer release
-├── OlderSchemaError           the state database of a cluster has to be migrated first
-├── UnsafeStorageError         a database or bucket does not keep what a cluster relies on
-├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
-├── ServiceMovedError          the service is, or is to be, somewhere else
-├── StateBusyError             another process runs the tasks of the state database
-├── VaultKeyLostError          what is kept was sealed with a key that is not at hand
-├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
-├── LakeDamagedError           a table file is missing or altered; names the file
-├── StateLostError             the lake has apps that the state database does not know
-├── SourceUnavailableError     table versions that an export needs were deleted
-├── RetriesExhaustedError      a task was taken up again after crashes too often
-├── StalledError               a task went without progress for too long
-├── IncompleteExportError      the counts of an export disagree
-├── VerificationError          a delivered export is not what its manifest says
-├── CancelledError             the task was cancelled
-├── ServerError                a server's answer to a client is a failure of its own, or no answer
-│   └── ServerUnreachableError (also Retryable)
-└── DestinationError           the user's container refused
-    └── TransientDestinationError (also Retryable)
+::
+
+    EngagementError
+    ├── BadInputError              the caller must change what was asked
+    │   ├── UnknownAppError
+    │   ├── UnknownTaskError
+    │   ├── UnknownClientError
+    │   ├── UnknownAppKeyError
+    │   ├── UnknownDeviceError
+    │   ├── UnknownRoleError       a client's role that there is not
+    │   ├── UnknownProtocolError   a protocol that senders do not write in
+    │   ├── UnknownRefusedRecordError
+    │   ├── RequestTooLargeError   more at once than the service takes
+    │   ├── UnsupportedEncodingError  a body is compressed in a way that the service does not know
+    │   ├── IdempotencyKeyReusedError  the key came with another request before
+    │   ├── CorruptInputError      a file or body that cannot be decoded
+    │   ├── InvalidExportError     impossible range, unknown format, missing campaign ids
+    │   ├── InvalidContainerError  a container URL or SAS that cannot work
+    │   └── IllegalStateError      the task is not in a state that allows this
+    ├── NotAuthenticatedError      no token, or one that is not accepted
+    ├── ForbiddenError             the role does not allow this
+    ├── TooManyRequestsError       the caller's rate limit (also Retryable)
+    ├── TooManyTasksError          an app has too many unfinished tasks (also Retryable)
+    ├── OverloadedError            more comes in than can be taken (also Retryable)
+    ├── StorageUnavailableError    the state database is busy or its disk fails (also Retryable)
+    ├── StorageFullError           a disk of the service is full (also Retryable)
+    ├── DatabaseDamagedError       a file of the state or task database is damaged; names it
+    ├── NewerReleaseError          the home folder was written by a newer release
+    ├── OlderSchemaError           the state database of a cluster has to be migrated first
+    ├── UnsafeStorageError         a database or bucket does not keep what a cluster relies on
+    ├── HomeBusyError              another process owns ENGAGEMENT_HOME or an agent's folder
+    ├── ServiceMovedError          the service is, or is to be, somewhere else
+    ├── StateBusyError             another process runs the tasks of the state database
+    ├── VaultKeyLostError          what is kept was sealed with a key that is not at hand
+    ├── WorkerLostError            the worker ended, a new one is being started (also Retryable)
+    ├── LakeDamagedError           a table file is missing or altered; names the file
+    ├── StateLostError             the lake has apps that the state database does not know
+    ├── SourceUnavailableError     table versions that an export needs were deleted
+    ├── RetriesExhaustedError      a task was taken up again after crashes too often
+    ├── StalledError               a task went without progress for too long
+    ├── IncompleteExportError      the counts of an export disagree
+    ├── VerificationError          a delivered export is not what its manifest says
+    ├── CancelledError             the task was cancelled
+    ├── ServerError                a server answers a client with a failure of its own, or nothing
+    │   └── ServerUnreachableError (also Retryable)
+    └── DestinationError           the user's container refused
+        └── TransientDestinationError (also Retryable)
 """
 
 from collections.abc import Iterator, Mapping

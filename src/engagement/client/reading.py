@@ -142,7 +142,8 @@ def _read_parquet(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Tabl
 
 
 def _read_csv(data: bytes, manifest: Manifest, schema: pa.Schema) -> pa.Table:
-    header = next(csv.reader(io.StringIO(data[: data.index(b"\n") + 1].decode())))
+    # One for a spreadsheet begins with a byte order mark.
+    header = next(csv.reader(io.StringIO(data[: data.index(b"\n") + 1].decode("utf-8-sig"))))
     if header != schema.names:
         raise ValueError(f"wanted the header {schema.names}, got {header}")
     is_list = {field.name: pa.types.is_list(field.type) for field in schema}

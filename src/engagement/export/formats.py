@@ -19,6 +19,11 @@ from engagement.export.json_text import (
     json_strings,
     json_value,
 )
+from engagement.export.spreadsheet_text import (
+    is_changed_by_spreadsheet,
+    is_run_by_spreadsheet,
+    with_apostrophe,
+)
 from engagement.export.time_text import write_times
 from engagement.model.exports import Compression, ExportFormat
 from engagement.model.records import TIME_COLUMN, Kind
@@ -27,10 +32,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 16_384
+_TEXTS = {FieldType.GUID, FieldType.STRING, FieldType.SCALAR}
 _TEXT, _FIRST = "_text", "_first"
 PARQUET_GZIP_LEVEL = 1
-_FORMULA = r"^[\s\u00a0]*[=+\-@\t\r\n\u{FF1D}\u{FF0B}\u{FF0D}\u{FF20}]"
-"""Values that a spreadsheet would run; full-width signs count too."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,9 @@ class Encoding:
     """Parquet compresses inside; the text formats are compressed after this module."""
     csv_formula_guard: bool = False
     """CSV: puts an apostrophe before values that a spreadsheet would run."""
+    for_excel: bool = False
+    """CSV: begins with a byte order mark, and puts an apostrophe before texts that a spreadsheet
+    would run, change or read as one that has an apostrophe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,23 +169,28 @@ def _tag_member(fields: Sequence[Field], frame: pl.DataFrame) -> list[Piece]:
 def _encode_csv(slices: Iterable[pl.LazyFrame], encoding: Encoding) -> Iterator[Chunk]:
     """RFC 4180 with a header; an empty field is null, a quoted empty one is an empty string."""
     fields = encoding.shape.fields
-    yield Chunk(data=(",".join(field.name for field in fields) + "\r\n").encode())
+    header = (",".join(field.name for field in fields) + "\r\n").encode()
+    yield Chunk(data=_BYTE_ORDER_MARK + header if encoding.for_excel else header)
     for frame in _frames(slices, encoding):
-        columns = [_csv_column(field, frame, guard=encoding.csv_formula_guard) for field in fields]
+        columns = [_csv_column(field, frame, encoding) for field in fields]
         out = io.BytesIO()
         frame.select(columns).write_csv(out, include_header=False, line_terminator="\r\n")
         yield _chunk(out.getbuffer(), frame, encoding)
 
 
-def _csv_column(field: Field, frame: pl.DataFrame, *, guard: bool) -> pl.Expr:
+def _csv_column(field: Field, frame: pl.DataFrame, encoding: Encoding) -> pl.Expr:
     column = pl.col(field.column)
     if field.type is FieldType.TIMESTAMP:
         column = join_pieces(write_times(frame[field.column]))
     elif field.type is FieldType.STATUS:
         column = join_pieces(['["', column.list.join('","'), '"]'])
-    elif guard and field.type in {FieldType.STRING, FieldType.SCALAR}:
-        is_formula = column.str.contains(_FORMULA)
-        column = pl.when(is_formula).then(pl.concat_str(pl.lit("'"), column)).otherwise(column)
+    elif encoding.for_excel and field.type in _TEXTS:
+        is_changed = is_changed_by_spreadsheet(column)
+        if field.type is FieldType.SCALAR:  # what was sent as a number may be counted with
+            is_changed &= pl.col(f"{field.column}_type") == "string"
+        column = with_apostrophe(column, is_changed)
+    elif encoding.csv_formula_guard and field.type in {FieldType.STRING, FieldType.SCALAR}:
+        column = with_apostrophe(column, is_run_by_spreadsheet(column))
     return column.alias(field.name)
 
 

@@ -52,6 +52,7 @@ def encode_part(lake: Lake, request: ExportRequest, head: PlanHead, part: Part) 
         export_format=request.export_format,
         compression=request.compression,
         csv_formula_guard=request.csv_formula_guard,
+        for_excel=request.excel,
     )
     selection = selection_of(request, head.campaign_ids)
     is_sorted = part.in_order and len(encoding.shape.group) == 1

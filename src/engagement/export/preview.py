@@ -42,6 +42,7 @@ def preview_rows(
         export_format=readable.export_format,
         compression=readable.compression,
         csv_formula_guard=readable.csv_formula_guard,
+        for_excel=readable.excel,
     )
     found = pl.concat(
         list(_first_rows(lake, readable, commits, part_rows_target, rows_max)), how="vertical"

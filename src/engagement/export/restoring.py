@@ -85,11 +85,12 @@ def _check_source(manifest: Manifest, app_id: str, kind: Kind) -> None:
             f"The export must be of {kind.value} records of app {app_id}, got "
             f"{manifest.export_type.kind.value} records of app {manifest.app_id}."
         )
-    if manifest.selection.get("csvFormulaGuard"):
-        raise BadInputError(
-            "The export must have values as they were sent, got one with the formula guard, which "
-            "puts an apostrophe before some."
-        )
+    for option, words in {"csvFormulaGuard": "the formula guard", "excel": "excel"}.items():
+        if manifest.selection.get(option):
+            raise BadInputError(
+                f"The export must have values as they were sent, got one with {words}, which "
+                "puts an apostrophe before some."
+            )
 
 
 def _check_fields(missing: list[Field], kind: Kind) -> None:

@@ -80,7 +80,7 @@ class ExportOptions(TypedDict, total=False):
             "exportFormat",
             "--format",
             Choice(ExportFormat),
-            "JsonBlob, CsvBlob, NdjsonBlob or ParquetBlob; JsonBlob if absent.",
+            "JsonBlob, CsvBlob, NdjsonBlob or ParquetBlob; JsonBlob if absent, CsvBlob for Excel.",
         ),
     ]
     compression: Annotated[
@@ -179,6 +179,15 @@ class ExportOptions(TypedDict, total=False):
             "CsvBlob: defuses values that a spreadsheet would run.",
         ),
     ]
+    excel: Annotated[
+        bool,
+        Option(
+            "excel",
+            "--excel",
+            Switch(),
+            "CsvBlob that a spreadsheet opens: ids stay texts, nothing is run.",
+        ),
+    ]
     empty_file: Annotated[
         bool,
         Option(
@@ -238,7 +247,9 @@ def request_of(
     }
     if unknown := [name for name in options if name not in OPTIONS]:
         raise InvalidExportError(_unknown(unknown[0]))
-    values.setdefault("export_format", ExportFormat.JSON)
+    values.setdefault(
+        "export_format", ExportFormat.CSV if values.get("excel") else ExportFormat.JSON
+    )
     values.setdefault(
         "include_record_id",
         _has_record_id(values["export_format"], published_contract=published_contract),

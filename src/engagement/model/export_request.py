@@ -58,6 +58,8 @@ class ExportRequest:
     """Types that devices report: adds each record's time by the device's own clock."""
     csv_formula_guard: bool = False
     """CSV: puts an apostrophe before values that a spreadsheet would run."""
+    excel: bool = False
+    """CSV: files that a spreadsheet opens as they are; ids stay texts and nothing is run."""
     empty_file: bool = True
     """Delivers one file that is valid in its format where there are no rows; else none."""
     description: str = ""
@@ -148,6 +150,10 @@ def _check_options(request: ExportRequest) -> None:
     if request.csv_formula_guard and request.export_format is not ExportFormat.CSV:
         raise InvalidExportError(
             f"The formula guard is for CsvBlob, got it for {request.export_format}."
+        )
+    if request.excel and request.export_format is not ExportFormat.CSV:
+        raise InvalidExportError(
+            f"Files for a spreadsheet are CsvBlob, got a wish for them in {request.export_format}."
         )
     if request.columns and request.export_format is ExportFormat.JSON:
         raise InvalidExportError(

@@ -169,6 +169,7 @@ def requests(draw: st.DrawFn) -> ExportRequest:
     }
     if export_format is ExportFormat.CSV:
         options["csv_formula_guard"] = draw(st.booleans())
+        options["excel"] = draw(st.booleans())
     if export_format is not ExportFormat.JSON:
         options["columns"] = draw(st.lists(st.text(min_size=1, max_size=3), max_size=3))
     if export_type.is_historical:
