@@ -378,6 +378,12 @@ class ServerSettings(_EnvironmentSettings):
     )
 
 
+def read_telemetry_variables() -> dict[str, str]:
+    """Return what is set of the variables of OpenTelemetry's SDK, which reads them itself."""
+    given = os.environ  # noqa: TID251 - the one place
+    return {name: value for name, value in given.items() if name.startswith("OTEL_") and value}
+
+
 def _variable_names(*classes: type[BaseSettings]) -> list[str]:
     return [str(field.validation_alias) for kind in classes for field in kind.model_fields.values()]
 

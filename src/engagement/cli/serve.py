@@ -177,6 +177,7 @@ def _run(
 ) -> None:
     import uvicorn
 
+    from engagement.runtime.open_telemetry import sending_telemetry
     from engagement.runtime.routines import running_routine
     from engagement.runtime.tuning import tune_garbage_collector
     from engagement.server.app import build_server
@@ -209,7 +210,10 @@ def _run(
     serving = uvicorn.Server(config)
     tune_garbage_collector()
     try:
-        with running_routine("points", RECORD_SECONDS, points.record):
+        with (
+            sending_telemetry("server", server.metrics.collect),
+            running_routine("points", RECORD_SECONDS, points.record),
+        ):
             serving.run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn repeats the signal once it has stopped: all is well
         print_note("Stopped.")

@@ -24,7 +24,9 @@ def worker(
 ) -> None:
     """Flush, commit, export and do upkeep for a cluster until interrupted or drained."""
     from engagement.runtime.logging import start_logging
+    from engagement.runtime.open_telemetry import sending_telemetry
     from engagement.runtime.tuning import limit_malloc_arenas, tune_garbage_collector
+    from engagement.server.metrics import metrics_of
     from engagement.server.probes import running_probes
     from engagement.settings import Settings
     from engagement.worker.machine import running_roles, wait_for_end
@@ -41,6 +43,7 @@ def worker(
     with (
         running_roles(settings, chosen) as (runtime, member),
         running_probes(runtime, settings.probe_port) as port,
+        sending_telemetry("worker", metrics_of(runtime).collect),
     ):
         tune_garbage_collector()
         if as_json:

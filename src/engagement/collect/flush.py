@@ -37,6 +37,7 @@ from engagement.store.queries.sightings import (
 )
 from engagement.store.queries.staging import StagingQueries
 from engagement.store.row_order import in_order, partition_day
+from engagement.telemetry import record_span
 
 _log = structlog.get_logger()
 ROUNDS_PER_COMMIT = 16
@@ -139,6 +140,7 @@ class Flush:
         if moved:
             seconds = round(time.monotonic() - began, 3)
             _log.info("flushed", app=app_id, records=moved, seconds=seconds)
+            record_span("flush", seconds=seconds, app=app_id, records=moved)
         return moved
 
     def _stage(self, app_id: str, rows: Sequence[InboxRow]) -> _Staged | None:

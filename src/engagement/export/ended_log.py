@@ -4,6 +4,7 @@ import structlog
 
 from engagement.model.export_tasks import ExportTask
 from engagement.model.exports import ExportState
+from engagement.telemetry import record_span
 
 _log = structlog.get_logger()
 
@@ -15,6 +16,19 @@ def log_ended(task: ExportTask) -> None:
     if started_at is not None and completed_at is not None:
         seconds = round((completed_at - started_at).total_seconds(), 3)
     write = _log.error if task.state is ExportState.FAILED else _log.info
+    code = None if task.error_code is None else task.error_code.value
+    record_span(
+        "export",
+        seconds=seconds or 0.0,
+        failed=task.state is ExportState.FAILED,
+        app=task.app_id,
+        task=task.task_id,
+        type=task.export_type.value,
+        state=task.state.value,
+        rows=task.progress.rows_done,
+        bytes=task.progress.bytes_done,
+        error_type=code,
+    )
     write(
         "export_ended",
         app=task.app_id,
@@ -25,5 +39,5 @@ def log_ended(task: ExportTask) -> None:
         bytes=task.progress.bytes_done,
         seconds=seconds,
         attempt=task.attempt,
-        code=None if task.error_code is None else task.error_code.value,
+        code=code,
     )

@@ -33,6 +33,7 @@ from engagement.store.queries.staging import StagingQueries
 from engagement.store.queries.tasks import TaskQueries
 from engagement.store.recovery import LakeRecovery
 from engagement.store.task_vault import TaskVault
+from engagement.telemetry import span
 
 CANCEL_CHECK_SECONDS = 1.0
 
@@ -114,7 +115,8 @@ class ExportSteps:
                 while it waited, and retried before this attempt's turn came.
             SourceUnavailableError: What an earlier attempt planned is not to be read any more.
         """
-        with self._tools.step_watch.watch(task_id) as note_progress:
+        watch = self._tools.step_watch.watch(task_id)
+        with span("export freeze", task=task_id), watch as note_progress:
             return self._freeze(task_id, attempt, note_progress)
 
     def _freeze(self, task_id: str, attempt: int, note_progress: Callable[[], None]) -> int:
@@ -152,7 +154,8 @@ class ExportSteps:
         A part whose receipt is kept is not written again. One that was interrupted is written
         anew under the same name with the same bytes.
         """
-        with self._tools.step_watch.watch(task_id) as note_progress:
+        watch = self._tools.step_watch.watch(task_id)
+        with span("export write part", task=task_id, part=index), watch as note_progress:
             self._write_part(task_id, index, note_progress)
 
     def _write_part(self, task_id: str, index: int, note_progress: Callable[[], None]) -> None:
@@ -177,7 +180,7 @@ class ExportSteps:
             IncompleteExportError: Rows planned, read and written disagree somewhere.
             CancelledError: Somebody cancelled before the manifest.
         """
-        with self._tools.step_watch.watch(task_id):
+        with span("export finish", task=task_id), self._tools.step_watch.watch(task_id):
             self._finish(task_id, attempt)
 
     def _finish(self, task_id: str, attempt: int) -> None:

@@ -16,6 +16,7 @@ from engagement.store.queries.sightings import SPAN_DAYS_MIN
 from engagement.store.recovery import LakeRecovery
 from engagement.store.upkeep import Upkeep
 from engagement.store.upkeep_report import UpkeepReport
+from engagement.telemetry import record_span
 
 LOG_TOLERANCE = timedelta(days=1)
 """By how much the clock may have gone further than machines ran while logs are shortened still."""
@@ -151,10 +152,14 @@ def for_each_app(
                 if isinstance(report, UpkeepReport) and report != UpkeepReport():
                     seconds = round(time.monotonic() - began, 3)
                     _log.info("upkeep_done", app=app_id, seconds=seconds, **asdict(report))
+                    record_span("upkeep", seconds=seconds, app=app_id)
             except WANTED_ENDS:
                 raise
             except BaseException as error:  # noqa: BLE001 - panics too; raised below
-                _log.warning("upkeep_failed", app=app_id, error=type(error).__name__)
+                kind = type(error).__name__
+                _log.warning("upkeep_failed", app=app_id, error=kind)
+                seconds = time.monotonic() - began
+                record_span("upkeep", seconds=seconds, failed=True, app=app_id, error_type=kind)
                 failures.append(error)
     if failures:
         raise failures[0]

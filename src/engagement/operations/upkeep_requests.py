@@ -19,6 +19,7 @@ from engagement.operations.erasing import ErasureReport, erase_device, erase_use
 from engagement.operations.upkeep import compact, fold_snapshots, retain, vacuum
 from engagement.runtime.opening import Runtime
 from engagement.store.upkeep_report import UpkeepReport
+from engagement.telemetry import span
 
 _log = structlog.get_logger()
 _AUDITED = {"erase": Action.DEVICE_ERASE, "retain": Action.HISTORY_RETAIN}
@@ -79,7 +80,8 @@ def delete_app(runtime: Runtime, app_id: str, *, confirm: str) -> AppRemovalRepo
 def do_upkeep(runtime: Runtime, name: str, arguments: Mapping[str, str]) -> dict[str, int]:
     """Return only when an operation of upkeep is done here; what it did."""
     began = time.monotonic()
-    report = asdict(_do(runtime, name, arguments))
+    with span(f"upkeep {name}", app=arguments["app_id"]):
+        report = asdict(_do(runtime, name, arguments))
     seconds = round(time.monotonic() - began, 3)
     _log.info("upkeep_asked", name=name, app=arguments["app_id"], seconds=seconds, **report)
     return report

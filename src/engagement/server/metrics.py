@@ -4,6 +4,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from http import HTTPStatus
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,12 +16,14 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
 
 from engagement import __version__, operations
 from engagement.model.export_tasks import ExportTask
 from engagement.runtime.opening import Runtime
 from engagement.server.levels import LevelCollector, Levels
 from engagement.server.recent_look import RecentLook
+from engagement.telemetry import record_span
 
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 EXPORT_BUCKETS_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400)
@@ -120,6 +123,14 @@ class Metrics:
         """Count one request; routes are templates, so names and ids are in no label."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route, method).observe(seconds)
+        record_span(
+            f"{method} {route}",
+            seconds=seconds,
+            failed=status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+            http_method=method,
+            http_route=route,
+            http_status=status,
+        )
 
     def count_error(self, code: str) -> None:
         """Count an answer that names a code; codes are words of ours."""
@@ -143,9 +154,17 @@ class Metrics:
 
     def _write(self) -> bytes:
         """Return everything, in the text format that Prometheus reads."""
+        self._count_ended()
+        return generate_latest(self._registry)
+
+    def collect(self) -> list[Metric]:
+        """Return everything as it is now."""
+        self._count_ended()
+        return list(self._registry.collect())
+
+    def _count_ended(self) -> None:
         for task in self._take_ended():
             self._exports.count(task)
-        return generate_latest(self._registry)
 
 
 class _ExportCounters:

@@ -46,7 +46,8 @@ class CollectionRouter:
     ) -> None:
         self._endpoints = endpoints
         self._others = others
-        self._metrics = metrics
+        self.metrics = metrics
+        """What the server counts."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -60,7 +61,7 @@ class CollectionRouter:
 
     def count_refused(self) -> None:
         """Count a request that was refused before it came here."""
-        self._metrics.count(route="none", method="POST", status=503, seconds=0)
+        self.metrics.count(route="none", method="POST", status=503, seconds=0)
 
     async def _answer(
         self, endpoint: CollectionEndpoint, route: str, scope: Scope, receive: Receive, send: Send
@@ -75,7 +76,7 @@ class CollectionRouter:
         except BaseException as error:  # noqa: BLE001 - panics too get an answer
             answer = _refusal(error)
         answer.headers.update({**_HEADERS, **endpoint.headers})
-        self._metrics.count(
+        self.metrics.count(
             route=route,
             method=scope["method"] if scope["method"] in {"POST", "GET", "HEAD"} else "other",
             status=answer.status_code,
