@@ -42,6 +42,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "collect/protocols/segment/outcomes": ("unit/collect/protocols/segment/test_messages.py",),
     "collect/record_tables": ("unit/collect/test_flush.py",),
     # An export is one pass from the plan to the files: these compare whole exports.
+    "telemetry": ("acceptance/runtime/test_open_telemetry.py",),
     "export/freeze": ("integration/test_received.py", "unit/export/test_plan.py"),
     "export/rows": ("integration/test_round_trip.py", "integration/test_received.py"),
     "export/workflow": ("durability/test_ends.py", "durability/test_kill.py"),

@@ -380,8 +380,7 @@ class ServerSettings(_EnvironmentSettings):
 
 def read_telemetry_variables() -> dict[str, str]:
     """Return what is set of the variables of OpenTelemetry's SDK, which reads them itself."""
-    given = os.environ  # noqa: TID251 - the one place
-    return {name: value for name, value in given.items() if name.startswith("OTEL_") and value}
+    return {key: word for key, word in os.environ.items() if key[:5] == "OTEL_" and word}  # noqa: TID251
 
 
 def _variable_names(*classes: type[BaseSettings]) -> list[str]:

@@ -25,7 +25,7 @@ _recorders: list[SpanRecorder] = []
 
 
 @contextmanager
-def recording_spans(recorder: SpanRecorder) -> Iterator[None]:
+def running_recorder(recorder: SpanRecorder) -> Iterator[None]:
     """Give the recorder every span of this process while the block runs."""
     _recorders.append(recorder)
     try:

@@ -177,7 +177,7 @@ def _run(
 ) -> None:
     import uvicorn
 
-    from engagement.runtime.open_telemetry import sending_telemetry
+    from engagement.runtime.open_telemetry import running_telemetry
     from engagement.runtime.routines import running_routine
     from engagement.runtime.tuning import tune_garbage_collector
     from engagement.server.app import build_server
@@ -211,7 +211,7 @@ def _run(
     tune_garbage_collector()
     try:
         with (
-            sending_telemetry("server", server.metrics.collect),
+            running_telemetry("server", server.metrics.collect),
             running_routine("points", RECORD_SECONDS, points.record),
         ):
             serving.run(sockets=[listener])

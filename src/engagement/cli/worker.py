@@ -24,7 +24,7 @@ def worker(
 ) -> None:
     """Flush, commit, export and do upkeep for a cluster until interrupted or drained."""
     from engagement.runtime.logging import start_logging
-    from engagement.runtime.open_telemetry import sending_telemetry
+    from engagement.runtime.open_telemetry import running_telemetry
     from engagement.runtime.tuning import limit_malloc_arenas, tune_garbage_collector
     from engagement.server.metrics import metrics_of
     from engagement.server.probes import running_probes
@@ -43,7 +43,7 @@ def worker(
     with (
         running_roles(settings, chosen) as (runtime, member),
         running_probes(runtime, settings.probe_port) as port,
-        sending_telemetry("worker", metrics_of(runtime).collect),
+        running_telemetry("worker", metrics_of(runtime).collect),
     ):
         tune_garbage_collector()
         if as_json:

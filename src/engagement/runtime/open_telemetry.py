@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engagement import __version__
 from engagement.exceptions import BadInputError
 from engagement.settings import read_telemetry_variables
-from engagement.telemetry import Attribute, recording_spans
+from engagement.telemetry import Attribute, running_recorder
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Observation
@@ -26,7 +26,7 @@ _EXTRA = "pip install 'engagement-export[server,otel]'"
 
 
 @contextmanager
-def sending_telemetry(
+def running_telemetry(
     part: str, collect_metrics: Callable[[], Iterable["Metric"]] | None = None
 ) -> Iterator[bool]:
     """Send this process's spans, and its metrics if it has any; give whether anything is sent.
@@ -53,7 +53,9 @@ def sending_telemetry(
     # The SDK's own variables go before these.
     own = {"service.version": __version__, "engagement.part": part}
     resource = Resource.create(own)
-    if resource.attributes["service.name"] == "unknown_service":  # the SDK's word for none given
+    if str(resource.attributes["service.name"]).startswith(
+        "unknown_service"
+    ):  # the SDK's word for none given
         resource = resource.merge(Resource({"service.name": SERVICE}))
     with ExitStack() as closing:
         if "TRACES" in signals:
@@ -93,7 +95,7 @@ def _sending_spans(resource: Any) -> Iterator[None]:
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     try:
-        with recording_spans(_Recorder(provider.get_tracer("engagement", __version__))):
+        with running_recorder(_Recorder(provider.get_tracer("engagement", __version__))):
             yield
     finally:
         provider.force_flush(STOP_MILLISECONDS_MAX)

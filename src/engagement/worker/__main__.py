@@ -23,7 +23,7 @@ from engagement.exceptions import EngagementError
 from engagement.model.executors import WORKER_ROLES
 from engagement.runtime.engine import Engine
 from engagement.runtime.logging import start_logging
-from engagement.runtime.open_telemetry import sending_telemetry
+from engagement.runtime.open_telemetry import running_telemetry
 from engagement.runtime.opening import Runtime, open_service
 from engagement.runtime.processes import end_with_parent
 from engagement.runtime.routines import running_routine
@@ -56,7 +56,7 @@ def main() -> None:
     requests = _Requests(Connection(int(sys.argv[1])))
     threading.Thread(target=requests.beat, name="beat", daemon=True).start()
     try:
-        with sending_telemetry("worker"), open_service(settings, is_locked=True) as runtime:
+        with running_telemetry("worker"), open_service(settings, is_locked=True) as runtime:
             engine = runtime.runner
             if not isinstance(engine, Engine):
                 raise TypeError(f"The worker must run tasks itself, got {engine}.")

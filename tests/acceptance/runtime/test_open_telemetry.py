@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from engagement.exceptions import BadInputError
-from engagement.runtime.open_telemetry import sending_telemetry
+from engagement.runtime.open_telemetry import running_telemetry
 from support.batches import batch, log
 from support.server_process import RunningServer, running_server
 from support.waiting import wait_for
@@ -120,8 +120,8 @@ def test_a_collector_is_told_what_was_done_and_of_whom_nothing(
 
     assert collector.services == {"engagement-export server", "engagement-export worker"}
     (first, *_) = collector.spans["export"]
-    told = {each.key: each.value for each in first.attributes}
-    assert told["engagement.state"].string_value == "Succeeded"
+    attributes = {each.key: each.value for each in first.attributes}
+    assert attributes["engagement.state"].string_value == "Succeeded"
     assert first.status.code == Status.STATUS_CODE_UNSET
     assert first.end_time_unix_nano >= first.start_time_unix_nano
     routes = {
@@ -165,7 +165,7 @@ def test_nothing_is_sent_where_nobody_asks_for_it(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
-    with sending_telemetry("server") as is_sent:
+    with running_telemetry("server") as is_sent:
         assert not is_sent
 
 
@@ -175,6 +175,6 @@ def test_another_protocol_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) ->
 
     with (
         pytest.raises(BadInputError, match=r"OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"),
-        sending_telemetry("server"),
+        running_telemetry("server"),
     ):
         pass
