@@ -35,10 +35,16 @@ def after_tutorial(tmp_path_factory: pytest.TempPathFactory, azurite: Azurite) -
     return folder
 
 
+def test_the_tutorial_can_be_pasted(after_tutorial: Path) -> None:
+    assert (after_tutorial / "first-home").is_dir()
+
+
+@pytest.mark.slow
 def test_the_first_page_can_be_pasted(tmp_path: Path, azurite: Azurite) -> None:
     _paste(ROOT / "README.md", tmp_path, azurite)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PASTED, ids=lambda page: page.stem)
 def test_the_page_can_be_pasted(
     page: Path, after_tutorial: Path, tmp_path: Path, azurite: Azurite
