@@ -15,7 +15,7 @@ import pytest
 from support import time_limits
 
 pytest_plugins = ["support.time_limits"]
-time_limits.GRACE_SECONDS = 1
+time_limits.GRACE_SECONDS = seconds_of_grace
 time_limits.SECONDS_EACH = {"kills": 1000.0}
 
 def pytest_addoption(parser):
@@ -27,9 +27,16 @@ def kills(request):
 """
 
 
-def run(folder: Path, code: str, *words: str) -> tuple[int, str]:
-    """The status of a run of tests that may take three seconds each, and what it says."""
-    (folder / "conftest.py").write_text(CONFTEST)
+def run(folder: Path, code: str, *words: str, grace: float = WAIT_SECONDS_MAX) -> tuple[int, str]:
+    """The status of a run of tests that may take three seconds each, and what it says.
+
+    Args:
+        folder: Where the tests are written.
+        code: The tests.
+        words: More of the command.
+        grace: Seconds until the whole process is ended that does not end when it is told to.
+    """
+    (folder / "conftest.py").write_text(CONFTEST.replace("seconds_of_grace", str(grace)))
     (folder / "test_it.py").write_text(code)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout", "3", *words]
     done = subprocess.run(
@@ -115,7 +122,7 @@ def test_stubborn():
         except BaseException:
             pass
 """
-    status, output = run(tmp_path, code)
+    status, output = run(tmp_path, code, grace=1)
 
     assert status != 0
     assert "Timeout (0:00:04)!" in output
