@@ -40,15 +40,19 @@ def test_the_tutorial_can_be_pasted(after_tutorial: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_first_page_can_be_pasted(tmp_path: Path, azurite: Azurite) -> None:
+def test_the_first_page_can_be_pasted(
+    tmp_path: Path, azurite: Azurite, *, full_counts: bool
+) -> None:
+    _skip_unless_long(full_counts=full_counts)
     _paste(ROOT / "README.md", tmp_path, azurite)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PASTED, ids=lambda page: page.stem)
 def test_the_page_can_be_pasted(
-    page: Path, after_tutorial: Path, tmp_path: Path, azurite: Azurite
+    page: Path, after_tutorial: Path, tmp_path: Path, azurite: Azurite, *, full_counts: bool
 ) -> None:
+    _skip_unless_long(full_counts=full_counts)
     folder = tmp_path / "fresh"
     shutil.copytree(after_tutorial, folder, symlinks=True)
 
@@ -59,6 +63,11 @@ def test_the_page_can_be_pasted(
         ENGAGEMENT_HOME=str(folder / "first-home"),
         ENGAGEMENT_LOCAL_ROOTS=str(folder / "first-out"),
     )
+
+
+def _skip_unless_long(*, full_counts: bool) -> None:
+    if not full_counts:
+        pytest.skip("minutes in all; `make torture` pastes every page")
 
 
 def _paste(page: Path, folder: Path, azurite: Azurite, **more: str) -> None:

@@ -4,8 +4,10 @@ import re
 from typing import TYPE_CHECKING
 
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import create_table_with_add_actions
 
+from engagement.model.records import Kind
 from engagement.store.commits import OpenCommit, TableChange
 from engagement.store.data_files import files_of
 from engagement.store.files import (
@@ -50,15 +52,7 @@ def add_commit(
         max_commit_retries=0,
     )
     if table is None:
-        create_table_with_add_actions(
-            path,
-            Schema.from_arrow(table_arrow_schema(kind)),
-            add_actions(change),
-            partition_by=partition_by,
-            configuration={"delta.dataSkippingStatsColumns": ",".join(statistics_columns(kind))},
-            commit_properties=properties,
-            post_commithook_properties=_AFTER_COMMIT,
-        )
+        _create_table(path, kind, change, partition_by, properties)
         return DeltaTable(path)
     lacking = table_schema(kind).keys() - {field.name for field in table.schema().fields}
     if lacking:
@@ -74,6 +68,26 @@ def add_commit(
     )
     table.update_incremental()
     return table
+
+
+def _create_table(
+    path: str, kind: Kind, change: TableChange, partition_by: list[str], first: CommitProperties
+) -> None:
+    try:
+        create_table_with_add_actions(
+            path,
+            Schema.from_arrow(table_arrow_schema(kind)),
+            add_actions(change),
+            partition_by=partition_by,
+            configuration={"delta.dataSkippingStatsColumns": ",".join(statistics_columns(kind))},
+            commit_properties=first,
+            post_commithook_properties=_AFTER_COMMIT,
+        )
+    except DeltaError as error:
+        # That another has made the table meanwhile is no conflict to delta-rs.
+        if DeltaTable.is_deltatable(path):
+            raise CommitFailedError(str(error)) from error
+        raise
 
 
 def find_newest_number(table: DeltaTable) -> int:

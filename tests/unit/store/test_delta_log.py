@@ -46,6 +46,13 @@ def test_who_saw_an_older_version_adds_nothing(table: DeltaTable) -> None:
         add_commit(table.table_uri, late, pending(2), TableChange(added=(file("third"),)))
 
 
+def test_who_saw_no_table_yet_adds_nothing_to_one_that_another_made(table: DeltaTable) -> None:
+    with pytest.raises(CommitFailedError):
+        add_commit(table.table_uri, None, pending(1), TableChange(added=(file("second"),)))
+
+    assert [Path(uri).name for uri in DeltaTable(table.table_uri).file_uris()] == ["first"]
+
+
 def test_a_group_is_outdated_if_a_file_that_it_replaces_is_gone(table: DeltaTable) -> None:
     changes = {
         "adds": TableChange(added=(file("second"),)),
