@@ -80,7 +80,7 @@ torture: .make/test .make/node .make/browser
 	$(PYTEST) -m slow --kills $(TORTURE_KILLS) --bodies $(TORTURE_BODIES) \
 		--histories $(TORTURE_HISTORIES)
 	$(PYTEST) -m attack --full-counts
-	$(PYTEST) tests/acceptance/test_pages.py --full-counts
+	$(PYTEST) tests/acceptance/test_pages.py tests/durability/test_cluster_planted.py --full-counts
 	$(PYTEST) tests/durability/test_torture.py -k faulty_line --kills $(TORTURE_EXPORTS)
 	$(PYTEST) tests/acceptance/test_contracts.py --examples $(TORTURE_EXAMPLES)
 	$(PYTEST) tests/contract/test_azure_signatures.py --signatures $(TORTURE_SIGNATURES)

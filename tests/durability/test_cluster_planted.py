@@ -29,7 +29,7 @@ from support.whole_service import accept_batches, register_app
 
 pytestmark = pytest.mark.slow
 
-ROUNDS_MAX = 12
+ROUNDS_MAX = 500
 ROUNDS_WITHOUT_BUG = 4
 BATCHES_PER_ROUND = 5
 SENT_TWICE = 60
@@ -105,7 +105,13 @@ def test_locks_carry_nothing(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("bug", ["rounds_not_counted", "numbers_not_looked_for"])
-def test_what_is_staged_or_committed_without_looking_is_found(cluster: Cluster, bug: str) -> None:
+def test_what_is_staged_or_committed_without_looking_is_found(
+    cluster: Cluster, bug: str, *, full_counts: bool
+) -> None:
+    """It takes two processes at one moment; in one process `test_lockless.py` finds it always."""
+    if not full_counts:
+        pytest.skip("a matter of chance in few rounds; `make torture` has many")
+
     assert damage_under(cluster, bug, rounds_max=ROUNDS_MAX)["doubled"] > 0
 
 
