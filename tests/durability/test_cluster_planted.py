@@ -33,6 +33,7 @@ ROUNDS_MAX = 500
 ROUNDS_WITHOUT_BUG = 4
 BATCHES_PER_ROUND = 5
 SENT_TWICE = 60
+SENT_TWICE_MAX = 5_000
 WHOLE = {"lost": 0, "doubled": 0, "invented": 0}
 
 
@@ -141,9 +142,12 @@ def test_a_second_process_of_one_name_and_one_with_a_key_of_its_own_do_not_start
     ],
 )
 def test_what_two_servers_are_sent_at_once_is_kept_once(
-    cluster: Cluster, bug: str | None, *, is_found: bool
+    cluster: Cluster, bug: str | None, *, is_found: bool, full_counts: bool
 ) -> None:
     """Found by an answer that is none of those that devices know, or by a batch that is twice."""
+    if is_found and not full_counts:
+        pytest.skip("a matter of chance with few batches; `make torture` has many")
+    sent = SENT_TWICE_MAX if full_counts else SENT_TWICE
     with looking(cluster) as runtime:
         app_id = register_app(runtime).app_id
         key = operations.create_key(runtime, app_id, name="devices").app_key
@@ -154,11 +158,11 @@ def test_what_two_servers_are_sent_at_once_is_kept_once(
         addresses = [cluster.await_hello(server).address for server in servers]
         answers = set()
         with ThreadPoolExecutor(len(servers)) as threads:
-            for number in range(SENT_TWICE):
+            for number in range(sent):
                 content = batch(log("event", name="tap"), batch_id=f"batch {number}")
                 posted = threads.map(lambda at, body=content: post_batch(at, key, body), addresses)
                 answers.update(answer.status_code for answer in posted)
         kept = runtime.inbox.measure_waiting()[app_id].records
 
-    is_damaged = answers != {httpx.codes.ACCEPTED} or kept != SENT_TWICE
+    is_damaged = answers != {httpx.codes.ACCEPTED} or kept != sent
     assert is_damaged == is_found, (answers, kept)
