@@ -52,15 +52,12 @@ def span(name: str, **attributes: str | int) -> Iterator[None]:
         yield
         return
     began = time.perf_counter()
+    error_type = None
     try:
         yield
     except BaseException as error:
-        _record(name, began, {**attributes, "error_type": type(error).__name__}, failed=True)
+        error_type = type(error).__name__
         raise
-    _record(name, began, attributes, failed=False)
-
-
-def _record(name: str, began: float, attributes: Mapping[str, Attribute], *, failed: bool) -> None:
-    seconds = time.perf_counter() - began
-    for recorder in _recorders:
-        recorder.record(name, seconds=seconds, attributes=attributes, failed=failed)
+    finally:
+        seconds, failed = time.perf_counter() - began, error_type is not None
+        record_span(name, seconds=seconds, failed=failed, error_type=error_type, **attributes)

@@ -5,7 +5,6 @@ Without any bug the same run finds nothing, although locks are without effect th
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,11 +16,10 @@ from collector import planting
 from engagement import operations
 from engagement.cli.exit_statuses import EXIT_FAILURE
 from engagement.model.records import Kind
-from engagement.runtime.opening import Runtime, open_service
-from engagement.settings import Settings
+from engagement.runtime.opening import Runtime
 from support.batches import batch, log
 from support.bucket_lake import name_lake_environment
-from support.cluster import Cluster, cluster_on, post_batch
+from support.cluster import Cluster, cluster_on, open_beside, post_batch
 from support.postgres import PostgresServer, running_postgres
 from support.servers import S3
 from support.waiting import WAIT_SECONDS_MAX, wait_for
@@ -52,20 +50,6 @@ def cluster(
         yield cluster
 
 
-@contextmanager
-def looking(cluster: Cluster) -> Iterator[Runtime]:
-    """The service in this process, which takes batches and rewrites tables as it should."""
-    given = cluster.environment
-    settings = Settings(
-        home=cluster.folder / "here",
-        state_url=given["ENGAGEMENT_STATE_URL"],
-        lake_url=given["ENGAGEMENT_LAKE_URL"],
-        vault_key=given["ENGAGEMENT_VAULT_KEY"],
-    )
-    with open_service(settings, run_tasks=False) as runtime:
-        yield runtime
-
-
 def names_in_lake(runtime: Runtime, app_id: str) -> list[str]:
     """The names of all events in the newest recorded version of their table."""
     commit = runtime.inbox.last_commits(app_id).get(Kind.EVENT)
@@ -79,7 +63,7 @@ def names_in_lake(runtime: Runtime, app_id: str) -> list[str]:
 
 def damage_under(cluster: Cluster, bug: str, *, rounds_max: int) -> dict[str, int]:
     """What two workers with a bug do to what is accepted, while tables are rewritten."""
-    with looking(cluster) as runtime:
+    with open_beside(cluster) as runtime:
         app_id = register_app(runtime).app_id
         roles = ("worker", "--roles", "flush,commit")
         for machine in [cluster.begin(roles, planting(bug)) for _ in range(2)]:
@@ -148,7 +132,7 @@ def test_what_two_servers_are_sent_at_once_is_kept_once(
     if is_found and not full_counts:
         pytest.skip("a matter of chance with few batches; `make torture` has many")
     sent = SENT_TWICE_MAX if full_counts else SENT_TWICE
-    with looking(cluster) as runtime:
+    with open_beside(cluster) as runtime:
         app_id = register_app(runtime).app_id
         key = operations.create_key(runtime, app_id, name="devices").app_key
         servers = [

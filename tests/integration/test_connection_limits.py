@@ -45,7 +45,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LimitedServer:
     """A server, and what its connections share."""
 
     port: int
@@ -66,7 +66,7 @@ class Place:
 
 
 @pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LimitedServer]:
     monkeypatch.setattr(uvicorn_protocol, "MESSAGE_SECONDS_MAX", SECONDS_MAX)
     monkeypatch.setattr(uvicorn_protocol, "WRITE_SECONDS_MAX", SECONDS_MAX)
     limits = ConnectionLimits.of(Settings(), [], descriptors_max=1_024)
@@ -81,7 +81,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            yield Place(listener.getsockname()[1], limits)
+            yield LimitedServer(listener.getsockname()[1], limits)
         finally:
             server.should_exit = True
             thread.join()
@@ -97,27 +97,27 @@ def use_up(shares: Shares) -> None:
 @pytest.mark.parametrize(
     "address", [b"/v1/track", b"http://x/v1/track", b"//v1//track", b"/v1/track?a=/healthz"]
 )
-def test_a_share_holds_however_an_address_is_written(place: Place, address: bytes) -> None:
-    use_up(place.limits.device_requests)
+def test_a_share_holds_however_an_address_is_written(server: LimitedServer, address: bytes) -> None:
+    use_up(server.limits.device_requests)
     request = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1" % address
 
-    assert b" 503 " in place.ask(request, b"}}")
+    assert b" 503 " in server.ask(request, b"}}")
 
 
-def test_what_comes_before_an_answer_has_no_further_share(place: Place) -> None:
-    use_up(place.limits.device_requests)
-    heard = place.ask(HEALTH + POST + b"Content-Length: 9\r\n\r\n{")
+def test_what_comes_before_an_answer_has_no_further_share(server: LimitedServer) -> None:
+    use_up(server.limits.device_requests)
+    heard = server.ask(HEALTH + POST + b"Content-Length: 9\r\n\r\n{")
 
     assert [heard.count(b" 200 "), heard.count(b" 503 ")] == [1, 1]
-    use_up(place.limits.other_requests)
-    heard = place.ask(HEALTH + HEALTH + b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"}}")
+    use_up(server.limits.other_requests)
+    heard = server.ask(HEALTH + HEALTH + b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"}}")
     assert [heard.count(b" 200 "), heard.count(b" 503 ")] == [2, 1]
 
 
-def test_a_body_that_is_refused_and_does_not_end_ends_the_connection(place: Place) -> None:
-    use_up(place.limits.device_requests)
+def test_a_body_that_is_refused_and_does_not_end_ends_the_connection(server: LimitedServer) -> None:
+    use_up(server.limits.device_requests)
 
-    assert place.ask(POST + b"Content-Length: 9\r\n\r\n{") == b""
+    assert server.ask(POST + b"Content-Length: 9\r\n\r\n{") == b""
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_a_body_that_is_refused_and_does_not_end_ends_the_connection(place: Plac
     ],
 )
 def test_there_is_an_end_of_what_is_around_a_body(
-    place: Place, monkeypatch: pytest.MonkeyPatch, first: bytes, again: bytes
+    server: LimitedServer, monkeypatch: pytest.MonkeyPatch, first: bytes, again: bytes
 ) -> None:
     monkeypatch.setattr(uvicorn_protocol, "MESSAGE_SECONDS_MAX", WAIT_SECONDS_MAX)
-    with place.connect() as connection:
+    with server.connect() as connection:
         connection.sendall(POST + CHUNKED + first)
 
         assert sends_are_cut_off(connection, lambda: again)
@@ -148,30 +148,30 @@ def sends_are_cut_off(connection: socket.socket, make: Callable[[], bytes]) -> b
     return False
 
 
-def test_a_body_in_small_chunks_is_read(place: Place) -> None:
+def test_a_body_in_small_chunks_is_read(server: LimitedServer) -> None:
     chunks = b"64\r\n%s\r\n" % (b"x" * 100) * 2_000
-    heard = place.ask(POST + b"Connection: close\r\n" + CHUNKED + chunks + b"0\r\na: b\r\n\r\n")
+    heard = server.ask(POST + b"Connection: close\r\n" + CHUNKED + chunks + b"0\r\na: b\r\n\r\n")
 
     assert heard.endswith(b"200000")
 
 
-def test_who_takes_nothing_of_an_answer_holds_nothing_for_long(place: Place) -> None:
+def test_who_takes_nothing_of_an_answer_holds_nothing_for_long(server: LimitedServer) -> None:
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        connection.connect((HOST, place.port))
+        connection.connect((HOST, server.port))
         connection.sendall(b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n")
-        wait_for(lambda: place.limits.other_requests.taken == 1, "a request under way")
+        wait_for(lambda: server.limits.other_requests.taken == 1, "a request under way")
 
-        wait_for(lambda: place.limits.other_requests.taken == 0, "the end of a request")
+        wait_for(lambda: server.limits.other_requests.taken == 0, "the end of a request")
 
 
-def test_an_address_and_a_head_have_lengths(place: Place) -> None:
+def test_an_address_and_a_head_have_lengths(server: LimitedServer) -> None:
     long_address = b"GET /healthz?" + b"a" * URL_BYTES_MAX + b" HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert b" 414 " in place.ask(long_address)
+    assert b" 414 " in server.ask(long_address)
 
     long_head = HEALTH[:-2] + b"A: " + b"a" * HEAD_BYTES_MAX + b"\r\n\r\n"
-    assert b" 400 " in place.ask(long_head)
+    assert b" 400 " in server.ask(long_head)
 
     body = b"x" * (HEAD_BYTES_MAX + 1)
     whole = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    assert place.ask(whole).endswith(b"%d" % len(body)), "a body is no part of a head"
+    assert server.ask(whole).endswith(b"%d" % len(body)), "a body is no part of a head"

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -12,11 +11,9 @@ from deltalake import DeltaTable
 
 from engagement import operations
 from engagement.model.records import Kind
-from engagement.runtime.opening import Runtime, open_service
-from engagement.settings import Settings
 from support.batches import batch, log
 from support.bucket_lake import name_lake_environment
-from support.cluster import Cluster, running_cluster
+from support.cluster import Cluster, open_beside, running_cluster
 from support.servers import S3
 from support.waiting import join_threads, wait_for
 from support.whole_service import accept_batches, register_app
@@ -32,20 +29,6 @@ def cluster(tmp_path: Path, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator
     with running_cluster(tmp_path, s3) as cluster:
         name_lake_environment(cluster.environment, monkeypatch)
         yield cluster
-
-
-@contextmanager
-def looking(cluster: Cluster) -> Iterator[Runtime]:
-    """The service in this process, beside the cluster's own."""
-    given = cluster.environment
-    settings = Settings(
-        home=cluster.folder / "here",
-        state_url=given["ENGAGEMENT_STATE_URL"],
-        lake_url=given["ENGAGEMENT_LAKE_URL"],
-        vault_key=given["ENGAGEMENT_VAULT_KEY"],
-    )
-    with open_service(settings, run_tasks=False) as runtime:
-        yield runtime
 
 
 def names_by_duckdb(table: DeltaTable) -> list[str]:
@@ -69,7 +52,7 @@ def test_duckdb_and_polars_read_what_was_committed_while_the_cluster_writes(
     """Whole batches in the order of their acceptance, each event once, at every version."""
     accepted: list[str] = []
     enough = threading.Event()
-    with looking(cluster) as runtime:
+    with open_beside(cluster) as runtime:
         app_id = register_app(runtime).app_id
         url = f"{cluster.environment['ENGAGEMENT_LAKE_URL']}/{app_id}/{Kind.EVENT.value}"
         cluster.work("--roles", "flush,commit")

@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from engagement.runtime.opening import Runtime, open_service
+from engagement.settings import Settings
 from support.bucket_lake import lake_environment
 from support.postgres import PostgresServer, running_postgres
 from support.servers import S3
@@ -181,3 +183,17 @@ def post_batch(
         timeout=seconds_max,
         trust_env=False,
     )
+
+
+@contextmanager
+def open_beside(cluster: Cluster) -> Iterator[Runtime]:
+    """The service in this process, beside the cluster's own."""
+    given = cluster.environment
+    settings = Settings(
+        home=cluster.folder / "here",
+        state_url=given["ENGAGEMENT_STATE_URL"],
+        lake_url=given["ENGAGEMENT_LAKE_URL"],
+        vault_key=given["ENGAGEMENT_VAULT_KEY"],
+    )
+    with open_service(settings, run_tasks=False) as runtime:
+        yield runtime

@@ -211,7 +211,7 @@ def _run(
     tune_garbage_collector()
     try:
         with (
-            running_telemetry("server", server.metrics.collect),
+            running_telemetry("server", server.metrics.families.read),
             running_routine("points", RECORD_SECONDS, points.record),
         ):
             serving.run(sockets=[listener])

@@ -43,7 +43,7 @@ def worker(
     with (
         running_roles(settings, chosen) as (runtime, member),
         running_probes(runtime, settings.probe_port) as port,
-        running_telemetry("worker", metrics_of(runtime).collect),
+        running_telemetry("worker", metrics_of(runtime).families.read),
     ):
         tune_garbage_collector()
         if as_json:

@@ -15,29 +15,16 @@ def log_ended(task: ExportTask) -> None:
     seconds = None
     if started_at is not None and completed_at is not None:
         seconds = round((completed_at - started_at).total_seconds(), 3)
-    write = _log.error if task.state is ExportState.FAILED else _log.info
     code = None if task.error_code is None else task.error_code.value
-    record_span(
-        "export",
-        seconds=seconds or 0.0,
-        failed=task.state is ExportState.FAILED,
-        app=task.app_id,
-        task=task.task_id,
-        type=task.export_type.value,
-        state=task.state.value,
-        rows=task.progress.rows_done,
-        bytes=task.progress.bytes_done,
-        error_type=code,
-    )
-    write(
-        "export_ended",
-        app=task.app_id,
-        task_id=task.task_id,
-        type=task.export_type.value,
-        state=task.state.value,
-        rows=task.progress.rows_done,
-        bytes=task.progress.bytes_done,
-        seconds=seconds,
-        attempt=task.attempt,
-        code=code,
-    )
+    facts: dict[str, str | int] = {
+        "app": task.app_id,
+        "task": task.task_id,
+        "type": task.export_type.value,
+        "state": task.state.value,
+        "rows": task.progress.rows_done,
+        "bytes": task.progress.bytes_done,
+    }
+    failed = task.state is ExportState.FAILED
+    record_span("export", seconds=seconds or 0.0, failed=failed, error_type=code, **facts)
+    write = _log.error if failed else _log.info
+    write("export_ended", **facts, seconds=seconds, attempt=task.attempt, code=code)

@@ -137,13 +137,12 @@ class LakeTarget:
                 f"The place must be empty, but {self.location} holds {len(there)} files, such as "
                 f"{min(there)}."
             )
-        mark = encode(Claim(service=service, run=self._run))
-        self._tree.write(MARK, mark.encode())
-        self._on_failpoint(Failpoint.COPY_CLAIMED)
+        self.occupy(service)
 
     def occupy(self, service: str) -> None:
-        """Mark a lake that stays where it is as in the making: only the state is copied."""
-        self._tree.write(MARK, encode(Claim(service=service, run=self._run)).encode())
+        """Mark the lake as in the making, whatever it holds, as where only the state is copied."""
+        mark = encode(Claim(service=service, run=self._run))
+        self._tree.write(MARK, mark.encode())
         self._on_failpoint(Failpoint.COPY_CLAIMED)
 
     def is_of(self, service: str) -> bool:

@@ -64,7 +64,6 @@ def open_deployment_parts(
         locks: Locks = advisory
         installation = InstallationQueries(engine)
         keyring: Keyring = SharedKeyring(settings.home, installation, key=key)
-        task_keys: TaskKeys = LakeKeys(settings.lake_url)
     else:
         engine = closing.enter_context(hold_state(state_url(settings)))
         installation = InstallationQueries(engine)
@@ -77,13 +76,19 @@ def open_deployment_parts(
             is_owner=is_owner,
             on_failpoint=on_failpoint,
         )
-        task_keys = FolderKeys(settings.home / KEYS_FOLDER / "tasks")
     MoveMark(installation).require_none()
     executors = ExecutorQueries(engine, lease_seconds=settings.lease_seconds)
     return engine, DeploymentParts(
         locks=locks,
         keyring=keyring,
-        task_keys=task_keys,
+        task_keys=open_task_keys(settings),
         executors=executors,
         executor_id=executor_id,
     )
+
+
+def open_task_keys(settings: Settings) -> TaskKeys:
+    """Return the keys that the URLs of tasks under way are sealed with."""
+    if settings.is_cluster:
+        return LakeKeys(settings.lake_url)
+    return FolderKeys(settings.home / KEYS_FOLDER / "tasks")

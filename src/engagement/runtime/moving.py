@@ -5,7 +5,6 @@ new place alone. Whatever ends a move, the same command goes on with it, and unt
 can be taken away again. The old place stays as it is, and is not opened any more.
 """
 
-import base64
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from engagement.exceptions import (
 from engagement.failpoints import Failpoint, FailpointHook, no_failpoint
 from engagement.runtime.cluster import check_cluster_settings
 from engagement.runtime.copying import LakeTarget, open_copy, read_service
+from engagement.runtime.deployment_parts import open_task_keys
 from engagement.runtime.home import lake_location, lock_home, make_home, state_location
 from engagement.settings import Settings
 from engagement.store.cluster_checks import check_database, check_lake
@@ -46,13 +46,13 @@ from engagement.store.state_copy import (
     clear_state,
     copy_state,
     is_missing_file,
+    list_different_tables,
     load_state,
     name_state,
     read_state_content,
 )
 from engagement.store.state_owner import own_state
-from engagement.store.task_keys import FolderKeys, LakeKeys, TaskKeys
-from engagement.store.vault import Vault, read_key
+from engagement.store.vault import Vault, encode_key, read_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,18 +317,12 @@ def _load(file: Path, url: str, service: str) -> None:
 
 def _copy_task_keys(places: _Places) -> None:
     """Return only when the keys of tasks that are under way are in the new place too."""
-    old, new = _task_keys(places.source), _task_keys(places.target)
+    old, new = open_task_keys(places.source), open_task_keys(places.target)
     there = set(new.list_names())
     for name in old.list_names():
         key = old.read(name)
         if name not in there or new.read(name) != key:
             new.keep(name, key)
-
-
-def _task_keys(settings: Settings) -> TaskKeys:
-    if settings.is_cluster:
-        return LakeKeys(settings.lake_url)
-    return FolderKeys(settings.home / KEYS_FOLDER / "tasks")
 
 
 def _keep_vault_key(source: _Source, home: Path) -> None:
@@ -338,8 +332,7 @@ def _keep_vault_key(source: _Source, home: Path) -> None:
         if read_key(file) != source.vault_key:
             raise BadInputError(f"The new home folder must have no other key, but has {file}.")
         return
-    text = base64.b64encode(source.vault_key) + b"\n"
-    open_file_tree(str(file.parent)).write(file.name, text)
+    open_file_tree(str(file.parent)).write(file.name, encode_key(source.vault_key))
 
 
 def _require_equal_tables(old: list[TableRows], new: list[TableRows]) -> None:
@@ -350,7 +343,7 @@ def _require_equal_tables(old: list[TableRows], new: list[TableRows]) -> None:
 
 
 def _require_unchanged(before: StateContent, after: StateContent) -> None:
-    different = sorted(name for name in before if before[name] != after.get(name))
+    different = list_different_tables(before, after)
     if different:
         raise VerificationError(
             f"Nobody may change the service while it is moved, but the tables "

@@ -33,7 +33,8 @@ def running_telemetry(
 
     Args:
         part: What the process is: server or worker.
-        collect_metrics: Gives all metrics as they are now; called as often as the SDK exports.
+        collect_metrics: Gives all metrics as of a moment ago; called for each of them as often as
+            the SDK exports.
 
     Raises:
         BadInputError: A collector is named, and the SDK is not installed or would have to speak
@@ -53,9 +54,8 @@ def running_telemetry(
     # The SDK's own variables go before these.
     own = {"service.version": __version__, "engagement.part": part}
     resource = Resource.create(own)
-    if str(resource.attributes["service.name"]).startswith(
-        "unknown_service"
-    ):  # the SDK's word for none given
+    # The SDK's word where none is given.
+    if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": SERVICE}))
     with ExitStack() as closing:
         if "TRACES" in signals:
@@ -165,22 +165,14 @@ def _mirror(meter: Any, collect_metrics: Callable[[], Iterable["Metric"]]) -> No
     A histogram is observed as its count and its sum, of which a mean can be drawn; its buckets
     are at `/metrics`, since the SDK takes no buckets that somebody else has counted.
     """
-    latest: dict[str, list[tuple[float, dict[str, str]]]] = {}
-    looked_at = 0.0
-
-    def look() -> None:
-        nonlocal latest, looked_at
-        now = time.monotonic()
-        if now - looked_at > 1:  # one look serves all instruments of an export
-            latest, looked_at = _samples(collect_metrics()), now
+    from opentelemetry.metrics import Observation  # noqa: PLC0415
 
     def observe(name: str) -> Callable[[object], Iterator["Observation"]]:
-        from opentelemetry.metrics import Observation  # noqa: PLC0415
-
         def give(_: object) -> Iterator["Observation"]:
-            look()
-            for value, labels in latest.get(name, ()):
-                yield Observation(value, labels)
+            for family in collect_metrics():
+                for sample in family.samples:
+                    if sample.name == name:
+                        yield Observation(float(sample.value), dict(sample.labels))
 
         return give
 
@@ -198,13 +190,3 @@ _SUFFIXES = {
     "info": ("_info",),
     "histogram": ("_count", "_sum"),
 }
-
-
-def _samples(
-    families: Iterable["Metric"],
-) -> dict[str, list[tuple[float, dict[str, str]]]]:
-    found: dict[str, list[tuple[float, dict[str, str]]]] = {}
-    for family in families:
-        for sample in family.samples:
-            found.setdefault(sample.name, []).append((float(sample.value), dict(sample.labels)))
-    return found

@@ -65,6 +65,8 @@ class Metrics:
         self._take_ended = take_ended
         self.page = RecentLook(self._write)
         """What Prometheus reads, as of a moment ago."""
+        self.families = RecentLook(self._collect)
+        """The same for whoever sends it on."""
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
@@ -157,8 +159,7 @@ class Metrics:
         self._count_ended()
         return generate_latest(self._registry)
 
-    def collect(self) -> list[Metric]:
-        """Return everything as it is now."""
+    def _collect(self) -> list[Metric]:
         self._count_ended()
         return list(self._registry.collect())
 

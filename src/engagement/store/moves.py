@@ -4,7 +4,7 @@ The state database says where the service went. The lake that it left says so to
 since another state database may be opened beside it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engagement.exceptions import ServiceMovedError
 from engagement.model.codec import decode, encode
@@ -68,7 +68,7 @@ class MoveMark:
 
     def finish(self, report: MoveReport) -> None:
         """Return only when the service is known to be in its new place."""
-        move = replace(Move(target=report.target), report=report)
+        move = Move(target=report.target, report=report)
         self._installation.set_value(MOVE, encode(move).encode())
 
     def forget(self) -> None:

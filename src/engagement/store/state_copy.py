@@ -196,8 +196,13 @@ def _read_content(connection: sa.Connection) -> StateContent:
     return content
 
 
+def list_different_tables(wanted: StateContent, found: StateContent) -> list[str]:
+    """Return the tables that do not hold what they should, sorted."""
+    return sorted(name for name in wanted if wanted[name] != found.get(name))
+
+
 def _require_equal(wanted: StateContent, found: StateContent) -> None:
-    different = sorted(name for name in wanted if wanted[name] != found.get(name))
+    different = list_different_tables(wanted, found)
     if different:
         raise VerificationError(
             f"The copied state database must hold what the original does, but its tables "

@@ -117,6 +117,11 @@ def decode_key(text: str, where: str) -> bytes:
     return key
 
 
+def encode_key(key: bytes) -> bytes:
+    """The content of a file that holds a key, as `read_key` reads it."""
+    return base64.b64encode(key) + b"\n"
+
+
 def _create(path: Path) -> None:
     """Whole or not at all, and never over a key that another process made meanwhile."""
     temporary = _write_temporary(path)
@@ -132,5 +137,5 @@ def _create(path: Path) -> None:
 def _write_temporary(path: Path) -> Path:
     """Write a new key beside the place that it is for; only its owner can ever read it."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    write_synced(temporary, base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+    write_synced(temporary, encode_key(secrets.token_bytes(KEY_BYTES)))
     return temporary

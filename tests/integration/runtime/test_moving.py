@@ -92,7 +92,7 @@ def server() -> Iterator[PostgresServer]:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a table of events in the lake, and a batch that waits."""
     home = tmp_path_factory.mktemp("small") / "home"
-    with opened(Settings(home=home)) as runtime:
+    with open_at(Settings(home=home)) as runtime:
         app_id = register_app(runtime).app_id
         take(runtime, app_id, IN_LAKE)
         accept_batches(runtime, app_id, IN_INBOX)
@@ -125,7 +125,7 @@ def places_of(original: Path, server: PostgresServer, bucket: str, tmp_path: Pat
     )
 
 
-def opened(settings: Settings, *, run_tasks: bool = True) -> AbstractContextManager[Runtime]:
+def open_at(settings: Settings, *, run_tasks: bool = True) -> AbstractContextManager[Runtime]:
     """The service in a place; exports may go to memory."""
     clock = StoppedClock(LATER)
     return open_service(
@@ -135,7 +135,7 @@ def opened(settings: Settings, *, run_tasks: bool = True) -> AbstractContextMana
 
 def queue_export(settings: Settings, container: MemoryContainer) -> ExportTask:
     """An export that nobody has begun."""
-    with opened(settings, run_tasks=False) as runtime:
+    with open_at(settings, run_tasks=False) as runtime:
         request = ExportRequest(
             app_id=app_id_of(runtime),
             export_type=ExportType.EVENT,
@@ -171,9 +171,9 @@ def test_a_service_goes_to_many_machines_and_back(
     assert there.waiting == back.waiting == len(WAITING)
     assert there.state_rows == back.state_rows
     for left in (places.home, places.cluster):
-        with pytest.raises(ServiceMovedError), opened(left):
+        with pytest.raises(ServiceMovedError), open_at(left):
             pass
-    with opened(places.other_home) as runtime:
+    with open_at(places.other_home) as runtime:
         app_id = app_id_of(runtime)
         ended = operations.wait_export(runtime, queued.task_id, timeout_seconds=WAIT_SECONDS_MAX)
         assert ended.state is ExportState.SUCCEEDED, ended.error_details
@@ -189,16 +189,16 @@ def test_a_move_to_many_machines_that_was_cut_off_is_gone_on_with(
 ) -> None:
     with pytest.raises(StoppedError):
         move_service(places.home, places.cluster, on_failpoint=stop_at(point))
-    with pytest.raises(ServiceMovedError), opened(places.home):
+    with pytest.raises(ServiceMovedError), open_at(places.home):
         pass
     if point in WHILE_CLAIMED:
-        with pytest.raises(StateLostError), opened(places.cluster):
+        with pytest.raises(StateLostError), open_at(places.cluster):
             pass
 
     again = move_service(places.home, places.cluster)
 
     assert move_service(places.home, places.cluster) == again
-    with opened(places.cluster) as runtime:
+    with open_at(places.cluster) as runtime:
         assert names_of(runtime) == NAMES
         assert not any(take(runtime, app_id_of(runtime), IN_LAKE, IN_INBOX))
         assert operations.check_lake(runtime).damaged == ()
@@ -211,14 +211,14 @@ def test_a_move_to_another_bucket_that_was_cut_off_is_gone_on_with(
     move_service(places.home, places.cluster)
     with pytest.raises(StoppedError):
         move_service(places.cluster, places.other_lake, on_failpoint=stop_at(point))
-    with pytest.raises(EngagementError), opened(places.cluster):
+    with pytest.raises(EngagementError), open_at(places.cluster):
         pass
 
     move_service(places.cluster, places.other_lake)
 
-    with pytest.raises(ServiceMovedError), opened(places.cluster):
+    with pytest.raises(ServiceMovedError), open_at(places.cluster):
         pass
-    with opened(places.other_lake) as runtime:
+    with open_at(places.other_lake) as runtime:
         assert names_of(runtime) == NAMES
 
 
@@ -234,9 +234,9 @@ def test_a_move_that_is_given_up_leaves_the_service_where_it_is(places: Places) 
 
     give_up_move(places.home)
 
-    with pytest.raises(StateLostError), opened(places.cluster):
+    with pytest.raises(StateLostError), open_at(places.cluster):
         pass
-    with opened(places.home) as runtime:
+    with open_at(places.home) as runtime:
         assert names_of(runtime) == NAMES
 
     move_service(places.home, places.cluster)
@@ -247,7 +247,7 @@ def test_a_move_that_is_given_up_leaves_the_service_where_it_is(places: Places) 
 
 
 def test_a_service_that_runs_is_not_moved(places: Places) -> None:
-    with opened(places.home), pytest.raises(HomeBusyError):
+    with open_at(places.home), pytest.raises(HomeBusyError):
         move_service(places.home, places.cluster)
     move_service(places.home, places.cluster)
     with hold_state(places.cluster.state_url) as engine:
@@ -257,7 +257,7 @@ def test_a_service_that_runs_is_not_moved(places: Places) -> None:
             pytest.raises(StateBusyError, match="such as alive"),
         ):
             move_service(places.cluster, places.other_lake)
-    with opened(places.cluster):
+    with open_at(places.cluster):
         pass  # it learned nothing of it
 
 
@@ -275,13 +275,13 @@ def test_a_process_that_begins_while_a_cluster_is_moved_ends(places: Places) -> 
         with pytest.raises(StateBusyError, match="such as late"):
             move_service(places.cluster, places.other_lake, on_failpoint=register)
         executors[0].remove("late")
-    with opened(places.cluster):
+    with open_at(places.cluster):
         pass
 
 
 def test_what_is_changed_meanwhile_is_found_and_moved_by_the_next_run(places: Places) -> None:
     """A command that had the state open before may write until it ends."""
-    with opened(places.home, run_tasks=False) as open_before:
+    with open_at(places.home, run_tasks=False) as open_before:
 
         def write(point: Failpoint) -> None:
             if point is Failpoint.COPY_STATE_WRITTEN:
@@ -298,7 +298,7 @@ def test_what_is_changed_meanwhile_is_found_and_moved_by_the_next_run(places: Pl
 
     move_service(places.home, places.other_home)
 
-    with opened(places.other_home) as runtime:
+    with open_at(places.other_home) as runtime:
         assert "late" in {app.name for app in operations.list_apps(runtime)}
 
 
@@ -323,5 +323,5 @@ def test_a_place_that_does_not_fit_is_named(places: Places, tmp_path: Path) -> N
             give_up_move(home)
     with pytest.raises(BadInputError, match="must be a service to move"):
         move_service(Settings(home=tmp_path / "nothing"), cluster)
-    with opened(home):
+    with open_at(home):
         pass

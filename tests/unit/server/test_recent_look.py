@@ -10,7 +10,7 @@ from engagement.server.recent_look import RECENT_SECONDS, RecentLook
 from support.waiting import wait_for, wait_for_event
 
 
-class Place:
+class CountedLook:
     """Counts how often it is looked at, and lets nobody see before it may."""
 
     def __init__(self) -> None:
@@ -30,43 +30,45 @@ class Place:
 
 
 @pytest.fixture
-def place() -> Place:
-    return Place()
+def counted() -> CountedLook:
+    return CountedLook()
 
 
-def test_who_asks_within_a_second_is_told_the_same(place: Place) -> None:
-    assert place.looks == 0
-    assert [place.recent.read() for _ in range(3)] == [1, 1, 1]
+def test_who_asks_within_a_second_is_told_the_same(counted: CountedLook) -> None:
+    assert counted.looks == 0
+    assert [counted.recent.read() for _ in range(3)] == [1, 1, 1]
 
-    place.now += RECENT_SECONDS
-    assert asyncio.run(place.recent.wait()) == place.recent.read() == 2
+    counted.now += RECENT_SECONDS
+    assert asyncio.run(counted.recent.wait()) == counted.recent.read() == 2
 
 
-def test_those_who_come_during_a_look_share_it(place: Place) -> None:
+def test_those_who_come_during_a_look_share_it(counted: CountedLook) -> None:
     async def ask() -> list[int]:
-        calls = [asyncio.create_task(place.recent.wait()) for _ in range(300)]
-        given_up = asyncio.create_task(place.recent.wait())
-        await asyncio.to_thread(lambda: wait_for(lambda: place.looks == 1, "the first look"))
+        calls = [asyncio.create_task(counted.recent.wait()) for _ in range(300)]
+        given_up = asyncio.create_task(counted.recent.wait())
+        await asyncio.to_thread(lambda: wait_for(lambda: counted.looks == 1, "the first look"))
         given_up.cancel()  # whose look others go on with
-        place.may_be_seen.set()
+        counted.may_be_seen.set()
         return await asyncio.gather(*calls)
 
-    place.may_be_seen.clear()
+    counted.may_be_seen.clear()
     assert asyncio.run(ask()) == [1] * 300
 
-    place.now += RECENT_SECONDS
+    counted.now += RECENT_SECONDS
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(lambda _: place.recent.read(), range(8))) == [2] * 8
+        assert list(threads.map(lambda _: counted.recent.read(), range(8))) == [2] * 8
 
 
-def test_a_look_that_fails_is_told_to_those_who_wait_and_then_made_again(place: Place) -> None:
+def test_a_look_that_fails_is_told_to_those_who_wait_and_then_made_again(
+    counted: CountedLook,
+) -> None:
     async def ask() -> list[int | BaseException]:
-        waiting = (place.recent.wait() for _ in range(9))
+        waiting = (counted.recent.wait() for _ in range(9))
         return await asyncio.gather(*waiting, return_exceptions=True)
 
-    place.is_broken = True
+    counted.is_broken = True
     assert {type(found) for found in asyncio.run(ask())} == {OSError}
-    assert place.looks == 1
+    assert counted.looks == 1
 
-    place.is_broken = False
-    assert place.recent.read() == 2
+    counted.is_broken = False
+    assert counted.recent.read() == 2

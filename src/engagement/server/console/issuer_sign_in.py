@@ -46,7 +46,7 @@ def make_code_flow(context: Context) -> CodeFlow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
+class _PendingSignIn:
     """What the browser keeps meanwhile, sealed."""
 
     beginning: Beginning
@@ -80,12 +80,12 @@ class IssuerSignIn:
             address, beginning = await self._flow.begin(issuer)
         except NotAuthenticatedError as error:
             return self._explain(request, issuer, error)
-        kept = _Kept(
+        pending = _PendingSignIn(
             beginning=beginning,
             return_path=safe_return(request.query_params.get("return")),
             ends_at=self._console.runtime.clock() + LIFE,
         )
-        sealed = self._console.runtime.vault.seal(encode(kept), context=SEALED_FOR)
+        sealed = self._console.runtime.vault.seal(encode(pending), context=SEALED_FOR)
         response = redirect(address)
         # The issuer's redirect back comes from another site, with which a strict cookie does not.
         response.set_cookie(
@@ -105,11 +105,11 @@ class IssuerSignIn:
         address = request.client.host if request.client else ""
         issuer = ""
         try:
-            kept = self._read_kept(request)
-            issuer = kept.beginning.issuer
+            pending = self._read_pending(request)
+            issuer = pending.beginning.issuer
             user = await self._flow.finish(
-                kept.beginning,
-                code=_read_code(request, kept.beginning.state),
+                pending.beginning,
+                code=_read_code(request, pending.beginning.state),
                 named=request.query_params.get("iss"),
             )
             made = await run_in_threadpool(
@@ -125,12 +125,12 @@ class IssuerSignIn:
             response = self._explain(request, issuer, error)
         else:
             # By a redirect, the page would be asked for without the new cookie, as from elsewhere.
-            response = reload_with_cookie(self._console, request, kept.return_path)
+            response = reload_with_cookie(self._console, request, pending.return_path)
             set_cookie(response, made, public_url=self._console.context.public_url)
         response.delete_cookie(SIGN_IN_COOKIE, path=PATH)
         return response
 
-    def _read_kept(self, request: Request) -> _Kept:
+    def _read_pending(self, request: Request) -> _PendingSignIn:
         """Return what this browser began.
 
         Raises:
@@ -139,15 +139,15 @@ class IssuerSignIn:
         try:
             sealed = base64.urlsafe_b64decode(request.cookies.get(SIGN_IN_COOKIE, "").encode())
             text = self._console.runtime.vault.open(sealed, context=SEALED_FOR)
-            kept = decode(text, _Kept)
+            pending = decode(text, _PendingSignIn)
         except (EngagementError, ValueError):
-            kept = None
-        if kept is None or self._console.runtime.clock() >= kept.ends_at:
+            pending = None
+        if pending is None or self._console.runtime.clock() >= pending.ends_at:
             raise NotAuthenticatedError(
                 "A sign-in must end within 10 minutes, in the browser in which it began, at "
                 f"{self._console.context.public_url}; please begin again."
             )
-        return kept
+        return pending
 
     def _explain(self, request: Request, issuer: str, error: EngagementError) -> Response:
         where = f" by {visible_text(issuer[:200])}" if issuer else ""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -181,7 +182,7 @@ class StagingQueries:
         """Remember what is damaged of a table, which takes no commit then; None if nothing is."""
         with self._engine.begin() as connection:
             if damage is not None:
-                _add_table(connection, app_id, kind)
+                connection.execute(_add_table(connection.dialect.name), _columns(app_id, kind))
             connection.execute(_MARK, _key(app_id, kind) | {"new_damage": damage})
 
     def list_damaged(self, app_id: str | None = None) -> list[DamagedTable]:
@@ -252,16 +253,16 @@ def _stage(
     return group_id
 
 
-def _add_table(connection: sa.Connection, app_id: str, kind: Kind) -> None:
-    """Add the row of a table, if it has none yet."""
-    add = insert_into(lake_tables, connection.dialect.name).on_conflict_do_nothing()
-    connection.execute(add, _columns(app_id, kind))
+@cache
+def _add_table(dialect: str) -> sa.Insert:
+    """Add the row of a table, if it has none yet; built once, as each commit of a table asks it."""
+    return insert_into(lake_tables, dialect).on_conflict_do_nothing()
 
 
 def _open_table(connection: sa.Connection, app_id: str, kind: Kind) -> OpenCommit | None:
     """A table's open commit; None if another has committed meanwhile what was staged."""
     key = _key(app_id, kind)
-    _add_table(connection, app_id, kind)
+    connection.execute(_add_table(connection.dialect.name), _columns(app_id, kind))
     table = connection.execute(_TABLE_TO_CHANGE, key).one()
     if not table.is_open:
         frozen = connection.execute(_FREEZE, key | {"opened_id": table.commit_id + 1})

@@ -167,10 +167,10 @@ def test_an_issuer_that_hangs_at_the_exchange_is_given_up(
             endpoints = await issuer.endpoints()
             address = f"http://127.0.0.1:{silent.getsockname()[1]}"
 
-            async def elsewhere() -> openid_issuers.Endpoints:
+            async def other_endpoints() -> openid_issuers.Endpoints:
                 return replace(endpoints, token=address)
 
-            monkeypatch.setattr(issuer, "endpoints", elsewhere)
+            monkeypatch.setattr(issuer, "endpoints", other_endpoints)
             monkeypatch.setattr(code_flow, "FETCH_SECONDS_MAX", 0.1)
             _, beginning = await flow.begin(provider)
             return await flow.finish(beginning, code="x", named=provider)

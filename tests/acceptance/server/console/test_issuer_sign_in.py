@@ -115,11 +115,11 @@ def test_a_code_works_once(http: httpx.Client, provider: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "elsewhere",
+    "return_path",
     ["https://evil.example/console/", "//evil.example", "/\\evil.example", "/console/../../x", ""],
 )
-def test_nobody_is_led_away(http: httpx.Client, provider: str, elsewhere: str) -> None:
-    answer = http.get(come_back(http, provider, back_to=elsewhere))
+def test_nobody_is_led_away(http: httpx.Client, provider: str, return_path: str) -> None:
+    answer = http.get(come_back(http, provider, back_to=return_path))
 
     assert 'content="0; url=/console/?again=1"' in answer.text
     assert "evil.example" not in answer.text
@@ -128,9 +128,9 @@ def test_nobody_is_led_away(http: httpx.Client, provider: str, elsewhere: str) -
 def test_what_an_issuer_refuses_is_told_and_runs_nothing(http: httpx.Client, provider: str) -> None:
     location = begin(http, provider).headers["location"]
     (state,) = parse_qs(urlsplit(location).query)["state"]
-    answered = {"error": "access_denied", "error_description": "<script>\x07no", "state": state}
+    refusal = {"error": "access_denied", "error_description": "<script>\x07no", "state": state}
 
-    answer = http.get(f"/console/sign-in/callback?{urlencode(answered)}")
+    answer = http.get(f"/console/sign-in/callback?{urlencode(refusal)}")
 
     assert answer.status_code == 400
     assert "It says access_denied: &lt;script&gt;␇no" in answer.text
