@@ -16,15 +16,29 @@ def log_ended(task: ExportTask) -> None:
     if started_at is not None and completed_at is not None:
         seconds = round((completed_at - started_at).total_seconds(), 3)
     code = None if task.error_code is None else task.error_code.value
-    facts: dict[str, str | int] = {
-        "app": task.app_id,
-        "task": task.task_id,
+    found: dict[str, str | int] = {
         "type": task.export_type.value,
         "state": task.state.value,
         "rows": task.progress.rows_done,
         "bytes": task.progress.bytes_done,
     }
     failed = task.state is ExportState.FAILED
-    record_span("export", seconds=seconds or 0.0, failed=failed, error_type=code, **facts)
+    record_span(
+        "export",
+        seconds=seconds or 0.0,
+        failed=failed,
+        app=task.app_id,
+        task=task.task_id,
+        **found,
+        error_type=code,
+    )
     write = _log.error if failed else _log.info
-    write("export_ended", **facts, seconds=seconds, attempt=task.attempt, code=code)
+    write(
+        "export_ended",
+        app=task.app_id,
+        task_id=task.task_id,
+        **found,
+        seconds=seconds,
+        attempt=task.attempt,
+        code=code,
+    )
