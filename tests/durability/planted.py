@@ -295,7 +295,7 @@ def neighbours_refused() -> None:
 
     def strict(*given: Any, **named: Any) -> Any:
         batch = decode_batch(*given, **named)
-        return replace(batch, rows={}, accepted=0) if batch.refused else batch
+        return replace(batch, columns={}, accepted=0) if batch.refused else batch
 
     collecting.decode_batch = strict
 

@@ -315,6 +315,7 @@ def test_what_is_asked_is_sent_whole() -> None:
             "includeInfo": False,
             "includeDeviceTimestamp": False,
             "csvFormulaGuard": False,
+            "excel": False,
             "emptyFile": False,
         },
     }

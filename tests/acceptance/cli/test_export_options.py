@@ -45,6 +45,7 @@ def test_a_task_says_what_was_asked_of_it(shell: Shell, app_id: str) -> None:
             "includeInfo": True,
             "includeDeviceTimestamp": True,
             "csvFormulaGuard": True,
+            "excel": False,
             "emptyFile": False,
         },
     }

@@ -138,6 +138,7 @@ EVERYTHING: list[tuple[str, dict[str, Any]]] = [
                 "includeInfo": True,
                 "includeDeviceTimestamp": True,
                 "csvFormulaGuard": True,
+                "excel": True,
                 "emptyFile": False,
             },
         },
